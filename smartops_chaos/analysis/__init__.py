@@ -1,0 +1,1 @@
+"""Records -> numbers: pure functions on a tidy table of trials."""

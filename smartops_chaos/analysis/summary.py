@@ -1,0 +1,197 @@
+"""The numbers of a campaign: what `summary.json` holds and every page of the report is made from.
+
+None means "cannot be given", never zero. All fractions are 0 to 1; all durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from smartops_chaos.model import Arm
+
+Decision = Literal["proven", "observed", "missed", "undecidable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mttr:
+    """RMST(tau) over the arm's scenarios, equally weighted unless the plan says otherwise."""
+
+    rmst_s: float | None
+    lo: float | None
+    hi: float | None
+    horizon_s: float | None  # the largest of the scenarios' horizons
+    median_s: float | None  # Kaplan-Meier; None = not reached by the horizon
+    p90_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AutoHeal:
+    no_human: float | None
+    by_healer: float | None
+    lo: float | None  # Wilson interval of no_human
+    hi: float | None
+    successes: int  # of no_human
+    n: int  # trials with an incident, and prevented ones
+    uplift: float | None  # by_healer minus the baseline's no_human
+    uplift_lo: float | None  # Newcombe
+    uplift_hi: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlaNumbers:
+    availability: float | None  # 1 - faults x mean(bad seconds) / window; None without the matrix's `sla:`
+    lo: float | None
+    hi: float | None
+    within_trials: float | None  # descriptive: good requests / requests
+
+
+@dataclass(frozen=True, slots=True)
+class Rca:
+    top1: float | None
+    lo: float | None
+    hi: float | None
+    n: int
+    lift: float | None  # top1 over the best constant answer, difference
+    macro_recall: float | None
+    at_k: dict[str, float]  # "1", "2", "3" -> AC@k
+    answers: int  # distinct answers given; under two: no diagnostic information
+    confusion: dict[str, dict[str, int]]  # expected cause -> answered cause ("" = none) -> trials
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Mean duration between two moments over healed trials only; `measuring_error_s` = median interval width."""
+
+    name: str  # "detect": injected -> detected, "diagnose", "decide", "act", "recover"
+    start: str
+    end: str
+    mean_s: float | None
+    n: int
+    measuring_error_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelStep:
+    moment: str
+    reached: int
+    lost: dict[str, int]  # why those that reached the step before did not reach this one -> trials
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Kaplan-Meier of "not yet recovered". One entry a step, starting at 0."""
+
+    scenario: str  # "chaos / workload"; "" = all scenarios of the arm pooled
+    time_s: tuple[float, ...]
+    survival: tuple[float, ...]
+    lo: tuple[float, ...]
+    hi: tuple[float, ...]
+    at_risk_times_s: tuple[float, ...]
+    at_risk: tuple[int, ...]
+    censored_at_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellNumbers:
+    """One scenario in one arm: what the estimates are made of."""
+
+    chaos: str
+    workload: str
+    counted: int
+    rmst_s: float | None
+    se_s: float | None
+    outcomes: dict[str, int]
+    horizon_s: float
+    rarely_hurts: bool  # the baseline's SLI went bad in fewer than half of its trials here
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSummary:
+    model: str
+    policy: str
+    baseline: bool
+    trials: int
+    counted: int  # confirmed injections of a fault: the denominator of everything about time
+    outcomes: dict[str, int]
+    left_out: dict[str, int]  # reason -> trials (invalid, error, aborted)
+    mttr: Mttr
+    ttd: Mttr  # RMST to detection, beside p_detected
+    ttm: Mttr  # RMST to the first successful action
+    p_detected: float | None
+    p_mitigated: float | None
+    auto_heal: AutoHeal
+    sla: SlaNumbers
+    rca: Rca
+    phases: tuple[Phase, ...]
+    funnel: tuple[FunnelStep, ...]
+    curves: tuple[Curve, ...]
+    cells: tuple[CellNumbers, ...]
+    measuring_error_s: float | None  # median width of the recovery interval
+    false_alarms: int  # of control trials, with their number
+    controls: int
+    needless_actions: int
+    contested: int
+
+    @property
+    def arm(self) -> Arm:
+        return Arm(self.model, self.policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    estimate: float | None
+    lo: float | None  # two-sided at 2 * alpha
+    hi: float | None
+    p: float | None  # one-sided, H0: reduction <= target
+    p_adjusted: float | None  # Holm over arms x targets
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    arm: Arm
+    baseline: Arm
+    scope: Literal["these-scenarios", "faults-like-these"]
+    decides: bool
+    mttr_reduction: Reduction
+    from_impact: Reduction
+    at_horizons: dict[str, Reduction]  # "tau/4", "tau/2", "tau"
+    by_scenario: dict[str, Reduction]  # "chaos / workload", descriptive
+    verdict: Decision
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    target: Literal["mttr_reduction", "auto_heal", "sla"]
+    arm: Arm
+    wanted: float
+    value: float | None
+    bound: float | None  # the confidence bound that decides
+    verdict: Decision
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The harness ended the fault at a known second: measured recovery minus that second."""
+
+    chaos: str
+    workload: str
+    n: int
+    error_s: float | None  # mean of measured - true
+    width_s: float | None  # median width of the recovery interval
+    worst_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    campaign: str
+    plan: dict[str, object]  # the frozen analysis plan, or what a bare table implies
+    excluded: dict[str, dict[str, int]]  # arm -> reason -> trials
+    warnings: tuple[str, ...]  # what makes this result weak, each with the mend
+    calibration: tuple[Calibration, ...]
+    arms: tuple[ArmSummary, ...]
+    comparisons: tuple[Comparison, ...]
+    verdicts: tuple[Verdict, ...]
+    schema_version: int = 1

@@ -1,0 +1,333 @@
+"""The types of the arrows: matrix -> Plan -> Evidence -> Timeline -> Record.
+
+Plain frozen data that prints; no behaviour beyond trivial properties. Times named `*_ns` are nanoseconds since
+the epoch on the runner's clock, durations named `*_s` are seconds. Everything here goes through
+`pydantic.TypeAdapter` at file borders, so it is also the documentation of the JSON in a campaign's directory.
+The later arrows stand beside what makes them: `analysis.summary.Summary` and `report.document.Report`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+SCHEMA_VERSION = 1
+
+# The order of a repair. `injected` always exists for a trial that counts; the others may not have happened.
+MOMENTS = ("injected", "impacted", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The moment lies in [lo_ns, hi_ns]; equal bounds mean that it is known exactly."""
+
+    lo_ns: int
+    hi_ns: int
+
+    @property
+    def mid_ns(self) -> int:
+        return (self.lo_ns + self.hi_ns) // 2
+
+
+class Outcome(StrEnum):
+    """How a trial ended; see timeline.outcome for the rules, the first that fits."""
+
+    ERROR = "error"
+    ABORTED = "aborted"
+    INVALID = "invalid"
+    CLEAN = "clean"
+    FALSE_ALARM = "false_alarm"
+    PREVENTED = "prevented"
+    NO_EFFECT = "no_effect"
+    HARMED = "harmed"
+    UNRECOVERED = "unrecovered"
+    HEALED = "healed"
+    PLATFORM = "platform"
+
+
+# ---- matrix -> Plan ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPart:
+    """One fault of a chaos level. `definition` is the fault file itself, so that a campaign needs no other file."""
+
+    fault: str
+    family: str
+    lasting: bool
+    params: dict[str, float | int | str | bool]  # SI units: seconds, fractions, bytes, per second
+    definition: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosLevel:
+    name: str
+    parts: tuple[FaultPart, ...]  # empty: no fault, a control trial
+    family: str  # families of the parts, sorted and joined by "+"; "none" without parts
+    horizon_s: float
+    because: str  # why this horizon; empty: not said, then nothing can be `proven`
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A level of `model` or `policy`: what to set on the healer (file contents already read in)."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadLevel:
+    name: str
+    rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    latency_s: float
+    objective: float  # fraction of good requests that a window needs
+    hold_s: float  # H: the window's length
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    model: str
+    policy: str
+
+    def __str__(self) -> str:
+        return self.model if self.policy == "default" else f"{self.model} / {self.policy}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    id: str  # readable and safe as a folder name; the same for the same levels and repeat
+    phase: Literal["measure", "calibrate"]
+    chaos: str
+    workload: str
+    model: str
+    policy: str
+    repeat: int  # from 1
+    block: int  # from 1; one repeat of one scenario in all arms; 0: calibration
+    seed: int  # picks the victim and the random wait
+
+    @property
+    def arm(self) -> Arm:
+        return Arm(self.model, self.policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Sla:
+    window_s: float
+    faults: float  # expected in one window
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    mttr_reduction: float = 0.40
+    auto_heal: float = 0.90
+    sla: float = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisPlan:
+    """What will be computed and decided, frozen before the first trial."""
+
+    baseline: Arm
+    slo: Slo
+    stop_after_good_s: float
+    targets: Targets
+    sla: Sla | None
+    alpha: float = 0.025  # one-sided, Holm over arms x targets
+    weights: dict[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
+    exclusions: str = "invalid, error and aborted trials are left out and counted; no trial is left out for its result"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    name: str
+    target: dict[str, Any]  # kind and its options, as in the matrix
+    healer: dict[str, Any]  # the healer file's contents
+    chaos: dict[str, ChaosLevel]
+    models: dict[str, Variant]
+    policies: dict[str, Variant]
+    workloads: dict[str, WorkloadLevel]
+    trials: tuple[Trial, ...]  # in the order in which they start
+    same_arm: dict[str, str]  # "model/policy" -> "model/policy" that stands for it (equal settings run once)
+    analysis: AnalysisPlan
+    seed: int
+    digest: str  # of everything above that changes behaviour; another digest is another campaign
+
+
+# ---- Evidence ------------------------------------------------------------------------------------------------
+
+
+class Request(NamedTuple):
+    """One request of the open loop. It belongs to its scheduled time, whenever it was sent or answered."""
+
+    sched_ns: int
+    late_ns: int  # sent this much after its schedule
+    latency_ns: int  # from schedule to the last byte of the answer; -1: no answer
+    status: int  # HTTP status; 0: none (refused, reset, timed out)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Raw samples as Prometheus stored them; `at_ns` is Prometheus' clock, not yet shifted."""
+
+    name: str
+    labels: dict[str, str]
+    at_ns: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    at_ns: int  # the container runtime's stamp, not yet shifted
+    component: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of ours, bracketed. `what`: gate, inject, confirm, observe, revert; `part` counts from 0, -1 = all."""
+
+    what: str
+    part: int
+    at: Interval
+    ok: bool
+    output: Any = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformEvent:
+    """What the platform did to an object of the target: kind = ready | not_ready | exited | started."""
+
+    at: Interval
+    object: str
+    kind: str
+    cause: Literal["platform", "action", "harness", "fault"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultFact:
+    """What became of one part of the fault, asked of the target itself."""
+
+    part: int
+    id: str
+    confirmed: bool
+    effect: str  # what the confirm probe measured, in words
+    objects: tuple[str, ...]  # what was hit (replica UIDs)
+    ended: Interval | None
+    ended_by: Literal["harness", "expiry", "system", "injector", "momentary", ""]  # "" = still in force
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """server clock minus runner clock lies in [lo_ns, hi_ns], measured at one end of the trial."""
+
+    source: str
+    when: Literal["start", "end"]
+    lo_ns: int
+    hi_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a record is derived from. Everything in it is stored with the trial."""
+
+    trial: Trial
+    attempt: int
+    lane: str
+    started_at: str  # UTC, ISO 8601
+    slo: Slo
+    horizon_s: float
+    stop_after_good_s: float
+    requests: tuple[Request, ...]
+    observed_until_ns: int  # end of observation; 0: never began
+    stopped_early: bool  # by stop_after_good
+    gate_passed: bool
+    gate_false_alarms: int  # anomalies or actions between reset and injection
+    calls: tuple[Call, ...]
+    faults: tuple[FaultFact, ...]
+    platform: tuple[PlatformEvent, ...]
+    series: tuple[Series, ...]
+    scrape_s: float  # upper bound of the duration of one scrape
+    logs: tuple[LogLine, ...]
+    clocks: tuple[ClockOffset, ...]
+    missing: tuple[str, ...] = ()  # sources that could not be read, with the reason
+    error: str = ""  # the harness failed: what and where
+    aborted: bool = False  # a person ended it
+
+
+# ---- Timeline, Record ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    moment: str
+    at: Interval
+    sources: tuple[str, ...]  # every rule that contributed
+    raw: str  # the stamp and text of the first, as received
+    detail: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action that the healer executed or tried to. `end` = the call is done, `verified` = its rollout is."""
+
+    kind: str
+    target: str
+    start: Interval
+    end: Interval | None
+    verified: Interval | None
+    status: Literal["success", "failed", "skipped", "blocked", "dry_run", "running"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the requests say; see timeline.health."""
+
+    impacted: Interval | None
+    recovered: Interval | None
+    relapses: int
+    bad_s: float  # in [0, horizon]
+    unknown_s: float
+    requests: int
+    good_requests: int
+    lateness_p99_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    events: dict[str, Event]  # by moment, those that happened
+    actions: tuple[Action, ...]
+    health: Health
+    causes: tuple[str, ...]  # RCA's answer, best first; empty = none
+    policy_rule: str
+    guardrail_blocks: int
+    cooldown_skips: int
+    conflicts: tuple[str, ...]  # sources that disagree about one event
+
+
+# The trials table's columns, in order. Seconds count from the middle of the injection's interval.
+_INTERVALS = tuple(f"{m}_{end}_s" for m in MOMENTS[1:] for end in ("lo", "hi"))
+COLUMNS = (
+    "campaign phase trial chaos family workload model policy repeat block lane attempt started_at outcome reason flags "
+    "horizon_s hold_s time_s ttr_impact_s".split()
+    + list(_INTERVALS)
+    + "fault_end_s fault_end_by observed_s relapses actions actions_failed needless_actions guardrail_blocks "
+    "cooldown_skips policy_rule rca_expected rca_top1 rca_rank requests good_requests bad_seconds unknown_seconds "
+    "lateness_p99_s".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The result of a trial: its row of the trials table (keys = COLUMNS; None = not seen) and where it came from."""
+
+    row: dict[str, str | int | float | None]
+    timeline: Timeline | None
+    schema_version: int = SCHEMA_VERSION
