@@ -18,7 +18,7 @@ class Mttr:
     """RMST(tau) over the arm's scenarios, equally weighted unless the plan says otherwise."""
 
     rmst_s: float | None
-    lo: float | None
+    lo: float | None  # two-sided at 2 * alpha; prudent at both ends, see analysis.estimate
     hi: float | None
     horizon_s: float | None  # the largest of the scenarios' horizons
     median_s: float | None  # Kaplan-Meier; None = not reached by the horizon
@@ -141,10 +141,10 @@ class ArmSummary:
 @dataclass(frozen=True, slots=True)
 class Reduction:
     estimate: float | None
-    lo: float | None  # two-sided at 2 * alpha
+    lo: float | None  # two-sided at 2 * alpha; prudent, see analysis.estimate: this end decides
     hi: float | None
-    p: float | None  # one-sided, H0: reduction <= target
-    p_adjusted: float | None  # Holm over arms x targets
+    p: float | None  # one-sided, H0: reduction <= target; it belongs to `lo`
+    p_adjusted: float | None  # Holm over arms x targets, of the largest p that a `proven` needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Verdict:
     arm: Arm
     wanted: float
     value: float | None
-    bound: float | None  # the confidence bound that decides
+    bound: float | None  # the one-sided lower confidence bound that decides, before Holm
     verdict: Decision
     why: str
 

@@ -1,0 +1,175 @@
+"""Trials table -> cells: the trials of one scenario in one arm, as arrays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from smartops_chaos.analysis.estimate import Floats, Sample
+from smartops_chaos.analysis.question import Question
+from smartops_chaos.analysis.table import CONTROLS, COUNTED, INCIDENTS, LEFT_OUT, numbers, texts
+from smartops_chaos.model import Arm, Outcome
+
+NOT_RECORDED = "not recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Counted trials of a fault scenario in one arm. Times are from injection and at most `horizon_s`."""
+
+    chaos: str
+    workload: str
+    arm: Arm
+    family: str
+    horizon_s: float
+    weight: float
+    time_s: Floats  # the scored time: 0 = never bad, horizon_s = unrecovered
+    recovered: NDArray[np.bool_]  # False: still bad at the horizon
+    impact_s: Floats | None  # the same from impact; None: not in the table
+    detected_s: Floats | None  # horizon_s = never
+    acted_s: Floats | None  # the first action that succeeded; horizon_s = never
+    bad_s: Floats | None  # bad or unknown seconds in [0, horizon_s]
+    outcomes: Mapping[str, int]  # of all trials, the left out ones too
+    left_out: int  # invalid, error, aborted
+    not_recorded: int  # fewer than the fullest arm has in this scenario
+    rarely_hurts: bool = False  # the baseline was bad in fewer than half of its trials here
+
+    @property
+    def scenario(self) -> str:
+        return f"{self.chaos} / {self.workload}"
+
+    @property
+    def n(self) -> int:
+        return len(self.time_s)
+
+    @property
+    def lost(self) -> int:
+        """Trials whose result is not known: what a `proven` must survive in the worst case."""
+        return self.left_out + self.not_recorded
+
+    @property
+    def incidents(self) -> int:
+        return sum(self.outcomes.get(o, 0) for o in INCIDENTS)
+
+    @property
+    def prevented(self) -> int:
+        """Prevented incidents; where the fault rarely hurts anyway, the action was needless and prevented nothing."""
+        return 0 if self.rarely_hurts else self.outcomes.get(Outcome.PREVENTED, 0)
+
+    def sample(self, values: Floats) -> Sample:
+        return Sample(values, self.weight, self.horizon_s)
+
+
+def of_arm(cells: Sequence[Cell], arm: Arm) -> list[Cell]:
+    return [c for c in cells if c.arm == arm]
+
+
+def build(table: pd.DataFrame, question: Question) -> list[Cell]:
+    """The cells of all fault scenarios, sorted by scenario and arm. `table` has measured trials only.
+
+    In each scenario every arm should have as many trials as the fullest one; the difference is `not_recorded`.
+    """
+    columns = _Columns(table)
+    groups: dict[tuple[str, str], dict[Arm, NDArray[np.intp]]] = {}
+    keys = ["chaos", "workload", "model", "policy"]
+    for (chaos, workload, model, policy), part in table[keys].reset_index(drop=True).groupby(keys, sort=True):
+        groups.setdefault((str(chaos), str(workload)), {})[Arm(str(model), str(policy))] = part.index.to_numpy(np.intp)
+    for chaos, workload, arm in sorted(question.cells, key=str):
+        if (chaos, workload) in groups:
+            groups[chaos, workload].setdefault(arm, np.zeros(0, dtype=np.intp))
+    cells = []
+    for (chaos, workload), arms in sorted(groups.items()):
+        rows = np.concatenate(list(arms.values()))
+        if not columns.are_of_a_fault(rows):
+            continue
+        known = rows[~np.isnan(columns.horizon[rows])]
+        fullest = max(len(r) for r in arms.values())
+        found = [
+            columns.cell(
+                arms[arm],
+                chaos=chaos,
+                workload=workload,
+                arm=arm,
+                family=next((f for f in columns.family[rows] if f), chaos),
+                horizon_s=float(columns.horizon[known[0]]) if len(known) else 0.0,  # then there are no times
+                weight=question.weights.get(chaos, 1.0),
+                fullest=fullest,
+            )
+            for arm in sorted(arms, key=lambda a: (a.model, a.policy))
+        ]
+        base = next((c for c in found if c.arm == question.baseline), None)
+        rarely = base is not None and base.n > 0 and base.incidents < base.n / 2
+        cells += [replace(c, rarely_hurts=rarely) for c in found]
+    return cells
+
+
+class _Columns:
+    """The table's columns as arrays, each looked up once."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.outcome = texts(table, "outcome")
+        self.family = texts(table, "family")
+        self.horizon = numbers(table, "horizon_s")
+        self.time = numbers(table, "time_s")
+        self.counted = np.isin(self.outcome, COUNTED)
+        self.control = np.isin(self.outcome, CONTROLS) | (self.family == "none")
+        self.impact = np.where(self.time == 0, 0.0, numbers(table, "ttr_impact_s"))
+        self.detected = _middle(table, "detected")
+        self.acted = _middle(table, "acted")
+        failed_only = numbers(table, "actions") <= numbers(table, "actions_failed")
+        self.acted[failed_only] = np.nan
+        self.bad = numbers(table, "bad_seconds") + np.nan_to_num(numbers(table, "unknown_seconds"))
+        self.has = {c: c in table for c in ("ttr_impact_s", "detected_lo_s", "acted_lo_s", "bad_seconds")}
+
+    def are_of_a_fault(self, rows: NDArray[np.intp]) -> bool:
+        """A scenario without any result may still be one of a fault, if all its trials were left out."""
+        return bool(self.counted[rows].any() or not self.control[rows].any())
+
+    def cell(
+        self,
+        rows: NDArray[np.intp],
+        *,
+        chaos: str,
+        workload: str,
+        arm: Arm,
+        family: str,
+        horizon_s: float,
+        weight: float,
+        fullest: int,
+    ) -> Cell:
+        counted = rows[self.counted[rows]]
+        outcomes = Counter(self.outcome[rows].tolist())
+        time = self.time[counted]
+        unrecovered = np.isin(self.outcome[counted], [Outcome.UNRECOVERED, Outcome.HARMED]) & (time >= horizon_s)
+        impact = self.impact[counted]
+
+        def until(values: Floats) -> Floats:
+            return np.clip(np.where(np.isnan(values), horizon_s, values), 0, horizon_s)
+
+        return Cell(
+            chaos=chaos,
+            workload=workload,
+            arm=arm,
+            family=family,
+            horizon_s=horizon_s,
+            weight=weight,
+            time_s=time,
+            recovered=~unrecovered,
+            impact_s=until(impact) if self.has["ttr_impact_s"] and not np.isnan(impact).any() else None,
+            detected_s=until(self.detected[counted]) if self.has["detected_lo_s"] else None,
+            acted_s=until(self.acted[counted]) if self.has["acted_lo_s"] else None,
+            bad_s=until(self.bad[counted]) if self.has["bad_seconds"] else None,
+            outcomes=dict(sorted(outcomes.items())),
+            left_out=sum(outcomes[o] for o in LEFT_OUT),
+            not_recorded=fullest - len(rows),
+        )
+
+
+def _middle(table: pd.DataFrame, moment: str) -> Floats:
+    middle: Floats = (numbers(table, f"{moment}_lo_s") + numbers(table, f"{moment}_hi_s")) / 2
+    return middle

@@ -1,0 +1,76 @@
+"""How many repeats would show what so few trials cannot, if further trials went like these."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from smartops_chaos.analysis.cells import Cell
+from smartops_chaos.analysis.question import Question
+from smartops_chaos.analysis.summary import Verdict
+from smartops_chaos.analysis.table import texts
+from smartops_chaos.analysis.verdicts import ArmTests, decide, run_tests
+
+FACTORS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+_MOST_TRIALS = 2000  # of an arm; a campaign larger than that is not short of trials
+
+
+def repeats_needed(tests: Sequence[ArmTests], question: Question) -> dict[tuple[str, str], int | None]:
+    """(arm, target) of each verdict that is only observed -> repeats in all that would prove it; None = none found.
+
+    The trials at hand are taken 2, 3, ... times; the same tests decide. Targets that fail for another reason than the
+    number of trials come out as None.
+    """
+    _, verdicts = decide(tests, question)
+    waiting = {_key(v) for v in verdicts if v.verdict == "observed"}
+    found: dict[tuple[str, str], int | None] = dict.fromkeys(sorted(waiting))
+    if any(sum(c.n for c in t.cells) > _MOST_TRIALS for t in tests):
+        return found
+    repeats = max((c.n + c.lost for t in tests for c in (*t.cells, *t.baseline)), default=0)
+    for factor in FACTORS:
+        if not waiting:
+            break
+        more = [run_tests(t.arm, _times(t.cells, factor), _times(t.baseline, factor), question) for t in tests]
+        _, verdicts = decide(more, question)
+        for key in [_key(v) for v in verdicts if v.verdict == "proven" and _key(v) in waiting]:
+            found[key] = factor * repeats
+            waiting.discard(key)
+    return found
+
+
+def minutes_a_trial(table: pd.DataFrame) -> float | None:
+    """Wall time of the campaign for each trial, all lanes together, from the trials' starts; None if not known."""
+    starts = []
+    for text in texts(table, "started_at"):
+        try:
+            starts.append(datetime.fromisoformat(text).timestamp())
+        except ValueError:
+            return None
+    if len(starts) < 2:
+        return None
+    # a pause between two sessions is not work: the median gap between starts is what a trial costs
+    return float(np.median(np.diff(np.sort(starts)))) / 60
+
+
+def _key(verdict: Verdict) -> tuple[str, str]:
+    return str(verdict.arm), verdict.target
+
+
+def _times(cells: Sequence[Cell], factor: int) -> list[Cell]:
+    """Lost trials stay as many as they are: what is asked is what more good trials would show."""
+    return [
+        replace(
+            c,
+            time_s=np.tile(c.time_s, factor),
+            recovered=np.tile(c.recovered, factor),
+            impact_s=None,
+            bad_s=None if c.bad_s is None else np.tile(c.bad_s, factor),
+            outcomes=Counter({outcome: factor * n for outcome, n in c.outcomes.items()}),
+        )
+        for c in cells
+    ]

@@ -1,0 +1,248 @@
+"""Trials table + question -> Summary: the one call that turns measurements into decided numbers.
+
+table = analysis.table.from_rows(record.row for record in records)     # or table.read(path), for a bare CSV
+question = analysis.question.of_plan(plan)                             # or Question(baseline=Arm("off", "default"))
+summary = analysis.summarise.summarise(table, question, campaign="quick-1")
+document = analysis.summarise.to_json(summary)                         # plain dict, ready for json.dump
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from smartops_chaos.analysis import loop, outlook, rca, sla, verdicts, warnings
+from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
+from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
+from smartops_chaos.analysis.question import Question
+from smartops_chaos.analysis.rates import auto_heal
+from smartops_chaos.analysis.summary import ArmSummary, Calibration, CellNumbers, Curve, Mttr, Summary
+from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
+from smartops_chaos.analysis.table import CONTROLS, COUNTED, LEFT_OUT, numbers, texts
+from smartops_chaos.errors import UsageError
+from smartops_chaos.model import Arm, Outcome
+
+_AT_RISK_AT = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the horizon: where the table below the curve counts
+
+
+def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summary:
+    """All numbers and verdicts of a campaign. `table` comes from `analysis.table` (validated, tidy).
+
+    Arms are in the order: baseline, then by name. The baseline's values are shown, it is not judged.
+    Raises UsageError if the baseline arm has no trial in the table.
+    """
+    question, table = _one_name_an_arm(question, table)
+    calibrating = texts(table, "phase") == "calibrate"
+    measured = table[~calibrating]
+    arms = sorted(
+        {Arm(*pair) for pair in zip(texts(measured, "model"), texts(measured, "policy"), strict=True)}, key=str
+    )
+    if question.baseline not in arms:
+        known = ", ".join(f"model={a.model},policy={a.policy}" for a in arms)
+        raise UsageError(f"the baseline {question.baseline} has no trial", f"arms in the table: {known or 'none'}")
+    planned = {arm for _, _, arm in question.cells}
+    others = sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
+    cells = build(measured, question)
+    baseline = of_arm(cells, question.baseline)
+    tests = [verdicts.run_tests(arm, of_arm(cells, arm), baseline, question) for arm in others]
+    comparisons, decided = verdicts.decide(tests, question)
+    summaries = [_arm(arm, measured, cells, question) for arm in (question.baseline, *others)]
+    calibration = _calibration(table[calibrating])
+    return Summary(
+        campaign=campaign,
+        plan=_stated(question, cells),
+        excluded={str(a.arm): a.left_out for a in summaries if a.left_out},
+        warnings=warnings.weaknesses(
+            question,
+            measured,
+            cells,
+            summaries,
+            calibration,
+            outlook.repeats_needed(tests, question),
+            outlook.minutes_a_trial(measured),
+        ),
+        calibration=calibration,
+        arms=tuple(summaries),
+        comparisons=comparisons,
+        verdicts=decided,
+    )
+
+
+def to_json(summary: Summary) -> dict[str, object]:
+    """`summary.json`: the dataclasses as plain dicts, an arm as {"model", "policy"}; no NaN, None is null."""
+    document = asdict(summary)
+    return {"schema_version": document.pop("schema_version"), **document}
+
+
+def _one_name_an_arm(question: Question, table: pd.DataFrame) -> tuple[Question, pd.DataFrame]:
+    """Arms with equal settings are one arm, by the name of the one that was run."""
+    names = {_arm_of(other): _arm_of(arm) for other, arm in question.same_arm.items()}
+    if not names:
+        return question, table
+    arms = [Arm(m, p) for m, p in zip(texts(table, "model"), texts(table, "policy"), strict=True)]
+    arms = [names.get(arm, arm) for arm in arms]
+    table = table.assign(model=[a.model for a in arms], policy=[a.policy for a in arms])
+    cells = frozenset((chaos, workload, names.get(arm, arm)) for chaos, workload, arm in question.cells)
+    return replace(question, baseline=names.get(question.baseline, question.baseline), cells=cells), table
+
+
+def _arm_of(name: str) -> Arm:
+    model, _, policy = name.partition("/")
+    return Arm(model, policy)
+
+
+def _arm(arm: Arm, measured: pd.DataFrame, all_cells: Sequence[Cell], question: Question) -> ArmSummary:
+    alpha = question.alpha
+    rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
+    outcome = texts(rows, "outcome")
+    counted = rows[np.isin(outcome, COUNTED)]
+    cells = of_arm(all_cells, arm)
+    is_baseline = arm == question.baseline
+    detected = [c.detected_s for c in cells if c.detected_s is not None]
+    acted = [c.acted_s for c in cells if c.acted_s is not None]
+    needless = numbers(rows, "needless_actions")
+    nothing_prevented = sum(c.outcomes.get(Outcome.PREVENTED, 0) for c in cells if c.rarely_hurts)
+    return ArmSummary(
+        model=arm.model,
+        policy=arm.policy,
+        baseline=is_baseline,
+        trials=len(rows),
+        counted=len(counted),
+        outcomes=dict(sorted(Counter(outcome.tolist()).items())),
+        left_out=_left_out(rows, cells),
+        mttr=_mttr(cells, [c.time_s for c in cells], [c.recovered for c in cells], alpha),
+        ttd=_mttr(cells, detected, _before_horizon(cells, detected), alpha),
+        ttm=_mttr(cells, acted, _before_horizon(cells, acted), alpha),
+        p_detected=_share(_before_horizon(cells, detected)),
+        p_mitigated=_share(_before_horizon(cells, acted)),
+        auto_heal=auto_heal(cells, [] if is_baseline else of_arm(all_cells, question.baseline), alpha),
+        sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
+        rca=rca.rca(counted, alpha),
+        phases=loop.phases(counted),
+        funnel=loop.funnel(counted),
+        curves=_curves(cells, alpha),
+        cells=tuple(_cell_numbers(c) for c in cells),
+        measuring_error_s=loop.recovery_width(counted),
+        false_alarms=int((outcome == Outcome.FALSE_ALARM).sum()),
+        controls=int(np.isin(outcome, CONTROLS).sum()),
+        needless_actions=int(np.nansum(needless)) + nothing_prevented,
+        contested=sum("contested" in flags.split(",") for flags in texts(rows, "flags")),
+    )
+
+
+def _left_out(rows: pd.DataFrame, cells: Sequence[Cell]) -> dict[str, int]:
+    out = rows[np.isin(texts(rows, "outcome"), LEFT_OUT)]
+    pairs = zip(texts(out, "outcome"), texts(out, "reason"), strict=True)
+    found = Counter(f"{outcome}: {reason}" if reason else str(outcome) for outcome, reason in pairs)
+    if missing := sum(c.not_recorded for c in cells):
+        found[NOT_RECORDED] = missing
+    return dict(sorted(found.items()))
+
+
+def _mttr(cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArray[np.bool_]], alpha: float) -> Mttr:
+    """`times` and `events` in the order of `cells`; nothing if the table lacks the times of a cell."""
+    known = [(c, t, e) for c, t, e in zip(cells, times, events, strict=False) if len(t)]
+    if len(times) < len(cells) or not known:
+        return Mttr(None, None, None, None, None, None)
+    samples = [c.sample(t) for c, t, _ in known]
+    mean = mean_over_scenarios(samples).mean
+    lo, hi = interval(samples, alpha)
+    longest = max(c.horizon_s for c, _, _ in known)
+    km = kaplan_meier(np.concatenate([t for _, t, _ in known]), np.concatenate([e for _, _, e in known]))
+    return Mttr(mean, lo, hi, longest, quantile(km, 0.5), quantile(km, 0.9))
+
+
+def _before_horizon(cells: Sequence[Cell], times: Sequence[Floats]) -> list[NDArray[np.bool_]]:
+    return [t < c.horizon_s for c, t in zip(cells, times, strict=False)]
+
+
+def _share(events: Sequence[NDArray[np.bool_]]) -> float | None:
+    every = np.concatenate(events) if events else np.zeros(0, dtype=bool)
+    return float(every.mean()) if len(every) else None
+
+
+def _good_share(counted: pd.DataFrame) -> float | None:
+    requests = np.nansum(numbers(counted, "requests"))
+    return float(np.nansum(numbers(counted, "good_requests")) / requests) if requests > 0 else None
+
+
+def _cell_numbers(cell: Cell) -> CellNumbers:
+    deviation = float(cell.time_s.std(ddof=1)) if cell.n > 1 else None
+    return CellNumbers(
+        chaos=cell.chaos,
+        workload=cell.workload,
+        counted=cell.n,
+        rmst_s=float(cell.time_s.mean()) if cell.n else None,
+        se_s=None if deviation is None else deviation / float(np.sqrt(cell.n)),
+        outcomes=dict(cell.outcomes),
+        horizon_s=cell.horizon_s,
+        rarely_hurts=cell.rarely_hurts,
+    )
+
+
+def _curves(cells: Sequence[Cell], alpha: float) -> tuple[Curve, ...]:
+    """All scenarios pooled, then each one."""
+    filled = [c for c in cells if c.n]
+    if not filled:
+        return ()
+    every = np.concatenate([c.time_s for c in filled]), np.concatenate([c.recovered for c in filled])
+    longest = max(c.horizon_s for c in filled)
+    pooled = _curve("", *every, longest, alpha)
+    return pooled, *(_curve(c.scenario, c.time_s, c.recovered, c.horizon_s, alpha) for c in filled)
+
+
+def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, alpha: float) -> Curve:
+    km = kaplan_meier(time, event)
+    lo, hi = log_log_band(km, alpha)
+    at = [share * tau for share in _AT_RISK_AT]
+    ordered = np.sort(time)
+    return Curve(
+        scenario=scenario,
+        time_s=tuple(km.time.tolist()),
+        survival=tuple(km.survival.tolist()),
+        lo=tuple(lo.tolist()),
+        hi=tuple(hi.tolist()),
+        at_risk_times_s=tuple(at),
+        at_risk=tuple((len(time) - np.searchsorted(ordered, at, side="left")).tolist()),
+        censored_at_s=tuple(np.sort(time[~event]).tolist()),
+    )
+
+
+def _calibration(rows: pd.DataFrame) -> tuple[Calibration, ...]:
+    """Trials in which the harness ended the fault: measured minus true time of recovery, unrecovered = the horizon."""
+    rows = rows[np.isin(texts(rows, "outcome"), COUNTED)]
+    found = []
+    for (chaos, workload), trials in rows.groupby(["chaos", "workload"], sort=True):
+        error = numbers(trials, "time_s") - numbers(trials, "fault_end_s")
+        error = error[~np.isnan(error)]
+        found.append(
+            Calibration(
+                chaos=str(chaos),
+                workload=str(workload),
+                n=len(error),
+                error_s=float(error.mean()) if len(error) else None,
+                width_s=loop.recovery_width(trials),
+                worst_s=float(error[np.abs(error).argmax()]) if len(error) else None,
+            )
+        )
+    return tuple(found)
+
+
+def _stated(question: Question, cells: Sequence[Cell]) -> dict[str, object]:
+    """The rules as applied, for `summary.json` and the report's method."""
+    return {
+        "baseline": asdict(question.baseline),
+        "targets": asdict(question.targets),
+        "sla": asdict(question.sla) if question.sla else None,
+        "alpha": question.alpha,
+        "weights": dict(question.weights),
+        "horizons_s": {c.scenario: c.horizon_s for c in cells},
+        "because": dict(question.because),
+        "same_arm": dict(question.same_arm),
+        **question.stated,
+    }

@@ -1,0 +1,170 @@
+"""The trials table as a tidy, validated DataFrame: from records, or from a file that any tool may have written.
+
+Text columns hold str ("" = not given), number columns float64 (NaN = not seen). Level names are taken as written:
+`NA`, `None` and `null` are names. Only `REQUIRED` must be there; unknown columns are kept as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smartops_chaos.errors import FileProblems, Problem, UsageError
+from smartops_chaos.model import COLUMNS, Outcome
+
+REQUIRED = ("chaos", "workload", "model", "policy", "outcome", "time_s", "horizon_s")
+LEVELS = ("chaos", "workload", "model", "policy")
+INTEGERS = (
+    *("repeat", "block", "attempt", "relapses", "actions", "actions_failed", "needless_actions"),
+    *("guardrail_blocks", "cooldown_skips", "rca_rank", "requests", "good_requests"),
+)
+NUMBERS = tuple(c for c in COLUMNS if c.endswith("_s") or c in (*INTEGERS, "bad_seconds", "unknown_seconds"))
+INCIDENTS = (Outcome.HARMED, Outcome.UNRECOVERED, Outcome.HEALED, Outcome.PLATFORM)
+COUNTED = (*INCIDENTS, Outcome.PREVENTED, Outcome.NO_EFFECT)  # confirmed injections of a fault
+LEFT_OUT = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID)
+CONTROLS = (Outcome.CLEAN, Outcome.FALSE_ALARM)
+
+_SHOWN = 20  # problems of one kind that are listed row by row
+_ROUNDING_S = 1e-6  # the table's times are written with six decimals
+
+
+def from_rows(rows: Iterable[Mapping[str, object]], name: str = "records") -> pd.DataFrame:
+    """Rows of records (keys = model.COLUMNS, None = not seen) as a table.
+
+    Raises FileProblems with every problem; its line is the row's number, counted from 1, its column the field's.
+    """
+    return _validated(pd.DataFrame(list(rows), dtype=object), name, first_line=1)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A trials table from `.csv` (UTF-8, comma) or `.parquet`.
+
+    Raises FileProblems (line = line of the file for plain CSV, column = number of the field), or UsageError if the
+    file cannot be opened or Parquet cannot be read here.
+    """
+    name = str(path)
+    try:
+        if path.suffix.lower() == ".parquet":
+            return _validated(pd.read_parquet(path).astype(object), name, first_line=1)
+        return _validated(_read_csv(path), name, first_line=2)
+    except ImportError as error:
+        raise UsageError(f"{name}: reading Parquet needs pyarrow", "pip install pyarrow, or bring a .csv") from error
+    except UnicodeDecodeError as error:
+        raise FileProblems([Problem(name, 0, 0, "is not UTF-8 text", "save it as CSV in UTF-8")]) from error
+    except pd.errors.EmptyDataError as error:
+        raise FileProblems([Problem(name, 0, 0, "is empty", "a first line with column names is needed")]) from error
+    except (pd.errors.ParserError, csv.Error, ValueError) as error:
+        raise FileProblems([Problem(name, 0, 0, f"is not a table: {error}")]) from error
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write `.csv` or `.parquet`; counts without a decimal point, empty = not seen. The same table, the same bytes."""
+    plain = table.astype({c: "Int64" for c in INTEGERS if c in table})
+    if path.suffix.lower() == ".parquet":
+        try:
+            plain.to_parquet(path, index=False)
+        except ImportError as error:
+            raise UsageError(f"{path}: writing Parquet needs pyarrow", "pip install pyarrow, or write .csv") from error
+    else:
+        plain.to_csv(path, index=False, lineterminator="\n")
+
+
+def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
+    """The column as float64; all NaN if the table lacks it."""
+    return table[column].to_numpy(float) if column in table else np.full(len(table), np.nan)
+
+
+def texts(table: pd.DataFrame, column: str, default: str = "") -> np.ndarray:
+    """The column as an array of str; all `default` if the table lacks it."""
+    return table[column].to_numpy(object) if column in table else np.full(len(table), default, dtype=object)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        header = next(csv.reader(lines), [])
+    if len(header) == 1 and ";" in header[0]:
+        raise FileProblems([Problem(str(path), 1, 1, "columns are separated by `;`", "separate them by commas")])
+    repeated = sorted({c for c in header if header.count(c) > 1})
+    if repeated:
+        raise FileProblems([Problem(str(path), 1, 0, f"column names appear twice: {', '.join(repeated)}")])
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+
+
+def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
+    absent = [c for c in REQUIRED if c not in raw]
+    if absent and (len(raw) or len(raw.columns)):
+        raise FileProblems([Problem(name, 1, 0, f"column `{c}` is missing", _near(c, raw.columns)) for c in absent])
+    if not len(raw):
+        raise FileProblems([Problem(name, 0, 0, "has no trials", "bring at least one row")])
+    problems: list[Problem] = []
+    table = raw.reset_index(drop=True)
+
+    def report(bad: np.ndarray, column: str, what: str, mend: str = "") -> None:
+        rows = np.flatnonzero(bad)
+        field = list(table.columns).index(column) + 1 if column in table else 0
+        for row in rows[:_SHOWN]:
+            problems.append(Problem(name, int(row) + first_line, field, f"{column}: {what}", mend))
+        if len(rows) > _SHOWN:
+            problems.append(Problem(name, 0, 0, f"{column}: {what}: {len(rows) - _SHOWN} more rows like this"))
+
+    typed = {}
+    for column in table.columns:
+        empty = (table[column].isna() | (table[column] == "")).to_numpy(bool)
+        if column in NUMBERS:
+            parsed = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
+            report(~empty & ~np.isfinite(parsed), column, "not a finite number", "seconds or counts; empty = not seen")
+            typed[column] = pd.Series(parsed)
+        elif column in COLUMNS:
+            typed[column] = table[column].where(~empty, "").astype(str).astype(object)
+        else:
+            typed[column] = table[column]
+    clean = pd.DataFrame(typed)
+    for column, bad, what, mend in _checks(clean):
+        report(bad, column, what, mend)
+    if problems:
+        raise FileProblems(problems)
+    clean["time_s"] = np.minimum(numbers(clean, "time_s"), numbers(clean, "horizon_s"))
+    return clean
+
+
+def _checks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, str, str]]:
+    """(column, rows that break the rule, what is wrong, how to mend it)."""
+    outcome = table["outcome"].to_numpy(object)
+    time, horizon = numbers(table, "time_s"), numbers(table, "horizon_s")
+    counted = np.isin(outcome, COUNTED)
+    for level in LEVELS:
+        yield level, table[level].to_numpy(object) == "", "is empty", "name the level, such as `default`"
+    unknown = ~np.isin(outcome, list(Outcome))
+    yield "outcome", unknown, "unknown outcome", f"use one of {', '.join(Outcome)}"
+    phase = texts(table, "phase", "measure")
+    yield "phase", ~np.isin(phase, ["measure", "calibrate", ""]), "unknown phase", "use measure or calibrate"
+    yield "horizon_s", counted & ~(horizon > 0), "must be above 0", "the time at which a person would step in"
+    yield "time_s", counted & np.isnan(time), "is empty, but the trial counts", "0 = never bad, horizon_s = unrecovered"
+    yield "time_s", counted & (time < 0), "is negative", "seconds since injection"
+    yield "time_s", counted & (time > horizon + _ROUNDING_S), "is above horizon_s", "unrecovered = horizon_s"
+    cut = (outcome == Outcome.UNRECOVERED) & (np.abs(time - horizon) > _ROUNDING_S) & ~np.isnan(time)
+    yield "time_s", cut, "must be horizon_s in an unrecovered trial", "it is scored, not left out"
+    never_bad = np.isin(outcome, [Outcome.PREVENTED, Outcome.NO_EFFECT]) & (time > 0)
+    yield "time_s", never_bad, "must be 0 in a trial that was never bad", "or is the outcome another one?"
+    for column in ("bad_seconds", "unknown_seconds", "requests", "good_requests"):
+        yield column, numbers(table, column) < 0, "is negative", "seconds and counts start at 0"
+    measured = counted & (phase != "calibrate") & (horizon > 0)
+    first = pd.Series(horizon).where(measured).groupby([table["chaos"], table["workload"]]).transform("first")
+    mixed = measured & (np.abs(horizon - first.to_numpy(float)) > _ROUNDING_S)
+    yield "horizon_s", mixed, "differs within the scenario", "one horizon for all trials of one chaos and workload"
+    if "trial" in table:
+        keys = [c for c in ("campaign", "trial") if c in table]
+        again = table.duplicated(keys).to_numpy(bool) & (table["trial"].to_numpy(object) != "")
+        yield "trial", again, "appears a second time", "one row a trial"
+
+
+def _near(column: str, columns: Iterable[object]) -> str:
+    close = difflib.get_close_matches(column, [str(c) for c in columns], n=1)
+    return f"did you mean `{close[0]}`" if close else f"needed are {', '.join(REQUIRED)}"

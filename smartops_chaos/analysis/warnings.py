@@ -1,0 +1,210 @@
+"""What makes a result weak, each with what mends it: sentences for page 1 of the report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from smartops_chaos.analysis import sla
+from smartops_chaos.analysis.cells import NOT_RECORDED, Cell
+from smartops_chaos.analysis.compare import LEAST_TRIALS
+from smartops_chaos.analysis.question import Question
+from smartops_chaos.analysis.summary import ArmSummary, Calibration
+from smartops_chaos.analysis.table import texts
+from smartops_chaos.analysis.verdicts import percent, unexplained
+
+RUN = "smartops-chaos run MATRIX"
+MANY_LEFT_OUT = 0.10
+UNEVEN = 0.05
+ENOUGH_TRIALS = 20  # in a cell: from here on the intervals cover what they say
+_NAMES = {"mttr_reduction": "MTTR reduction", "auto_heal": "auto-heal rate", "sla": "SLA"}
+_FLAGS = {
+    "conflict": "sources disagree about an event: see `smartops-chaos derive --explain TRIAL`",
+    "telemetry_missing": "telemetry is missing, so phases are empty: check with `smartops-chaos doctor MATRIX`",
+    "late_generator": "requests were sent late: use fewer lanes or a lower rate",
+    "clock_step": "a clock was stepped during the trial: wait for time synchronisation before a campaign",
+    "cut_short": "a person ended the trial early: run it again with `--retry aborted`",
+}
+
+
+def weaknesses(
+    question: Question,
+    measured: pd.DataFrame,
+    cells: Sequence[Cell],
+    arms: Sequence[ArmSummary],
+    calibration: Sequence[Calibration],
+    needed: Mapping[tuple[str, str], int | None],
+    minutes_a_trial: float | None,
+) -> tuple[str, ...]:
+    """The most serious first. `needed` is from outlook.repeats_needed."""
+    return (
+        *_horizon(question, cells),
+        *_lost(arms, cells),
+        *_scenarios(question, cells),
+        *_too_few(cells),
+        *_outlook(needed, cells, minutes_a_trial),
+        *_sla(question, cells),
+        *_instrument(arms, calibration),
+        *_healer(arms),
+        *_flags(measured),
+    )
+
+
+def _horizon(question: Question, cells: Sequence[Cell]) -> list[str]:
+    silent = unexplained(cells, question)
+    never = sorted(
+        {c.scenario for c in cells if c.arm == question.baseline and c.n and not c.recovered.any()},
+    )
+    lines = []
+    if silent:
+        lines.append(
+            f"The horizon of {_listed(silent)} has no reason, so nothing is proven: "
+            'add one, such as `horizon: {after: 30s, because: "on-call answers in 30 s"}`.'
+        )
+    if never:
+        lines.append(
+            f"The baseline never recovered in {_listed(never)}: there the horizon decides how large a reduction looks; "
+            "read it at tau/4, tau/2 and tau."
+        )
+    return lines
+
+
+def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
+    lines = []
+    shares = {a.arm: _share_left_out(a) for a in arms if a.trials}
+    for arm in arms:
+        if shares.get(arm.arm, 0) > MANY_LEFT_OUT:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in arm.left_out.items())
+            lines.append(
+                f"{percent(shares[arm.arm])} of the trials of {arm.arm} are left out ({reasons}): "
+                f"`smartops-chaos doctor MATRIX`, then `{RUN} --retry error`."
+            )
+    if shares and max(shares.values()) - min(shares.values()) > UNEVEN:
+        most, least = max(shares, key=lambda a: shares[a]), min(shares, key=lambda a: shares[a])
+        lines.append(
+            f"Arms lose trials unevenly ({most} {percent(shares[most])}, {least} {percent(shares[least])}): "
+            "a comparison may be of what was left; find the reason before believing it."
+        )
+    missing = {c.scenario: c for c in cells if c.not_recorded}
+    if missing:
+        total = sum(c.not_recorded for c in cells)
+        lines.append(
+            f"{total} trial{'s are' if total > 1 else ' is'} {NOT_RECORDED} in {_listed(sorted(missing))}, where "
+            f"another arm has more; they count as lost. `{RUN}` resumes the campaign."
+        )
+    return lines
+
+
+def _share_left_out(arm: ArmSummary) -> float:
+    left_out = sum(n for reason, n in arm.left_out.items() if reason != NOT_RECORDED)
+    return left_out / arm.trials
+
+
+def _scenarios(question: Question, cells: Sequence[Cell]) -> list[str]:
+    lines = []
+    rare = sorted({c.scenario for c in cells if c.rarely_hurts})
+    if rare:
+        lines.append(
+            f"{_listed(rare)} rarely hurts the baseline (bad in under half of its trials), so it says little about "
+            "healing: make the fault stronger or the objective stricter."
+        )
+    base = {c.scenario for c in cells if c.arm == question.baseline}
+    for arm in sorted({c.arm for c in cells} - {question.baseline}, key=str):
+        ours = {c.scenario for c in cells if c.arm == arm}
+        if ours != base:
+            lines.append(
+                f"{arm} and the baseline are compared without {_listed(sorted(ours ^ base))}, "
+                "which only one of them has: do not exclude it."
+            )
+    return lines
+
+
+def _too_few(cells: Sequence[Cell]) -> list[str]:
+    least = min((c.n for c in cells), default=0)
+    if not cells or least >= ENOUGH_TRIALS:
+        return []
+    if least < LEAST_TRIALS:
+        return [f"A cell has {least} counted trials; an MTTR is compared from {LEAST_TRIALS} on: `{RUN} --repeats 3`."]
+    rough = f"With {least} trials in a cell the intervals are rough and may be too narrow"
+    return [f"{rough}: `{RUN} --repeats {ENOUGH_TRIALS}`."]
+
+
+def _outlook(
+    needed: Mapping[tuple[str, str], int | None], cells: Sequence[Cell], minutes_a_trial: float | None
+) -> list[str]:
+    lines = []
+    for repeats in sorted({n for n in needed.values() if n is not None}):
+        what = [f"{_NAMES[target]} of {arm}" for (arm, target), n in needed.items() if n == repeats]
+        more = sum(max(repeats - c.n - c.lost, 0) for c in cells)
+        cost = "" if minutes_a_trial is None else f", about {max(1, round(more * minutes_a_trial))} min more"
+        lines.append(
+            f"Observed, not proven: {_listed(what)}. If further trials go like these, `{RUN} --repeats {repeats}` "
+            f"would prove it ({more} more trials{cost})."
+        )
+    return lines
+
+
+def _sla(question: Question, cells: Sequence[Cell]) -> list[str]:
+    if question.sla is None or not sla.asks_nothing(cells, question.sla, question.targets.sla):
+        return []
+    return [
+        f"The SLA target of {100 * question.targets.sla:g} % asks nothing: it is met even if no fault is ever repaired "
+        f"before the horizon ({question.sla.faults:g} faults in {question.sla.window_s / 86400:g} days). "
+        "State more faults, a shorter window or a higher target."
+    ]
+
+
+def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration]) -> list[str]:
+    lines = []
+    if not calibration:
+        lines.append("No calibration trial shows how true the times are: `calibrate: 1` in the matrix.")
+    for c in calibration:
+        if c.worst_s is not None and c.width_s is not None and abs(c.worst_s) > max(1.0, c.width_s):
+            lines.append(
+                f"Calibration of {c.chaos} / {c.workload} is off by up to {c.worst_s:+.1f} s, more than its measuring "
+                "error: see `smartops-chaos derive --explain TRIAL` for its calibration trial."
+            )
+    for arm in arms:
+        error, mttr = arm.measuring_error_s, arm.mttr.rmst_s
+        if error is not None and mttr is not None and error > mttr / 2:
+            lines.append(
+                f"The measuring error of {arm.arm} ({error:.2f} s) is more than half of its mean time to recover "
+                f"({mttr:.2f} s): use a higher request rate."
+            )
+    return lines
+
+
+def _healer(arms: Sequence[ArmSummary]) -> list[str]:
+    lines = []
+    for arm in arms:
+        healed = arm.outcomes.get("healed", 0)
+        if arm.contested > MANY_LEFT_OUT * (healed + arm.contested):
+            lines.append(
+                f"{arm.arm}: {arm.contested} recoveries may be the healer's or the platform's and count as the "
+                f"platform's, beside {healed} healed: finer telemetry would tell them apart."
+            )
+        if not arm.baseline and arm.rca.n and arm.rca.answers < 2:
+            lines.append(f"{arm.arm} named {_answers(arm.rca.answers)}: no diagnostic information.")
+    if arms and not any(a.controls for a in arms):
+        lines.append("No trial without a fault shows false alarms: add `none: {}` to the chaos levels.")
+    return lines
+
+
+def _answers(n: int) -> str:
+    return "one and the same root cause in all trials" if n else "no root cause"
+
+
+def _flags(measured: pd.DataFrame) -> list[str]:
+    found = Counter(flag for text in texts(measured, "flags") if text for flag in text.split(","))
+    return [f"{_trials(found[flag])}: {mend}." for flag, mend in _FLAGS.items() if found[flag]]
+
+
+def _trials(n: int) -> str:
+    return f"{n} trial{'s' if n != 1 else ''}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = list(names[:3]) + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
+    return ", ".join(shown[:-1]) + (" and " if len(shown) > 1 else "") + shown[-1]

@@ -1,0 +1,216 @@
+"""What the healer sees, when it calls that an anomaly, and what it takes for the cause. Pure.
+
+Samples of counters -> sliding windows -> a detector's judgement -> one signal when an anomaly begins.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from smartops_chaos.lab.exposition import BUCKETS_S, parse
+
+AnomalyKind = Literal["latency", "error", "resource", "other"]
+
+WINDOW_S = 2.0
+WARM_UP_WINDOWS = 5
+ANOMALOUS_WINDOWS = 2  # in a row, before it is an anomaly
+CLEAN_WINDOWS = 3  # in a row, before the next anomaly can begin
+FEWEST_REQUESTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Counters at one moment (monotonic seconds)."""
+
+    at_s: float
+    requests: float
+    errors: float  # answers of 500 and above
+    buckets: tuple[float, ...]  # requests of at most BUCKETS_S[i] seconds; all requests last
+    cpu_s: Mapping[str, float]  # by pod
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    requests: float
+    error_share: float
+    p95_s: float
+    cpu: Mapping[str, float]  # cores by pod
+    cpu_per_answer_s: float  # CPU seconds of all pods for each good answer
+
+    @property
+    def cpu_most(self) -> float:
+        return max(self.cpu.values(), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    kind: AnomalyKind
+    score: float  # 0.5 at the limit, towards 1 beyond it
+
+
+def sample(at_s: float, gateway: str, node: str, container: str) -> Sample:
+    """From the text expositions of the gateway and the node; `container` is the one whose pods count."""
+    codes = {
+        dict(labels)["code"]: v for (name, labels), v in parse(gateway).items() if name == "gateway_requests_total"
+    }
+    bounds = [*map(str, BUCKETS_S), "+Inf"]
+    cumulative = {
+        dict(labels)["le"]: value
+        for (name, labels), value in parse(gateway).items()
+        if name == "gateway_request_duration_seconds_bucket"
+    }
+    cpu = {
+        dict(labels)["pod"]: value
+        for (name, labels), value in parse(node).items()
+        if name == "container_cpu_usage_seconds_total" and dict(labels)["container"] == container
+    }
+    errors = sum(value for code, value in codes.items() if int(code) >= 500)
+    return Sample(at_s, sum(codes.values()), errors, tuple(cumulative.get(bound, 0.0) for bound in bounds), cpu)
+
+
+def window(samples: Sequence[Sample], span_s: float) -> Window | None:
+    """What happened in the last `span_s` seconds of `samples` (oldest first); None with fewer than two in reach."""
+    newest = samples[-1]
+    reach = [s for s in samples if newest.at_s - s.at_s <= span_s * 1.2]
+    oldest = reach[0]
+    if newest.at_s <= oldest.at_s:
+        return None
+    requests = newest.requests - oldest.requests
+    counts = [new - old for new, old in zip(newest.buckets, oldest.buckets, strict=True)]
+    seconds = newest.at_s - oldest.at_s
+    used = {pod: cpu - oldest.cpu_s[pod] for pod, cpu in newest.cpu_s.items() if pod in oldest.cpu_s}
+    errors = newest.errors - oldest.errors
+    return Window(
+        requests=requests,
+        error_share=errors / requests if requests > 0 else 0.0,
+        p95_s=quantile(0.95, counts),
+        cpu={pod: cpu / seconds for pod, cpu in used.items()},
+        cpu_per_answer_s=sum(used.values()) / max(1.0, requests - errors),
+    )
+
+
+def quantile(q: float, cumulative: Sequence[float]) -> float:
+    """As PromQL's histogram_quantile: linear within a bucket, the last bound for what lies above all; 0 if empty."""
+    rank, below, lower = q * cumulative[-1], 0.0, 0.0
+    if cumulative[-1] <= 0:
+        return 0.0
+    for bound, count in zip(BUCKETS_S, cumulative, strict=False):
+        if count >= rank:
+            return lower + (bound - lower) * (rank - below) / (count - below) if count > below else bound
+        below, lower = count, bound
+    return BUCKETS_S[-1]
+
+
+class Detector(Protocol):
+    def learn(self, healthy: Window) -> None:
+        """A window of the warm-up."""
+
+    def judge(self, seen: Window) -> Finding | None:
+        """None: nothing unusual."""
+
+
+class Threshold:
+    """Fixed limits: what a person would write into an alert rule."""
+
+    LIMITS: Mapping[AnomalyKind, float] = {"error": 0.05, "latency": 0.25, "resource": 0.55}
+
+    def learn(self, healthy: Window) -> None:
+        """It knows its limits."""
+
+    def judge(self, seen: Window) -> Finding | None:
+        return _worst({kind: value / self.LIMITS[kind] for kind, value in _features(seen).items()})
+
+
+class ZScore:
+    """Distance from the warm-up's mean in standard deviations, as usual: z = (x - mean) / sd.
+
+    A few seconds of warm-up say little about the spread, so each has a floor: what a healthy minute shows at most.
+    """
+
+    LIMIT = 4.0
+    FLOORS: Mapping[AnomalyKind, float] = {"error": 0.01, "latency": 0.03, "resource": 0.06}
+
+    def __init__(self) -> None:
+        self._healthy: list[Mapping[AnomalyKind, float]] = []
+
+    def learn(self, healthy: Window) -> None:
+        self._healthy.append(_features(healthy))
+
+    def judge(self, seen: Window) -> Finding | None:
+        return _worst({kind: self._z(kind, value) / self.LIMIT for kind, value in _features(seen).items()})
+
+    def _z(self, kind: AnomalyKind, value: float) -> float:
+        known = [features[kind] for features in self._healthy]
+        return (value - statistics.fmean(known)) / max(statistics.pstdev(known), self.FLOORS[kind])
+
+
+# `none` never signals. Another model is another line here.
+DETECTORS: Mapping[str, Callable[[], Detector] | None] = {"none": None, "threshold": Threshold, "zscore": ZScore}
+
+
+class Watch:
+    """Turns judgements on successive windows into one finding at each anomaly's beginning."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._learnt = 0
+        self._anomalous = 0
+        self._clean = CLEAN_WINDOWS
+
+    @property
+    def armed(self) -> bool:
+        """Whether the warm-up is over."""
+        return self._learnt >= WARM_UP_WINDOWS
+
+    def see(self, seen: Window | None) -> Finding | None:
+        if seen is None or seen.requests < FEWEST_REQUESTS:
+            return None
+        if not self.armed:
+            self._detector.learn(seen)
+            self._learnt += 1
+            return None
+        finding = self._detector.judge(seen)
+        if finding is None:
+            self._clean += 1
+            self._anomalous = 0
+            return None
+        self._anomalous += 1
+        begins = self._anomalous >= ANOMALOUS_WINDOWS and self._clean >= CLEAN_WINDOWS
+        if begins or self._clean < CLEAN_WINDOWS:
+            self._clean = 0
+        return finding if begins else None
+
+
+def diagnose(seen: Window) -> list[tuple[str, float]]:
+    """Causes with their probabilities, best first: CPU burnt for nothing explains errors, and both explain slowness."""
+    busy = _between(seen.cpu_per_answer_s, 0.015, 0.025)
+    failing = _between(seen.error_share, 0.02, 0.1) * (1 - busy)
+    slow = _between(seen.p95_s, 0.1, 0.25) * (1 - busy) * (1 - failing)
+    weights = {
+        "Resource Saturation": busy,
+        "Service Timeout": failing,
+        "Dependency Latency": slow,
+        "Unknown Failure": 0.05,
+    }
+    total = sum(weights.values())
+    return sorted(((cause, weight / total) for cause, weight in weights.items()), key=lambda pair: -pair[1])
+
+
+def _features(seen: Window) -> dict[AnomalyKind, float]:
+    return {"error": seen.error_share, "latency": seen.p95_s, "resource": seen.cpu_most}
+
+
+def _worst(severity: Mapping[AnomalyKind, float]) -> Finding | None:
+    """`severity` is 1 at the limit."""
+    kind = max(severity, key=lambda one: severity[one])
+    if severity[kind] <= 1:
+        return None
+    return Finding(kind, round(1 - 0.5 / severity[kind], 3) if math.isfinite(severity[kind]) else 1.0)
+
+
+def _between(value: float, low: float, high: float) -> float:
+    return min(1.0, max(0.0, (value - low) / (high - low)))

@@ -1,0 +1,159 @@
+"""One replica of the ERP: `python -m smartops_chaos.lab.erp --port N --units N --core N`.
+
+One worker prices one order at a time: real CPU work, then the wait for its data store. That is about 30 requests/s. Few
+may wait, the rest is refused at once. Standard library only, since a restarted pod has to be ready quickly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import queue
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass, field
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
+
+CPU_S = 0.009  # own CPU time of one request
+STORE_S = 0.022
+MAX_WAITING = 4
+
+ORDER = json.dumps(
+    {
+        "order": 4711,
+        "lines": [{"sku": f"A-{n:04}", "quantity": n % 7 + 1, "price": f"{n * 13 % 97}.95"} for n in range(12)],
+    }
+)
+
+
+def price(order: str) -> str:
+    """One unit of work: parse an order, price it in decimal, sign it."""
+    lines = json.loads(order)["lines"]
+    total = sum((Decimal(line["price"]) * line["quantity"] for line in lines), Decimal())
+    return hashlib.sha256(f"{total * Decimal('1.19'):.2f}".encode()).hexdigest()
+
+
+def units_for(cpu_s: float) -> int:
+    """How many units take `cpu_s` seconds of CPU time on this machine; best of several, so that noise adds nothing."""
+    sample, best = 50, float("inf")
+    for _ in range(8):
+        begin = time.thread_time()
+        for _ in range(sample):
+            price(ORDER)
+        best = min(best, time.thread_time() - begin)
+    return max(1, round(cpu_s / best * sample))
+
+
+@dataclass
+class Job:
+    done: threading.Event = field(default_factory=threading.Event)
+    answer: str = ""
+
+
+class Erp:
+    def __init__(self, units: int) -> None:
+        self.metrics = Metrics()
+        self.metrics_lock = threading.Lock()
+        self._units = units
+        self._jobs: queue.Queue[Job] = queue.Queue(MAX_WAITING)
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def load(self) -> str | None:
+        """Do one request's work; None when too many wait already."""
+        job, begin = Job(), time.perf_counter()
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            return None
+        job.done.wait()
+        with self.metrics_lock:
+            self.metrics.observe("erp_simulator_load_duration_seconds", time.perf_counter() - begin)
+        return job.answer
+
+    def _work(self) -> None:
+        database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        database.execute("create table priced (signature text)")
+        while True:
+            job = self._jobs.get()
+            for _ in range(self._units):
+                job.answer = price(ORDER)
+            database.execute("delete from priced")
+            database.execute("insert into priced values (?)", (job.answer,))
+            time.sleep(STORE_S)
+            job.done.set()
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_port = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, erp: Erp) -> None:
+        self.erp = erp
+        super().__init__(("127.0.0.1", port), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: Server
+
+    def do_GET(self) -> None:
+        erp = self.server.erp
+        if self.path == "/healthz":
+            self._answer(200, '{"status": "ok"}')
+        elif self.path == "/metrics":
+            with erp.metrics_lock:
+                text = erp.metrics.render()
+            self._answer(200, text, CONTENT_TYPE)
+        else:
+            self._answer(404, '{"detail": "Not Found"}')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path != "/simulate/load":
+            self._answer(404, '{"detail": "Not Found"}')
+        elif (signature := self.server.erp.load()) is not None:
+            self._answer(200, json.dumps({"status": "completed", "signature": signature}))
+        else:
+            with self.server.erp.metrics_lock:
+                self.server.erp.metrics.inc("erp_simulator_errors_total", endpoint=self.path)
+            self._answer(503, '{"detail": "too many requests are waiting"}')
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the gateway counts."""
+
+    def _answer(self, status: int, text: str, kind: str = "application/json") -> None:
+        with self.server.erp.metrics_lock:
+            endpoint = "other" if status == 404 else self.path
+            self.server.erp.metrics.inc("erp_simulator_requests_total", method=self.command, endpoint=endpoint)
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--port", type=int, required=True)
+    options.add_argument("--units", type=int, required=True)
+    options.add_argument("--core", type=int, required=True)
+    given = options.parse_args()
+    # Not before the imports, or a new pod's start would queue up behind the stressors of the one that it replaces. And
+    # before the first thread, since a thread has the affinity of the one that started it.
+    os.sched_setaffinity(0, {given.core})
+    Server(given.port, Erp(given.units)).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""The node of one lane: supervises everything in it. `python -m smartops_chaos.lab.node --directory DIR --name NAME`.
+
+It prints one line when the lane is ready (or the reason why not) and lives until POST /shutdown, SIGTERM, or, with
+--lifeline, the end of its stdin. Whatever way it ends, its children end with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from smartops_chaos.clock import Clock
+from smartops_chaos.lab import api, erp
+from smartops_chaos.lab.api import Arm
+from smartops_chaos.lab.exposition import parse
+from smartops_chaos.lab.faulttable import FaultTable
+from smartops_chaos.lab.gateway import Route
+from smartops_chaos.lab.lane import LaneFile
+from smartops_chaos.lab.logbook import LogBook
+from smartops_chaos.lab.monitor import Monitor, MonitorFailed
+from smartops_chaos.lab.pods import Cause, Deployment, Pod, Spec
+from smartops_chaos.lab.procs import hold_port, module, usage
+from smartops_chaos.lab.service import Service
+
+ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
+ERP_BACK_OFF_S, HEALER_BACK_OFF_S = 8.0, 2.0
+NICE = 15
+_KEEP_EVENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to an object of the lane, and who did it."""
+
+    at_ns: int
+    object: str
+    kind: str  # started, ready, not_ready, exited
+    cause: Cause
+    detail: str
+
+
+class Node:
+    """What pods report to, faults are done by, and the HTTP surface acts on."""
+
+    nice = NICE
+
+    def __init__(self, directory: Path, name: str, core: int, replicas: int, client: aiohttp.ClientSession) -> None:
+        self.name = name
+        self.core = core
+        self.arm = Arm()
+        self.events: deque[Event] = deque(maxlen=_KEEP_EVENTS)
+        self.token, self.healer_token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
+        self.stopping = asyncio.Event()
+        self.changing = asyncio.Lock()  # one reset, arm or injection at a time
+        self.resetting = False
+        self.service = Service(self.token, client)
+        self.control, self._healer_port = hold_port(), hold_port()
+        self.healer_url = _url(self._healer_port)
+        self.directory = directory
+        self.log = LogBook(HEALER, directory / "healer.log", self.now_ns)
+        self.monitor = Monitor(directory / "prometheus", client)
+        self.faults = FaultTable(self)
+        self._client = client
+        self._clock = Clock.anchored()
+        self._replicas = replicas
+        self._pushing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        units = str(erp.units_for(erp.CPU_S))
+
+        def erp_command(port: int) -> list[str]:
+            return module("erp", "--port", str(port), "--units", units, "--core", str(core))
+
+        healer = Spec(
+            HEALER,
+            self._healer_command,
+            HEALER_BACK_OFF_S,
+            environment={"LAB_TOKEN": self.healer_token},
+            port=self._healer_port,
+            output=self.log.follow,
+        )
+        self.deployments = {
+            ERP: Deployment(Spec(ERP, erp_command, ERP_BACK_OFF_S, nice=NICE), self, client),
+            HEALER: Deployment(healer, self, client),
+        }
+
+    # ---- life ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> LaneFile:
+        """Returns when the lane is ready. Raises MonitorFailed, OSError."""
+        await self.deployments[ERP].renew(self._replicas)
+        self.set_targets()
+        await self.monitor.ensure()
+        await self.deployments[ERP].until_ready()
+        await self.service.up()
+        await self.push_routes()
+        self._spawn(self._gateway_watch())
+        return self.lane_file()
+
+    def lane_file(self) -> LaneFile:
+        own = usage(os.getpid())
+        return LaneFile(
+            control=_url(self.control),
+            token=self.token,
+            pid=os.getpid(),
+            started=own.started_ticks if own else 0,
+            prometheus=self.monitor.url,
+            gateway=self.service.url,
+            healer=self.healer_url,
+            directory=str(self.directory),
+        )
+
+    async def set_arm(self, arm: Arm) -> None:
+        """The healer of the new arm is started at once; ask /state when it is ready."""
+        async with self.changing:
+            if arm != self.arm:
+                self.arm = arm
+                await self.deployments[HEALER].renew(int(arm.healer == "on"))
+
+    async def reset(self, replicas: int) -> None:
+        """Nothing of what went before is left; returns when the lane is ready again."""
+        async with self.changing:
+            self.resetting = True  # the last words of the old healer must not move the new pods
+            try:
+                await self.faults.clear()
+                await self.deployments[HEALER].renew(int(self.arm.healer == "on"))
+                await self.deployments[ERP].renew(replicas)
+                await self.push_routes(flush=True)
+            finally:
+                self.resetting = False
+            await asyncio.gather(self.monitor.ensure(), *(d.until_ready() for d in self.deployments.values()))
+            await self.push_routes()
+
+    async def close(self) -> None:
+        """End every child; returns when all are gone."""
+        await asyncio.gather(self.monitor.close(), *(deployment.close() for deployment in self.deployments.values()))
+        await self.service.close()
+
+    async def _gateway_watch(self) -> None:
+        """Without its gateway the lane measures nothing, so it ends where everybody can see it."""
+        await self.service.process.exited.wait()
+        self.stopping.set()
+
+    # ---- what pods tell ------------------------------------------------------------------------------------
+
+    def report(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
+        self.events.append(Event(self.now_ns(), pod.object, kind, cause, detail))
+        if kind == "exited":
+            self.faults.pod_went(pod, "exits", cause)
+        if kind in ("ready", "not_ready"):
+            self._spawn(self.push_routes())
+        if kind == "started":
+            self.set_targets()
+
+    def leaving(self, pod: Pod, cause: Cause) -> None:
+        """The pod takes no new requests and will not come back."""
+        self.faults.pod_went(pod, "leaves", cause)
+        self.set_targets()
+
+    async def drained(self, pod: Pod) -> None:
+        """Returns when the gateway has nothing under way to the pod, or after a second."""
+        await self.push_routes()
+        await self.service.drained(pod.name)
+
+    def set_targets(self) -> None:
+        self.monitor.set_targets(
+            {
+                "node": {"": _port(self.control)},
+                "gateway": {"": self.service.port},
+                HEALER: {"": _port(self._healer_port)},
+                ERP: {pod.name: pod.port for pod in self.pods(ERP)},
+            }
+        )
+
+    # ---- what faults need ----------------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        return self._clock.now_ns()
+
+    def pods(self, deployment: str) -> list[Pod]:
+        return self.deployments[deployment].pods
+
+    async def push_routes(self, flush: bool = False) -> None:
+        """Tell the gateway who is ready and who is delayed; `flush` drops what is under way in it."""
+        async with self._pushing:  # the last to get in sends the newest state
+            await self.service.put([self._route(pod) for pod in self.pods(ERP) if pod.ready.is_set()], flush)
+
+    def _route(self, pod: Pod) -> Route:
+        if delay := self.faults.delay_of(pod):
+            return Route(pod.name, pod.port, delay.order.id, delay.delay_s, delay.jitter_s)
+        return Route(pod.name, pod.port)
+
+    async def healer_says_armed(self) -> bool:
+        """Whether the healer can detect by now; where nothing can, there is nothing to wait for."""
+        if self.arm.healer == "off" or self.arm.detector == "none":
+            return True
+        try:
+            async with self._client.get(self.healer_url + "/metrics") as answer:
+                return parse(await answer.text()).get(("smartops_detector_armed", ())) == 1
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+    def _healer_command(self, port: int) -> list[str]:
+        policy = self.directory / "healer.policy"
+        policy.write_text(self.arm.policy, encoding="utf-8")
+        return module(
+            "healer",
+            *("--port", str(port), "--detector", self.arm.detector, "--policy", str(policy)),
+            *("--node", _url(self.control), "--gateway", self.service.url),
+        )
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _port(held: socket.socket) -> int:
+    return int(held.getsockname()[1])
+
+
+def _url(held: socket.socket) -> str:
+    return f"http://127.0.0.1:{_port(held)}"
+
+
+async def run(options: argparse.Namespace) -> None:
+    directory: Path = options.directory
+    loop, timeout = asyncio.get_running_loop(), aiohttp.ClientTimeout(total=5)
+    async with aiohttp.ClientSession(timeout=timeout) as client:
+        node = Node(directory, options.name, options.core, options.replicas, client)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, node.stopping.set)
+        if options.lifeline:
+            loop.add_reader(0, node.stopping.set)  # nobody writes, so readable means the end
+        file = directory / "lane.json"
+        async with api.serve(node):
+            try:
+                lane = await node.start()
+                new = directory / "lane.new"
+                new.unlink(missing_ok=True)
+                with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+                    json.dump(asdict(lane), out)
+                new.replace(file)  # nobody reads half of it
+                print("ready", flush=True)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever started us may go away now
+                await node.stopping.wait()
+            except (MonitorFailed, OSError) as error:
+                print(f"failed: {error}", flush=True)
+            finally:
+                if options.lifeline:
+                    loop.remove_reader(0)
+                file.unlink(missing_ok=True)
+                await node.close()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--directory", type=Path, required=True)
+    options.add_argument("--name", required=True)
+    options.add_argument("--core", type=int, default=0)
+    options.add_argument("--replicas", type=int, default=2)
+    options.add_argument("--lifeline", action="store_true")
+    asyncio.run(run(options.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

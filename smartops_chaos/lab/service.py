@@ -1,0 +1,62 @@
+"""The node's side of the gateway: its process, and the routes and delays that it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import aiohttp
+
+from smartops_chaos.lab.gateway import Route
+from smartops_chaos.lab.procs import Process, hold_port, module
+
+_DRAIN_S = 1.0
+
+
+class Service:
+    def __init__(self, token: str, client: aiohttp.ClientSession) -> None:
+        self._held = hold_port()
+        self.port: int = self._held.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = Process(module("gateway", "--port", str(self.port)), extra_environment={"LAB_TOKEN": token})
+        self._token, self._client = token, client
+
+    async def up(self) -> None:
+        """Returns when the gateway answers, or has died."""
+        while self.process.running:
+            try:
+                async with self._client.get(f"{self.url}/metrics"):
+                    return
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                await asyncio.sleep(0.02)
+
+    async def put(self, routes: Sequence[Route], flush: bool) -> None:
+        """Replace the routes; `flush` drops what is under way."""
+        await self._call("PUT", {"routes": [asdict(route) for route in routes], "flush": flush})
+
+    async def drained(self, pod: str) -> None:
+        """Returns when nothing is under way to the pod, or after a second."""
+        deadline = asyncio.get_running_loop().time() + _DRAIN_S
+        while asyncio.get_running_loop().time() < deadline:
+            if not (await self._call("GET"))["in_flight"].get(pod):
+                return
+            await asyncio.sleep(0.03)
+
+    async def delays_seen(self, fault_id: str) -> tuple[int, float]:
+        """(requests that this fault has delayed, their mean delay in seconds), as the gateway measured them."""
+        seen = (await self._call("GET"))["seen"].get(fault_id)
+        return (seen["requests"], seen["mean_s"]) if seen else (0, 0.0)
+
+    async def close(self) -> None:
+        self.process.kill()
+        await self.process.exited.wait()
+
+    async def _call(self, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        try:
+            async with self._client.request(method, f"{self.url}/-/routes", json=body, headers=headers) as answer:
+                return dict(await answer.json())
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return {"in_flight": {}, "seen": {}}  # not up yet, or dead: then the node ends

@@ -1,0 +1,190 @@
+"""matrix.yaml -> Plan: the product of the factors, minus `exclude`, plus `include`, in its random order.
+
+    plan = load_plan(Path("matrix/quick.yaml"), only=["chaos=pod-kill"], repeats=5, shard="1/2")
+
+Order: calibration trials first; then round after round, each holding every scenario once as a block, blocks shuffled
+within a round and arms within a block by the matrix's seed. So a campaign that ends early is balanced, and more
+repeats only append: ids, seeds, blocks and order of the earlier rounds stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import product, starmap
+from pathlib import Path
+from typing import Any
+
+from smartops_chaos import healerfile, yamlfile
+from smartops_chaos.errors import FileProblems, UsageError
+from smartops_chaos.model import (
+    AnalysisPlan,
+    Arm,
+    ChaosLevel,
+    Plan,
+    Sla,
+    Slo,
+    Targets,
+    Trial,
+)
+from smartops_chaos.plan import references
+from smartops_chaos.plan.levels import Levels, resolve
+from smartops_chaos.plan.matrix import FACTORS, Matrix, Selector
+from smartops_chaos.plan.references import Cell
+from smartops_chaos.plan.select import select
+
+MOST_REPEATS = 10_000
+
+
+def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = None, shard: str = "") -> Plan:
+    """Read a matrix and all that it refers to.
+
+    `only` selects trials ("chaos=pod-kill", "model=off,zscore"), `repeats` replaces the matrix's, `shard` ("1/3") keeps
+    every third block. The digest is the same for every selection and shard of one matrix.
+    Raises FileProblems with all problems of the files, UsageError, NothingSelected.
+    """
+    if repeats is not None and not 1 <= repeats <= MOST_REPEATS:
+        raise UsageError(f"repeats is {repeats}", f"use 1 to {MOST_REPEATS}")
+    document = yamlfile.read(path)
+    matrix, problems = document.check(Matrix)
+    kind_problems = references.target_problems(document)
+    if kind_problems:
+        raise FileProblems([*problems, *kind_problems])
+    healer = healerfile.load("lab")
+    levels, level_problems = resolve(document, "lab", healer.settings, path.parent)
+    problems += level_problems
+    problems += references.problems(document, levels)
+    if matrix is not None:
+        problems += references.size_problems(document, matrix)
+    if problems or matrix is None:
+        raise FileProblems(list(dict.fromkeys(problems)))
+    if repeats is not None:
+        matrix = matrix.model_copy(update={"repeats": repeats})
+    left = cells(matrix)
+    problems += references.cell_problems(document, matrix, left)
+    if problems:
+        raise FileProblems(problems)
+    plan = expand(matrix, levels, healer.model_dump(mode="json"), left)
+    return replace(plan, trials=select(plan, only, shard))
+
+
+def cells(matrix: Matrix) -> list[Cell]:
+    """The product minus `exclude` plus `include`, in the order of the file."""
+    factors = matrix.factors
+    names = [list(getattr(factors, factor)) for factor in FACTORS]
+    excluded = {_pattern(selector) for selector in matrix.exclude}
+    masks = {tuple(bool(name) for name in pattern) for pattern in excluded}
+    wanted = {
+        tuple(name or only[0] for name, only in zip(_pattern(selector), names, strict=True))
+        for selector in matrix.include
+    }
+
+    def left(cell: Cell) -> bool:
+        return cell in wanted or not any(
+            tuple(name if keep else "" for name, keep in zip(cell, mask, strict=True)) in excluded for mask in masks
+        )
+
+    return [cell for cell in starmap(Cell, product(*names)) if left(cell)]
+
+
+def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequence[Cell]) -> Plan:
+    """The whole plan. Pure: everything that it refers to is in `levels` and `healer`."""
+    baseline = references.baseline(matrix)
+    stands_for = equal_arms(levels, [Arm(model, policy) for _, _, model, policy in left], baseline)
+    blocks: dict[tuple[str, str], list[Arm]] = {}  # scenario -> its arms, each once
+    for chaos, workload, model, policy in left:
+        arm = stands_for[Arm(model, policy)]
+        arms = blocks.setdefault((chaos, workload), [])
+        if arm not in arms:
+            arms.append(arm)
+    trials = [
+        _trial(f"calibration.{chaos}.{workload}.{n}", "calibrate", (chaos, workload), baseline, n, 0, matrix.seed)
+        for chaos, workload in blocks
+        if levels.chaos[chaos].parts
+        for n in range(1, matrix.calibrate + 1)
+    ]
+    order = random.Random(matrix.seed)
+    block = 0
+    for repeat in range(1, matrix.repeats + 1):
+        scenarios = list(blocks)
+        order.shuffle(scenarios)
+        for scenario in scenarios:
+            arms = list(blocks[scenario])
+            order.shuffle(arms)
+            block += 1
+            for arm in arms:
+                name = ".".join((*scenario, arm.model, arm.policy, str(repeat)))
+                trials.append(_trial(name, "measure", scenario, arm, repeat, block, matrix.seed))
+    analysis = _analysis(matrix, levels.chaos, baseline)
+    plan = Plan(
+        name=matrix.name,
+        target=matrix.target.model_dump(),
+        healer=dict(healer),
+        chaos=levels.chaos,
+        models=levels.models,
+        policies=levels.policies,
+        workloads=levels.workloads,
+        trials=tuple(trials),
+        same_arm={_key(a): _key(b) for a, b in stands_for.items() if a != b},
+        analysis=analysis,
+        seed=matrix.seed,
+        digest="",
+    )
+    return replace(plan, digest=digest(plan))
+
+
+def equal_arms(levels: Levels, arms: Sequence[Arm], baseline: Arm) -> dict[Arm, Arm]:
+    """Each arm and the one that stands for it: the first with equal settings, the baseline before all others.
+
+    With the healer off a policy has no effect, so its settings do not count then.
+    """
+    first: dict[str, Arm] = {}
+    stands_for: dict[Arm, Arm] = {}
+    for arm in dict.fromkeys((baseline, *arms)):
+        model, policy = levels.models[arm.model].settings, levels.policies[arm.policy].settings
+        merged = {**model, **policy}
+        if merged.get("healer") == "off":
+            merged = {**model, "healer": "off"}
+        merged.pop("file", None)  # the text counts, not where it came from
+        stands_for[arm] = first.setdefault(json.dumps(merged, sort_keys=True), arm)
+    return stands_for
+
+
+def digest(plan: Plan) -> str:
+    """SHA-256 of everything that changes what trials do or what is concluded from them; not of names and lanes."""
+    data = asdict(plan)
+    del data["digest"], data["name"], data["target"]["lanes"]
+    for variants in (data["models"], data["policies"]):
+        for variant in variants.values():
+            variant["settings"].pop("file", None)
+    return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) -> AnalysisPlan:
+    slo = Slo(matrix.slo.latency, matrix.slo.objective, matrix.slo.hold)
+    never = max(level.horizon_s for level in chaos.values()) + slo.hold_s  # every trial is observed to its end
+    return AnalysisPlan(
+        baseline=baseline,
+        slo=slo,
+        stop_after_good_s=never if matrix.stop_after_good is None else matrix.stop_after_good,
+        targets=Targets(**matrix.targets.model_dump()),
+        sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults),
+        weights=dict(matrix.weights),
+    )
+
+
+def _trial(name: str, phase: Any, scenario: tuple[str, str], arm: Arm, repeat: int, block: int, seed: int) -> Trial:
+    own = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big")
+    chaos, workload = scenario
+    return Trial(name, phase, chaos, workload, arm.model, arm.policy, repeat, block, own)
+
+
+def _pattern(selector: Selector) -> tuple[str, ...]:
+    return tuple(getattr(selector, factor) for factor in FACTORS)
+
+
+def _key(arm: Arm) -> str:
+    return f"{arm.model}/{arm.policy}"

@@ -1,0 +1,1 @@
+"""Numbers -> report: PDF, HTML, figures; JUnit and the verdict for CI."""

@@ -1,0 +1,157 @@
+"""The sections about the loop: where the time goes, where it breaks, what it answered. Summary in, blocks out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from smartops_chaos.analysis.summary import ArmSummary
+from smartops_chaos.report import loop_figures
+from smartops_chaos.report.answer import arm_name
+from smartops_chaos.report.document import Block, Column, Figure, Paragraph, Section, Table, grouped
+from smartops_chaos.report.style import Styles
+from smartops_chaos.report.words import (
+    number,
+    percent,
+    percent_range,
+    points,
+    seconds,
+    seconds_range,
+    tally,
+    with_range,
+)
+
+
+def sections(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> tuple[Section, Section]:
+    return (
+        Section("loop", "Where the time goes and where the loop breaks", tuple(_loop(arms, styles, interval))),
+        Section("diagnosis", "Diagnosis", tuple(_diagnosis(arms, styles, interval))),
+    )
+
+
+def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Iterable[Block]:
+    measured = [a for a in arms if any(p.mean_s is not None for p in a.phases)]
+    if measured:
+        yield Figure(
+            "fig-phases",
+            "Phases of healed trials",
+            "Mean durations; medians would not add up. Healed trials only, so not the MTTR.",
+            "Stacked bars. "
+            + " ".join(f"{a.arm}: {', '.join(f'{p.name} {seconds(p.mean_s)}' for p in a.phases)}." for a in measured),
+            loop_figures.phases(measured, styles),
+        )
+        yield _phases(measured)
+    else:
+        yield Paragraph("No trial was healed with all its moments seen, so there are no phases to show.")
+    if any(a.p_detected is not None or a.p_mitigated is not None for a in arms):
+        yield _detection(arms, interval)
+    else:
+        yield Paragraph("No counted trial tells when the healer detected or acted.")
+    if any(a.funnel for a in arms):
+        yield Figure(
+            "fig-funnel",
+            "Where the loop breaks",
+            "Counted trials that reached each moment of the repair. What was lost, and why, is in the next table.",
+            " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
+            loop_figures.funnel(arms, styles),
+        )
+        lost = [
+            (arm_name(a), step.moment, str(step.reached), str(sum(step.lost.values())), tally(step.lost))
+            for a in arms
+            for step in a.funnel
+            if any(step.lost.values())
+        ]
+        if lost:
+            losses = (
+                Column("Arm", grow=2),
+                Column("Moment", grow=1),
+                Column("Reached", "right"),
+                Column("Lost", "right"),
+                Column("Why the others did not reach it", grow=4),
+            )
+            yield Table("tab-losses", "Losses in the loop", losses, grouped(lost))
+
+
+def _phases(arms: Sequence[ArmSummary]) -> Table:
+    names = [(p.name, p.start, p.end) for p in arms[0].phases]
+    rows = []
+    for arm in arms:
+        ns = sorted({p.n for p in arm.phases})
+        means = [with_range(seconds(p.mean_s), seconds(p.measuring_error_s)) for p in arm.phases]
+        rows.append((arm_name(arm), " to ".join(str(n) for n in dict.fromkeys((ns[0], ns[-1]))), *means))
+    columns = (Column("Arm", grow=1), Column("n", "right"), *(Column(name, "right") for name, _, _ in names))
+    note = (
+        "Means, in brackets the measuring error: the median width of the interval that holds the duration. "
+        + "; ".join(f"{name}: {start} → {end}" for name, start, end in names)
+    )
+    return Table("tab-phases", "Phases of healed trials", columns, tuple(rows), f"{note}.")
+
+
+def _detection(arms: Sequence[ArmSummary], interval: str) -> Table:
+    columns = (
+        Column("Arm", grow=1),
+        Column("Detected", "right"),
+        Column(f"MTTD ({interval} interval)", "right"),
+        Column("Mitigated", "right"),
+        Column(f"MTTM ({interval} interval)", "right"),
+    )
+    rows = [
+        (
+            arm_name(a),
+            percent(a.p_detected),
+            with_range(seconds(a.ttd.rmst_s), seconds_range(a.ttd.lo, a.ttd.hi)),
+            percent(a.p_mitigated),
+            with_range(seconds(a.ttm.rmst_s), seconds_range(a.ttm.lo, a.ttm.hi)),
+        )
+        for a in arms
+    ]
+    note = "Over all counted trials, RMST as above: not detected or not mitigated by the horizon counts as the horizon."
+    return Table("tab-detection", "Time to detect and to mitigate", columns, tuple(rows), note)
+
+
+def _diagnosis(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Iterable[Block]:
+    asked = [a for a in arms if a.rca.n]
+    if not asked:
+        yield Paragraph("No counted trial has a cause that the healer could have named, so nothing is said here.")
+        return
+    ranks = sorted({k for a in asked for k in a.rca.at_k if k != "1"}, key=int)
+    columns = (
+        Column("Arm", grow=1),
+        Column("n", "right"),
+        Column("Top-1", "right"),
+        Column(f"{interval}\ninterval", "right"),
+        *(Column(f"AC@{k}", "right") for k in ranks),
+        Column("Lift\n[points]", "right"),
+        Column("Macro\nrecall", "right"),
+        Column("Distinct\nanswers", "right"),
+    )
+    rows = [
+        (
+            arm_name(a),
+            str(a.rca.n),
+            percent(a.rca.top1),
+            percent_range(a.rca.lo, a.rca.hi),
+            *(percent(a.rca.at_k.get(k)) for k in ranks),
+            points(a.rca.lift),
+            percent(a.rca.macro_recall),
+            number(a.rca.answers, 0),
+        )
+        for a in asked
+    ]
+    note = (
+        "Against the healer file's causes of the fault; no answer is wrong. Lift: top-1 minus the best constant answer."
+        " "
+        "Fewer than two distinct answers carry no diagnostic information."
+    )
+    yield Table("tab-rca", "Root causes", columns, tuple(rows), note)
+    speaking = [a for a in asked if a.rca.answers]
+    silent = [str(a.arm) for a in asked if not a.rca.answers]
+    if silent:
+        yield Paragraph(f"Never answered: {', '.join(silent)}.", "note")
+    if speaking:
+        yield Figure(
+            "fig-confusion",
+            "Expected and answered causes",
+            "Trials in each field; right answers are framed.",
+            "Confusion matrices of root causes.",
+            loop_figures.confusion(speaking, styles),
+        )

@@ -1,0 +1,148 @@
+"""The closing sections: how it was measured and decided, every trial, and how to make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from smartops_chaos.analysis.summary import Summary
+from smartops_chaos.model import Plan
+from smartops_chaos.report.answer import horizons
+from smartops_chaos.report.document import Block, Code, Column, Facts, Paragraph, Section, Table
+from smartops_chaos.report.words import NONE, number, percent, plain, seconds, stated_seconds
+
+_METHOD = (
+    "A trial is one fault injected into one healthy lane of the target while an open loop sends requests at a "
+    "fixed rate. A request is good if a good answer arrives within the SLO's latency of its scheduled time. The "
+    "service counts as recovered at the first good request from which every observed window of length H holds the"
+    " objective; a relapse moves it. The same function decides, before the injection, that the lane is healthy.",
+    "Every moment is an interval: a scraped metric flips between two samples, an own call lies between two "
+    "readings of the clock. Durations are differences of such intervals, shown by their midpoints, and each mean "
+    "carries the median width as its measuring error.",
+    "Healed means that an executed action on an affected object ended before recovery began, and that no affected"
+    " replica was made ready by the platform alone in between. Where the intervals overlap so that both are "
+    "possible, the trial counts as platform and is contested. That is bookkeeping; that a healer causes a better "
+    "result follows only from the comparison with the baseline, whose trials ran in the same blocks in random "
+    "order.",
+    "The reduction is 1 minus the ratio of the weighted sums of RMST over the scenarios that both arms have; its "
+    "interval is by the delta method on the logarithm with Satterthwaite's degrees of freedom. A target is proven"
+    " if the hypothesis that it is not met is rejected, one-sided, adjusted by Holm over arms and targets, at τ/2"
+    " and τ, and if the result survives counting the trials left out at their worst; observed, if only the "
+    "estimate meets it.",
+)
+
+
+def method(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Section:
+    blocks: list[Block] = [Paragraph(text) for text in _METHOD]
+    blocks += [_plan_facts(plan, table)] if plan else [Facts(tuple(_stated(summary.plan)))]
+    if plan:
+        blocks += [_scenarios(plan), _arms(plan)]
+    if summary.calibration:
+        blocks.append(_calibration(summary))
+    return Section("method", "Method and analysis plan", tuple(blocks))
+
+
+def _plan_facts(plan: Plan, table: pd.DataFrame) -> Facts:
+    a = plan.analysis
+    sla = f"{a.sla.faults:g} faults in {a.sla.window_s / 86400:g} days" if a.sla else "not stated"
+    weights = ", ".join(f"{name} {w:g}" for name, w in a.weights.items()) or "equal"
+    return Facts((
+        ("Analysis plan", "Frozen in the campaign before the first trial."),
+        ("Baseline", str(a.baseline)),
+        ("Targets", f"MTTR reduction {percent(a.targets.mttr_reduction)}, auto-heal rate "
+                    f"{percent(a.targets.auto_heal)}, availability {percent(a.targets.sla)}"),
+        ("SLO", f"{percent(a.slo.objective)} of the requests within {number(a.slo.latency_s * 1e3, 0)}\u00a0ms, "
+                f"over windows of H = {stated_seconds(a.slo.hold_s)}"),
+        ("Horizon τ", "; ".join(horizons(plan, table)) or NONE),
+        ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"),
+        ("SLA", sla),
+        ("Weights of scenarios", weights),
+        ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms and targets; one look, at the end"),
+        ("Left out", a.exclusions),
+        ("Seed", str(plan.seed)),
+        ("Digest of the plan", plan.digest),
+    ))  # fmt: skip
+
+
+def _stated(stated: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in stated.items():
+        name = f"{prefix}{plain(str(key))}"
+        if isinstance(value, Mapping):
+            yield from _stated(value, f"{name}, ")
+        elif value not in (None, "", [], ()):
+            yield name, str(value)
+
+
+def _scenarios(plan: Plan) -> Table:
+    rows = [
+        (
+            level.name,
+            " + ".join(part.fault for part in level.parts) or "no fault",
+            "; ".join(", ".join(f"{k} = {v}" for k, v in part.params.items()) for part in level.parts) or NONE,
+            level.family,
+            "; ".join("lasting" if part.lasting else "momentary" for part in level.parts) or NONE,
+            stated_seconds(level.horizon_s),
+        )
+        for level in plan.chaos.values()
+    ]
+    columns = (
+        Column("Chaos", grow=2),
+        Column("Fault", grow=2),
+        Column("Parameters (SI units)", grow=4),
+        Column("Family", grow=1),
+        Column("Kind"),
+        Column("Horizon", "right"),
+    )
+    loads = ", ".join(f"{w.name} {w.rate_per_s:g}/s" for w in plan.workloads.values())
+    return Table("tab-scenarios", "Chaos levels", columns, tuple(rows), f"Workloads: {loads}.")
+
+
+def _arms(plan: Plan) -> Table:
+    variants = [("model", v) for v in plan.models.values()] + [("policy", v) for v in plan.policies.values()]
+    rows = [(factor, v.name, _settings(v.settings)) for factor, v in variants]
+    note = "".join(f"{a} and {b} have equal settings and ran once. " for a, b in plan.same_arm.items() if a != b)
+    columns = (Column("Factor"), Column("Level", grow=1), Column("Settings", grow=4))
+    return Table("tab-levels", "Levels of the arms", columns, tuple(rows), note.strip())
+
+
+def _settings(settings: Mapping[str, object]) -> str:
+    parts = []
+    for key, value in settings.items():
+        text = " ".join(str(value).split())
+        parts.append(f"{key} = {text if len(text) <= 160 else text[:159] + '…'}")
+    return "; ".join(parts) or NONE
+
+
+def _calibration(summary: Summary) -> Table:
+    rows = [
+        (
+            f"{c.chaos} / {c.workload}",
+            str(c.n),
+            seconds(c.error_s, sign=True),
+            seconds(c.worst_s, sign=True),
+            seconds(c.width_s),
+        )
+        for c in summary.calibration
+    ]
+    columns = (
+        Column("Scenario", grow=1),
+        Column("n", "right"),
+        Column("Mean of measured minus true", "right"),
+        Column("Worst", "right"),
+        Column("Median width", "right"),
+    )
+    note = "The harness itself ended the fault at a known second; the service needs its own time to recover after that."
+    return Table("tab-calibration", "Calibration", columns, tuple(rows), note)
+
+
+def again(provenance: Mapping[str, str]) -> Section:
+    facts = tuple((label, value) for label, value in provenance.items() if label.lower() != "command")
+    commands = [value for label, value in provenance.items() if label.lower() == "command"]
+    blocks: list[Block] = [Facts(facts)] if facts else []
+    if commands:
+        blocks += [Paragraph("The command that makes this campaign again:"), *(Code(c) for c in commands)]
+    blocks.append(
+        Paragraph("The numbers of this report are in summary.json, the trials in trials.csv, beside it.", "note")
+    )
+    return Section("again", "How to make this again", tuple(blocks))

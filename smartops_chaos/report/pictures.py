@@ -1,0 +1,146 @@
+"""One picture a trial, several on a page: every request, the fault, and the moments of the repair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.transforms
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from smartops_chaos.model import MOMENTS, Arm, Request
+from smartops_chaos.report.style import BAD, GOOD, INK, QUIET, SHADE, ArmStyle, Styles, draw
+from smartops_chaos.report.words import clip
+from smartops_chaos.timeline.health import is_good
+
+COLUMNS = 2
+_LABEL_POINTS = 7.5  # room for one upright label
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What one trial's picture shows; seconds since injection."""
+
+    title: str
+    outcome: str
+    arm: Arm
+    moments: dict[str, tuple[float, float]]  # moment -> lo, hi
+    fault_end_s: float | None
+    horizon_s: float
+    latency_s: float  # what the SLO allows
+    injected_ns: int
+    requests: Sequence[Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The axes that all pictures of a report share, so that they compare: seconds and milliseconds."""
+
+    start_s: float
+    end_s: float
+    lowest_ms: float
+    highest_ms: float
+
+    @property
+    def unanswered_ms(self) -> float:
+        """Requests without a good answer have no latency to show: a line of their own above all others."""
+        return self.highest_ms * 1.6
+
+
+def scale(pictures: Sequence[Picture]) -> Scale:
+    """Needs at least one picture, and a request in each."""
+    at = [(r.sched_ns - p.injected_ns) / 1e9 for p in pictures for r in (p.requests[0], p.requests[-1])]
+    answered = [r.latency_ns / 1e6 for p in pictures for r in p.requests if _answered(r)]
+    limits = [p.latency_s * 1e3 for p in pictures]
+    lowest = max(0.1, min([*answered, min(limits) / 10]) * 0.7)
+    return Scale(min(at), max(max(at), min(at) + 1.0), lowest, max([*answered, max(limits) * 3]) * 1.3)
+
+
+def _answered(request: Request) -> bool:
+    return 200 <= request.status < 300 and request.latency_ns > 0
+
+
+def sheet(figure_id: str, pictures: Sequence[Picture], styles: Styles, scale: Scale) -> str:
+    """Pictures in two columns."""
+    rows = -(-len(pictures) // COLUMNS)
+
+    def paint(drawing: Drawing) -> None:
+        grid = drawing.subplots(rows, COLUMNS, squeeze=False).ravel()
+        for axes in grid[len(pictures) :]:
+            axes.set_visible(False)
+        for i, (axes, picture) in enumerate(zip(grid, pictures, strict=False)):
+            _requests(axes, picture, scale)
+            _moments(axes, picture.moments)
+            _title(drawing, axes, picture, styles[picture.arm])
+            if i % COLUMNS == 0:
+                axes.set_ylabel("latency [ms]")
+            if i >= len(pictures) - COLUMNS:
+                axes.set_xlabel("time since injection [s]")
+
+    return draw(figure_id, 2.12 * rows + 0.1, paint)
+
+
+def _requests(axes: Axes, picture: Picture, scale: Scale) -> None:
+    at = np.array([(r.sched_ns - picture.injected_ns) / 1e9 for r in picture.requests])
+    height = np.array([r.latency_ns / 1e6 if _answered(r) else scale.unanswered_ms for r in picture.requests])
+    good = np.array([is_good(r, round(picture.latency_s * 1e9)) for r in picture.requests], dtype=bool)
+
+    axes.set_xlim(scale.start_s, scale.end_s)
+    axes.set_yscale("log")
+    axes.set_ylim(scale.lowest_ms, scale.highest_ms * 2.4)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    end = scale.end_s if picture.fault_end_s is None else picture.fault_end_s
+    if end > 0:
+        axes.axvspan(0, end, color=SHADE, alpha=0.28, linewidth=0)
+    axes.axhline(picture.latency_s * 1e3, color=QUIET, linewidth=0.7, linestyle=(0, (3, 2)))
+    axes.axvline(picture.horizon_s, color=QUIET, linewidth=0.8, linestyle=":")
+    axes.scatter(at[good], height[good], s=3, color=GOOD, linewidths=0, rasterized=True)
+    axes.scatter(at[~good], height[~good], s=8, marker="x", color=BAD, linewidths=0.6, rasterized=True)
+
+
+def _title(drawing: Drawing, axes: Axes, picture: Picture, style: ArmStyle) -> None:
+    """Above the room that the upright labels of the moments need."""
+    place: dict[str, Any] = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points"}
+    place |= {"fontsize": 6.5, "annotation_clip": False}
+    axes.annotate(clip(picture.title, 50), xytext=(9, 50), fontweight="bold", **place)
+    axes.annotate(picture.outcome, xytext=(9, 41), color=QUIET, **place)
+    mark = matplotlib.transforms.offset_copy(axes.transAxes, drawing, x=3, y=52.5, units="points")
+    axes.plot([0], [1], marker=style.marker, color=style.colour, markersize=5, clip_on=False, transform=mark)
+
+
+def _moments(axes: Axes, moments: dict[str, tuple[float, float]]) -> None:
+    """Lines in the picture, upright labels above it, moved apart where they would overlap."""
+    left, right = axes.get_xlim()
+    shown = [(name, *moments[name]) for name in MOMENTS if name in moments]
+    shown = sorted((m for m in shown if left <= (m[1] + m[2]) / 2 <= right), key=lambda m: m[1] + m[2])
+    step = _LABEL_POINTS / (3.0 * 72) * (right - left)
+    places: list[float] = []
+    for _, lo, hi in shown:
+        places.append(max((lo + hi) / 2, places[-1] + step if places else left))
+    # Labels pushed over the right edge are pushed back.
+    limit = right
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], limit)
+        limit = places[i] - step
+    blended = axes.get_xaxis_transform()
+    for (name, lo, hi), place in zip(shown, places, strict=True):
+        middle = (lo + hi) / 2
+        axes.axvspan(lo, hi, color=INK, alpha=0.06, linewidth=0)
+        axes.axvline(middle, color=INK, linewidth=0.5)
+        axes.plot([middle, place], [1, 1.045], color=INK, linewidth=0.5, transform=blended, clip_on=False)
+        axes.text(
+            place,
+            1.055,
+            clip(name, 12),
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=6,
+            transform=blended,
+            clip_on=False,
+        )

@@ -1,0 +1,97 @@
+"""Report -> PDF (typst), HTML (jinja2) and figure files. The same report gives the same bytes on every machine.
+
+Texts reach typst as data (JSON) and jinja2 through autoescape, so no text of a user is ever read as markup.
+Only the fonts that come with typst and matplotlib are used: none need to be on the machine. They cover Latin, Greek
+and Cyrillic; in the PDF other scripts appear as boxes, in the HTML the browser finds its own fonts.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import typst
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from smartops_chaos.report.document import Report, Section
+
+_TEMPLATES = files("smartops_chaos.report") / "templates"
+_PNG_PER_INCH = 200.0
+_FIGURE_PAGES = """
+#set page(width: auto, height: auto, margin: 4pt)
+#json(bytes(sys.inputs.data)).map(svg => image(bytes(svg), format: "svg")).join(pagebreak())
+"""
+
+
+def html(report: Report) -> str:
+    """One self-contained page. It reads the same without JavaScript, which only sorts and searches long tables."""
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = _code
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        report=report,
+        sections=[_section(section) for section in report.sections],
+        numbers=report.numbers(),
+        style=_template("report.css"),
+        script=_template("report.js"),
+    )
+
+
+def pdf(report: Report) -> bytes:
+    """A tagged PDF (PDF/UA-1) with bookmarks."""
+    document = {
+        "title": report.title,
+        "subtitle": report.subtitle,
+        "sections": [_section(section) for section in report.sections],
+        "numbers": report.numbers(),
+    }
+    pages = _typst(_template("report.typ"), document, format="pdf", pdf_standards="ua-1")
+    if not isinstance(pages, bytes):
+        raise TypeError("typst answered with pages instead of one document")
+    return pages
+
+
+def pngs(report: Report) -> list[bytes]:
+    """The figures as bitmaps, in reading order; made from the same SVG that the report holds."""
+    svgs = [figure.svg for figure in report.figures()]
+    if not svgs:
+        return []
+    pages = _typst(_FIGURE_PAGES, svgs, format="png", ppi=_PNG_PER_INCH)
+    return [pages] if isinstance(pages, bytes) else list(pages)
+
+
+def _code(text: str) -> Markup:
+    """`commands` in backticks -> code."""
+    parts = [f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(text.split("`"))]
+    return Markup("").join(Markup(part) for part in parts)
+
+
+def _typst(source: str, data: Any, **options: Any) -> bytes | list[bytes]:
+    result: bytes | list[bytes] = typst.compile(
+        source.encode(),
+        font_paths=[Path(matplotlib.get_data_path()) / "fonts" / "ttf"],
+        ignore_system_fonts=True,
+        sys_inputs={"data": json.dumps(data)},
+        **options,
+    )
+    return result
+
+
+def _section(section: Section) -> dict[str, Any]:
+    blocks = [{"kind": type(block).__name__, **asdict(block)} for block in section.blocks]
+    return {"id": section.id, "title": section.title, "new_page": section.new_page, "blocks": blocks}
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")

@@ -1,0 +1,152 @@
+"""How figures look: one colour, marker and line per arm throughout, and SVG with stable bytes and unique ids."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib
+import matplotlib.lines
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from smartops_chaos.model import Arm
+from smartops_chaos.report.words import clip, legal
+
+WIDTH_IN = 6.69  # the text width of an A4 page, so that 8 pt in a figure is 8 pt on paper
+
+INK, QUIET, HAIR = "#1b1f24", "#5a6470", "#c9ced6"
+PERCENT = "\u00a0%"  # the sign with its no-break space, as in the text
+GOOD, BAD, SHADE = "#56B4E9", "#D55E00", "#F0E442"
+
+_LEGEND_LETTERS = 84  # that fit beside each other above the axes
+
+Line = Literal["-"] | tuple[float, tuple[float, ...]]
+
+# Okabe and Ito (2008), safe for colour-blind readers; yellow is left out, it is too pale for lines.
+_BASELINE = "#4d4d4d"
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("s", "^", "D", "v", "P", "X", "h")
+_LINES: tuple[Line, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (6, 1.5, 1.5, 1.5)),
+    (0, (9, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+
+_RC: dict[Any, Any] = {  # the keys' type, a long literal, is new in matplotlib 3.11
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": "#e3e6ea",
+    "grid.linewidth": 0.5,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.5,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "text.parse_math": False,  # a "$" in the name of a level is a dollar
+    "svg.fonttype": "none",
+    "figure.dpi": 72,
+    "savefig.dpi": 200,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ArmStyle:
+    label: str
+    colour: str
+    marker: str
+    line: Line
+
+
+Styles = Mapping[Arm, ArmStyle]
+
+
+def arm_styles(arms: Sequence[Arm], baseline: Arm) -> dict[Arm, ArmStyle]:
+    """The baseline is grey with round marks; the others take the palette in order, then begin it again."""
+    styles = {baseline: ArmStyle(clip(str(baseline), 40), _BASELINE, "o", (0, (4, 2)))}
+    for i, arm in enumerate(arm for arm in arms if arm != baseline):
+        styles[arm] = ArmStyle(
+            clip(str(arm), 40),
+            _COLOURS[i % len(_COLOURS)],
+            _MARKERS[i % len(_MARKERS)],
+            _LINES[i % len(_LINES)],
+        )
+    return styles
+
+
+def draw(figure_id: str, height_in: float, paint: Callable[[Drawing], None]) -> str:
+    """Paint a figure of the text's width; returns an SVG element whose ids begin with `figure_id`."""
+    with matplotlib.rc_context({**_RC, "svg.hashsalt": figure_id}):
+        drawing = Drawing(figsize=(WIDTH_IN, height_in), layout="constrained")
+        paint(drawing)
+        file = io.StringIO()
+        with warnings.catch_warnings():
+            # The SVG keeps text as text: a letter that DejaVu lacks is only measured badly here.
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    svg = legal(file.getvalue())
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{figure_id}-", tag.group()), svg)
+    return re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+
+
+def row_axis(axes: Axes, labels: Sequence[str]) -> None:
+    """One row a label, the first at the top."""
+    axes.set_yticks(range(len(labels)), [two_lines(label) for label in labels])
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+
+
+def two_lines(text: str, width: int = 24) -> str:
+    """Broken once near the middle at a space, slash or hyphen if it is long; each line shortened to `width`."""
+    if len(text) <= width:
+        return text
+    breaks = [m.end() for m in re.finditer(r"[ /_:+-]+", text)]
+    at = min(breaks, key=lambda i: abs(i - len(text) / 2), default=0)
+    parts = [text[:at].rstrip(), text[at:].lstrip()] if 0 < at < len(text) else [text]
+    return "\n".join(clip(part, width) for part in parts)
+
+
+def legend(axes: Axes, arms: Sequence[Arm], styles: Styles, *, lines: bool = False) -> None:
+    """Names of the arms above the axes, as many in a row as fit."""
+    marks = [
+        matplotlib.lines.Line2D(
+            [],
+            [],
+            color=styles[arm].colour,
+            marker=None if lines else styles[arm].marker,
+            linestyle=styles[arm].line if lines else "none",
+            markersize=5,
+            label=styles[arm].label,
+        )
+        for arm in arms
+    ]
+    longest = max((len(styles[arm].label) for arm in arms), default=0)
+    columns = max(1, min(len(arms), _LEGEND_LETTERS // (longest + 8)))
+    axes.legend(handles=marks, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.3)

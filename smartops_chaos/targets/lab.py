@@ -1,0 +1,142 @@
+"""The embedded lab as a target: a lane is a node process with everything below it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from smartops_chaos import lab
+from smartops_chaos.clock import Clock
+from smartops_chaos.lab.client import LabClient, LabError
+from smartops_chaos.model import ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.targets.base import LaneAddress, LaneLost
+from smartops_chaos.telemetry import prometheus
+
+
+class LabTarget:
+    """`lanes` nodes, each on a core of its own as far as the machine has them."""
+
+    def __init__(self, lanes: int, replicas: int) -> None:
+        self._lanes = lanes
+        self._replicas = replicas
+        self._directory: Path | None = None
+        self._running: dict[str, lab.LaneProcess] = {}
+
+    def check(self) -> list[tuple[str, str]]:
+        if shutil.which("prometheus") is None:
+            return [("the program `prometheus` is not on the PATH", "install it: sudo apt-get install prometheus")]
+        return []
+
+    def open(self, directory: Path) -> Sequence[LaneAddress]:
+        """Lanes of an earlier runner ended with it; what is left of them is only files."""
+        for file in directory.glob("*/lane.json"):
+            lab.stop(file)
+        shutil.rmtree(directory, ignore_errors=True)
+        self._directory = directory
+        return [self._start(index) for index in range(self._lanes)]
+
+    def revive(self, lane: LaneAddress) -> LaneAddress:
+        process = self._running[lane.name]
+        if process.process.poll() is None:
+            return lane
+        process.stop()
+        return self._start(int(lane.name.removeprefix("lane-")) - 1)
+
+    def close(self) -> None:
+        while self._running:
+            self._running.popitem()[1].stop()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _start(self, index: int) -> LaneAddress:
+        assert self._directory is not None
+        name = f"lane-{index + 1}"
+        process = lab.start(self._directory / name, name=name, core=index, replicas=self._replicas)
+        self._running[name] = process
+        return LaneAddress("lab", name, exports(process.file))
+
+
+def exports(lane_file: Path) -> dict[str, str]:
+    """The environment that an experiment of a lab lane reads."""
+    return {"SMARTOPS_LANE": str(lane_file), "PROMETHEUS_BASE_URL": lab.read(lane_file).prometheus}
+
+
+class LabLane:
+    """A lane by its address, from any process."""
+
+    def __init__(self, address: LaneAddress, replicas: int) -> None:
+        self.address = address
+        self._file = Path(address.environment["SMARTOPS_LANE"])
+        self._client = LabClient(self._file)
+        self._replicas = replicas
+        self._lane = self._guard(lambda: lab.read(self._file))
+        self.workload_url = self._lane.gateway
+
+    def apply(self, model: Variant, policy: Variant) -> None:
+        settings = {**policy.settings, **model.settings}
+        detector = settings.get("detector", "none")
+        healer = "off" if settings.get("healer") == "off" or detector == "none" else "on"
+        arm = {"healer": healer, "detector": detector, "policy": settings.get("policy", "")}
+        self._guard(lambda: self._client.post("/arm", arm))
+
+    def reset(self) -> None:
+        self._guard(lambda: self._client.post("/reset", {"replicas": self._replicas}, timeout_s=60))
+
+    def armed(self) -> bool:
+        return bool(self._guard(lambda: self._client.get("/state"))["armed"])
+
+    def leaks(self) -> list[str]:
+        return [fault["id"] for fault in self._guard(lambda: self._client.get("/faults"))["faults"]]
+
+    def faults(self, ids: Sequence[str]) -> tuple[FaultFact, ...]:
+        return tuple(
+            _fault_fact(part, self._guard(lambda fault_id=fault_id: self._client.get(f"/faults/{quote(fault_id, safe='')}")))
+            for part, fault_id in enumerate(ids)
+        )
+
+    def platform(self, since_ns: int) -> tuple[PlatformEvent, ...]:
+        events = self._guard(lambda: self._client.get(f"/events?since_ns={since_ns}"))["events"]
+        return tuple(
+            PlatformEvent(Interval(e["at_ns"], e["at_ns"]), e["object"], e["kind"], e["cause"], e.get("detail", ""))
+            for e in events
+        )
+
+    def logs(self, since_ns: int) -> tuple[LogLine, ...]:
+        lines = self._guard(lambda: self._client.get(f"/logs?since_ns={since_ns}"))["lines"]
+        return tuple(LogLine(line["at_ns"], line["component"], line["text"]) for line in lines)
+
+    def series(self, names: Sequence[str], start_ns: int, end_ns: int) -> tuple[tuple[Series, ...], float]:
+        return prometheus.fetch(self._lane.prometheus, names, start_ns, end_ns)
+
+    def clocks(self, when: str, clock: Clock) -> tuple[ClockOffset, ...]:
+        """The node stamps log lines and platform events, Prometheus its samples: two sources, two offsets."""
+        before = clock.now_ns()
+        node_ns = self._guard(lambda: self._client.get("/state"))["now_ns"]
+        bounds = {"node": (node_ns - clock.now_ns(), node_ns - before)}
+        try:
+            bounds["prometheus"] = prometheus.offset_ns(self._lane.prometheus, clock)
+        except prometheus.PrometheusError:
+            pass  # its samples will be missing too, which is said where they are fetched
+        return tuple(ClockOffset(source, when, *found) for source, found in bounds.items())
+
+    def _guard(self, call: Any) -> Any:
+        try:
+            return call()
+        except (LabError, OSError) as error:
+            raise LaneLost(str(error)) from error
+
+
+def _fault_fact(part: int, answer: dict[str, Any]) -> FaultFact:
+    ended = answer.get("ended_ns")
+    return FaultFact(
+        part=part,
+        id=answer["id"],
+        confirmed=bool(answer.get("confirmed")),
+        effect=answer.get("effect") or "",
+        objects=tuple(answer.get("objects") or ()),
+        ended=Interval(ended, ended) if ended else None,
+        ended_by=answer.get("ended_by") or "",
+    )

@@ -1,0 +1,228 @@
+"""Evidence + healer file -> Record, and the explanation of what each rule matched.
+
+`time_s`, the scored time: the middle of the recovery's interval for healed and platform; 0 for prevented and
+no_effect; the horizon for unrecovered. Harm counts like any other impact: its recovery, or the horizon. Empty where
+nothing counts: invalid, error, aborted, clean, false_alarm. `ttr_impact_s` is the same from the impact on, with what is
+left of the horizon for unrecovered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from smartops_chaos.healerfile import HealerFile
+from smartops_chaos.model import (
+    COLUMNS,
+    MOMENTS,
+    Action,
+    ChaosLevel,
+    Event,
+    Evidence,
+    Interval,
+    Outcome,
+    Record,
+    Timeline,
+)
+from smartops_chaos.timeline import health
+from smartops_chaos.timeline.interval import Frame, frame
+from smartops_chaos.timeline.outcome import Judgement, executed, flags, judge, on_runner
+from smartops_chaos.timeline.rules import Match, Reading, read
+
+Cell = str | int | float | None
+
+_COUNTED = (Outcome.PREVENTED, Outcome.NO_EFFECT, Outcome.HARMED, Outcome.UNRECOVERED, Outcome.HEALED, Outcome.PLATFORM)
+_SHOWN = 5  # matches of a rule in an explanation
+
+
+def derive(evidence: Evidence, healer: HealerFile, campaign: str, chaos: ChaosLevel) -> Record:
+    """The record of a trial. Pure: the same evidence gives the same record."""
+    at, _, timeline, judgement = _read(evidence, healer, chaos)
+    trial = evidence.trial
+    expected = tuple(dict.fromkeys(cause for part in chaos.parts for cause in healer.causes.get(part.family, ())))
+    row: dict[str, Cell] = dict.fromkeys(COLUMNS)
+    row |= {
+        "campaign": campaign,
+        "phase": trial.phase,
+        "trial": trial.id,
+        "chaos": trial.chaos,
+        "family": chaos.family,
+        "workload": trial.workload,
+        "model": trial.model,
+        "policy": trial.policy,
+        "repeat": trial.repeat,
+        "block": trial.block,
+        "lane": evidence.lane,
+        "attempt": evidence.attempt,
+        "started_at": evidence.started_at,
+        "outcome": str(judgement.outcome),
+        "reason": judgement.reason,
+        "flags": ",".join(flags(evidence, timeline, judgement)),
+        "horizon_s": evidence.horizon_s,
+        "hold_s": evidence.slo.hold_s,
+        "rca_expected": "|".join(expected) or None,
+    }
+    if at is not None and timeline is not None:
+        row |= _observed(evidence, at, timeline, judgement)
+        if timeline.causes:
+            row["rca_top1"] = timeline.causes[0]
+            row["rca_rank"] = next((n for n, cause in enumerate(timeline.causes, 1) if cause in expected), None)
+    return Record({name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()}, timeline)
+
+
+def explain(evidence: Evidence, healer: HealerFile, chaos: ChaosLevel) -> str:
+    """For each rule what it matched and what it did not, and what came of it; seconds since injection."""
+    at, reading, timeline, judgement = _read(evidence, healer, chaos)
+    return "\n".join(_told(evidence, at, reading, timeline, judgement)) + "\n"
+
+
+def _read(
+    evidence: Evidence, healer: HealerFile, chaos: ChaosLevel
+) -> tuple[Frame | None, Reading | None, Timeline | None, Judgement]:
+    at = frame(evidence, len(chaos.parts))
+    if at is None or at.until_ns <= at.injected.lo_ns:
+        return at, None, None, judge(evidence, chaos, at, None, 0)
+    reading = read(evidence, healer, at)
+    seen = health.measure(
+        evidence.requests,
+        evidence.slo,
+        injected=at.injected,
+        zero_ns=at.zero.mid_ns,
+        horizon_s=evidence.horizon_s,
+        until_ns=at.until_ns,
+        stopped_early=evidence.stopped_early,
+    )
+    events = dict(reading.events)
+    if chaos.parts:
+        events["injected"] = Event("injected", at.zero, ("own call",), "")
+    horizon_ns = at.zero.mid_ns + round(evidence.horizon_s * 1e9)
+    for moment, interval in (("impacted", seen.impacted), ("recovered", seen.recovered)):
+        if interval is not None and interval.mid_ns <= horizon_ns:
+            events[moment] = Event(moment, interval, ("requests",), "")
+    timeline = Timeline(
+        events={moment: events[moment] for moment in MOMENTS if moment in events},
+        actions=reading.actions,
+        health=seen,
+        causes=reading.causes,
+        policy_rule=reading.policy_rule,
+        guardrail_blocks=reading.blocks["guardrail"],
+        cooldown_skips=reading.blocks["cooldown"],
+        conflicts=reading.conflicts,
+    )
+    return at, reading, timeline, judge(evidence, chaos, at, timeline, reading.blocks["denied"])
+
+
+def _observed(evidence: Evidence, at: Frame, timeline: Timeline, judgement: Judgement) -> dict[str, Cell]:
+    """The columns of a trial in which something was injected (or, without a fault, observed)."""
+    seen = timeline.health
+    row: dict[str, Cell] = {}
+    for moment, event in timeline.events.items():
+        if moment != "injected":
+            row[f"{moment}_lo_s"], row[f"{moment}_hi_s"] = at.seconds(event.at)
+    row["time_s"], row["ttr_impact_s"] = _scored(evidence.horizon_s, at, timeline, judgement)
+    row["fault_end_s"], row["fault_end_by"] = _fault_end(evidence, at)
+    carried_out = executed(timeline.actions)
+    return row | {
+        "observed_s": max(0.0, (at.until_ns - at.zero.mid_ns) / 1e9),
+        "relapses": seen.relapses,
+        "actions": len(carried_out),
+        "actions_failed": sum(action.status == "failed" for action in carried_out),
+        "needless_actions": sum(_needless(action, evidence, timeline, judgement) for action in carried_out),
+        "guardrail_blocks": timeline.guardrail_blocks,
+        "cooldown_skips": timeline.cooldown_skips,
+        "policy_rule": timeline.policy_rule or None,
+        "requests": seen.requests,
+        "good_requests": seen.good_requests,
+        "bad_seconds": seen.bad_s,
+        "unknown_seconds": seen.unknown_s,
+        "lateness_p99_s": seen.lateness_p99_s,
+    }
+
+
+def _scored(horizon_s: float, at: Frame, timeline: Timeline, judgement: Judgement) -> tuple[float | None, float | None]:
+    """time_s and ttr_impact_s; see the top of this module."""
+    if judgement.outcome not in _COUNTED:
+        return None, None
+    if judgement.outcome in (Outcome.PREVENTED, Outcome.NO_EFFECT):
+        return 0.0, 0.0
+    recovered, impacted = timeline.health.recovered, timeline.health.impacted
+    end_s = (recovered.mid_ns - at.zero.mid_ns) / 1e9 if recovered else horizon_s
+    time_s = min(max(0.0, end_s), horizon_s)
+    impact_s = (impacted.mid_ns - at.zero.mid_ns) / 1e9 if impacted else 0.0
+    return time_s, max(0.0, time_s - max(0.0, impact_s))
+
+
+def _needless(action: Action, evidence: Evidence, timeline: Timeline, judgement: Judgement) -> bool:
+    """Whether there was nothing to repair: no fault, no effect of it, or the outage was over when the action began."""
+    if judgement.outcome in (Outcome.CLEAN, Outcome.FALSE_ALARM, Outcome.NO_EFFECT):
+        return True
+    recovered = timeline.health.recovered
+    if recovered is None:
+        return False
+    return action.start.lo_ns > health.outage_end(evidence.requests, evidence.slo, recovered).hi_ns
+
+
+def _fault_end(evidence: Evidence, at: Frame) -> tuple[float | None, str | None]:
+    """When the last part of the fault was gone, and who ended it; None while a part is in force.
+
+    In a calibration trial a part that is over at once (a killed pod) ends when our revert returns: by then its pod is
+    ready again.
+    """
+    ends: list[tuple[Interval, str]] = []
+    reverts = [call.at for call in evidence.calls if call.what == "revert" and call.ok]
+    for fact in evidence.faults:
+        if evidence.trial.phase == "calibrate" and fact.ended_by == "momentary" and reverts:
+            done_ns = min(call.hi_ns for call in reverts)
+            ends.append((Interval(done_ns, done_ns), "harness"))
+        elif fact.ended is not None:
+            ends.append((on_runner(evidence, fact.ended), fact.ended_by))
+    if not ends or len(ends) < len(evidence.faults):
+        return None, None
+    last, by = max(ends, key=lambda end: end[0].hi_ns)
+    return max(0.0, (last.mid_ns - at.zero.mid_ns) / 1e9), by or None
+
+
+def _told(
+    evidence: Evidence, at: Frame | None, reading: Reading | None, timeline: Timeline | None, judgement: Judgement
+) -> Iterator[str]:
+    noted = ", ".join(flags(evidence, timeline, judgement))
+    yield f"{evidence.trial.id}: {judgement.outcome}" + (f", {judgement.reason}" if judgement.reason else "")
+    if noted:
+        yield f"flags: {noted}"
+    for what in (evidence.error, *evidence.missing):
+        if what:
+            yield f"not read or failed: {what}"
+    if at is None or reading is None or timeline is None:
+        yield "nothing was injected and observed, so no rule was applied"
+        return
+    yield "\nTimeline (seconds since injection)"
+    for moment in MOMENTS[1:]:
+        event = timeline.events.get(moment)
+        yield f"  {moment:<10}" + (f"{_span(at, event.at)}  from {'; '.join(event.sources)}" if event else "not seen")
+    for conflict in timeline.conflicts:
+        yield f"  sources disagree: {conflict}"
+    yield "\nActions"
+    for action in timeline.actions:
+        end, verified = (_span(at, i) if i else "not seen" for i in (action.end, action.verified))
+        begun = _span(at, action.start)
+        yield f"  {action.kind} on {action.target}: {action.status}, begun {begun}, done {end}, verified {verified}"
+    if not timeline.actions:
+        yield "  none"
+    yield "\nRules"
+    for rule in reading.matches:
+        yield f"  {rule.what}: {rule.rule}"
+        for match in rule.matches[:_SHOWN]:
+            yield f"    {_when(at, match)}  {match.raw}"
+        if len(rule.matches) > _SHOWN:
+            yield f"    and {len(rule.matches) - _SHOWN} more"
+        if not rule.matches:
+            yield "    matched nothing"
+
+
+def _span(at: Frame, when: Interval) -> str:
+    lo, hi = at.seconds(when)
+    return f"{lo:.3f} to {hi:.3f}"
+
+
+def _when(at: Frame, match: Match) -> str:
+    """Unlike a duration this may be negative: what a rule matched before the injection is shown, but not used."""
+    return f"{(match.at.mid_ns - at.zero.mid_ns) / 1e9:+.3f}"

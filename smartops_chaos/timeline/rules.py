@@ -1,0 +1,219 @@
+"""What the healer did: the healer file's rules on log lines and samples -> events, actions, diagnosis, blocks.
+
+Which match is meant: `detected` is the first at or after the injection; `diagnosed` and `decided` the first at or
+after the detection, in either order, since a policy may act on the anomaly alone; `acted` is the end of the first
+action that succeeded, `verified` its verification. Nothing after the end of observation is read, because then the
+harness itself puts things right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from smartops_chaos.healerfile import HealerFile, LogRule, Rule
+from smartops_chaos.model import Action, Event, Evidence, Interval, LogLine, Series
+from smartops_chaos.timeline.interval import Frame, combine, increases, offset_of, shift
+
+NODE_CLOCK, METRICS_CLOCK = "node", "prometheus"
+
+Status = Literal["success", "failed", "skipped", "blocked", "dry_run", "running"]
+
+_STATUS: dict[str, Status] = {
+    "success": "success",
+    "skipped": "skipped",
+    "blocked": "blocked",
+    "guardrail_blocked": "blocked",
+    "dry_run": "dry_run",
+    "dryrun": "dry_run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    at: Interval  # on the runner's clock
+    stamp_ns: int  # as received
+    raw: str  # the line, or the series
+    groups: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleMatches:
+    """All that a rule matched in the evidence, in order of time; also what lies before the injection."""
+
+    what: str  # moment, or part of an action's life, or kind of block
+    rule: str
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    events: dict[str, Event]
+    actions: tuple[Action, ...]
+    causes: tuple[str, ...]
+    policy_rule: str
+    blocks: dict[str, int]  # guardrail, cooldown, denied
+    conflicts: tuple[str, ...]
+    matches: tuple[RuleMatches, ...]
+
+
+def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
+    """Everything that the rules find between the injection and the end of observation."""
+    source = _Source(evidence, frame.until_ns)
+    found: list[RuleMatches] = []
+    moments: dict[str, list[RuleMatches]] = {}
+    for moment, rules in healer.moments:
+        moments[moment] = [RuleMatches(moment, _label(rule), source.find(rule)) for rule in rules]
+        found += moments[moment]
+
+    steps = [RuleMatches(step, _label(rule), source.find(rule)) for step, rules in healer.actions for rule in rules]
+    lives = _lives(steps, frame.injected.lo_ns)
+    blocks: dict[str, int] = {}
+    for kind, rules in healer.blocks:
+        lines = [RuleMatches(kind, _label(rule), source.find(rule)) for rule in rules]
+        blocks[kind] = sum(1 for one in lines for _ in _since(one, frame.injected.lo_ns))
+        found += lines
+    found += steps
+
+    events: dict[str, Event] = {}
+    conflicts: list[str] = []
+
+    def add(moment: str, after_ns: int, own: Match | None = None) -> int:
+        sources = [("log of the action", own)] if own else []
+        sources += [(one.rule, match) for one in moments[moment] if (match := next(_since(one, after_ns), None))]
+        if not sources:
+            return after_ns
+        events[moment], clash = _event(moment, sources, after_ns)
+        conflicts.extend(clash)
+        return events[moment].at.lo_ns
+
+    detected_ns = add("detected", frame.injected.lo_ns)
+    add("diagnosed", detected_ns)
+    add("decided", detected_ns)
+    first = next((life for life in lives if life.status == "success"), None)
+    acted_ns = add("acted", first.start.at.lo_ns, first.end) if first else add("acted", detected_ns)
+    add("verified", acted_ns, first.verified if first else None)
+
+    causes: tuple[str, ...] = ()
+    if healer.diagnosis is not None:
+        answers = RuleMatches("diagnosis", _label(healer.diagnosis), source.find(healer.diagnosis))
+        found.append(answers)
+        if line := next(_since(answers, detected_ns), None):
+            causes = tuple(dict.fromkeys(m["cause"] for m in re.finditer(healer.diagnosis.causes, line.raw)))
+    policy = events["decided"].detail.get("policy", "") if "decided" in events else ""
+    actions = tuple(life.action() for life in lives)
+    return Reading(events, actions, causes, policy, blocks, tuple(conflicts), tuple(found))
+
+
+class _Source:
+    """The evidence, prepared once for all rules."""
+
+    def __init__(self, evidence: Evidence, until_ns: int) -> None:
+        self._series = evidence.series
+        self._scrape_ns = round(evidence.scrape_s * 1e9)
+        self._metrics_offset = offset_of(evidence.clocks, METRICS_CLOCK)
+        self._log_offset = offset_of(evidence.clocks, NODE_CLOCK)
+        self._until_ns = until_ns
+        self._lines: dict[str | None, list[LogLine]] = {None: sorted(evidence.logs, key=lambda line: line.at_ns)}
+        for line in self._lines[None]:
+            self._lines.setdefault(line.component, []).append(line)
+        self._scrapes: dict[str, list[int]] = {}
+
+    def find(self, rule: Rule | LogRule) -> tuple[Match, ...]:
+        found = self._in_logs(rule.log, rule.component) if rule.log is not None else self._in_series(rule)
+        return tuple(sorted((m for m in found if m.at.lo_ns <= self._until_ns), key=lambda m: (m.at.hi_ns, m.at.lo_ns)))
+
+    def _in_logs(self, pattern: str, component: str | None) -> Iterable[Match]:
+        search = re.compile(pattern).search
+        for line in self._lines.get(component, ()):
+            if match := search(line.text):
+                at = shift(Interval(line.at_ns, line.at_ns), self._log_offset)
+                groups = {name: value for name, value in match.groupdict().items() if value is not None}
+                yield Match(at, line.at_ns, line.text, groups)
+
+    def _in_series(self, rule: Rule | LogRule) -> Iterable[Match]:
+        if isinstance(rule, LogRule):
+            return
+        for series in self._series:
+            if series.name == rule.increase and rule.labels.items() <= series.labels.items():
+                raw = f"{series.name}{{{', '.join(f'{k}={v}' for k, v in sorted(series.labels.items()))}}}"
+                for stamp_ns, at in increases(series, self._scrapes_of(series), self._scrape_ns):
+                    yield Match(shift(at, self._metrics_offset), stamp_ns, raw, {})
+
+    def _scrapes_of(self, series: Series) -> list[int]:
+        """Stamps of every series of the same scraped process; they show at which scrapes `series` was absent."""
+        instance = series.labels.get("instance", "")
+        if instance not in self._scrapes:
+            stamps: set[int] = set()
+            for other in self._series:
+                if other.labels.get("instance", "") == instance:
+                    stamps.update(other.at_ns)
+            self._scrapes[instance] = sorted(stamps)
+        return self._scrapes[instance]
+
+
+def _label(rule: Rule | LogRule) -> str:
+    if rule.log is not None:
+        return f"log {rule.log}"
+    assert isinstance(rule, Rule)
+    labels = ", ".join(f"{key}={value}" for key, value in rule.labels.items())
+    return f"increase of {rule.increase}{{{labels}}}"
+
+
+def _since(rule: RuleMatches, from_ns: int) -> Iterator[Match]:
+    return (match for match in rule.matches if match.at.hi_ns >= from_ns)
+
+
+def _event(moment: str, sources: Sequence[tuple[str, Match]], after_ns: int) -> tuple[Event, list[str]]:
+    """All sources of a moment as one event, and what they contradict each other in. No source dates it too early."""
+    spans = [Interval(max(match.at.lo_ns, after_ns), max(match.at.hi_ns, after_ns)) for _, match in sources]
+    at, clash = combine(spans)
+    detail = {name: value for _, match in sources for name, value in match.groups.items()}
+    first = sources[0][1]
+    event = Event(moment, at, tuple(rule for rule, _ in sources), f"{first.stamp_ns} {first.raw}", detail)
+    if not clash:
+        return event, []
+    told = " but ".join(
+        f"{rule} says {span.lo_ns} to {span.hi_ns}" for (rule, _), span in zip(sources, spans, strict=True)
+    )
+    return event, [f"{moment}: {told}"]
+
+
+@dataclass(slots=True)
+class _Life:
+    """An action while its lines are read."""
+
+    kind: str
+    target: str
+    start: Match
+    end: Match | None = None
+    verified: Match | None = None
+    status: Status = "running"
+
+    def action(self) -> Action:
+        end, verified = (None if match is None else match.at for match in (self.end, self.verified))
+        return Action(self.kind, self.target, self.start.at, end, verified, self.status)
+
+
+def _lives(steps: Sequence[RuleMatches], from_ns: int) -> list[_Life]:
+    """The actions since `from_ns`. `end` is set only where the call succeeded, whatever its verification said."""
+    lives: list[_Life] = []
+    lines = [(match, order, one.what) for order, one in enumerate(steps) for match in _since(one, from_ns)]
+    for match, _, step in sorted(lines, key=lambda line: (line[0].stamp_ns, line[1])):
+        kind, target = match.groups.get("kind"), match.groups.get("target")
+        same = [life for life in lives if kind in (None, life.kind) and target in (None, life.target)]
+        if step == "start" or (step == "end" and not [life for life in same if life.status == "running"]):
+            same = [_Life(str(kind), str(target), match)]
+            lives += same
+        if step == "end":
+            life = next(life for life in reversed(same) if life.status == "running")
+            life.status = _STATUS.get(match.groups["status"].lower(), "failed")
+            if life.status == "success":
+                life.end = match
+        elif step == "verified" and same and same[-1].end:
+            same[-1].verified = same[-1].verified or match
+        elif step in ("failed", "blocked") and same:
+            same[-1].status = "failed" if step == "failed" else "blocked"
+    return lives

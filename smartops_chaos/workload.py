@@ -1,0 +1,153 @@
+"""The load of a trial: an open loop in a process of its own, every request kept.
+
+An open loop sends by the clock and not after the last answer, so a slow service cannot slow its own judge. A request
+belongs to its scheduled time; its latency counts from there, and how late it was sent is recorded beside it.
+
+File format, one line a request in order of completion: `sched_ns,late_ns,latency_ns,status` as in `model.Request`.
+A request that was never sent has no line: the generator itself was late or gone, which nobody may call healthy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from smartops_chaos.clock import Clock
+from smartops_chaos.model import Request
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_NAME = "smartops-chaos-workload"
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to send: `rate_per_s` requests, evenly spaced, until told to stop or `limit_s` has passed."""
+
+    url: str
+    method: str
+    body: dict[str, Any] | None
+    timeout_s: float
+    rate_per_s: float
+    limit_s: float  # the loop ends by itself, whatever becomes of the trial
+
+
+def start(load: Load, file: Path, clock: Clock) -> None:
+    """Fork the load generator. It writes `file` and dies with this process.
+
+    A fork, since the modules are there already: milliseconds instead of a quarter of a second.
+    """
+    process = multiprocessing.get_context("fork").Process(
+        target=_process, args=(load, file, clock, os.getpid()), name=_NAME, daemon=True
+    )
+    process.start()
+
+
+def stop() -> None:
+    """End the load generator of this process, if there is one; requests in flight are recorded as unanswered."""
+    for process in multiprocessing.active_children():
+        if process.name == _NAME:
+            process.terminate()
+            process.join(5)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def running() -> bool:
+    return any(process.name == _NAME and process.is_alive() for process in multiprocessing.active_children())
+
+
+class Tail:
+    """Reads the requests file as it grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._stream: IO[str] | None = None
+        self._rest = ""
+
+    def read(self) -> list[Request]:
+        """The requests completed since the last call, in order of completion."""
+        if self._stream is None:
+            if not self._file.exists():
+                return []
+            self._stream = self._file.open(encoding="ascii")
+        lines = (self._rest + self._stream.read()).split("\n")
+        self._rest = lines.pop()
+        return [_parse(line) for line in lines]
+
+
+def read(file: Path) -> tuple[Request, ...]:
+    """All requests of a file, sorted by schedule; a torn last line is left out."""
+    text = file.read_text(encoding="ascii")
+    whole, _, _ = text.rpartition("\n")
+    return tuple(sorted(_parse(line) for line in whole.split("\n") if line))
+
+
+def _parse(line: str) -> Request:
+    sched, late, latency, status = line.split(",")
+    return Request(int(sched), int(late), int(latency), int(status))
+
+
+def _process(load: Load, file: Path, clock: Clock, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+    with file.open("w", encoding="ascii", buffering=1) as out:
+        asyncio.run(_loop(load, out, clock))
+
+
+async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
+    import aiohttp
+
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    spacing_ns = int(1e9 / load.rate_per_s)
+    begin_ns = clock.now_ns() + spacing_ns
+    end_ns = begin_ns + int(load.limit_s * 1e9)
+    in_flight: set[asyncio.Task[None]] = set()
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    timeout = aiohttp.ClientTimeout(total=load.timeout_s)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        sched_ns = begin_ns
+        while not stopping.is_set() and sched_ns < end_ns:
+            wait_s = (sched_ns - clock.now_ns()) / 1e9
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            task = asyncio.create_task(_send(session, load, sched_ns, out, clock))
+            in_flight.add(task)
+            task.add_done_callback(in_flight.discard)
+            sched_ns += spacing_ns
+        for task in in_flight:
+            task.cancel()
+        await asyncio.gather(*in_flight, return_exceptions=True)
+
+
+async def _send(session: aiohttp.ClientSession, load: Load, sched_ns: int, out: IO[str], clock: Clock) -> None:
+    import aiohttp
+
+    late_ns = clock.now_ns() - sched_ns
+    status, latency_ns = 0, -1
+    try:
+        async with session.request(load.method, load.url, json=load.body) as answer:
+            await answer.read()
+            latency_ns = clock.now_ns() - sched_ns
+            status = answer.status
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        pass
+    except asyncio.CancelledError:
+        # Cut off by the end of the trial, not by the service: a request younger than its own deadline says nothing.
+        if clock.now_ns() - sched_ns < load.timeout_s * 1e9:
+            return
+    out.write(f"{sched_ns},{late_ns},{latency_ns},{status}\n")
+

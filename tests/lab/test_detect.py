@@ -1,0 +1,151 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smartops_chaos.lab import detect
+from smartops_chaos.lab.detect import Sample, Threshold, Watch, Window, ZScore
+from smartops_chaos.lab.exposition import BUCKETS_S, Metrics
+
+HEALTHY = Window(requests=80, error_share=0.0, p95_s=0.05, cpu={"a": 0.2, "b": 0.2}, cpu_per_answer_s=0.01)
+FAILING = Window(requests=80, error_share=0.3, p95_s=0.16, cpu={"a": 0.3}, cpu_per_answer_s=0.011)
+SLOW = Window(requests=80, error_share=0.0, p95_s=0.6, cpu={"a": 0.2, "b": 0.2}, cpu_per_answer_s=0.01)
+BUSY = Window(requests=80, error_share=0.4, p95_s=0.7, cpu={"a": 0.8, "b": 0.1}, cpu_per_answer_s=0.04)
+
+
+def watch(detector=None, warm=HEALTHY):
+    watching = Watch(detector or Threshold())
+    for _ in range(detect.WARM_UP_WINDOWS):
+        assert not watching.armed
+        assert watching.see(warm) is None
+    assert watching.armed
+    return watching
+
+
+def signals(watching, windows):
+    return [finding.kind if (finding := watching.see(window)) else None for window in windows]
+
+
+def test_an_anomaly_is_signalled_once_when_it_begins():
+    assert signals(watch(), [HEALTHY, FAILING, FAILING, FAILING, FAILING]) == [None, None, "error", None, None]
+
+
+def test_one_odd_window_is_no_anomaly():
+    assert signals(watch(), [FAILING, HEALTHY] * 3) == [None] * 6
+
+
+def test_the_next_anomaly_needs_three_clean_windows_before_it():
+    soon, later = [HEALTHY] * 2 + [SLOW] * 2, [HEALTHY] * 3 + [SLOW] * 2
+    assert signals(watch(), [FAILING, FAILING, *soon, *later])[2:] == [None] * 8 + ["latency"]
+
+
+def test_without_traffic_nothing_is_learnt_and_nothing_signalled():
+    idle = Window(requests=9, error_share=1.0, p95_s=5.0, cpu={}, cpu_per_answer_s=0.0)
+    watching = Watch(Threshold())
+    assert signals(watching, [idle, None] * 10) == [None] * 20
+    assert not watching.armed
+    assert signals(watch(), [idle] * 5) == [None] * 5
+
+
+@pytest.mark.parametrize("detector", [Threshold, ZScore])
+def test_both_detectors_see_each_kind_of_trouble(detector):
+    for window in (FAILING, SLOW, BUSY):
+        finding = [watching.see(window) for watching in [watch(detector())] for _ in range(2)][-1]
+        assert finding is not None
+        assert 0.5 < finding.score <= 1
+    assert signals(watch(detector()), [HEALTHY] * 20) == [None] * 20
+
+
+def test_the_threshold_says_what_is_worst():
+    kinds = [Threshold().judge(window).kind for window in (FAILING, SLOW, BUSY)]
+    assert kinds == ["error", "latency", "error"]
+    assert Threshold().judge(Window(80, 0.0, 0.1, {"a": 0.9}, 0.01)).kind == "resource"
+
+
+def test_the_z_score_measures_from_what_it_learnt():
+    usually_slow = Window(requests=80, error_share=0.0, p95_s=0.6, cpu={"a": 0.2}, cpu_per_answer_s=0.01)
+    assert signals(watch(ZScore(), usually_slow), [usually_slow] * 5) == [None] * 5
+    assert signals(watch(ZScore()), [usually_slow] * 2) == [None, "latency"]
+
+
+def test_none_detects_nothing():
+    assert detect.DETECTORS["none"] is None
+
+
+@pytest.mark.parametrize(
+    ("window", "cause"),
+    [
+        (BUSY, "Resource Saturation"),
+        (FAILING, "Service Timeout"),
+        (SLOW, "Dependency Latency"),
+        (HEALTHY, "Unknown Failure"),
+    ],
+)
+def test_the_first_cause_fits_what_is_seen(window, cause):
+    assert detect.diagnose(window)[0][0] == cause
+
+
+@given(
+    st.builds(
+        Window,
+        st.floats(0, 1e6),
+        st.floats(0, 1),
+        st.floats(0, 5),
+        st.dictionaries(st.text(), st.floats(0, 64), max_size=3),
+        st.floats(0, 10),
+    )
+)
+def test_a_diagnosis_ranks_all_causes(window):
+    ranked = detect.diagnose(window)
+    assert len({cause for cause, _ in ranked}) == 4
+    assert sum(probability for _, probability in ranked) == pytest.approx(1)
+    assert [p for _, p in ranked] == sorted((p for _, p in ranked), reverse=True)
+
+
+@given(st.lists(st.floats(0.001, 4.9), min_size=1, max_size=200), st.floats(0.05, 0.95))
+def test_a_quantile_lies_in_the_bucket_of_the_true_one(seconds, q):
+    counts = [sum(s <= bound for s in seconds) for bound in (*BUCKETS_S, float("inf"))]
+    true = sorted(seconds)[max(0, -int(-q * len(seconds) // 1) - 1)]
+    upper = next(bound for bound in BUCKETS_S if true <= bound)
+    lower = max([0.0, *(bound for bound in BUCKETS_S if bound < upper)])
+    assert lower <= detect.quantile(q, counts) <= upper
+
+
+def test_a_quantile_of_nothing_is_zero_and_beyond_all_buckets_is_the_last():
+    assert detect.quantile(0.95, [0.0] * (len(BUCKETS_S) + 1)) == 0
+    assert detect.quantile(0.95, [0.0] * len(BUCKETS_S) + [3.0]) == BUCKETS_S[-1]
+
+
+def sample(at_s, requests, errors=0, slow=0, **cpu_s):
+    fast = float(requests - slow)
+    buckets = tuple(fast if bound < 0.5 else float(requests) for bound in (*BUCKETS_S, float("inf")))
+    return Sample(at_s, requests, errors, buckets, cpu_s)
+
+
+def test_a_window_is_the_difference_of_its_ends():
+    samples = [sample(at / 2, 20 * at, errors=at, a=0.1 * at, b=0.2 * at) for at in range(8)]
+    samples[-1] = sample(3.5, 140, errors=7, slow=40, a=0.7, b=1.4, new=9.0)
+    seen = detect.window(samples, 2.0)
+    assert seen.requests == 80
+    assert seen.error_share == pytest.approx(4 / 80)
+    assert seen.cpu == pytest.approx({"a": 0.2, "b": 0.4})
+    assert seen.cpu_per_answer_s == pytest.approx(1.2 / 76)
+    assert 0.4 <= seen.p95_s <= 0.5
+
+
+def test_one_sample_is_no_window():
+    assert detect.window([sample(0, 0)], 2.0) is None
+    assert detect.window([sample(0, 0), sample(9, 90)], 2.0) is None
+
+
+def test_a_sample_is_read_from_the_real_expositions():
+    gateway, node = Metrics(), Metrics()
+    for code, seconds in itertools.product(("200", "404", "503"), (0.02, 0.2)):
+        gateway.inc("gateway_requests_total", code=code)
+        gateway.observe("gateway_request_duration_seconds", seconds)
+    node.count("container_cpu_usage_seconds_total", 1.5, pod="erp-1", container="erp")
+    node.count("container_cpu_usage_seconds_total", 2.5, pod="other-1", container="other")
+    seen = detect.sample(7.0, gateway.render(), node.render(), "erp")
+    assert (seen.at_s, seen.requests, seen.errors, seen.cpu_s) == (7.0, 6, 2, {"erp-1": 1.5})
+    assert (seen.buckets[0], seen.buckets[1], seen.buckets[-1]) == (0, 3, 6)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from smartops_chaos.analysis.summary import Calibration, Reduction, Verdict
+from smartops_chaos.model import Arm
+from smartops_chaos.report import answer
+from smartops_chaos.report.document import Box, Cards, Facts, Paragraph
+
+
+def facts(section) -> dict[str, str]:
+    (block,) = [b for b in section.blocks if isinstance(b, Facts)]
+    return dict(block.pairs)
+
+
+def lead(summary) -> str:
+    return " ".join(answer.sentences(summary, "95 %")).replace("\u00a0", " ")
+
+
+def with_reduction(summary, reduction):
+    comparison = replace(next(c for c in summary.comparisons if c.decides), mttr_reduction=reduction)
+    return replace(summary, comparisons=(comparison,))
+
+
+def test_the_answer_says_size_direction_and_uncertainty(small):
+    summary = with_reduction(small.summary(), Reduction(0.58, 0.44, 0.69, 0.01, 0.02))
+    assert "58 % less (95 % interval of the reduction: 44 % to 69 %)" in lead(summary)
+    worse = with_reduction(small.summary(), Reduction(-0.2, None, None, None, None))
+    assert "20 % more." in lead(worse)
+    same = with_reduction(small.summary(), Reduction(0.0, None, None, None, None))
+    assert "no difference." in lead(same)
+    assert "counts as 12 s, the horizon" in lead(same)
+
+
+def test_what_cannot_be_said_is_said(nothing):
+    assert "cannot be said: no trial counts." in lead(nothing)
+    assert "No trial had an incident" in lead(nothing)
+    assert "Only one arm" in lead(replace(nothing, arms=nothing.arms[:1]))
+
+
+def test_reasons_stand_on_the_cards_while_there_is_room(nothing, simulate):
+    (cards,) = [b for b in answer.section(nothing, None, simulate().table).blocks if isinstance(b, Cards)]
+    assert [c.title for c in cards.cards] == ["MTTR reduction", "Auto-heal rate", "Availability"]
+    assert {line.why for c in cards.cards for line in c.lines} == {"no trial counts"}
+    verdicts = tuple(Verdict("sla", Arm(m, "default"), 0.99, None, None, "missed", "why") for m in "abc")
+    many = replace(nothing, verdicts=verdicts)
+    (cards,) = [b for b in answer.section(many, None, simulate().table).blocks if isinstance(b, Cards)]
+    assert {line.why for c in cards.cards for line in c.lines} == {""}
+
+
+def test_warnings_stand_on_the_first_page(small):
+    summary = replace(small.summary(), warnings=("weak: `do this`",))
+    boxes = [b for b in answer.section(summary, small.plan, small.table).blocks if isinstance(b, Box)]
+    assert [b.lines for b in boxes] == [("weak: `do this`",)]
+    calm = replace(summary, warnings=())
+    assert not [b for b in answer.section(calm, small.plan, small.table).blocks if isinstance(b, Box)]
+
+
+def test_calibration_is_weighted_and_keeps_its_sign(small):
+    calibration = (Calibration("a", "w", 1, 0.1, 0.02, 0.1), Calibration("b", "w", 3, -0.1, 0.02, -0.3))
+    summary = replace(small.summary(), calibration=calibration)
+    text = facts(answer.section(summary, small.plan, small.table))["Calibration"].replace("\u00a0", " ")
+    assert text.startswith("Measured minus true: −0.05 s on average, −0.30 s at worst, in 4 trials")
+    none = replace(summary, calibration=(Calibration("a", "w", 0, None, None, None),))
+    assert "No calibration" in facts(answer.section(none, small.plan, small.table))["Calibration"]
+
+
+def test_the_horizon_stands_with_its_reason(small):
+    assert answer.horizons(small.plan, small.table) == [
+        "12\u00a0s, because: the on-call engineer looks at the screen after 12 s"
+    ]
+    chaos = small.plan.chaos | {"pod-kill": replace(small.plan.chaos["pod-kill"], horizon_s=30.0, because="")}
+    assert answer.horizons(replace(small.plan, chaos=chaos), small.table) == [
+        "30\u00a0s for pod-kill, without a stated reason",
+        "12\u00a0s for cpu-90, because: the on-call engineer looks at the screen after 12 s",
+    ]
+    assert answer.horizons(None, small.table) == ["12\u00a0s, without a stated reason"]
+
+
+@pytest.mark.parametrize(("n", "others"), [(0, False), (2, False), (9, True)])
+def test_contested_trials_are_named(small, n, others):
+    table = small.table.assign(flags=["late_generator,contested"] * n + [""] * (len(small.table) - n))
+    arms = tuple(replace(a, contested=n if not a.baseline else 0) for a in small.summary().arms)
+    text = facts(answer.section(replace(small.summary(), arms=arms), small.plan, table))["Contested"]
+    assert all(trial in text for trial in table["trial"][: min(n, 6)])
+    assert ("others" in text) is others
+    assert text.startswith("None") is (n == 0)
+
+
+def test_left_out_trials_are_counted_by_arm_and_reason(small):
+    excluded = {"off": {"invalid: gate": 2, "error": 1}, "zscore": {}}
+    assert answer.left_out(replace(small.summary(), excluded=excluded)) == "off: 2 invalid: gate, 1 error."
+    assert answer.left_out(replace(small.summary(), excluded={})) == "No trial."
+
+
+def test_the_answer_shows_at_most_three_arms(simulate):
+    campaign = simulate(models=("off", "a", "b", "c", "d"), repeats=1, rate=2.0)
+    section = answer.section(campaign.summary(), campaign.plan, campaign.table)
+    texts = [b.text for b in section.blocks if isinstance(b, Paragraph)]
+    assert len(texts) == 4
+    assert "The tables below hold 1\u00a0further arm." in texts[-1]

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from smartops_chaos.report import method
+from smartops_chaos.report.document import Code, Facts, Table
+
+
+def facts(section) -> dict[str, str]:
+    (block,) = [b for b in section.blocks if isinstance(b, Facts)]
+    return {label: value.replace("\u00a0", " ") for label, value in block.pairs}
+
+
+def test_the_analysis_plan_is_printed(small):
+    found = facts(method.method(small.summary(), small.plan, small.table))
+    assert found["SLO"] == "95 % of the requests within 250 ms, over windows of H = 2 s"
+    assert found["Targets"] == "MTTR reduction 40 %, auto-heal rate 90 %, availability 99 %"
+    assert found["SLA"] == "4 faults in 30 days"
+    assert found["Alpha"].startswith("0.025, one-sided")
+    assert found["Seed"] == "1"
+    assert found["Digest of the plan"] == small.plan.digest
+
+
+def test_levels_that_ran_once_for_two_are_named(small):
+    plan = replace(small.plan, same_arm={"off/strict": "off/default", "off/default": "off/default"})
+    tables = {b.id: b for b in method.method(small.summary(), plan, small.table).blocks if isinstance(b, Table)}
+    assert tables["tab-levels"].note == "off/strict and off/default have equal settings and ran once."
+    assert ("pod-kill", "pod-kill", "load = 0.9", "pod", "lasting", "12\u00a0s") in tables["tab-scenarios"].rows
+    assert len(tables["tab-calibration"].rows) == 2
+
+
+def test_a_bare_table_prints_what_it_implies(small):
+    stated = {"alpha": 0.025, "targets": {"auto_heal": 0.9}, "sla": None}
+    found = facts(method.method(replace(small.summary(), plan=stated), None, small.table))
+    assert found == {"alpha": "0.025", "targets, auto heal": "0.9"}
+
+
+def test_long_settings_are_cut(small):
+    variant = replace(small.plan.policies["default"], settings={"rules": "rule one\n" * 100})
+    plan = replace(small.plan, policies={"default": variant})
+    (table,) = [
+        b
+        for b in method.method(small.summary(), plan, small.table).blocks
+        if isinstance(b, Table) and b.id == "tab-levels"
+    ]
+    assert table.rows[-1][2].startswith("rules = rule one rule one")
+    assert len(table.rows[-1][2]) < 200
+
+
+def test_the_command_is_code():
+    section = method.again({"Python": "3.11", "Command": "smartops-chaos run m.yaml"})
+    assert facts(section) == {"Python": "3.11"}
+    assert [b.text for b in section.blocks if isinstance(b, Code)] == ["smartops-chaos run m.yaml"]

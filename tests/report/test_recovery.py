@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from smartops_chaos.model import Targets
+from smartops_chaos.report import recovery
+from smartops_chaos.report.build import counted
+from smartops_chaos.report.document import Figure, Table
+from smartops_chaos.report.style import arm_styles
+from smartops_chaos.report.words import percent, seconds
+
+
+def section(campaign, summary=None):
+    summary = summary or campaign.summary()
+    styles = arm_styles([a.arm for a in summary.arms], campaign.plan.analysis.baseline)
+    return recovery.section(summary, Targets(), counted(campaign.table), styles, "95 %")
+
+
+def table(section, name) -> Table:
+    (found,) = [b for b in section.blocks if isinstance(b, Table) and b.id == name]
+    return found
+
+
+def test_each_arm_has_its_numbers_and_the_baseline_no_reduction(small):
+    summary = small.summary()
+    rows = table(section(small), "tab-mttr").rows
+    assert [row[0] for row in rows] == ["off (baseline)", "zscore"]
+    for row, arm in zip(rows, summary.arms, strict=True):
+        assert row[1] == str(arm.counted)
+        assert row[2] == seconds(arm.mttr.rmst_s)
+    assert rows[0][6] == "–"
+    decides = next(c for c in summary.comparisons if c.decides)
+    assert rows[1][6] == percent(decides.mttr_reduction.estimate)
+
+
+def test_a_median_beyond_the_horizon_is_not_a_dash(small):
+    arms = [replace(a, mttr=replace(a.mttr, median_s=None, rmst_s=12.0, horizon_s=12.0)) for a in small.summary().arms]
+    rows = table(section(small, replace(small.summary(), arms=tuple(arms))), "tab-mttr").rows
+    assert {row[4] for row in rows} == {"> 12\u00a0s"}
+
+
+def test_sensitivity_to_the_horizon_is_shown(small):
+    heads = [c.title for c in table(section(small), "tab-horizons").columns]
+    assert heads == ["Arm", "Scope", "At τ/4", "At τ/2", "At τ", "From impact,\nat τ"]
+
+
+def test_a_forest_too_tall_for_a_page_is_parted_between_arms(simulate):
+    campaign = simulate(
+        models=("off", "a", "b", "c"), chaos=tuple(f"c{i}-x" for i in range(14)), repeats=1, rate=1.0, calibrate=False
+    )
+    parts = [b for b in section(campaign).blocks if isinstance(b, Figure) and b.id.startswith("fig-reduction")]
+    assert [p.title for p in parts] == ["Reduction of MTTR, part 1 of 2", "Reduction of MTTR, part 2 of 2"]
+    assert [("a: " in p.alt, "c: " in p.alt) for p in parts] == [(True, False), (False, True)]
+
+
+def test_no_forest_of_nothing(nothing, small):
+    ids = [b.id for b in section(small, nothing).blocks if isinstance(b, Figure)]
+    assert ids == []
+
+
+def test_reasons_have_a_table_when_the_cards_have_no_room(simulate):
+    campaign = simulate(models=("off", "a", "b", "c"), repeats=1, rate=1.0)
+    rows = table(section(campaign), "tab-verdicts").rows
+    assert len(rows) == 9
+    assert [row[0] for row in rows] == ["a", "", "", "b", "", "", "c", "", ""]
+    assert all(row[5] for row in rows)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import html.parser
+import re
+
+import pypdfium2
+import pytest
+
+from smartops_chaos.report import render
+from smartops_chaos.report.document import (
+    Box,
+    Card,
+    CardLine,
+    Cards,
+    Code,
+    Column,
+    Facts,
+    Figure,
+    Paragraph,
+    Report,
+    Section,
+    Table,
+)
+from smartops_chaos.report.style import draw
+from smartops_chaos.report.words import clip
+
+HOSTILE = '#panic("x") *b* $a_b$ <script>alert(1)</script> @ref \\ [x] & "q" {{ 7*7 }} {% x %}'
+LONG = "a_level_" + "x" * 120
+
+
+def every_kind(text: str) -> Report:
+    svg = draw("fig-a", 1.0, lambda drawing: drawing.text(0.01, 0.5, clip(text, 90)))
+    blocks = (
+        Paragraph(text),
+        Paragraph(text, "lead"),
+        Paragraph(text, "note"),
+        Box(text, (text,), "weak"),
+        Box(text, (text, text), "bad"),
+        Facts(((text, text),)),
+        Code(text),
+        Cards((Card(text, text, (CardLine(text, "12 %", "proven", "good", text),)),) * 3),
+        Table("tab-a", text, (Column(text, grow=1), Column("b", "right")), ((text, text),) * 2, text, small=True),
+        Figure("fig-a", text, text, text, svg),
+    )
+    return Report(text, text, (Section("s1", text, blocks), Section("s2", "Second", (), new_page=True)))
+
+
+def pdf_text(content: bytes) -> str:
+    with pypdfium2.PdfDocument(content) as document:
+        return "\n".join(page.get_textpage().get_text_range() for page in document)
+
+
+class Page(html.parser.HTMLParser):
+    """Tags, ids and text of a page."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(content)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"[\s\u200b\ufffe\u00ad]+", "", text)
+
+
+def test_no_text_is_read_as_markup_in_html():
+    page = Page(render.html(every_kind(HOSTILE)))
+    assert page.tags.count("script") == 1
+    assert page.text.count(HOSTILE) >= 15
+
+
+def test_no_text_is_read_as_markup_in_pdf():
+    text = squeezed(pdf_text(render.pdf(every_kind(HOSTILE))))
+    assert text.count(squeezed(HOSTILE)) >= 10
+    assert "49" not in text.replace(squeezed(HOSTILE), "")
+
+
+def test_backticks_are_code_in_both():
+    report = Report("r", "", (Section("s", "S", (Box("b", ("run `smartops-chaos <x>` now",)),)),))
+    assert "run <code>smartops-chaos &lt;x&gt;</code> now" in render.html(report)
+    assert "run smartops-chaos <x> now" in pdf_text(render.pdf(report))
+
+
+def test_nothing_in_the_pdf_runs_over_the_margin():
+    with pypdfium2.PdfDocument(render.pdf(every_kind(LONG))) as document:
+        for page in document:
+            text = page.get_textpage()
+            boxes = [text.get_charbox(i) for i in range(text.count_chars())]
+            assert boxes
+            assert min(box[0] for box in boxes) >= 50
+            assert max(box[2] for box in boxes) <= page.get_width() - 50
+
+
+def test_the_pdf_has_bookmarks_a_title_and_page_numbers():
+    with pypdfium2.PdfDocument(render.pdf(every_kind("A title"))) as document:
+        assert [mark.get_title() for mark in document.get_toc()] == ["A title", "Second"]
+        assert document.get_metadata_value("Title") == "A title"
+        assert document.get_metadata_value("CreationDate") == ""
+        last = document[len(document) - 1].get_textpage().get_text_range()
+        assert f"Page {len(document)} of {len(document)}" in last
+
+
+def test_the_same_report_gives_the_same_bytes():
+    assert render.pdf(every_kind("a")) == render.pdf(every_kind("a"))
+    assert render.html(every_kind("a")) == render.html(every_kind("a"))
+    assert render.pngs(every_kind("a")) == render.pngs(every_kind("a"))
+
+
+def test_the_page_is_self_contained():
+    page = Page(render.html(every_kind("a")))
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_one_png_a_figure():
+    report = every_kind("a")
+    (figure,) = report.figures()
+    other = Figure("fig-b", "t", "c", "a", draw("fig-b", 1.0, lambda drawing: drawing.text(0, 0, "b")))
+    assert render.pngs(Report("r", "", ())) == []
+    assert len(render.pngs(Report("r", "", (Section("s", "S", (figure,)),)))) == 1
+    pngs = render.pngs(Report("r", "", (Section("s", "S", (figure, other)),)))
+    assert [png[:4] for png in pngs] == [b"\x89PNG"] * 2
+
+
+def test_a_figure_taller_than_a_page_is_made_smaller():
+    svg = draw("fig-a", 25.0, lambda drawing: drawing.text(0.5, 0.001, "lowest"))
+    report = Report("r", "", (Section("s", "S", (Figure("fig-a", "t", "c", "a", svg),)),))
+    assert "lowest" in pdf_text(render.pdf(report))
+
+
+@pytest.mark.parametrize("rows", [0, 200])
+def test_a_long_table_repeats_its_head(rows):
+    table = Table("tab-a", "Long", (Column("Headword"),), tuple((f"row {i}",) for i in range(rows)))
+    content = render.pdf(Report("r", "", (Section("s", "S", (table,)),)))
+    with pypdfium2.PdfDocument(content) as document:
+        pages = [page.get_textpage().get_text_range() for page in document]
+    assert len(pages) == (1 if rows == 0 else max(len(pages), 3))
+    assert all("Headword" in page for page in pages)

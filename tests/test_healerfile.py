@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from smartops_chaos.errors import FileProblems
+from smartops_chaos.healerfile import HealerFile, load, restore
+
+SHORT = """\
+version: 1
+name: ours
+poll: 500ms
+warm_up: 4s
+workload: {path: /, timeout: 2s}
+settings: {healer: [on, off], file: text}
+metrics: [signals_total]
+"""
+
+
+def write(folder: Path, text: str) -> str:
+    file = folder / "healer.yaml"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(FileProblems) as caught:
+        load(write(folder, text))
+    return [str(problem).removeprefix(f"{folder}/") for problem in caught.value.problems]
+
+
+def test_the_shipped_healer_of_the_lab() -> None:
+    lab = load("lab")
+    assert (lab.poll_s, lab.warm_up_s, lab.workload.timeout_s) == (0.5, 4.0, 2.0)
+    assert lab.workload.body == {"duration_seconds": 0, "target": "cpu"}
+    assert lab.settings["healer"] == ["on", "off"]
+    assert set(lab.causes) == {"cpu", "network", "pod"}
+
+
+def test_a_file_needs_no_rules(tmp_path: Path) -> None:
+    healer = load(write(tmp_path, SHORT))
+    assert healer.moments.detected == ()
+    assert healer.actions.start == ()
+    assert healer.diagnosis is None
+
+
+def test_the_dump_is_json_and_can_be_restored() -> None:
+    lab = load("lab")
+    assert restore(json.loads(json.dumps(lab.model_dump()))) == lab
+    assert isinstance(lab.model_dump()["poll_s"], float)
+
+
+def test_a_healer_that_is_not_shipped() -> None:
+    with pytest.raises(FileProblems, match="no healer named labs is shipped: did you mean `lab`"):
+        load("labs")
+    with pytest.raises(FileProblems, match="no such file"):
+        load("./lab")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("poll: 500ms", "poll: 0.5", "healer.yaml:3:7: poll: 0.5 has no unit: write 0.5s or 0.5ms"),
+        ("poll:", "pol:", "healer.yaml:3:1: unknown key `pol`: did you mean `poll`?"),
+        ("version: 1", "version: 2", "healer.yaml:1:10: `version` is the number 2: it must be 1"),
+        (
+            "metrics: [signals_total]",
+            "metrics: []\nmoments:\n  detected:\n    - {increase: signals_total}",
+            "healer.yaml:9:3: moments: `detected` uses signals_total, which is not stored: add it to `metrics`",
+        ),
+        (
+            "[on, off]",
+            "[]",
+            "healer.yaml:6:20: healer: neither a list of the values allowed nor `text`: write for example [on, off]",
+        ),
+        (
+            "metrics: [signals_total]",
+            "metrics: []\nmoments:\n  detected:\n    - {log: 'a(b'}",
+            "healer.yaml:10:13: log: not a regular expression (missing ), unterminated subpattern at position 1): "
+            "mend it or escape the special character",
+        ),
+        (
+            "metrics: [signals_total]",
+            "metrics: []\nmoments:\n  decided:\n    - {component: x}",
+            "a rule has either `log` or `increase`: write one of them",
+        ),
+        (
+            "metrics: [signals_total]",
+            "metrics: [a]\nmoments:\n  decided:\n    - {increase: a, component: x}",
+            "`component` belongs to `log`: use `labels` with `increase`",
+        ),
+        (
+            "metrics: [signals_total]",
+            "metrics: [a]\nmoments:\n  decided:\n    - {log: a, labels: {x: y}}",
+            "`labels` belongs to `increase`: use `component` with `log`",
+        ),
+        (
+            "metrics: [signals_total]",
+            "metrics: []\nactions:\n  start:\n    - {log: 'executing (?P<kind>.+)'}",
+            "start: the pattern has no group target: put (?P<target>...) around that part",
+        ),
+        (
+            "metrics: [signals_total]",
+            "metrics: []\ndiagnosis: {log: rca, causes: 'cause: (.+)'}",
+            "`causes` has no group cause: put (?P<cause>...) around the name of the cause",
+        ),
+    ],
+)
+def test_problems_are_told_with_their_place_and_mend(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    found = problems(tmp_path, SHORT.replace(old, new))
+    assert any(problem.endswith(expected) for problem in found), found
+    assert all(problem.startswith("healer.yaml:") for problem in found)
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    found = problems(tmp_path, SHORT.replace("4s", "soon").replace("name:", "nam:").replace("[on, off]", "[[]]"))
+    assert len(found) == 4
+
+
+def test_a_restored_dump_is_checked_too() -> None:
+    with pytest.raises(ValueError, match="version"):
+        restore({**load("lab").model_dump(), "version": 2})
+    assert isinstance(restore(load("lab").model_dump()), HealerFile)

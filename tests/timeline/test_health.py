@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from smartops_chaos.model import Health, Interval, Request, Slo
+from smartops_chaos.timeline.health import Watch, is_good, measure, outage_end, window_state
+
+SLO = Slo(latency_s=0.25, objective=0.95, hold_s=2.0)
+RATE = 40
+STEP_NS = 25_000_000
+GOOD_NS = 20_000_000
+
+
+def requests(marks: str, start: int = 0) -> list[Request]:
+    """One request every 25 ms: `.` good, `x` refused, `5` an error, `s` too slow, space: never scheduled."""
+    kinds = {".": (GOOD_NS, 200), "x": (-1, 0), "5": (GOOD_NS, 503), "s": (300_000_000, 200)}
+    return [Request((start + n) * STEP_NS, 0, *kinds[mark]) for n, mark in enumerate(marks) if mark != " "]
+
+
+def health(
+    sent: list[Request],
+    *,
+    horizon_s: float = 10.0,
+    until_s: float = 12.0,
+    injected: Interval | None = None,
+    **more: Any,
+) -> Health:
+    options = {"zero_ns": 0, "until_ns": round(until_s * 1e9), "stopped_early": False} | more
+    return measure(sent, SLO, injected=injected or Interval(0, 0), horizon_s=horizon_s, **options)
+
+
+@pytest.mark.parametrize(
+    ("n", "bad", "state"),
+    [(39, 0, "unknown"), (40, 2, "good"), (40, 3, "bad"), (80, 4, "good"), (80, 5, "bad"), (79, 4, "bad")],
+)
+def test_window_state_at_95_percent(n: int, bad: int, state: str) -> None:
+    assert window_state(n, bad, SLO) == state
+
+
+@given(per_mille=st.integers(500, 999), n=st.integers(1, 5000), bad=st.integers(0, 600))
+@example(per_mille=900, n=20, bad=2)  # (1 - 0.9) x 20 is below 2 in floating point
+def test_window_state_is_exact(per_mille: int, n: int, bad: int) -> None:
+    share = Fraction(1000 - per_mille, 1000)
+    state = window_state(n, bad, Slo(0.25, per_mille / 1000, 2.0))
+    assert state == ("unknown" if n < 2 / share else "good" if bad <= int(share * n) else "bad")
+
+
+def test_is_good() -> None:
+    latency = 250_000_000
+    assert is_good(Request(0, 0, latency, 204), latency)
+    assert not is_good(Request(0, 0, latency + 1, 200), latency)
+    assert not is_good(Request(0, 0, -1, 0), latency)
+    assert not is_good(Request(0, 0, 10, 404), latency)
+
+
+def test_nothing_bad() -> None:
+    found = health(requests("." * 480))
+    assert (found.impacted, found.recovered, found.relapses) == (None, None, 0)
+    assert (found.bad_s, found.unknown_s, found.requests, found.good_requests) == (0, 0, 480, 480)
+
+
+@pytest.mark.parametrize("kind", ["x", "5", "s"])
+def test_one_outage(kind: str) -> None:
+    found = health(requests("." * 20 + kind * 100 + "." * 360))
+    assert found.impacted == Interval(19 * STEP_NS, 20 * STEP_NS)
+    assert found.recovered == Interval(119 * STEP_NS, 120 * STEP_NS)
+    assert (found.bad_s, found.unknown_s) == (2.5, 0)
+
+
+def test_no_impact_before_the_injection_nor_by_windows_that_began_before_it() -> None:
+    sent = requests("." * 10 + "x" * 100 + "." * 370)
+    assert health(sent, injected=Interval(5 * STEP_NS + 9, 6 * STEP_NS)).impacted == Interval(9 * STEP_NS, 10 * STEP_NS)
+    late = Interval(10 * STEP_NS - 7, 10 * STEP_NS + 7)
+    assert health(sent, injected=late).impacted == Interval(late.lo_ns, 10 * STEP_NS)
+
+
+def test_four_bad_in_two_seconds_are_allowed_and_the_fifth_dates_back_to_the_first() -> None:
+    assert health(requests("x" * 4 + "." * 476)).impacted is None
+    spread = "." * 100 + "x" + "." * 18 + "x" + "." * 18 + "x" + "." * 18 + "x" + "." * 18 + "x" + "." * 400
+    assert health(requests(spread)).impacted == Interval(99 * STEP_NS, 100 * STEP_NS)
+
+
+def test_a_relapse_moves_the_recovery_and_counts() -> None:
+    found = health(requests("." * 20 + "x" * 60 + "." * 120 + "x" * 20 + "." * 260))
+    assert found.recovered == Interval(219 * STEP_NS, 220 * STEP_NS)
+    assert found.relapses == 1
+    assert found.bad_s == 2.0
+
+
+def test_bad_to_the_end() -> None:
+    found = health(requests("." * 20 + "x" * 460))
+    assert (found.recovered, found.bad_s, found.unknown_s) == (None, 9.5, 0)
+
+
+def test_a_recovery_needs_a_whole_window_before_the_end() -> None:
+    assert health(requests("x" * 400 + "." * 80)).recovered == Interval(399 * STEP_NS, 400 * STEP_NS)
+    assert health(requests("x" * 401 + "." * 79)).recovered is None
+
+
+def test_what_comes_after_the_horizon_and_a_window_is_not_looked_at() -> None:
+    sent = requests("." * 20 + "x" * 60 + "." * 400 + "x" * 200)
+    assert health(sent, until_s=17.0) == health(sent, until_s=12.0)
+
+
+def test_an_early_stop_keeps_the_last_state() -> None:
+    sent = requests("." * 20 + "x" * 60 + "." * 160)
+    found = health(sent, until_s=6.0, stopped_early=True)
+    assert (found.bad_s, found.unknown_s) == (1.5, 0)
+    assert found.recovered == Interval(79 * STEP_NS, 80 * STEP_NS)
+
+
+def test_what_was_not_yet_due_at_an_early_stop_is_not_judged() -> None:
+    """The stop was decided without it, and what would have come of it nobody saw."""
+    sent = requests("." * 20 + "x" * 60 + "." * 162 + "5" * 8)
+    found = health(sent, until_s=6.25, stopped_early=True)
+    assert (found.recovered, found.relapses) == (Interval(79 * STEP_NS, 80 * STEP_NS), 0)
+    assert health(sent, until_s=6.25).recovered is None
+
+
+def test_no_recovery_before_the_impact_where_requests_become_denser() -> None:
+    """4 bad ones are too many among 79 and allowed among 80."""
+    found = health(requests(". " + "." * 48 + "xxxx" + "." * 430))
+    assert found.impacted == Interval(49 * STEP_NS, 50 * STEP_NS)
+    assert found.recovered == Interval(53 * STEP_NS, 54 * STEP_NS)
+
+
+def test_an_observation_that_was_cut_short_leaves_the_rest_unknown() -> None:
+    found = health(requests("." * 240), until_s=6.0)
+    assert (found.bad_s, found.unknown_s) == (0, 6.0)  # windows from 4 s on were not seen to their end
+
+
+def test_requests_never_scheduled_leave_windows_unknown() -> None:
+    found = health(requests("." * 20 + "x" * 60 + "." * 120 + " " * 80 + "." * 200))
+    assert found.unknown_s == pytest.approx(2.975)  # the gap, and before it the windows with fewer than 40 requests
+    assert found.recovered == Interval(199 * STEP_NS, 280 * STEP_NS)  # unknown is never good
+    assert found.bad_s == 1.5
+
+
+def test_no_requests_at_all_are_unknown_throughout() -> None:
+    found = health([])
+    assert (found.impacted, found.unknown_s, found.bad_s, found.lateness_p99_s) == (None, 10.0, 0, 0)
+    assert health([], until_s=6.0, stopped_early=True).unknown_s == 10.0
+
+
+def test_unanswered_at_the_very_end_says_nothing_and_before_it_is_bad() -> None:
+    sent = requests("x" * 20 + "." * 450 + "x" * 10)
+    assert health(sent).recovered == Interval(19 * STEP_NS, 20 * STEP_NS)
+    assert health(requests("x" * 20 + "." * 440 + "x" * 10 + "." * 10)).recovered is None
+
+
+def test_lateness_is_the_nearest_rank() -> None:
+    sent = [r._replace(late_ns=n * 1_000_000) for n, r in enumerate(requests("." * 100))]
+    assert health(sent, until_s=2.5).lateness_p99_s == 0.098
+
+
+def test_the_outage_ends_with_the_last_bad_request_that_is_no_stray() -> None:
+    sent = requests("x." * 20 + "." * 20 + "x" + "." * 400)  # the last of the twenty at 38, a stray at 60
+    recovered = health(sent).recovered
+    assert recovered is not None
+    assert recovered.hi_ns < 38 * STEP_NS
+    assert outage_end(sent, SLO, recovered) == Interval(38 * STEP_NS, 39 * STEP_NS)
+
+
+def test_an_outage_without_tolerated_requests_ends_with_the_recovery() -> None:
+    sent = requests("x" * 40 + "." * 440)
+    recovered = Interval(39 * STEP_NS, 40 * STEP_NS)
+    assert health(sent).recovered == recovered
+    assert outage_end(sent, SLO, recovered) == recovered
+
+
+# ---- against a slow and plain reading of the definition ---------------------------------------------------------
+
+
+def by_definition(sent: list[Request], end_ns: int) -> tuple[int | None, int | None]:
+    """Schedules of the first bad request of the first bad window, and of the recovery."""
+    hold_ns, latency_ns = 2_000_000_000, 250_000_000
+    windows = []
+    for start in (r.sched_ns for r in sent):
+        if start + hold_ns <= end_ns:
+            inside = [r for r in sent if start <= r.sched_ns < start + hold_ns]
+            bad = [r.sched_ns for r in inside if not is_good(r, latency_ns)]
+            windows.append((start, window_state(len(inside), len(bad), SLO), bad))
+    impacted = next((bad[0] for _, state, bad in windows if state == "bad"), None)
+    if impacted is None:
+        return None, None
+    last = max((start for start, state, _ in windows if state != "good"), default=-1)
+    last_bad = max(bad[0] for _, state, bad in windows if state == "bad")
+    good = {r.sched_ns for r in sent if is_good(r, latency_ns)}
+    after = [start for start, _, _ in windows if start > max(last, last_bad) and start in good]
+    return impacted, after[0] if after else None
+
+
+marks = st.lists(
+    st.tuples(st.sampled_from(["." * 7, "." * 30, "x", ".x", "x" * 12, "s.", " " * 5]), st.integers(1, 12)), min_size=3
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(marks)
+def test_measure_is_the_definition(parts: list[tuple[str, int]]) -> None:
+    text = "".join(text * times for text, times in parts)[:560]
+    sent = requests(text)
+    found = health(sent, horizon_s=12.0, until_s=20.0)
+    impacted, recovered = by_definition([r for r in sent if r.sched_ns < 14e9], 14_000_000_000)
+    assert (found.impacted.hi_ns if found.impacted else None) == impacted
+    assert (found.recovered.hi_ns if found.recovered else None) == recovered
+    assert 0 <= found.bad_s + found.unknown_s <= 12.0 + 1e-9
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10**6), rate=st.integers(25, 200), start=st.floats(0.5, 4), length=st.floats(0.5, 4))
+def test_the_intervals_contain_the_true_moments_and_are_one_spacing_wide(
+    seed: int, rate: int, start: float, length: float
+) -> None:
+    step, phase = 1e9 / rate, random.Random(seed).random()
+    sent = []
+    for n in range(round(13 * rate)):
+        at = round((n + phase) * step)
+        down = start * 1e9 <= at < (start + length) * 1e9
+        sent.append(Request(at, 0, -1 if down else GOOD_NS, 0 if down else 200))
+    found = health(sent)
+    assert found.impacted is not None
+    assert found.recovered is not None
+    assert found.impacted.lo_ns <= start * 1e9 <= found.impacted.hi_ns
+    assert found.recovered.lo_ns <= (start + length) * 1e9 <= found.recovered.hi_ns
+    assert found.recovered.hi_ns - found.recovered.lo_ns <= step + 1
+    assert abs(found.bad_s - length) <= step / 1e9 + 1e-9
+
+
+# ---- while the trial runs ---------------------------------------------------------------------------------------
+
+
+def watching(sent: list[Request]) -> Watch:
+    watch = Watch(SLO, RATE)
+    watch.add(reversed(sent))  # requests complete in any order
+    return watch
+
+
+def at(requests_sent: int) -> int:
+    """The moment at which the answers to so many requests are due."""
+    return requests_sent * STEP_NS + 250_000_000
+
+
+def test_the_gate_needs_a_whole_good_window() -> None:
+    watch = watching(requests("." * 100))
+    assert watch.good_for(2.0, at(80))
+    assert watch.good_for(2.0, at(100))
+    assert not watch.good_for(2.0, at(75))  # the load began too late for that
+    assert not watching([]).good_for(2.0, at(80))
+    assert watching(requests("." * 50 + "x" * 4 + "." * 40)).good_for(2.0, at(94))
+    assert not watching(requests("." * 50 + "x" * 5 + "." * 40)).good_for(2.0, at(94))
+
+
+def test_requests_not_answered_in_time_are_bad_before_they_are_on_record() -> None:
+    assert not watching(requests("." * 70)).good_for(2.0, at(80))
+    assert watching(requests("." * 77)).good_for(2.0, at(80))
+
+
+def test_good_for_longer_means_every_window_within() -> None:
+    watch = watching(requests("x" * 40 + "." * 200))
+    assert not watch.good_for(4.0, at(190))
+    assert watch.good_for(4.0, at(200))
+    assert not watch.good_for(5.5, at(240))
+
+
+def test_a_burst_between_two_looks_is_an_impact_and_a_hiccup_of_the_generator_is_none() -> None:
+    watch = watching(requests("." * 100 + "x" * 5 + "." * 120))
+    assert not watch.impacted(0, at(70))
+    assert watch.impacted(0, at(220))
+    assert watch.impacted(0, at(1000))  # it stays so
+    assert not watching(requests("." * 100 + " " * 20 + "." * 120)).impacted(0, at(240))
+
+
+def test_what_was_bad_before_the_injection_is_no_impact() -> None:
+    assert not watching(requests("x" * 50 + "." * 200)).impacted(50 * STEP_NS, at(240))
+
+
+@settings(max_examples=40, deadline=None)
+@given(marks)
+def test_when_the_watch_stops_a_trial_its_record_says_recovered(parts: list[tuple[str, int]]) -> None:
+    text = "".join(text * times for text, times in parts)[:300].replace(" ", "x") + "x" * 8 + "." * 250
+    sent = requests(text)
+    watch = watching(sent)
+    stop = next(n for n in range(80, len(sent)) if watch.impacted(0, at(n)) and watch.good_for(4.0, at(n)))
+    found = health(sent, until_s=at(stop) / 1e9, horizon_s=14.0, stopped_early=True)
+    assert found.recovered is not None
+    assert found.recovered.hi_ns <= (stop - 160 + 1 + 4) * STEP_NS  # a good window may begin with 4 bad requests
