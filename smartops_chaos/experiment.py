@@ -54,6 +54,7 @@ def expires_s(horizon_s: float, hold_s: float) -> float:
 def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
     """The experiment of a trial, plain JSON. `parts` are the chaos level's faults with their definitions."""
     configuration: dict[str, Any] = {
+        "lane_file": {"type": "env", "key": "SMARTOPS_LANE", "default": ""},
         "trial_dir": {"type": "env", "key": "SMARTOPS_TRIAL_DIR", "default": "by-hand"},
         "workload_url": {"type": "env", "key": "SMARTOPS_WORKLOAD_URL"},
         "prometheus_base_url": {"type": "env", "key": "PROMETHEUS_BASE_URL", "default": "http://127.0.0.1:9090"},

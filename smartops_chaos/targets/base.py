@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import ClockOffset, FaultFact, LogLine, PlatformEvent, Series, Variant
+
+
+When = Literal["start", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,6 @@ class Lane(Protocol):
     """One isolated copy of the target, as a trial's child sees it. Every method raises LaneLost when it is gone."""
 
     address: LaneAddress
-    workload_url: str
 
     def apply(self, model: Variant, policy: Variant) -> None:
         """Set the arm on the healer."""
@@ -52,7 +54,7 @@ class Lane(Protocol):
     def series(self, names: Sequence[str], start_ns: int, end_ns: int) -> tuple[tuple[Series, ...], float]:
         """Raw samples and the longest scrape in seconds; raises telemetry errors as RuntimeError."""
 
-    def clocks(self, when: str, clock: Clock) -> tuple[ClockOffset, ...]:
+    def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
         """Offset bounds of every source that can be asked."""
 
 

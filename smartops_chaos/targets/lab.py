@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from smartops_chaos import lab
 from smartops_chaos.clock import Clock
 from smartops_chaos.lab.client import LabClient, LabError
 from smartops_chaos.model import ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
-from smartops_chaos.targets.base import LaneAddress, LaneLost
+from smartops_chaos.targets.base import LaneAddress, LaneLost, When
 from smartops_chaos.telemetry import prometheus
 
 
@@ -61,7 +62,12 @@ class LabTarget:
 
 def exports(lane_file: Path) -> dict[str, str]:
     """The environment that an experiment of a lab lane reads."""
-    return {"SMARTOPS_LANE": str(lane_file), "PROMETHEUS_BASE_URL": lab.read(lane_file).prometheus}
+    lane = lab.read(lane_file)
+    return {
+        "SMARTOPS_LANE": str(lane_file.resolve()),
+        "SMARTOPS_WORKLOAD_URL": lane.gateway,
+        "PROMETHEUS_BASE_URL": lane.prometheus,
+    }
 
 
 class LabLane:
@@ -69,11 +75,9 @@ class LabLane:
 
     def __init__(self, address: LaneAddress, replicas: int) -> None:
         self.address = address
-        self._file = Path(address.environment["SMARTOPS_LANE"])
-        self._client = LabClient(self._file)
+        self._client = LabClient(Path(address.environment["SMARTOPS_LANE"]))
         self._replicas = replicas
-        self._lane = self._guard(lambda: lab.read(self._file))
-        self.workload_url = self._lane.gateway
+        self._prometheus = address.environment["PROMETHEUS_BASE_URL"]
 
     def apply(self, model: Variant, policy: Variant) -> None:
         settings = {**policy.settings, **model.settings}
@@ -92,10 +96,9 @@ class LabLane:
         return [fault["id"] for fault in self._guard(lambda: self._client.get("/faults"))["faults"]]
 
     def faults(self, ids: Sequence[str]) -> tuple[FaultFact, ...]:
-        return tuple(
-            _fault_fact(part, self._guard(lambda fault_id=fault_id: self._client.get(f"/faults/{quote(fault_id, safe='')}")))
-            for part, fault_id in enumerate(ids)
-        )
+        paths = [f"/faults/{quote(fault_id, safe='')}" for fault_id in ids]
+        answers = self._guard(lambda: [self._client.get(path) for path in paths])
+        return tuple(_fault_fact(part, answer) for part, answer in enumerate(answers))
 
     def platform(self, since_ns: int) -> tuple[PlatformEvent, ...]:
         events = self._guard(lambda: self._client.get(f"/events?since_ns={since_ns}"))["events"]
@@ -109,20 +112,19 @@ class LabLane:
         return tuple(LogLine(line["at_ns"], line["component"], line["text"]) for line in lines)
 
     def series(self, names: Sequence[str], start_ns: int, end_ns: int) -> tuple[tuple[Series, ...], float]:
-        return prometheus.fetch(self._lane.prometheus, names, start_ns, end_ns)
+        return prometheus.fetch(self._prometheus, names, start_ns, end_ns)
 
-    def clocks(self, when: str, clock: Clock) -> tuple[ClockOffset, ...]:
+    def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
         """The node stamps log lines and platform events, Prometheus its samples: two sources, two offsets."""
         before = clock.now_ns()
         node_ns = self._guard(lambda: self._client.get("/state"))["now_ns"]
         bounds = {"node": (node_ns - clock.now_ns(), node_ns - before)}
-        try:
-            bounds["prometheus"] = prometheus.offset_ns(self._lane.prometheus, clock)
-        except prometheus.PrometheusError:
-            pass  # its samples will be missing too, which is said where they are fetched
+        # Without Prometheus its samples are missing too, which is said where they are fetched.
+        with suppress(prometheus.PrometheusError):
+            bounds["prometheus"] = prometheus.offset_ns(self._prometheus, clock)
         return tuple(ClockOffset(source, when, *found) for source, found in bounds.items())
 
-    def _guard(self, call: Any) -> Any:
+    def _guard(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except (LabError, OSError) as error:
