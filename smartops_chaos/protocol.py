@@ -148,14 +148,13 @@ def gate(
     start_ns = clock.now_ns()
     ready_ns = start_ns + int(max(settle_s, goal.hold_s + goal.latency_s) * 1e9)
     deadline_ns = ready_ns + int(_GATE_PATIENCE_S * 1e9)
-    patterns = [re.compile(pattern) for pattern in alarms]
     next_look_ns = 0
     while True:
         now_ns = clock.now_ns()
         watch.add(tail.read())
         if now_ns >= next_look_ns or now_ns >= ready_ns:
             next_look_ns = now_ns + int(_ALARM_EVERY_S * 1e9)
-            if line := _alarm(lane, since_ns, patterns):
+            if line := alarm(lane, since_ns, alarms):
                 logger.warning("false alarm before injection: %s", line)
                 return False
         if now_ns >= ready_ns and watch.good_for(goal.hold_s, now_ns) and lane.armed():
@@ -166,9 +165,10 @@ def gate(
         time.sleep(_TICK_S)
 
 
-def _alarm(lane: Lane, since_ns: int, patterns: list[re.Pattern[str]]) -> str:
+def alarm(lane: Lane, since_ns: int, patterns: list[str]) -> str:
+    """The healer's first line since then that matches a pattern; empty if there is none."""
     for line in lane.logs(since_ns):
-        if any(pattern.search(line.text) for pattern in patterns):
+        if any(re.search(pattern, line.text) for pattern in patterns):
             return line.text
     return ""
 

@@ -99,7 +99,7 @@ ONE_CHANGE = {
     ("{fault: pod-kill}", "{faults: [{fault: pod-kill}], component: erp}"): (
         "6:45: `component` without a fault: name each fault with its own parameters"
     ),
-    ("{fault: pod-kill}", "{fault: mine.yaml}"): "6:23: {folder}/mine.yaml: no such file: check the path",
+    ("{fault: pod-kill}", "{fault: ours/kill.yaml}"): "6:23: {folder}/ours/kill.yaml: no such file: check the path",
     ("load: 90%", "load: 50%"): "7:39: load: 50% is too little: 80% to 100%",
     ("load: 90%", "load: 90"): (
         "7:39: load: 90 is not between 0 and 1: write a percentage such as 90%, or a number such as 0.9"
@@ -124,9 +124,9 @@ ONE_CHANGE = {
     ("    none: {}", "    90: {}"): '8:5: the key `90` is not a text: put it in quotes: "90"',
     # the other factors
     ("  policy:\n", "  polciy:\n"): ("12:3: unknown key `polciy`: did you mean `policy`?"),
-    ("{healer: off}", "{healer: of}"): "10:18: healer: `of` is not allowed: did you mean `off`?",
+    ("{healer: off}", "{healer: of}"): "10:19: healer: `of` is not allowed: did you mean `off`?",
     ("{healer: off}", "{haeler: off}"): "10:11: the healer has no setting `haeler`: did you mean `healer`?",
-    ("{healer: off}", "{healer: false}"): "10:18: healer: `false` is not allowed: known: off, on",
+    ("{healer: off}", "{healer: false}"): "10:19: healer: `false` is not allowed: known: off, on",
     ("detector: zscore", "detector: zscor"): "11:24: detector: `zscor` is not allowed: did you mean `zscore`?",
     ("file: default.policy", "file: defualt.policy"): (
         "13:21: {folder}/defualt.policy: no such file: did you mean `{folder}/default.policy`?"
@@ -152,7 +152,7 @@ ONE_CHANGE = {
     ),
     ("seed: 7", "exclude: [{model: off}]"): (
         "10:5: `off` has no trial: `exclude` removes all its cells: remove the level",
-        "17:11: the baseline has no trial: `exclude` removes all its cells: name another baseline",
+        "17:1: the baseline has no trial: `exclude` removes all its cells: name another baseline",
     ),
     ("seed: 7", "include: [{chaos: none}]"): (
         "20:11: `model` is missing: `include` adds single cells: name one of off, zscore"
@@ -188,11 +188,11 @@ def test_mistakes_of_all_kinds_are_told_at_once(matrix: Write) -> None:
     assert _problems(path) == [
         f"{path}:{line}"
         for line in (
-            "2:1: `name` is missing: write `name: quick`",
+            "1:1: `name` is missing: write `name: quick`",
             "2:1: unknown key `nmae`: did you mean `name`?",
             "6:23: no fault is named `pod-kil`: did you mean `pod-kill`?",
             "7:39: load: 200% is more than 100%: write 0% to 100%",
-            "10:18: healer: `of` is not allowed: did you mean `off`?",
+            "10:19: healer: `of` is not allowed: did you mean `off`?",
             "17:19: no model level is named `on`: known: off, zscore",
             "18:16: latency: 250 has no unit: write 250s or 250ms",
         )

@@ -1,0 +1,72 @@
+"""What a running campaign says. The runner emits these and never prints; displays and events.ndjson consume them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignStarted:
+    campaign: str
+    directory: str
+    trials: int
+    done: int
+    lanes: tuple[str, ...]
+    likely_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStarted:
+    lane: str
+    trial: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseReached:
+    lane: str
+    trial: str
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished:
+    lane: str
+    trial: str
+    outcome: str
+    reason: str
+    time_s: float | None
+    took_s: float
+    done: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneBlocked:
+    lane: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFinished:
+    campaign: str
+    done: int
+    trials: int
+    outcomes: dict[str, int] = field(default_factory=dict)
+    stopped_by: str = ""  # "", "interrupted", "max-time"
+
+
+Event = CampaignStarted | TrialStarted | PhaseReached | TrialFinished | Warned | LaneBlocked | CampaignFinished
+
+
+def as_dict(event: Event) -> dict[str, Any]:
+    """One line of NDJSON: {"schema_version", "event", "at", ...}."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z"
+    return {"schema_version": 1, "event": type(event).__name__, "at": at, **asdict(event)}

@@ -1,0 +1,246 @@
+"""One trial, in a process of its own: `python -m smartops_chaos.run.trial DIR`.
+
+Chaos Toolkit keeps state in its module and takes over signals, so a process runs one experiment and no second.
+A preloaded fork server makes that cheap; by hand the same module runs on the same folder.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
+from chaoslib.log import configure_logger
+from chaoslib.types import Strategy
+from pydantic import TypeAdapter
+
+from smartops_chaos import experiment, healerfile, protocol, workload
+from smartops_chaos.clock import Clock
+from smartops_chaos.errors import RevertFailed
+from smartops_chaos.model import ClockOffset, Evidence, FaultFact
+from smartops_chaos.run.store import TrialDir
+from smartops_chaos.targets import kinds
+from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
+from smartops_chaos.timeline.derive import derive
+
+_MOST_FALSE_ALARMS = 3
+_LAST_SCRAPE_S = 1.2
+_PR_SET_PDEATHSIG = 1
+_JOB: TypeAdapter[experiment.Job] = TypeAdapter(experiment.Job)
+
+logger = logging.getLogger("smartops_chaos")
+configure_logger()  # plants the module that chaosprometheus wants to import; must come before it
+import chaosprometheus.probes  # noqa: E402, F401  so that the fork server has it
+import aiohttp  # noqa: E402, F401, I001  the same
+
+
+def child(directory: str, said: Connection, undo: bool) -> None:
+    """Entry of the forked process. Phases go to the parent through `said`; the result is on disk."""
+    parent = os.getppid()
+    os.setpgid(0, 0)  # a Ctrl-C in the terminal is the parent's to handle
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    if os.getppid() != parent:
+        os._exit(1)
+    sys.exit(run(TrialDir(Path(directory)), _Forward(said), undo=undo))
+
+
+def run(trial: TrialDir, *handlers: logging.Handler, undo: bool = False) -> int:
+    """Run or undo the trial in `trial`; exit code 0, or 5 if something may still be in force."""
+    for name in ("chaostoolkit", "smartops_chaos"):
+        log = logging.getLogger(name)
+        log.handlers, log.propagate = [], False
+        log.setLevel(logging.INFO)
+        file = logging.FileHandler(trial.log, encoding="utf-8")
+        file.setFormatter(_utc())
+        for handler in (file, *handlers):
+            log.addHandler(handler)
+    content = trial.read_experiment()
+    job = _JOB.validate_python(content["extensions"][0]["job"])
+    os.environ.update(job.environment)
+    os.environ["SMARTOPS_TRIAL_DIR"] = str(trial.path)
+    try:
+        if undo:
+            _undo(trial, content)
+        else:
+            _Child(trial, content, job).run()
+    except RevertFailed as error:
+        logger.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+def _undo(trial: TrialDir, content: dict[str, Any]) -> None:
+    """Play the stored rollbacks. Raises RevertFailed unless each of them succeeded."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    protocol.anchor(trial.path)
+    journal = run_experiment(experiment.undo(content), settings=experiment.SETTINGS, strategy=Strategy.SKIP)
+    failed = [one for one in journal["rollbacks"] if one["status"] != "succeeded"]
+    if failed or len(journal["rollbacks"]) != len(content.get("rollbacks", ())):
+        why = "; ".join((one.get("exception") or ["?"])[-1].strip() for one in failed) or "not all rollbacks were played"
+        raise RevertFailed(f"{trial.path.name}: {why}")
+    trial.close()
+
+
+class _Child:
+    """A trial from its experiment to its record. Raises RevertFailed, after the record is written."""
+
+    def __init__(self, trial: TrialDir, content: dict[str, Any], job: experiment.Job) -> None:
+        self._trial, self._content, self._job = trial, content, job
+        self._healer = healerfile.restore(job.healer)
+        self._interrupted = False
+        self._alarms = 0
+        self._started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    def run(self) -> None:
+        signal.signal(signal.SIGINT, self._interrupt)
+        error, dirty, evidence = "", "", None
+        clock = protocol.anchor(self._trial.path)
+        try:
+            address = LaneAddress(self._job.target["kind"], self._job.lane, self._job.environment)
+            lane = kinds.connect(self._job.target, address)
+            ensure_experiment_is_valid(self._content)
+            clock, clocks = self._until_quiet(lane)
+            evidence = self._collect(lane, clock, clocks)
+            dirty = ", ".join(lane.leaks())
+        except LaneLost as lost:
+            error = f"the lane was lost: {lost}"
+        except KeyboardInterrupt:
+            error = ""
+        except Exception as failure:  # the boundary: whatever it was, the trial needs an honest record
+            logger.exception("the trial failed")
+            error = f"{type(failure).__name__}: {failure}"
+        finally:
+            workload.stop()
+        if evidence is None:
+            evidence = self._without_lane(clock, error)
+        self._trial.write_evidence(evidence)
+        record = derive(self._trial.read_evidence(), self._healer, self._job.campaign, self._job.chaos)
+        if dirty:
+            self._trial.write_record(record)
+            raise RevertFailed(f"still in force after its rollbacks: {dirty}")
+        if not error:
+            self._trial.close()
+        self._trial.write_record(record)
+
+    def _until_quiet(self, lane: Lane) -> tuple[Clock, tuple[ClockOffset, ...]]:
+        """Arm, reset and run; again from the reset after a false alarm, so that nothing of it carries over."""
+        logger.info("phase reset")
+        lane.apply(self._job.model, self._job.policy)
+        while True:
+            clock = protocol.anchor(self._trial.path)
+            lane.reset()
+            clocks = lane.clocks("start", clock)
+            journal = run_experiment(
+                self._content, settings=experiment.SETTINGS, strategy=Strategy.from_string(experiment.STRATEGY)
+            )
+            workload.stop()
+            self._trial.write_journal(journal)
+            gate = [call for call in protocol.calls(self._trial.path) if call.what == "gate"]
+            missed = bool(gate) and gate[-1].output is False
+            if not missed or self._interrupted or not self._false_alarm(lane):
+                return clock, clocks
+            self._alarms += 1
+            if self._alarms >= _MOST_FALSE_ALARMS:
+                return clock, clocks
+            logger.info("phase reset again after a false alarm")
+
+    def _false_alarm(self, lane: Lane) -> bool:
+        _, since_ns = protocol.clock_of(self._trial.path)
+        alarms = self._content["steady-state-hypothesis"]["probes"][0]["provider"]["arguments"]["alarms"]
+        return bool(protocol.alarm(lane, since_ns, alarms))
+
+    def _collect(self, lane: Lane, clock: Clock, start: tuple[ClockOffset, ...]) -> Evidence:
+        """Everything a record is derived from, asked of the lane and read from the trial's folder."""
+        calls = protocol.calls(self._trial.path)
+        _, since_ns = protocol.clock_of(self._trial.path)
+        observed = [call for call in calls if call.what == "observe" and call.ok]
+        output = observed[-1].output if observed else {"until_ns": 0, "early": False}
+        facts = lane.faults(self._job.fault_ids) if any(call.what == "inject" for call in calls) else ()
+        missing: list[str] = []
+        series, scrape_s = (), 0.0
+        if observed and not self._interrupted:
+            logger.info("phase last scrape")
+            time.sleep(_LAST_SCRAPE_S)
+            try:
+                series, scrape_s = lane.series(self._healer.metrics, since_ns, clock.now_ns())
+            except RuntimeError as error:
+                missing.append(f"metrics: {error}")
+        failed = [call for call in calls if call.what == "observe" and not call.ok and not self._interrupted]
+        return Evidence(
+            **self._known(clock),
+            requests=self._trial.requests(),
+            observed_until_ns=output["until_ns"],
+            stopped_early=output["early"],
+            gate_passed=any(call.what == "gate" and call.output is True for call in calls),
+            calls=calls,
+            faults=facts,
+            platform=lane.platform(since_ns),
+            series=series,
+            scrape_s=scrape_s,
+            logs=lane.logs(since_ns),
+            clocks=(*start, *lane.clocks("end", clock), *_wall(clock)),
+            missing=tuple(missing),
+            error=failed[0].error if failed else "",
+        )
+
+    def _without_lane(self, clock: Clock, error: str) -> Evidence:
+        nothing: tuple[FaultFact, ...] = ()
+        return Evidence(
+            **self._known(clock), requests=self._trial.requests(), observed_until_ns=0, stopped_early=False,
+            gate_passed=False, calls=protocol.calls(self._trial.path), faults=nothing, platform=(), series=(),
+            scrape_s=0.0, logs=(), clocks=_wall(clock), error=error,
+        )
+
+    def _known(self, clock: Clock) -> dict[str, Any]:
+        del clock
+        job = self._job
+        return {
+            "trial": job.trial, "attempt": job.attempt, "lane": job.lane, "started_at": self._started_at,
+            "slo": job.slo, "horizon_s": job.chaos.horizon_s, "stop_after_good_s": job.stop_after_good_s,
+            "gate_false_alarms": self._alarms, "aborted": self._interrupted,
+        }
+
+    def _interrupt(self, *_: object) -> None:
+        """The first signal ends the experiment, whose rollbacks follow; nothing may interrupt those."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._interrupted = True
+        raise KeyboardInterrupt
+
+
+def _wall(clock: Clock) -> tuple[ClockOffset, ...]:
+    """The wall clock against ours, which was anchored to it: a step shows as an offset."""
+    low, high = clock.wall_bounds_ns()
+    return (ClockOffset("wall", "start", 0, 0), ClockOffset("wall", "end", low, high))
+
+
+class _Forward(logging.Handler):
+    """Phases to the parent, who shows them."""
+
+    def __init__(self, said: Connection) -> None:
+        super().__init__()
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message.startswith("phase "):
+            try:
+                self._said.send(message.removeprefix("phase "))
+            except OSError:
+                pass  # nobody listens any more; the log has it
+
+
+def _utc() -> logging.Formatter:
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    return formatter
+
+
+if __name__ == "__main__":
+    sys.exit(run(TrialDir(Path(sys.argv[1]).resolve()), logging.StreamHandler()))

@@ -1,0 +1,348 @@
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
+from smartops_chaos.plan.expand import cells, expand, load_plan
+from smartops_chaos.plan.levels import Levels
+from smartops_chaos.plan.matrix import Matrix
+from smartops_chaos.resources import shipped
+
+Write = Callable[..., Path]
+FACTORS = ("chaos", "workload", "model", "policy")
+
+
+def _plan(counts: tuple[int, int, int, int], **keys: Any) -> Plan:
+    """A plan of so many levels a factor (c0, c1, ..., w0, ..., m0, ..., p0, ...); chaos c0 is a control."""
+    names = {factor: [f"{factor[0]}{i}" for i in range(n)] for factor, n in zip(FACTORS, counts, strict=True)}
+    matrix = Matrix.model_validate(
+        {
+            "version": 1,
+            "name": "made",
+            "target": {"kind": "lab"},
+            "factors": {factor: {name: {} for name in names[factor]} for factor in FACTORS},
+            "repeats": 2,
+            "baseline": {"model": "m0", "policy": "p0"},
+            "slo": {"latency": "250ms", "objective": "95%", "hold": "2s"},
+            "horizon": {"after": "12s"},
+            **keys,
+        }
+    )
+    part = FaultPart("pod-kill", "pod", False, {}, {})
+    levels = Levels(
+        chaos={c: ChaosLevel(c, () if c == "c0" else (part,), "pod", 12.0, "") for c in names["chaos"]},
+        models={m: Variant(m, {"detector": m}) for m in names["model"]},
+        policies={p: Variant(p, {"policy": p, "file": f"{p}.policy"}) for p in names["policy"]},
+        workloads={w: WorkloadLevel(w, 40.0) for w in names["workload"]},
+    )
+    return expand(matrix, levels, {"poll_s": 0.5, "warm_up_s": 4.0}, cells(matrix))
+
+
+COUNTS = st.tuples(*[st.integers(1, 4)] * 4)
+
+
+@given(COUNTS, st.integers(1, 4), st.integers(0, 3), st.integers(0, 2**53 - 1))
+def test_every_cell_has_its_repeats_and_every_block_every_arm(
+    counts: tuple[int, int, int, int], repeats: int, calibrate: int, seed: int
+) -> None:
+    chaos, workloads, models, policies = counts
+    plan = _plan(counts, repeats=repeats, calibrate=calibrate, seed=seed)
+    measured = [t for t in plan.trials if t.phase == "measure"]
+    cell_counts = Counter((t.chaos, t.workload, t.model, t.policy) for t in measured)
+    assert len(cell_counts) == chaos * workloads * models * policies
+    assert set(cell_counts.values()) == {repeats}
+    blocks: dict[int, list[Any]] = {}
+    for trial in measured:
+        blocks.setdefault(trial.block, []).append(trial)
+    assert list(blocks) == list(range(1, chaos * workloads * repeats + 1))
+    arms = sorted(product((f"m{i}" for i in range(models)), (f"p{i}" for i in range(policies))))
+    for block in blocks.values():
+        assert len({(t.chaos, t.workload, t.repeat) for t in block}) == 1
+        assert sorted((t.model, t.policy) for t in block) == arms
+    calibration = plan.trials[: len(plan.trials) - len(measured)]
+    assert len(calibration) == (chaos - 1) * workloads * calibrate
+    assert all(t.phase == "calibrate" and t.block == 0 and t.arm == plan.analysis.baseline for t in calibration)
+    assert len({t.id for t in plan.trials}) == len(plan.trials)
+
+
+@given(COUNTS, st.integers(1, 3), st.integers(1, 3), st.integers(0, 1000))
+def test_more_repeats_only_append(counts: tuple[int, int, int, int], few: int, more: int, seed: int) -> None:
+    plan = _plan(counts, repeats=few, seed=seed)
+    larger = _plan(counts, repeats=few + more, seed=seed)
+    assert larger.trials[: len(plan.trials)] == plan.trials
+    assert larger.digest != plan.digest
+
+
+@given(COUNTS, st.integers(0, 1000))
+def test_the_same_matrix_makes_the_same_plan(counts: tuple[int, int, int, int], seed: int) -> None:
+    assert _plan(counts, seed=seed) == _plan(counts, seed=seed)
+
+
+def test_another_seed_makes_another_order_and_other_seeds_of_the_same_trials() -> None:
+    one, two = _plan((4, 2, 2, 2), seed=1), _plan((4, 2, 2, 2), seed=2)
+    assert {t.id for t in one.trials} == {t.id for t in two.trials}
+    assert [t.id for t in one.trials] != [t.id for t in two.trials]
+    assert {t.id: t.seed for t in one.trials} != {t.id: t.seed for t in two.trials}
+
+
+def test_blocks_and_arms_do_change_places() -> None:
+    plan = _plan((4, 1, 2, 1), repeats=20)
+    measured = [t for t in plan.trials if t.phase == "measure"]
+    assert {t.model for t in measured if (t.block % 2)} == {"m0", "m1"}
+    first_arms = Counter(
+        t.model
+        for before, t in zip([None, *measured], measured, strict=False)
+        if before is None or before.block != t.block
+    )
+    assert min(first_arms.values()) > 20
+    rounds = [[t.chaos for t in measured if t.repeat == r and t.model == "m0"] for r in range(1, 21)]
+    assert all(sorted(order) == ["c0", "c1", "c2", "c3"] for order in rounds)
+    assert len({tuple(order) for order in rounds}) > 10
+
+
+_PART = st.fixed_dictionaries({}, optional={f: st.sampled_from([f"{f[0]}{i}" for i in range(3)]) for f in FACTORS})
+_WHOLE = st.fixed_dictionaries({f: st.sampled_from([f"{f[0]}{i}" for i in range(3)]) for f in FACTORS})
+
+
+@given(st.lists(_PART.filter(bool), max_size=4), st.lists(_WHOLE, max_size=3))
+def test_cells_are_the_product_minus_exclude_plus_include(
+    exclude: list[dict[str, str]], include: list[dict[str, str]]
+) -> None:
+    matrix = Matrix.model_validate(
+        {
+            "version": 1,
+            "name": "made",
+            "target": {"kind": "lab"},
+            "factors": {f: {f"{f[0]}{i}": {} for i in range(3)} for f in FACTORS},
+            "exclude": exclude,
+            "include": include,
+            "repeats": 1,
+            "baseline": {"model": "m0", "policy": "p0"},
+            "slo": {"latency": "250ms", "objective": "95%", "hold": "2s"},
+            "horizon": {"after": "12s"},
+        }
+    )
+
+    def matches(entry: Mapping[str, str], cell: dict[str, str]) -> bool:
+        return all(cell[factor] == name for factor, name in entry.items())
+
+    every = [
+        dict(zip(FACTORS, names, strict=True))
+        for names in product(*[[f"{f[0]}{i}" for i in range(3)] for f in FACTORS])
+    ]
+    wanted = [c for c in every if c in include or not any(matches(e, c) for e in exclude)]
+    assert [tuple(c) for c in cells(matrix)] == [tuple(c.values()) for c in wanted]
+
+
+def test_ids_name_the_levels_and_the_repeat(matrix: Write) -> None:
+    plan = load_plan(matrix())
+    assert plan.trials[0].id == "calibration.pod-kill.steady.1"
+    assert "cpu-90.steady.zscore.default.3" in {t.id for t in plan.trials}
+    assert {(t.chaos, t.phase) for t in plan.trials if t.block == 0} == {
+        ("pod-kill", "calibrate"),
+        ("cpu-90", "calibrate"),
+    }
+
+
+def test_the_plan_holds_all_that_the_matrix_says(matrix: Write) -> None:
+    plan = load_plan(
+        matrix(("seed: 7", "seed: 7\nsla: {window: 30d, faults: 4}\nweights: {cpu-90: 2}\nstop_after_good: 4s"))
+    )
+    assert plan.name == "trial"
+    assert plan.target == {"kind": "lab", "lanes": 2, "replicas": 2}
+    assert plan.healer["name"] == "lab"
+    cpu = plan.chaos["cpu-90"]
+    assert (cpu.family, cpu.horizon_s, cpu.because) == ("cpu", 12.0, "demonstration")
+    assert cpu.parts[0].params == {"load": 0.9, "workers": 6}
+    assert cpu.parts[0].lasting
+    assert cpu.parts[0].definition["method"][0]["name"] == "inject"
+    assert plan.chaos["none"].family == "none"
+    assert plan.models["off"].settings == {"healer": "off"}
+    assert plan.policies["default"].settings == {"policy": "# a policy\n", "file": "default.policy"}
+    assert plan.workloads["steady"].rate_per_s == 40.0
+    analysis = plan.analysis
+    assert analysis.baseline == Arm("off", "default")
+    assert (analysis.slo.latency_s, analysis.slo.objective, analysis.slo.hold_s) == (0.25, 0.95, 2.0)
+    assert analysis.sla is not None
+    assert (analysis.sla.window_s, analysis.sla.faults) == (2_592_000.0, 4.0)
+    assert (analysis.stop_after_good_s, analysis.weights) == (4.0, {"cpu-90": 2.0})
+
+
+def test_what_may_be_left_out(matrix: Write) -> None:
+    path = matrix(
+        ("  model:\n    off: {healer: off}\n    zscore: {detector: zscore}\n", ""),
+        ("  policy:\n    default: {file: default.policy}\n", ""),
+        ("  workload:\n    steady: {rate: 40/s}\n", ""),
+        ("baseline: {model: off}", "baseline: {}"),
+        ("\nseed: 7", ""),
+    )
+    plan = load_plan(path)
+    assert plan.analysis.baseline == Arm("default", "default")
+    assert {t.id for t in plan.trials if t.block == 1}.pop().split(".")[1:4] == ["default"] * 3
+    assert plan.workloads["default"].rate_per_s == 40.0
+    assert plan.analysis.stop_after_good_s == 14.0  # never early: horizon and hold
+    assert plan.analysis.sla is None
+
+
+def test_several_faults_and_an_own_horizon(matrix: Write) -> None:
+    storm = "{faults: [{fault: network-delay, delay: 400ms}, {fault: cpu-stress}], horizon: {after: 20s}}"
+    level = load_plan(matrix(("none: {}", f"storm: {storm}"))).chaos["storm"]
+    assert level.family == "cpu+network"
+    assert [part.fault for part in level.parts] == ["network-delay", "cpu-stress"]
+    assert level.parts[0].params == {"delay": 0.4, "jitter": 0.1}
+    assert (level.horizon_s, level.because) == (20.0, "")
+
+
+TWO_POLICIES = (
+    "default: {file: default.policy}",
+    "default: {file: default.policy}\n    copy: {file: ./default.policy}\n    bare: {}",
+)
+
+
+def test_arms_with_equal_settings_run_once(matrix: Write) -> None:
+    plan = load_plan(matrix(TWO_POLICIES, ("baseline: {model: off}", "baseline: {model: off, policy: bare}")))
+    assert plan.same_arm == {
+        "off/default": "off/bare",  # the healer is off, so its policy has no effect; the baseline stands for the others
+        "off/copy": "off/bare",
+        "zscore/copy": "zscore/default",
+    }
+    arms = Counter(t.arm for t in plan.trials if t.phase == "measure")
+    assert arms == {Arm("off", "bare"): 9, Arm("zscore", "default"): 9, Arm("zscore", "bare"): 9}
+
+
+def test_a_cell_excluded_in_one_of_two_equal_arms_still_runs(matrix: Write) -> None:
+    plan = load_plan(
+        matrix(
+            TWO_POLICIES,
+            ("baseline: {model: off}", "baseline: {model: off, policy: bare}"),
+            ("seed: 7", "exclude: [{chaos: none, model: off, policy: bare}]"),
+        )
+    )
+    assert any(t.chaos == "none" and t.model == "off" for t in plan.trials)
+
+
+def test_the_digest_is_of_what_changes_behaviour(matrix: Write, tmp_path: Path) -> None:
+    digest = load_plan(matrix()).digest
+    assert len(digest) == 64
+    same = [("lanes: 2", "lanes: 1"), ("name: trial", "name: other"), ("version: 1", "# a comment\nversion: 1")]
+    other = [
+        ("lanes: 2", "lanes: 2, replicas: 3"),
+        ("load: 90%", "load: 95%"),
+        ("detector: zscore", "detector: threshold"),
+        ("rate: 40/s", "rate: 50/s"),
+        ("repeats: 3", "repeats: 4"),
+        ("250ms", "251ms"),
+        ("after: 12s", "after: 13s"),
+        ('because: "demonstration"', 'because: "else"'),
+        ("seed: 7", "seed: 8"),
+        ("seed: 7", "seed: 7\ntargets: {sla: 98%}"),
+    ]
+    assert {load_plan(matrix(change)).digest for change in same} == {digest}
+    digests = {load_plan(matrix(change)).digest for change in other}
+    assert len(digests | {digest}) == len(other) + 1
+    (tmp_path / "moved.policy").write_text("# a policy\n", encoding="utf-8")
+    assert load_plan(matrix(("file: default.policy", "file: moved.policy"))).digest == digest
+    (tmp_path / "moved.policy").write_text("# another\n", encoding="utf-8")
+    assert load_plan(matrix(("file: default.policy", "file: moved.policy"))).digest != digest
+
+
+def test_the_digest_is_the_same_for_every_selection_and_shard(matrix: Write) -> None:
+    path = matrix()
+    digest = load_plan(path).digest
+    assert load_plan(path, only=["chaos=none"]).digest == digest
+    assert load_plan(path, shard="1/2").digest == digest
+    assert load_plan(path, repeats=4).digest != digest
+    assert load_plan(path, repeats=3).digest == digest
+
+
+def test_ten_thousand_trials_are_planned(matrix: Write) -> None:
+    levels = "".join(f"    w{i}: {{rate: {i + 40}/s}}\n" for i in range(100))
+    plan = load_plan(matrix(("    steady: {rate: 40/s}\n", levels), ("repeats: 3", "repeats: 17")))
+    assert len(plan.trials) == 3 * 100 * 2 * 17 + 2 * 100
+    assert len({t.id for t in plan.trials}) == len(plan.trials)
+
+
+def _ids(path: Path, **chosen: Any) -> set[str]:
+    return {t.id for t in load_plan(path, **chosen).trials}
+
+
+def test_only_narrows_by_factors_and_adds_up_levels(matrix: Write) -> None:
+    path = matrix()
+    assert {i.split(".")[0] for i in _ids(path, only=["chaos=none,cpu-90"])} == {"none", "cpu-90", "calibration"}
+    assert _ids(path, only=["chaos=none", "chaos=cpu-90"]) == _ids(path, only=["chaos=none,cpu-90"])
+    both = {f"none.steady.off.default.{i}" for i in (1, 2, 3)}
+    assert _ids(path, only=["chaos=none,model=off"]) == both
+    assert _ids(path, only=["chaos=none", "model = off"]) == both
+    assert "calibration.pod-kill.steady.1" in _ids(path, only=["model=zscore"])
+
+
+def test_only_selects_the_arm_that_stands_for_another(matrix: Write) -> None:
+    path = matrix(TWO_POLICIES, ("baseline: {model: off}", "baseline: {model: off, policy: default}"))
+    chosen = {t.arm for t in load_plan(path, only=["policy=copy"]).trials if t.phase == "measure"}
+    assert chosen == {Arm("off", "default"), Arm("zscore", "default")}
+
+
+@given(st.integers(1, 9))
+@settings(max_examples=9)
+def test_shards_are_whole_blocks_and_together_the_plan(count: int) -> None:
+    quick = shipped("matrix", "quick.yaml")
+    whole = load_plan(quick)
+    found: list[str] = []
+    blocks: list[int] = []
+    for index in range(1, count + 1):
+        try:
+            trials = load_plan(quick, shard=f"{index}/{count}").trials
+        except NothingSelected:
+            continue
+        found += [t.id for t in trials]
+        blocks += {t.block for t in trials if t.block}
+    assert sorted(found) == sorted(t.id for t in whole.trials)
+    assert sorted(blocks) == list(range(1, 7))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message", "hint"),
+    [
+        ({"only": ["choas=none"]}, "--only choas=none: `choas` is not a factor", "did you mean `chaos`?"),
+        (
+            {"only": ["chaos=pod-kil"]},
+            "--only chaos=pod-kil: no chaos level is named `pod-kil`",
+            "did you mean `pod-kill`?",
+        ),
+        ({"only": ["pod-kill"]}, "--only pod-kill: no factor is named", "write it as --only chaos=pod-kill"),
+        ({"only": [""]}, "--only : no factor is named", "write it as --only chaos=pod-kill"),
+        ({"only": ["chaos="]}, "--only chaos=: no chaos level is named ``", "known: cpu-90, none, pod-kill"),
+        ({"shard": "3/2"}, "--shard 3/2 is not a shard", "write 1/3 for the first of three"),
+        ({"shard": "0/2"}, "--shard 0/2 is not a shard", "write 1/3 for the first of three"),
+        ({"shard": "half"}, "--shard half is not a shard", "write 1/3 for the first of three"),
+    ],
+)
+def test_a_wrong_selection(chosen: dict[str, Any], message: str, hint: str, matrix: Write) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_plan(matrix(), **chosen)
+    assert (str(caught.value), caught.value.hint) == (message, hint)
+
+
+def test_nothing_left(matrix: Write) -> None:
+    path = matrix(("seed: 7", "exclude: [{chaos: none, model: off}]"))
+    with pytest.raises(NothingSelected) as caught:
+        load_plan(path, only=["chaos=none", "model=off"])
+    assert str(caught.value) == "no trial is left by --only chaos=none --only model=off"
+    assert caught.value.exit_code == 3
+    with pytest.raises(NothingSelected):
+        load_plan(path, shard="99/99")
+
+
+def test_a_selection_keeps_the_order_and_the_trials(matrix: Write) -> None:
+    path = matrix()
+    whole, part = load_plan(path), load_plan(path, only=["model=zscore"])
+    kept = {t.id for t in part.trials}
+    assert part == replace(whole, trials=tuple(t for t in whole.trials if t.id in kept))

@@ -1,0 +1,174 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from chaoslib.experiment import ensure_experiment_is_valid
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smartops_chaos import yamlfile
+from smartops_chaos.errors import FileProblems
+from smartops_chaos.plan import faultfile
+from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.resources import shipped
+from smartops_chaos.units import check_range
+
+SHIPPED = sorted(shipped("experiments", "lab").glob("*.yaml"))
+
+FAULT = """\
+title: Disk full
+configuration:
+  size: 500000000
+  path: {type: env, key: DISK_PATH, default: /tmp}
+  mode: slow
+  token: {type: env, key: TOKEN}
+method:
+  - {type: action, name: inject, provider: {type: python, module: json, func: dumps, arguments: {obj: "${size}"}}}
+  - {type: probe, name: confirm, tolerance: true, provider: {type: python, module: json, func: dumps}}
+rollbacks:
+  - {type: action, name: revert, provider: {type: python, module: json, func: dumps}}
+extensions:
+  - {name: somebody-else, anything: [1, 2]}
+  - name: smartops-chaos
+    family: disk
+    lasting: true
+    parameters:
+      size: {unit: size, min: 1000000, max: 2000000000, help: "how much is written"}
+      path: {unit: text}
+      mode: {unit: choice, choices: [slow, fast]}
+      token: {unit: text}
+"""
+
+
+@pytest.fixture
+def fault(tmp_path: Path) -> Callable[..., Path]:
+    def write(*changes: tuple[str, str]) -> Path:
+        text = FAULT
+        for old, new in changes:
+            assert text.count(old) == 1, f"{old!r} is not there once"
+            text = text.replace(old, new)
+        path = tmp_path / "disk.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_faults_are_in_order(path: Path) -> None:
+    fault = faultfile.load(path)
+    assert fault.family
+    assert set(fault.defaults) == set(fault.parameters)
+    assert all(parameter.help for parameter in fault.parameters.values())
+    ensure_experiment_is_valid(fault.definition)
+
+
+def test_a_fault_file(fault: Callable[..., Path]) -> None:
+    disk = faultfile.load(fault())
+    assert (disk.family, disk.lasting) == ("disk", True)
+    assert disk.defaults == {"size": 500_000_000, "path": "/tmp", "mode": "slow"}
+    part = disk.part("disk.yaml", {"size": 2_000_000})
+    assert part.params == {"size": 2_000_000, "path": "/tmp", "mode": "slow"}
+    assert part.definition == yamlfile.read(fault()).data
+
+
+BROKEN = {
+    ("title: Disk full\n", ""): "1:1: `title` is missing: write `title: CPU stress`",
+    ("family: disk", "family: a b"): (
+        "15:13: family: `a b` is not a name: use letters, digits, - and _, at most 41, first a letter or digit"
+    ),
+    ("lasting: true", "lasting: yes"): "16:14: `lasting` is the text yes, not true or false: write `lasting: True`",
+    ("lasting: true", "lastng: true"): (
+        "14:5: `lasting` is missing: write `lasting: True`",
+        "16:5: unknown key `lastng`: did you mean `lasting`?",
+    ),
+    ("name: inject", "name: injekt"): (
+        "7:1: the method has no activity `inject`: add an action that injects the fault"
+    ),
+    ("name: confirm", "name: check"): ("7:1: the method has no activity `confirm`: add a probe that it took effect"),
+    ("- name: smartops-chaos", "- name: smartops"): (
+        "12:1: no extension is named smartops-chaos: add `- {name: smartops-chaos, family: cpu, lasting: true}`"
+    ),
+    ("unit: size, min", "unit: bytes, min"): "18:20: `unit` is the text bytes: known: choice, count, duration, "
+    "fraction, rate, size, text",
+    ("size: 500000000", "size: 500"): "3:9: size: 500B is too little: 1MB to 2GB",
+    ("size: 500000000", "size: 500MB"): (
+        "3:9: size: 500MB is not a number: write it in SI units (seconds, 0 to 1, bytes, per second)"
+    ),
+    ("  size: 500000000\n", ""): "17:7: `size` is not in `configuration`: add `size:` there",
+    ("mode: slow", "mode: slwo"): "5:9: mode: slwo is not a choice: did you mean `slow`?",
+    ("{unit: choice, choices: [slow, fast]}", "{unit: choice}"): (
+        "5:9: mode: slow is not a choice: none is known here",
+        "20:7: `mode` has no choices: add `choices: [a, b]`",
+    ),
+    ("      token: {unit: text}", "      seed: {unit: count}"): (
+        "21:7: `seed` is not in `configuration`: add `seed:` there",
+        "21:7: `seed` is set by the harness: remove it from the parameters",
+    ),
+    (
+        "rollbacks:\n  - {type: action, name: revert, provider: {type: python, module: json, func: dumps}}",
+        "rollbacks: []",
+    ): ("10:12: `rollbacks` is empty: write `rollbacks: [...]`"),
+}
+
+
+@pytest.mark.parametrize("change", BROKEN)
+def test_a_broken_fault_file(change: tuple[str, str], fault: Callable[..., Path]) -> None:
+    path = fault(change)
+    with pytest.raises(FileProblems) as caught:
+        faultfile.load(path)
+    wanted = BROKEN[change]
+    lines = [wanted] if isinstance(wanted, str) else wanted
+    assert sorted(str(caught.value).splitlines()) == sorted(f"{path}:{line}" for line in lines)
+
+
+def test_a_fault_beside_the_matrix(fault: Callable[..., Path], matrix: Callable[..., Path]) -> None:
+    own = fault()
+    for written in ("disk.yaml", "./disk.yaml", str(own)):
+        plan = load_plan(matrix(("none: {}", f"disk: {{fault: {written}, size: 1GB, mode: fast, token: 7}}")))
+        (part,) = plan.chaos["disk"].parts
+        assert part.fault == written
+        assert part.params == {"size": 10**9, "path": "/tmp", "mode": "fast", "token": "7"}
+
+
+def test_what_a_matrix_says_wrongly_about_an_own_fault(fault: Callable[..., Path], matrix: Callable[..., Path]) -> None:
+    fault()
+    path = matrix(("none: {}", "disk: {fault: disk.yaml, size: 3GB, mdoe: fast}"))
+    with pytest.raises(FileProblems) as caught:
+        load_plan(path)
+    assert str(caught.value).splitlines() == [
+        f"{path}:8:5: `token` is missing: `disk.yaml` has no default",
+        f"{path}:8:36: size: 3GB is too much: 1MB to 2GB",
+        f"{path}:8:41: `disk.yaml` has no parameter `mdoe`: did you mean `mode`?",
+    ]
+
+
+def test_problems_of_a_fault_file_are_told_once_and_where_they_are(
+    fault: Callable[..., Path], matrix: Callable[..., Path]
+) -> None:
+    own = fault(("name: inject", "name: injekt"))
+    path = matrix(("none: {}", "a: {fault: disk.yaml}\n    b: {fault: disk.yaml, size: 1GB}"), ("250ms", "250"))
+    with pytest.raises(FileProblems) as caught:
+        load_plan(path)
+    assert str(caught.value).splitlines() == [
+        f"{own}:7:1: the method has no activity `inject`: add an action that injects the fault",
+        f"{path}:19:16: latency: 250 has no unit: write 250s or 250ms",
+    ]
+
+
+@given(st.sampled_from(SHIPPED), st.data())
+def test_a_parsed_parameter_is_within_its_range(path: Path, data: st.DataObject) -> None:
+    fault = faultfile.load(path)
+    parameter = fault.parameters[data.draw(st.sampled_from(sorted(fault.parameters)))]
+    text = data.draw(st.one_of(st.integers(0, 3000).map("{}ms".format), st.integers(0, 110).map("{}%".format)))
+    try:
+        parsed = parameter.parse(text)
+    except ValueError as error:
+        parsed = None
+        said = str(error)
+    if parsed is None:
+        assert ": " in said
+    elif isinstance(parsed, float) and parameter.unit not in ("choice", "text"):
+        check_range(parameter.unit, parsed, parameter.min, parameter.max)
+    else:
+        assert parsed == text
