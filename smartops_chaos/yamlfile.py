@@ -221,7 +221,10 @@ def _explain(key: str, detail: ErrorDetails, field: FieldInfo | None) -> tuple[s
 
 
 def _example(key: str, field: FieldInfo | None) -> str:
-    return f"write `{key}: {field.examples[0]}`" if field is not None and field.examples else ""
+    if field is None or not field.examples:
+        return ""
+    value = field.examples[0]
+    return f"write `{key}: {str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _fields(annotation: Any, loc: Loc) -> dict[str, FieldInfo]:

@@ -156,7 +156,7 @@ class _Chaos:
                 self.problems.append(self.document.problem((*loc, name), f"{name}: {error}"))
         for name in file.parameters:
             if name not in file.defaults and name not in params:
-                self.problems.append(self.document.problem(loc, f"`{name}` is missing", f"`{fault}` has no default"))
+                self._refuse(loc, f"`{name}` is missing", f"add it, since `{fault}` has no default")
         return file.part(fault, parsed) if len(self.problems) == before else None
 
     def _file(self, path: Path, loc: Loc) -> FaultFile | None:

@@ -11,7 +11,6 @@ from smartops_chaos.errors import FileProblems
 from smartops_chaos.plan import faultfile
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
-from smartops_chaos.units import check_range
 
 SHIPPED = sorted(shipped("experiments", "lab").glob("*.yaml"))
 
@@ -55,7 +54,8 @@ def fault(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_faults_are_in_order(path: Path) -> None:
+def test_shipped_faults_are_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMARTOPS_LANE", "lane.json")  # Chaos Toolkit wants it to be there
     fault = faultfile.load(path)
     assert fault.family
     assert set(fault.defaults) == set(fault.parameters)
@@ -77,9 +77,9 @@ BROKEN = {
     ("family: disk", "family: a b"): (
         "15:13: family: `a b` is not a name: use letters, digits, - and _, at most 41, first a letter or digit"
     ),
-    ("lasting: true", "lasting: yes"): "16:14: `lasting` is the text yes, not true or false: write `lasting: True`",
+    ("lasting: true", "lasting: yes"): "16:14: `lasting` is the text yes, not true or false: write `lasting: true`",
     ("lasting: true", "lastng: true"): (
-        "14:5: `lasting` is missing: write `lasting: True`",
+        "14:5: `lasting` is missing: write `lasting: true`",
         "16:5: unknown key `lastng`: did you mean `lasting`?",
     ),
     ("name: inject", "name: injekt"): (
@@ -137,7 +137,7 @@ def test_what_a_matrix_says_wrongly_about_an_own_fault(fault: Callable[..., Path
     with pytest.raises(FileProblems) as caught:
         load_plan(path)
     assert str(caught.value).splitlines() == [
-        f"{path}:8:5: `token` is missing: `disk.yaml` has no default",
+        f"{path}:8:5: `token` is missing: add it, since `disk.yaml` has no default",
         f"{path}:8:36: size: 3GB is too much: 1MB to 2GB",
         f"{path}:8:41: `disk.yaml` has no parameter `mdoe`: did you mean `mode`?",
     ]
@@ -156,19 +156,15 @@ def test_problems_of_a_fault_file_are_told_once_and_where_they_are(
     ]
 
 
-@given(st.sampled_from(SHIPPED), st.data())
-def test_a_parsed_parameter_is_within_its_range(path: Path, data: st.DataObject) -> None:
-    fault = faultfile.load(path)
-    parameter = fault.parameters[data.draw(st.sampled_from(sorted(fault.parameters)))]
-    text = data.draw(st.one_of(st.integers(0, 3000).map("{}ms".format), st.integers(0, 110).map("{}%".format)))
+@given(st.integers(0, 3000).map("{}ms".format))
+def test_a_parsed_parameter_is_within_its_range(text: str) -> None:
+    parameter = faultfile.Parameter(unit="duration", min=0.2, max=1.0)
     try:
         parsed = parameter.parse(text)
     except ValueError as error:
-        parsed = None
-        said = str(error)
-    if parsed is None:
-        assert ": " in said
-    elif isinstance(parsed, float) and parameter.unit not in ("choice", "text"):
-        check_range(parameter.unit, parsed, parameter.min, parameter.max)
+        parsed = str(error)
+    milliseconds = int(text.removesuffix("ms"))
+    if 200 <= milliseconds <= 1000:
+        assert parsed == milliseconds / 1000
     else:
-        assert parsed == text
+        assert str(parsed).endswith("200ms to 1s")

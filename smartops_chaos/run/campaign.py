@@ -1,0 +1,319 @@
+"""Carry out a plan: lanes in parallel, one child a trial, resume by what is recorded, stop without leaving a fault.
+
+Each lane has a thread that only waits: for its next trial, for its child. The thread of the caller consumes their
+events and owns the signals. Undo has three layers: the child's rollbacks; this module, when the child died; the next
+start, when both did. The target's own expiry stands behind all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+
+from smartops_chaos import experiment, healerfile
+from smartops_chaos.errors import HarnessFailed, PreflightFailed, RevertFailed
+from smartops_chaos.model import Evidence, Outcome, Plan, Trial
+from smartops_chaos.run import events
+from smartops_chaos.run.store import Store, TrialDir
+from smartops_chaos.targets import kinds
+from smartops_chaos.targets.base import LaneAddress, Target
+from smartops_chaos.timeline.derive import derive
+
+Emit = Callable[[events.Event], None]
+_PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, three false alarms
+_UNDO_S = 60.0
+_GRACE_S = 20.0  # for a child's rollbacks after it was told to stop
+_MOST_INVALID = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    lanes: int | None = None
+    max_time_s: float | None = None
+    retry: tuple[str, ...] = ()  # outcomes to run again
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    outcomes: dict[str, int]
+    stopped_by: str  # "", "interrupted", "max-time"
+    blocked: tuple[str, ...]  # lanes with something still in force
+
+
+def revert(store: Store) -> int:
+    """Undo everything of a campaign that may still be in force; how many trials that were. Raises RevertFailed."""
+    pending = store.open_ledgers()
+    failed = [trial.path.name for trial in pending if _in_child(trial, undo=True) != 0]
+    if failed:
+        raise RevertFailed(
+            f"could not be reverted: {', '.join(failed)}",
+            f"the trial's log.txt says why; then `smartops-chaos revert {store.name}` again",
+        )
+    return len(pending)
+
+
+def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit) -> Result:
+    """Run what is not recorded yet. The caller holds the store's lock.
+
+    Raises PreflightFailed before anything is injected, RevertFailed if an earlier trial cannot be undone.
+    """
+    target = kinds.target(plan.target, options.lanes)
+    if problems := target.check():
+        raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(mend for _, mend in problems))
+    if undone := revert(store):
+        emit(events.Warned(f"undid {undone} trial(s) of a run that was cut off"))
+    todo = _todo(plan, store, options)
+    try:
+        lanes = target.open(store.lanes)
+        emit(
+            events.CampaignStarted(
+                store.name, str(store.path), len(plan.trials), len(plan.trials) - len(todo),
+                tuple(lane.name for lane in lanes), likely_s,
+            )
+        )
+        return _Run(plan, store, options, target, deque(todo), emit).run(lanes)
+    finally:
+        target.close()
+
+
+def _todo(plan: Plan, store: Store, options: Options) -> list[Trial]:
+    def wanted(trial: Trial) -> bool:
+        record = store.record(trial.id)
+        return record is None or record.row["outcome"] in options.retry
+
+    return [trial for trial in plan.trials if wanted(trial)]
+
+
+class _Run:
+    def __init__(
+        self, plan: Plan, store: Store, options: Options, target: Target, todo: deque[Trial], emit: Emit
+    ) -> None:
+        self._plan, self._store, self._target, self._todo, self._emit = plan, store, target, todo, emit
+        self._deadline = time.monotonic() + options.max_time_s if options.max_time_s else None
+        self._done = len(plan.trials) - len(todo)
+        self._outcomes: Counter[str] = Counter()
+        self._stopped_by = ""
+        self._blocked: list[str] = []
+        self._children: dict[str, int] = {}
+        self._last_block: int | None = None
+        self._lock = threading.Lock()
+        self._said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
+
+    def run(self, lanes: Sequence[LaneAddress]) -> Result:
+        threads = [threading.Thread(target=self._lane, args=(lane,), name=lane.name) for lane in lanes]
+        with self._signals():
+            for thread in threads:
+                thread.start()
+            running = len(threads)
+            while running:
+                said = self._said.get()
+                if said is None:
+                    running -= 1
+                else:
+                    self._emit(said)
+            for thread in threads:
+                thread.join()
+        finished = events.CampaignFinished(
+            self._store.name, self._done, len(self._plan.trials), dict(self._outcomes), self._stopped_by
+        )
+        self._emit(finished)
+        return Result(dict(self._outcomes), self._stopped_by, tuple(self._blocked))
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first SIGINT or SIGTERM stops gently: children revert and record. They ignore any further one."""
+        before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, *_: object) -> None:
+        # No lock here: the handler runs between two instructions of the main thread, which never takes it.
+        first = self._stopped_by != "interrupted"
+        self._stopped_by = "interrupted"
+        if first:
+            self._said.put(events.Warned("stopping: reverting what is in force; trials cut off will run again"))
+            for pid in list(self._children.values()):
+                _signal(pid, signal.SIGINT)
+
+    def _lane(self, lane: LaneAddress) -> None:
+        try:
+            while (trial := self._next()) is not None:
+                lane = self._target.revive(lane)
+                if not self._trial(lane, trial):
+                    self._blocked.append(lane.name)
+                    return
+        except Exception as error:  # a lane that cannot go on must not take the others with it
+            self._said.put(events.LaneBlocked(lane.name, f"{type(error).__name__}: {error}"))
+        finally:
+            self._said.put(None)
+
+    def _next(self) -> Trial | None:
+        """The next trial in the plan's order; out of time, only what completes the block that has begun."""
+        with self._lock:
+            if not self._todo or self._stopped_by == "interrupted":
+                return None
+            late = self._deadline is not None and time.monotonic() > self._deadline
+            if late and self._todo[0].block != self._last_block:
+                self._stopped_by = "max-time"
+                return None
+            trial = self._todo.popleft()
+            self._last_block = trial.block
+            return trial
+
+    def _trial(self, lane: LaneAddress, trial: Trial) -> bool:
+        """Run one trial to its record; False if something of it is still in force."""
+        begun = time.monotonic()
+        attempt = self._store.set_aside(trial.id)
+        folder = self._store.trial(trial.id)
+        job = self._job(lane, trial, attempt)
+        folder.begin(experiment.build(job, self._plan.chaos[trial.chaos].parts), job.fault_ids)
+        self._said.put(events.TrialStarted(lane.name, trial.id, attempt))
+        code = self._child(lane, trial, folder, job)
+        clean = True
+        if folder.is_open():  # the child died, hung, or could not finish its own revert
+            clean = _in_child(folder, undo=True) == 0
+        record = folder.read_record()
+        if record is None:
+            why = f"the trial's process ended with code {code} before its record; see {folder.log}"
+            evidence = _no_evidence(job, why, self._stopped_by == "interrupted")
+            record = derive(evidence, healerfile.restore(job.healer), job.campaign, job.chaos)
+            folder.write_record(record)
+        if not clean:
+            self._said.put(events.LaneBlocked(lane.name, f"a fault of {trial.id} could not be reverted; see {folder.log}"))
+        outcome = str(record.row["outcome"])
+        with self._lock:
+            self._done += outcome != Outcome.ABORTED
+            self._outcomes[outcome] += 1
+            done = self._done
+        time_s = record.row["time_s"]
+        self._said.put(
+            events.TrialFinished(
+                lane.name, trial.id, outcome, str(record.row["reason"] or ""),
+                float(time_s) if isinstance(time_s, int | float) else None,
+                round(time.monotonic() - begun, 3), done, len(self._plan.trials),
+            )
+        )
+        return clean
+
+    def _job(self, lane: LaneAddress, trial: Trial, attempt: int) -> experiment.Job:
+        plan, chaos = self._plan, self._plan.chaos[trial.chaos]
+        bare = replace(chaos, parts=tuple(replace(part, definition={}) for part in chaos.parts))
+        model = plan.models[trial.model]
+        if trial.phase == "calibrate":  # nobody but the harness may end the fault
+            model = replace(model, settings={**model.settings, "healer": "off"})
+        prefix = f"{self._store.name}.{trial.id}.{attempt}"
+        return experiment.Job(
+            campaign=self._store.name, trial=trial, attempt=attempt, target=plan.target, lane=lane.name,
+            environment=lane.environment, model=model, policy=plan.policies[trial.policy], chaos=bare,
+            rate_per_s=plan.workloads[trial.workload].rate_per_s, slo=plan.analysis.slo,
+            stop_after_good_s=plan.analysis.stop_after_good_s, healer=plan.healer,
+            fault_ids=tuple(f"{prefix}.{part}" for part in range(len(chaos.parts))), digest=plan.digest,
+        )
+
+    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialDir, job: experiment.Job) -> int:
+        def phase(text: str) -> None:
+            self._said.put(events.PhaseReached(lane.name, trial.id, text))
+
+        def started(pid: int) -> None:
+            self._children[lane.name] = pid
+            if self._stopped_by == "interrupted":
+                _signal(pid, signal.SIGINT)
+
+        limit_s = _PATIENCE_S + 4 * float(job.healer["warm_up_s"]) + job.chaos.horizon_s + job.slo.hold_s
+        try:
+            return _in_child(folder, limit_s=limit_s, phase=phase, started=started)
+        finally:
+            self._children.pop(lane.name, None)
+
+
+def _in_child(
+    folder: TrialDir,
+    *,
+    undo: bool = False,
+    limit_s: float = _UNDO_S,
+    phase: Callable[[str], None] = lambda _: None,
+    started: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Run or undo a trial in a fresh process; its exit code. One that outlives `limit_s` is told to stop, then killed."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["smartops_chaos.cli", "smartops_chaos.run.trial"])
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_enter, args=(str(folder.path), theirs, undo), name=folder.path.name)
+    process.start()
+    theirs.close()
+    assert process.pid is not None
+    started(process.pid)
+    deadline = time.monotonic() + limit_s
+    told = False
+    while process.is_alive():
+        for ready in wait([process.sentinel, ours], timeout=0.5):
+            if ready is ours:
+                try:
+                    phase(ours.recv())
+                except EOFError:
+                    process.join(0.2)
+        if time.monotonic() > deadline:
+            _signal(process.pid, signal.SIGKILL if told else signal.SIGINT)
+            told, deadline = True, time.monotonic() + _GRACE_S
+    process.join()
+    ours.close()
+    code = process.exitcode
+    process.close()
+    return code if code is not None else -1
+
+
+def _enter(directory: str, said: Connection, undo: bool) -> None:
+    from smartops_chaos.run.trial import child
+
+    child(directory, said, undo)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it has just ended
+
+
+def _no_evidence(job: experiment.Job, why: str, aborted: bool) -> Evidence:
+    return Evidence(
+        trial=job.trial, attempt=job.attempt, lane=job.lane, started_at="", slo=job.slo,
+        horizon_s=job.chaos.horizon_s, stop_after_good_s=job.stop_after_good_s, requests=(), observed_until_ns=0,
+        stopped_early=False, gate_passed=False, gate_false_alarms=0, calls=(), faults=(), platform=(), series=(),
+        scrape_s=0.0, logs=(), clocks=(), error=why, aborted=aborted,
+    )
+
+
+def judge(result: Result, store: Store, plan: Plan) -> None:
+    """Raise what the exit code must say: RevertFailed first, then HarnessFailed."""
+    if result.blocked:
+        raise RevertFailed(
+            f"something is still in force on {', '.join(result.blocked)}", f"smartops-chaos revert {store.name}"
+        )
+    rows = [record.row for trial in plan.trials if (record := store.record(trial.id)) is not None]
+    count = Counter(str(row["outcome"]) for row in rows)
+    errors, invalid = count[Outcome.ERROR], count[Outcome.INVALID]
+    if errors:
+        raise HarnessFailed(
+            f"{errors} of {len(rows)} trials ended in error",
+            "each trial's log.txt says why; `--retry error` runs them again",
+        )
+    if invalid > _MOST_INVALID * len(rows):
+        raise HarnessFailed(
+            f"{invalid} of {len(rows)} trials are invalid, more than {_MOST_INVALID:.0%}",
+            "the reason of each is in its record; `--retry invalid` runs them again",
+        )
+
+
