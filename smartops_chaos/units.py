@@ -1,6 +1,6 @@
 """Quantities as people write them: 250ms, 90%, 40/s, 500MB, 6. Parsed to seconds, fractions, per second, bytes, counts.
 
-`Duration`, `Fraction`, `Rate`, `Size` and `Count` are the same as types for pydantic models.
+`Duration`, `Fraction`, `Rate` and `Count` are the same as types for pydantic models.
 """
 
 from __future__ import annotations
@@ -193,7 +193,6 @@ def _text(pattern: str, example: str) -> WithJsonSchema:
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _text("^[0-9.]+ ?(us|ms|s|m|min|h|d)$", "250ms")]
 Rate = Annotated[float, BeforeValidator(parse_rate), _text("^[0-9.]+ ?/(s|m|min|h)$", "40/s")]
-Size = Annotated[int, BeforeValidator(parse_size), _text("^[0-9.]+ ?([kMGT]B|[KMGT]iB|KB|B)$", "500MB")]
 Count = Annotated[int, BeforeValidator(parse_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 Fraction = Annotated[
     float,

@@ -5,6 +5,7 @@ Aliases are followed, within limits, so that no file can blow up what reads it.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,6 +18,9 @@ from smartops_chaos.errors import FileProblems, Problem
 
 _DEEPEST = 40  # levels of nesting
 _MOST_NODES = 100_000  # values after aliases are followed
+
+# Escapes can put them into a text: half characters, which no file can store, and codes that would steer a terminal.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Loc = tuple[str | int, ...]
 
@@ -47,7 +51,7 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], dict[Loc, At]]:
         kind = "a list" if isinstance(data, list) else "a single value"
         reader.refuse(root, f"the top of the file is {kind}", "write a mapping: `key: value` lines")
     if reader.problems:
-        raise FileProblems(reader.problems)
+        raise FileProblems(list(dict.fromkeys(reader.problems)))  # an alias repeats them
     return data, reader.places
 
 
@@ -62,9 +66,7 @@ class _Reader:
         self._open: list[Node] = []
 
     def refuse(self, node: Node, what: str, mend: str) -> None:
-        problem = Problem(self._name, *_start(node), what, mend)
-        if problem not in self.problems[-1:]:
-            self.problems.append(problem)
+        self.problems.append(Problem(self._name, *_start(node), what, mend))
 
     def value(self, node: Node, loc: Loc, key: tuple[int, int]) -> Any:
         if len(self.places) >= _MOST_NODES:
@@ -101,14 +103,16 @@ class _Reader:
             first[key] = _start(key_node)[0]
             yield key, self.value(value_node, (*loc, key), _start(key_node))
 
-    def _key(self, node: Node) -> str | None:
+    def _key(self, node: Node) -> Any:
+        """A text, or None with a problem."""
         if not isinstance(node, ScalarNode):
             self.refuse(node, f"a key is {'a list' if isinstance(node, SequenceNode) else 'a mapping'}", "use a text")
         elif str(node.tag).endswith(":merge"):
             self.refuse(node, "merge keys (<<) are not part of YAML 1.2", "write the keys out")
         else:
+            before = len(self.problems)
             key = self._scalar(node)
-            if isinstance(key, str) and key:
+            if (isinstance(key, str) and key) or len(self.problems) > before:
                 return key
             written = node.value or "null"
             self.refuse(node, f"the key `{_cut(written)}` is not a text", f'put it in quotes: "{_cut(written)}"')
@@ -116,6 +120,10 @@ class _Reader:
 
     def _scalar(self, node: ScalarNode) -> Any:
         kind = str(node.tag).rpartition(":")[2]
+        unfit = _UNFIT.search(node.value)
+        if unfit is not None:
+            self.refuse(node, f"the text holds the character U+{ord(unfit[0]):04X}", "remove it")
+            return None
         if kind in ("timestamp", "value", "merge"):  # not in the core schema of YAML 1.2: plain text
             return node.value
         if kind not in ("str", "int", "float", "bool", "null"):
@@ -141,7 +149,7 @@ def _syntax(error: YAMLError, text: str, name: str) -> Problem:
         return Problem(name, line, column, what, "remove it")
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    what = " ".join(part for part in (error.problem or error.context,) if part)
+    what = error.problem or error.context or "cannot be read"
     mend = "see the line and the one before it"
     if "'\\t'" in what:
         mend = "indent with spaces, not tabs"

@@ -102,6 +102,12 @@ NOT_PLAIN = {
     "pet: *cat\n": ["h.yaml:1:6: not YAML: found undefined alias 'cat': define it first with &"],
     "a: 1\n---\nb: 2\n": ["h.yaml:2:1: not YAML: a second document begins here: keep one document in the file"],
     "a: b\x01c\n": ["h.yaml:1:5: the character U+0001 is not allowed in YAML: remove it"],
+    'a: "\\e[31m"\nb: ["\\ud800", "\\0"]\n': [
+        "h.yaml:1:4: the text holds the character U+001B: remove it",
+        "h.yaml:2:5: the text holds the character U+D800: remove it",
+        "h.yaml:2:15: the text holds the character U+0000: remove it",
+    ],
+    '"\\u0007": 1\n': ["h.yaml:1:1: the text holds the character U+0007: remove it"],
     "a: 1\nb: 2\na: 3\nb: 4\n": [
         "h.yaml:3:1: duplicate key `a`: it stands already in line 1; keep one",
         "h.yaml:4:1: duplicate key `b`: it stands already in line 2; keep one",

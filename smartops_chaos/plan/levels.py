@@ -113,7 +113,7 @@ class _Chaos:
         if spec.fault and spec.faults:
             self._refuse((*loc, "faults"), "both `fault` and `faults`", "put all of them under `faults`")
             return None
-        if spec.fault:
+        if spec.fault or "fault" in spec.model_fields_set:
             part = self._part(spec.fault, spec.params, loc)
             return None if part is None else (part,)
         for key in spec.params:

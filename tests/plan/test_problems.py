@@ -76,6 +76,8 @@ ONE_CHANGE = {
     ),
     # chaos levels
     ("{fault: pod-kill}", "{fault: pod-kil}"): ("6:23: no fault is named `pod-kil`: did you mean `pod-kill`?"),
+    ("{fault: pod-kill}", "{fault: ''}"): ("6:23: no fault is named ``: known: cpu-stress, network-delay, pod-kill"),
+    ("{fault: pod-kill}", "{fault: [pod-kill]}"): ("6:23: `fault` is a list, not a text: write `fault: pod-kill`"),
     ("{fault: pod-kill}", "{fualt: pod-kill}"): "6:16: unknown key `fualt`: did you mean `fault`?",
     ("{fault: pod-kill}", "{component: erp}"): "6:16: `component` without a fault: add `fault:`",
     ("{fault: pod-kill}", ""): "6:5: `pod-kill` has no value: write `pod-kill: {}`",

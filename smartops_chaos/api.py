@@ -1,0 +1,137 @@
+"""The same steps for notebooks and a team's own tests.
+
+    from smartops_chaos import api
+    plan = api.plan("matrix.yaml")
+    campaign = api.load("results/quick-1")       # CampaignData: .table (pandas), .summary, .records
+    api.report(campaign, "reports/quick-1")
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smartops_chaos import __version__
+from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.model import Arm, Plan
+from smartops_chaos.plan.estimate import estimate
+from smartops_chaos.plan.expand import load_plan
+
+if TYPE_CHECKING:
+    from smartops_chaos.report.build import CampaignData
+    from smartops_chaos.run import campaign
+    from smartops_chaos.run.store import Store
+
+plan = load_plan
+
+
+def open_store(results: Path, full: Plan, campaign_id: str = "") -> tuple[Store, bool]:
+    """The campaign that a run goes on with, and whether it is new.
+
+    The last unfinished one of the matrix's name, else a new one. Raises UsageError when that campaign was planned from
+    a matrix that has been changed since.
+    """
+    from smartops_chaos.run.store import Store, campaigns, next_free
+
+    if campaign_id:
+        if Path(campaign_id).name != campaign_id or campaign_id.startswith("."):
+            raise UsageError(f"--campaign {campaign_id} is no name", "give the name of a folder in results/")
+        store = Store(results / campaign_id)
+        if not (store.path / "campaign.json").exists():
+            return store, True
+    else:
+        mine = [store for store in campaigns(results) if store.read().plan.name == full.name]
+        if not mine or not _unfinished(mine[-1]):
+            return next_free(results, full.name), True
+        store = mine[-1]
+    if store.read().plan.digest != full.digest:
+        raise UsageError(
+            f"{store.path} is unfinished, and its matrix has been changed since",
+            f"undo the change, or begin a new campaign: --campaign {next_free(results, full.name).name}",
+        )
+    return store, False
+
+
+def _unfinished(store: Store) -> bool:
+    return any(store.record(trial.id) is None for trial in store.read().plan.trials)
+
+
+def run(
+    matrix: Path,
+    results: Path,
+    emit: campaign.Emit,
+    *,
+    only: Sequence[str] = (),
+    repeats: int | None = None,
+    shard: str = "",
+    campaign_id: str = "",
+    options: campaign.Options | None = None,
+) -> tuple[Store, Plan, campaign.Result]:
+    """Run a matrix, or what is left of it. `campaign.judge` says what its result means for an exit code."""
+    from smartops_chaos.run import campaign
+    from smartops_chaos.run.store import CampaignFile
+
+    options = options or campaign.Options()
+    full = load_plan(matrix, repeats=repeats)
+    selected = load_plan(matrix, only=only, repeats=repeats, shard=shard)
+    store, new = open_store(results, full, campaign_id)
+    likely_s = estimate(selected, matrix.name, lanes=options.lanes).likely_s
+    with store.locked():
+        if new:
+            command = " ".join(["smartops-chaos run", matrix.name, *([f"--repeats {repeats}"] if repeats else [])])
+            text = matrix.read_text(encoding="utf-8")
+            store.create(CampaignFile(matrix.name, text, full, {"command": command, **provenance()}))
+        return store, selected, campaign.run(selected, store, options, likely_s, emit)
+
+
+def provenance() -> dict[str, str]:
+    """What made the numbers, besides the plan."""
+    return {
+        "smartops-chaos": __version__,
+        "Python": platform.python_version(),
+        "Chaos Toolkit": version("chaostoolkit-lib"),
+        "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores",
+        "git commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str:
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "not in a repository"
+
+
+def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
+    """Campaign directories, or one bare trials table (then `baseline` must be said)."""
+    from smartops_chaos.report import source
+    from smartops_chaos.run.store import Store
+
+    paths = [Path(one) for one in sources]
+    if len(paths) == 1 and paths[0].is_file():
+        if baseline is None:
+            raise UsageError(f"{paths[0]} is a bare trials table", "say --baseline model=off,policy=default")
+        return source.bare(paths[0], baseline)
+    return source.campaign([Store(path) for path in paths])
+
+
+def last(results: Path) -> Path:
+    """The newest campaign. Raises NothingSelected when there is none."""
+    found = sorted(results.glob("*/campaign.json"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise NothingSelected(f"there is no campaign in {results}", "`smartops-chaos run MATRIX` makes one")
+    return found[-1].parent
+
+
+def report(data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: bool = True) -> list[Path]:
+    """Write report.pdf, report.html, figures/, trials.csv and summary.json below `out`; the files written."""
+    from smartops_chaos.report import build, source
+
+    out = Path(out)
+    return build.write(build.build(data, appendix=appendix), out, pdf=pdf) + source.write_data(data, out)

@@ -1,0 +1,70 @@
+"""Where a report's data come from: campaign directories (shards of one plan count as one), or a bare trials table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from smartops_chaos.analysis import question, summarise, table
+from smartops_chaos.analysis.question import Question
+from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.model import Arm, Record, Request
+from smartops_chaos.report.build import CampaignData
+from smartops_chaos.run.store import Store
+
+
+def campaign(stores: Sequence[Store]) -> CampaignData:
+    """One campaign from its directory, or from the directories of its shards.
+
+    Raises UsageError if the plans differ or a trial is in two of them, NothingSelected without any record.
+    """
+    files = [store.read() for store in stores]
+    first = files[0]
+    for store, file in zip(stores, files, strict=True):
+        if file.plan.digest != first.plan.digest:
+            raise UsageError(f"{store.name} has another plan than {stores[0].name}", "report them one by one")
+    home: dict[str, Store] = {}
+    records: dict[str, Record] = {}
+    for store in stores:
+        for trial in first.plan.trials:
+            record = store.trial(trial.id).read_record()
+            if record is None:
+                continue
+            if trial.id in home:
+                raise UsageError(f"{trial.id} is in {home[trial.id].name} and in {store.name}", "leave one of them out")
+            home[trial.id], records[trial.id] = store, record
+    if not records:
+        raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
+    rows = table.from_rows(record.row for record in records.values())
+    asked = question.of_plan(first.plan)
+
+    def requests(trial_id: str) -> Sequence[Request]:
+        return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
+
+    return CampaignData(
+        name=stores[0].name,
+        plan=first.plan,
+        provenance={**first.provenance, "plan": first.plan.digest},
+        summary=summarise.summarise(rows, asked, campaign=stores[0].name),
+        table=rows,
+        records=records,
+        requests=requests,
+    )
+
+
+def bare(path: Path, baseline: Arm) -> CampaignData:
+    """A trials table that somebody measured with another tool. Raises FileProblems."""
+    rows = table.read(path)
+    summary = summarise.summarise(rows, Question(baseline=baseline), campaign=path.stem)
+    return CampaignData(name=path.stem, plan=None, provenance={"trials table": path.name}, summary=summary, table=rows)
+
+
+def write_data(data: CampaignData, out: Path) -> list[Path]:
+    """`trials.csv` and `summary.json` beside the report."""
+    out.mkdir(parents=True, exist_ok=True)
+    trials, numbers = out / "trials.csv", out / "summary.json"
+    table.write(data.table, trials)
+    numbers.write_text(json.dumps(summarise.to_json(data.summary), indent=1) + "\n", encoding="utf-8")
+    return [trials, numbers]
+

@@ -1,0 +1,53 @@
+"""What a run needs, checked before it starts, each failure with its fix."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.run.store import campaigns
+from smartops_chaos.targets import kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    what: str
+    ok: bool
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def checks(matrix: Path | None, results: Path) -> list[Check]:
+    """Raises FileProblems for a matrix that cannot be read."""
+    options = load_plan(matrix).target if matrix is not None else {"kind": "lab", "lanes": 1, "replicas": 2}
+    target = kinds.target(options)
+    problems = target.check()
+    found = [Check(f"target {options['kind']}: {what}", False, mend) for what, mend in problems]
+    if not problems:
+        found.append(Check(f"target {options['kind']}: everything is there", True))
+    cores, lanes = len(os.sched_getaffinity(0)), int(options.get("lanes", 1))
+    found.append(
+        Check(f"{lanes} lanes on {cores} cores", lanes <= cores, f"set `lanes: {cores}`: lanes that share a core disturb"
+              " each other")
+    )
+    found.append(_writable(results))
+    dirty = [f"{store.name}/{trial.path.name}" for store in campaigns(results) for trial in store.open_ledgers()]
+    found.append(Check("nothing of an earlier campaign is in force" if not dirty else
+                       f"perhaps still in force: {', '.join(dirty)}", not dirty, "smartops-chaos revert CAMPAIGN"))
+    return found
+
+
+def _writable(results: Path) -> Check:
+    folder = results
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Check(f"{results} can be written", True)
+    except OSError as error:
+        return Check(f"{results} cannot be written: {error.strerror}", False, "choose another folder with --results")
