@@ -205,9 +205,9 @@ def observe(
         time.sleep(_TICK_S)
 
 
-def at_least(value: dict[str, Any], lowest: float) -> bool:
+def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:
     """Tolerance of a Prometheus query: every sample of its answer is at least `lowest`, and there is one."""
-    result = value.get("data", {}).get("result", [])
+    result = (value or {}).get("data", {}).get("result", [])
     return bool(result) and all(float(one["value"][1]) >= lowest for one in result)
 
 

@@ -113,14 +113,12 @@ def _proofs(
     levels = [plan.chaos[name] for name in dict.fromkeys(trial.chaos for trial in measured)]
     silent = [level for level in levels if level.parts and not level.because.strip()]
     if silent:
-        proofs: tuple[Proof, ...] = tuple(_unexplained(target, text, silent) for target, text in wanted.items())
-    else:
-        proofs = (
-            _reduction(plan, wanted["mttr_reduction"], budget, command),
-            _auto_heal(plan, wanted["auto_heal"], budget, command),
-            _sla(plan, wanted["sla"], levels, budget, command),
-        )
-    return proofs
+        return tuple(_unexplained(target, text, silent) for target, text in wanted.items())
+    return (
+        _reduction(plan, wanted["mttr_reduction"], budget, command),
+        _auto_heal(plan, wanted["auto_heal"], budget, command),
+        _sla(plan, wanted["sla"], levels, budget, command),
+    )
 
 
 def _unexplained(target: Literal["mttr_reduction", "auto_heal", "sla"], text: str, silent: list[ChaosLevel]) -> Proof:

@@ -6,7 +6,7 @@ their problems are known already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def resolve(document: Document, driver: str, settings: Settings, folder: Path) -
         policies=_variants(document, "policy", settings, folder, problems),
         workloads=_workloads(document),
     )
-    problems += _same(document, "chaos", {name: (c.parts, c.horizon_s) for name, c in levels.chaos.items()})
+    problems += _same(document, "chaos", {name: _meaning(level) for name, level in levels.chaos.items()})
     problems += _same(document, "workload", {name: w.rate_per_s for name, w in levels.workloads.items()})
     return levels, problems
 
@@ -77,14 +77,18 @@ def _name_problems(document: Document, factor: str) -> Iterator[Problem]:
             yield document.problem(loc, what, "rename one: they become names of folders", at_key=True)
 
 
-def _same(document: Document, factor: str, meaning: Mapping[str, object]) -> Iterator[Problem]:
-    seen: list[tuple[object, str]] = []
-    for name, what in meaning.items():
-        other = next((n for w, n in seen if w == what), None)
-        if other is not None:
+def _meaning(level: ChaosLevel) -> Hashable:
+    """What a chaos level does, in whatever order its faults are written."""
+    return frozenset((part.fault, frozenset(part.params.items())) for part in level.parts), level.horizon_s
+
+
+def _same(document: Document, factor: str, meanings: Mapping[str, Hashable]) -> Iterator[Problem]:
+    seen: dict[Hashable, str] = {}
+    for name, meaning in meanings.items():
+        other = seen.setdefault(meaning, name)
+        if other != name:
             said = f"`{name}` is the same as `{other}`"
             yield document.problem(("factors", factor, name), said, "change or remove one", at_key=True)
-        seen.append((what, name))
 
 
 @dataclass
@@ -147,7 +151,7 @@ class _Chaos:
         before = len(self.problems)
         for name, value in params.items():
             if name not in file.parameters:
-                mend = did_you_mean(name, [*file.parameters, "horizon"] if "faults" not in loc else file.parameters)
+                mend = did_you_mean(name, [*file.parameters, *(["horizon"] if len(loc) == 3 else [])])
                 self._refuse((*loc, name), f"`{fault}` has no parameter `{name}`", mend)
                 continue
             try:

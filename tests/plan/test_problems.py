@@ -111,6 +111,15 @@ ONE_CHANGE = {
     ("    none: {}", "    cpu-91: {fault: cpu-stress, load: 0.9}"): (
         "8:5: `cpu-91` is the same as `cpu-90`: change or remove one"
     ),
+    ("    none: {}", "    none: {}\n    quiet: {}"): "9:5: `quiet` is the same as `none`: change or remove one",
+    (
+        "    none: {}",
+        "    ab: {faults: [{fault: pod-kill}, {fault: cpu-stress}]}\n"
+        "    ba: {faults: [{fault: cpu-stress}, {fault: pod-kill}]}",
+    ): "9:5: `ba` is the same as `ab`: change or remove one",
+    ("    none: {}", "    faults: {fault: pod-kill, horizn: 3s}"): (
+        "8:31: `pod-kill` has no parameter `horizn`: did you mean `horizon`?"
+    ),
     ("    none: {}", "    Pod-Kill: {}"): (
         "8:5: `Pod-Kill` and `pod-kill` differ in case only: rename one: they become names of folders"
     ),
