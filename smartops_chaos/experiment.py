@@ -163,14 +163,14 @@ def _gate(job: Job) -> list[dict[str, Any]]:
         "name": "prometheus",
         "tolerance": {
             "type": "probe",
-            "name": "every target is scraped",
+            "name": "the service is up and watched",
             "provider": {"type": "python", "module": HERE, "func": "at_least", "arguments": {"lowest": 1}},
         },
         "provider": {
             "type": "python",
             "module": "chaosprometheus.probes",
             "func": "query",
-            "arguments": {"query": "min(up)"},
+            "arguments": {"query": job.healer["steady"]},
         },
     }
     moments, actions = job.healer.get("moments", {}), job.healer.get("actions", {})

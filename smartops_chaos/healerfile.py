@@ -161,6 +161,7 @@ class HealerFile(_Part):
     warm_up_s: Seconds = Field(alias="warm_up", examples=["4s"])  # under load, the same in all arms
     workload: HttpRequest
     settings: dict[str, Setting]  # what a model or policy level may set
+    steady: str  # PromQL: at least 1 while the service is up and watched; an experiment's steady state
     metrics: tuple[str, ...]  # series that are stored with every trial
     moments: MomentRules = MomentRules()
     actions: ActionRules = ActionRules()

@@ -15,6 +15,7 @@ poll: 500ms
 warm_up: 4s
 workload: {path: /, timeout: 2s}
 settings: {healer: [on, off], file: text}
+steady: up
 metrics: [signals_total]
 """
 
