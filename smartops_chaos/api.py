@@ -1,9 +1,9 @@
 """The same steps for notebooks and a team's own tests.
 
-    from smartops_chaos import api
-    plan = api.plan("matrix.yaml")
-    campaign = api.load("results/quick-1")       # CampaignData: .table (pandas), .summary, .records
-    api.report(campaign, "reports/quick-1")
+from smartops_chaos import api
+plan = api.plan("matrix.yaml")
+campaign = api.load("results/quick-1")       # CampaignData: .table (pandas), .summary, .records
+api.report(campaign, "reports/quick-1")
 """
 
 from __future__ import annotations

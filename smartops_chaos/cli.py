@@ -18,7 +18,11 @@ _EPILOG = (
     "130 interrupted."
 )
 app = typer.Typer(
-    name="smartops-chaos", no_args_is_help=True, pretty_exceptions_enable=False, epilog=_EPILOG, rich_markup_mode=None,
+    name="smartops-chaos",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    epilog=_EPILOG,
+    rich_markup_mode=None,
     help="Measure how fast and how often a self-healing system repairs injected faults.",
 )
 lab_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="One lane of the embedded lab, to play with.")
@@ -131,15 +135,26 @@ def plan(
     told = estimate(made, matrix.name, lanes=lanes)
     if as_json:
         trials = [asdict(trial) for trial in made.trials]
-        print(json.dumps({"schema_version": 1, "name": made.name, "digest": made.digest, "trials": trials,
-                          "estimate": asdict(told)}))
+        print(
+            json.dumps(
+                {
+                    "schema_version": 1,
+                    "name": made.name,
+                    "digest": made.digest,
+                    "trials": trials,
+                    "estimate": asdict(told),
+                }
+            )
+        )
         return
     for number, trial in enumerate(made.trials, 1):
         block = "calibration" if trial.phase == "calibrate" else f"block {trial.block}"
         print(f"{number:5}  {block:12}  {trial.id}")
     used = lanes or made.target.get("lanes", 1)
-    print(f"\n{told.measured} trials and {told.calibration} for calibration on {used} lanes: "
-          f"about {told.likely_s / 60:.0f} min, at most {told.upper_s / 60:.0f} min")
+    print(
+        f"\n{told.measured} trials and {told.calibration} for calibration on {used} lanes: "
+        f"about {told.likely_s / 60:.0f} min, at most {told.upper_s / 60:.0f} min"
+    )
     for proof in told.proofs:
         print(f"\n{proof}" + (f"\n  {proof.mend}" if proof.mend else ""))
 
@@ -162,8 +177,18 @@ def run(
     """Run a matrix; the same command resumes what was interrupted."""
     _check_matrix_tools(matrix)
     _run(
-        matrix, results, reports, write_report=report, as_json=as_json, campaign=campaign, only=only or (),
-        repeats=repeats, lanes=lanes, max_time=max_time, retry=retry, shard=shard,
+        matrix,
+        results,
+        reports,
+        write_report=report,
+        as_json=as_json,
+        campaign=campaign,
+        only=only or (),
+        repeats=repeats,
+        lanes=lanes,
+        max_time=max_time,
+        retry=retry,
+        shard=shard,
     )
 
 

@@ -73,9 +73,16 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
         method.append(_activity("wait", "probe", "wait", {"seconds": calibration_s(job.chaos.horizon_s)}))
         method += [{**revert, "name": revert["name"].replace("revert", "end", 1)} for revert in reverts]
     method.append(
-        _activity("observe", "probe", "observe", {
-            "slo": asdict(job.slo), "horizon_s": job.chaos.horizon_s, "stop_after_good_s": job.stop_after_good_s,
-        })
+        _activity(
+            "observe",
+            "probe",
+            "observe",
+            {
+                "slo": asdict(job.slo),
+                "horizon_s": job.chaos.horizon_s,
+                "stop_after_good_s": job.stop_after_good_s,
+            },
+        )
     )
     experiment: dict[str, Any] = {
         "version": "1.0.0",
@@ -135,7 +142,10 @@ class _Fault:
             ]
 
         return _Fault(
-            {names[key]: value for key, value in given.items()}, renamed("inject"), renamed("confirm"), renamed("revert")
+            {names[key]: value for key, value in given.items()},
+            renamed("inject"),
+            renamed("confirm"),
+            renamed("revert"),
         )
 
 
@@ -180,6 +190,7 @@ def _gate(job: Job) -> list[dict[str, Any]]:
         "settle_s": round(float(job.healer["warm_up_s"]) + job.wait_s, 3),
         "target": job.target,
         "alarms": alarms,
+        "steady": job.healer["steady"],
     }
     gate = _activity("gate", "probe", "gate", arguments)
     return [{**gate, "tolerance": True}, watched]

@@ -20,6 +20,7 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.model import Call, Interval, Slo
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
+from smartops_chaos.telemetry import prometheus
 from smartops_chaos.timeline.health import Watch
 
 logger = logging.getLogger("smartops_chaos")
@@ -79,12 +80,13 @@ def _kind(name: str) -> tuple[str, int]:
 
 
 def before_experiment_control(
-    context: Any,  # noqa: ARG001  Chaos Toolkit passes it by position
+    context: Any,
     configuration: dict[str, Any],
     load: dict[str, Any] | None = None,
     **_: Any,
 ) -> None:
     """Start the workload. A trial's child has set the clock before; by hand it is set here."""
+    del context  # Chaos Toolkit passes the experiment by position
     trial_dir = Path(configuration["trial_dir"])
     if load is None:
         return
@@ -96,7 +98,8 @@ def before_experiment_control(
     workload.start(workload.Load(url=url, **given), requests_file(trial_dir), clock)
 
 
-def after_experiment_control(context: Any, **_: Any) -> None:  # noqa: ARG001
+def after_experiment_control(context: Any, **_: Any) -> None:
+    del context
     workload.stop()
 
 
@@ -133,7 +136,12 @@ def _note(trial_dir: Path, entry: dict[str, Any]) -> None:
 
 
 def gate(
-    slo: dict[str, float], settle_s: float, target: dict[str, Any], alarms: list[str], configuration: dict[str, Any]
+    slo: dict[str, float],
+    settle_s: float,
+    target: dict[str, Any],
+    alarms: list[str],
+    steady: str,
+    configuration: dict[str, Any],
 ) -> bool:
     """Wait until the service has been healthy for H, the healer's warm-up is over and its detector armed.
 
@@ -157,12 +165,21 @@ def gate(
             if line := alarm(lane, since_ns, alarms):
                 logger.warning("false alarm before injection: %s", line)
                 return False
-        if now_ns >= ready_ns and watch.good_for(goal.hold_s, now_ns) and lane.armed():
+        healthy = now_ns >= ready_ns and watch.good_for(goal.hold_s, now_ns)
+        if healthy and lane.armed() and _watched(configuration["prometheus_base_url"], steady):
             return True
         if now_ns > deadline_ns:
             logger.warning("not healthy within %.0f s", (now_ns - start_ns) / 1e9)
             return False
         time.sleep(_TICK_S)
+
+
+def _watched(url: str, query: str) -> bool:
+    """A fresh Prometheus scrapes only after a while; without it the next probe would find nothing."""
+    try:
+        return at_least(1, {"data": prometheus.instant(url, query)})
+    except prometheus.PrometheusError:
+        return False
 
 
 def alarm(lane: Lane, since_ns: int, patterns: list[str]) -> str:

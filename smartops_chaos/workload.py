@@ -151,4 +151,3 @@ async def _send(session: aiohttp.ClientSession, load: Load, sched_ns: int, out: 
         if clock.now_ns() - sched_ns < load.good_within_s * 1e9:
             return
     out.write(f"{sched_ns},{late_ns},{latency_ns},{status}\n")
-

@@ -2,7 +2,7 @@ import math
 from typing import Annotated, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -86,26 +86,31 @@ def test_a_very_long_number_is_refused_and_cut() -> None:
     assert len(str(caught.value)) < 150
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9).map(lambda ms: ms / 1000))
 def test_durations_come_back_as_written(seconds: float) -> None:
     assert parse("duration", format_quantity("duration", seconds)) == seconds
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100_000).map(lambda n: n / 100_000))
 def test_fractions_come_back_as_written(fraction: float) -> None:
     assert parse("fraction", format_quantity("fraction", fraction)) == fraction
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**50))
 def test_sizes_come_back_as_written(size: int) -> None:
     assert parse("size", format_quantity("size", size)) == size
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e6).map(lambda x: round(x, 6)))
 def test_rates_come_back_as_written(rate: float) -> None:
     assert parse("rate", format_quantity("rate", rate)) == pytest.approx(rate, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.floats(), st.integers(), st.booleans(), st.none(), st.lists(st.integers())))
 def test_any_value_is_parsed_or_refused_in_words(value: object) -> None:
     for unit in get_args(units.Unit):

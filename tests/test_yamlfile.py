@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -221,6 +221,7 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     assert _refusal(file) == f"{file}: cannot be read (Permission denied): check the path and its permissions"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"%@`#?, \n\t\\0123.~<=e"), max_size=60))
 def test_any_text_is_read_or_refused_in_words(text: str) -> None:
     try:

@@ -27,9 +27,7 @@ def pod_kill(lane: str, fault_id: str, seed: int, expires_s: float, component: s
     return _inject(lane, fault_id, "pod-kill", seed, expires_s, {"component": component})
 
 
-def _inject(
-    lane: str, fault_id: str, kind: str, seed: int, expires_s: float, params: dict[str, Any]
-) -> dict[str, Any]:
+def _inject(lane: str, fault_id: str, kind: str, seed: int, expires_s: float, params: dict[str, Any]) -> dict[str, Any]:
     body = {"id": fault_id, "kind": kind, "seed": int(seed), "expires_s": float(expires_s), "params": params}
     try:
         receipt = LabClient(Path(lane)).post("/faults", body)

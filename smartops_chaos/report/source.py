@@ -67,4 +67,3 @@ def write_data(data: CampaignData, out: Path) -> list[Path]:
     table.write(data.table, trials)
     numbers.write_text(json.dumps(summarise.to_json(data.summary), indent=1) + "\n", encoding="utf-8")
     return [trials, numbers]
-

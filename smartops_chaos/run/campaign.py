@@ -76,8 +76,12 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit)
         lanes = target.open(store.lanes)
         emit(
             events.CampaignStarted(
-                store.name, str(store.path), len(plan.trials), len(plan.trials) - len(todo),
-                tuple(lane.name for lane in lanes), likely_s,
+                store.name,
+                str(store.path),
+                len(plan.trials),
+                len(plan.trials) - len(todo),
+                tuple(lane.name for lane in lanes),
+                likely_s,
             )
         )
         return _Run(plan, store, options, target, deque(todo), emit).run(lanes)
@@ -191,7 +195,9 @@ class _Run:
             record = derive(evidence, healerfile.restore(job.healer), job.campaign, job.chaos)
             folder.write_record(record)
         if not clean:
-            self._said.put(events.LaneBlocked(lane.name, f"a fault of {trial.id} could not be reverted; see {folder.log}"))
+            self._said.put(
+                events.LaneBlocked(lane.name, f"a fault of {trial.id} could not be reverted; see {folder.log}")
+            )
         outcome = str(record.row["outcome"])
         with self._lock:
             self._done += outcome != Outcome.ABORTED
@@ -200,9 +206,14 @@ class _Run:
         time_s = record.row["time_s"]
         self._said.put(
             events.TrialFinished(
-                lane.name, trial.id, outcome, str(record.row["reason"] or ""),
+                lane.name,
+                trial.id,
+                outcome,
+                str(record.row["reason"] or ""),
                 float(time_s) if isinstance(time_s, int | float) else None,
-                round(time.monotonic() - begun, 3), done, len(self._plan.trials),
+                round(time.monotonic() - begun, 3),
+                done,
+                len(self._plan.trials),
             )
         )
         return clean
@@ -215,11 +226,21 @@ class _Run:
             model = replace(model, settings={**model.settings, "healer": "off"})
         prefix = f"{self._store.name}.{trial.id}.{attempt}"
         return experiment.Job(
-            campaign=self._store.name, trial=trial, attempt=attempt, target=plan.target, lane=lane.name,
-            environment=lane.environment, model=model, policy=plan.policies[trial.policy], chaos=bare,
-            rate_per_s=plan.workloads[trial.workload].rate_per_s, slo=plan.analysis.slo,
-            stop_after_good_s=plan.analysis.stop_after_good_s, healer=plan.healer,
-            fault_ids=tuple(f"{prefix}.{part}" for part in range(len(chaos.parts))), digest=plan.digest,
+            campaign=self._store.name,
+            trial=trial,
+            attempt=attempt,
+            target=plan.target,
+            lane=lane.name,
+            environment=lane.environment,
+            model=model,
+            policy=plan.policies[trial.policy],
+            chaos=bare,
+            rate_per_s=plan.workloads[trial.workload].rate_per_s,
+            slo=plan.analysis.slo,
+            stop_after_good_s=plan.analysis.stop_after_good_s,
+            healer=plan.healer,
+            fault_ids=tuple(f"{prefix}.{part}" for part in range(len(chaos.parts))),
+            digest=plan.digest,
         )
 
     def _child(self, lane: LaneAddress, trial: Trial, folder: TrialDir, job: experiment.Job) -> int:
@@ -289,10 +310,27 @@ def _signal(pid: int, number: int) -> None:
 
 def _no_evidence(job: experiment.Job, why: str, aborted: bool) -> Evidence:
     return Evidence(
-        trial=job.trial, attempt=job.attempt, lane=job.lane, started_at="", slo=job.slo,
-        horizon_s=job.chaos.horizon_s, stop_after_good_s=job.stop_after_good_s, requests=(), observed_until_ns=0,
-        stopped_early=False, gate_passed=False, gate_false_alarms=0, calls=(), faults=(), platform=(), series=(),
-        scrape_s=0.0, logs=(), clocks=(), error=why, aborted=aborted,
+        trial=job.trial,
+        attempt=job.attempt,
+        lane=job.lane,
+        started_at="",
+        slo=job.slo,
+        horizon_s=job.chaos.horizon_s,
+        stop_after_good_s=job.stop_after_good_s,
+        requests=(),
+        observed_until_ns=0,
+        stopped_early=False,
+        gate_passed=False,
+        gate_false_alarms=0,
+        calls=(),
+        faults=(),
+        platform=(),
+        series=(),
+        scrape_s=0.0,
+        logs=(),
+        clocks=(),
+        error=why,
+        aborted=aborted,
     )
 
 
@@ -315,5 +353,3 @@ def judge(result: Result, store: Store, plan: Plan) -> None:
             f"{invalid} of {len(rows)} trials are invalid, more than {_MOST_INVALID:.0%}",
             "the reason of each is in its record; `--retry invalid` runs them again",
         )
-
-

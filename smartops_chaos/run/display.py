@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from smartops_chaos.run import events
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Display(Protocol):
@@ -87,8 +90,12 @@ class Live:
         self._begun = time.monotonic()
         self._likely_s = 0.0
         self._live = RichLive(
-            console=self._console, get_renderable=self._table, refresh_per_second=4, transient=True,
-            redirect_stdout=False, redirect_stderr=False,
+            console=self._console,
+            get_renderable=self._table,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._live.start()
 
@@ -99,7 +106,7 @@ class Live:
                 self._trials, self._done = event.trials, event.done
                 self._left = event.trials - event.done
                 self._likely_s, self._begun = event.likely_s, now
-                self._lanes = {lane: ("", "waiting", now) for lane in event.lanes}
+                self._lanes = dict.fromkeys(event.lanes, ("", "waiting", now))
             case events.TrialStarted():
                 self._lanes[event.lane] = (event.trial, "starts", now)
             case events.PhaseReached():
@@ -115,7 +122,7 @@ class Live:
     def close(self) -> None:
         self._live.stop()
 
-    def _table(self) -> object:
+    def _table(self) -> Table:
         from rich.table import Table
         from rich.text import Text
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.run.store import campaigns
@@ -24,7 +25,8 @@ class Check:
 
 def checks(matrix: Path | None, results: Path) -> list[Check]:
     """Raises FileProblems for a matrix that cannot be read."""
-    options = load_plan(matrix).target if matrix is not None else {"kind": "lab", "lanes": 1, "replicas": 2}
+    default: dict[str, Any] = {"kind": "lab", "lanes": 1, "replicas": 2}
+    options = load_plan(matrix).target if matrix is not None else default
     target = kinds.target(options)
     problems = target.check()
     found = [Check(f"target {options['kind']}: {what}", False, mend) for what, mend in problems]
@@ -32,13 +34,23 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
         found.append(Check(f"target {options['kind']}: everything is there", True))
     cores, lanes = len(os.sched_getaffinity(0)), int(options.get("lanes", 1))
     found.append(
-        Check(f"{lanes} lanes on {cores} cores", lanes <= cores, f"set `lanes: {cores}`: lanes that share a core disturb"
-              " each other")
+        Check(
+            f"{lanes} lanes on {cores} cores",
+            lanes <= cores,
+            f"set `lanes: {cores}`: lanes that share a core disturb each other",
+        )
     )
     found.append(_writable(results))
     dirty = [f"{store.name}/{trial.path.name}" for store in campaigns(results) for trial in store.open_ledgers()]
-    found.append(Check("nothing of an earlier campaign is in force" if not dirty else
-                       f"perhaps still in force: {', '.join(dirty)}", not dirty, "smartops-chaos revert CAMPAIGN"))
+    found.append(
+        Check(
+            "nothing of an earlier campaign is in force"
+            if not dirty
+            else f"perhaps still in force: {', '.join(dirty)}",
+            not dirty,
+            "smartops-chaos revert CAMPAIGN",
+        )
+    )
     return found
 
 

@@ -88,7 +88,7 @@ class TrialDir:
     def is_open(self) -> bool:
         """Whether something may be in force; a ledger that cannot be read counts as open."""
         try:
-            return json.loads((self.path / "ledger.json").read_text(encoding="utf-8"))["state"] != "closed"
+            return bool(json.loads((self.path / "ledger.json").read_text(encoding="utf-8"))["state"] != "closed")
         except FileNotFoundError:
             return False  # the intent was never complete, so nothing was injected
         except (ValueError, KeyError):
@@ -172,7 +172,9 @@ class Store:
             content = (self.path / "campaign.json").read_bytes()
             campaign: CampaignFile = _adapter(CampaignFile).validate_json(content)
         except FileNotFoundError:
-            raise UsageError(f"{self.path} is no campaign", "`smartops-chaos status` lists the campaigns here") from None
+            raise UsageError(
+                f"{self.path} is no campaign", "`smartops-chaos status` lists the campaigns here"
+            ) from None
         except ValidationError as error:
             what = error.errors()[0]
             where = ".".join(map(str, what["loc"]))
@@ -244,5 +246,3 @@ def _number(path: Path) -> tuple[str, int]:
 def next_free(results: Path, name: str) -> Store:
     taken = [_number(path)[1] for path in results.glob(f"{name}-*") if _number(path)[0] == name]
     return Store(results / f"{name}-{max(taken, default=0) + 1}")
-
-

@@ -6,7 +6,9 @@ A preloaded fork server makes that cheap; by hand the same module runs on the sa
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib
 import logging
 import os
 import signal
@@ -24,7 +26,7 @@ from pydantic import TypeAdapter
 from smartops_chaos import experiment, healerfile, protocol, workload
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.model import ClockOffset, Evidence, FaultFact
+from smartops_chaos.model import ClockOffset, Evidence, FaultFact, Series
 from smartops_chaos.run.store import TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
@@ -36,9 +38,12 @@ _PR_SET_PDEATHSIG = 1
 _JOB: TypeAdapter[experiment.Job] = TypeAdapter(experiment.Job)
 
 logger = logging.getLogger("smartops_chaos")
-configure_logger()  # plants the module that chaosprometheus wants to import; must come before it
-import chaosprometheus.probes  # noqa: E402, F401  so that the fork server has it
-import aiohttp  # noqa: E402, F401, I001  the same
+
+# chaosprometheus imports a module that only Chaos Toolkit's logger set-up plants. Both are imported here, not where they
+# are used, so that the fork server has them before the first trial.
+configure_logger()
+for _name in ("chaosprometheus.probes", "aiohttp"):
+    importlib.import_module(_name)
 
 
 def child(directory: str, said: Connection, undo: bool) -> None:
@@ -83,7 +88,9 @@ def _undo(trial: TrialDir, content: dict[str, Any]) -> None:
     journal = run_experiment(experiment.undo(content), settings=experiment.SETTINGS, strategy=Strategy.SKIP)
     failed = [one for one in journal["rollbacks"] if one["status"] != "succeeded"]
     if failed or len(journal["rollbacks"]) != len(content.get("rollbacks", ())):
-        why = "; ".join((one.get("exception") or ["?"])[-1].strip() for one in failed) or "not all rollbacks were played"
+        why = (
+            "; ".join((one.get("exception") or ["?"])[-1].strip() for one in failed) or "not all rollbacks were played"
+        )
         raise RevertFailed(f"{trial.path.name}: {why}")
     trial.close()
 
@@ -161,10 +168,11 @@ class _Child:
         calls = protocol.calls(self._trial.path)
         _, since_ns = protocol.clock_of(self._trial.path)
         observed = [call for call in calls if call.what == "observe" and call.ok]
-        output = observed[-1].output if observed else {"until_ns": 0, "early": False}
+        output: dict[str, Any] = observed[-1].output if observed else {"until_ns": 0, "early": False}
         facts = lane.faults(self._job.fault_ids) if any(call.what == "inject" for call in calls) else ()
         missing: list[str] = []
-        series, scrape_s = (), 0.0
+        series: tuple[Series, ...] = ()
+        scrape_s = 0.0
         if observed and not self._interrupted:
             logger.info("phase last scrape")
             time.sleep(_LAST_SCRAPE_S)
@@ -193,18 +201,34 @@ class _Child:
     def _without_lane(self, clock: Clock, error: str) -> Evidence:
         nothing: tuple[FaultFact, ...] = ()
         return Evidence(
-            **self._known(clock), requests=self._trial.requests(), observed_until_ns=0, stopped_early=False,
-            gate_passed=False, calls=protocol.calls(self._trial.path), faults=nothing, platform=(), series=(),
-            scrape_s=0.0, logs=(), clocks=_wall(clock), error=error,
+            **self._known(clock),
+            requests=self._trial.requests(),
+            observed_until_ns=0,
+            stopped_early=False,
+            gate_passed=False,
+            calls=protocol.calls(self._trial.path),
+            faults=nothing,
+            platform=(),
+            series=(),
+            scrape_s=0.0,
+            logs=(),
+            clocks=_wall(clock),
+            error=error,
         )
 
     def _known(self, clock: Clock) -> dict[str, Any]:
         del clock
         job = self._job
         return {
-            "trial": job.trial, "attempt": job.attempt, "lane": job.lane, "started_at": self._started_at,
-            "slo": job.slo, "horizon_s": job.chaos.horizon_s, "stop_after_good_s": job.stop_after_good_s,
-            "gate_false_alarms": self._alarms, "aborted": self._interrupted,
+            "trial": job.trial,
+            "attempt": job.attempt,
+            "lane": job.lane,
+            "started_at": self._started_at,
+            "slo": job.slo,
+            "horizon_s": job.chaos.horizon_s,
+            "stop_after_good_s": job.stop_after_good_s,
+            "gate_false_alarms": self._alarms,
+            "aborted": self._interrupted,
         }
 
     def _interrupt(self, *_: object) -> None:
@@ -230,10 +254,8 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if message.startswith("phase "):
-            try:
+            with contextlib.suppress(OSError):  # nobody listens any more; the log has it
                 self._said.send(message.removeprefix("phase "))
-            except OSError:
-                pass  # nobody listens any more; the log has it
 
 
 def _utc() -> logging.Formatter:

@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import ClockOffset, FaultFact, LogLine, PlatformEvent, Series, Variant
 
-
 When = Literal["start", "end"]
 
 

@@ -59,6 +59,11 @@ def fetch(
     return tuple(sorted(series, key=lambda s: (s.name, sorted(s.labels.items())))), scrape_s
 
 
+def instant(url: str, query: str, *, timeout_s: float = 2.0) -> dict[str, Any]:
+    """The answer of an instant query: good for "is it so now", never for a moment. Raises PrometheusError."""
+    return _get(url, {"query": query}, timeout_s)
+
+
 def _get(url: str, params: dict[str, str], timeout_s: float) -> dict[str, Any]:
     try:
         answer = requests.post(f"{url}/api/v1/query", data=params, timeout=timeout_s)

@@ -2,6 +2,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no-deadline", deadline=None)  # a busy machine is not a failure
+settings.load_profile("no-deadline")
 
 MATRIX = """\
 version: 1

@@ -1,6 +1,6 @@
 """How often the analysis is wrong, measured on simulated campaigns whose truth is known.
 
-    python -m benchmarks.statistics --campaigns 4000
+    python -m benchmarks.estimators --campaigns 4000
 
 Every model is placed exactly on the border: the target is its true reduction, so each `proven` is a false one. Printed
 are the share of false `proven` (at tau alone, and with the demand that it holds at tau/2 too; one test, no Holm) and
