@@ -1,4 +1,4 @@
-"""The command line: parse, call one function of `api`, print, map errors to exit codes. Heavy imports wait in commands."""
+"""The command line: parse, call one function of `api`, print, map errors to exit codes. Commands import what they need."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What an experiment calls while it runs: our control around it, the gate before it, the observation after injection.
 
 Chaos Toolkit calls these by name, each on its own, so what they share lies in the trial's folder: `samples/` with the
-requests, `clock.json` (the runner's clock and since when the lane counts) and `calls.ndjson` (every activity bracketed).
+requests, `clock.json` (the runner's clock, and since when the lane counts), `calls.ndjson` (every activity bracketed).
 """
 
 from __future__ import annotations

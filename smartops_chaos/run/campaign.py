@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -267,7 +267,7 @@ def _in_child(
     phase: Callable[[str], None] = lambda _: None,
     started: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Run or undo a trial in a fresh process; its exit code. One that outlives `limit_s` is told to stop, then killed."""
+    """Run or undo a trial in a fresh process; its exit code. What outlives `limit_s` is told to stop, then killed."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["smartops_chaos.cli", "smartops_chaos.run.trial"])
     ours, theirs = context.Pipe(duplex=False)
@@ -302,10 +302,8 @@ def _enter(directory: str, said: Connection, undo: bool) -> None:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it has just ended
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # it has just ended
 
 
 def _no_evidence(job: experiment.Job, why: str, aborted: bool) -> Evidence:

@@ -39,8 +39,8 @@ _JOB: TypeAdapter[experiment.Job] = TypeAdapter(experiment.Job)
 
 logger = logging.getLogger("smartops_chaos")
 
-# chaosprometheus imports a module that only Chaos Toolkit's logger set-up plants. Both are imported here, not where they
-# are used, so that the fork server has them before the first trial.
+# chaosprometheus imports a module that only Chaos Toolkit's logger set-up plants. Both are imported here, not where
+# they are used, so that the fork server has them before the first trial.
 configure_logger()
 for _name in ("chaosprometheus.probes", "aiohttp"):
     importlib.import_module(_name)
