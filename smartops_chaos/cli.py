@@ -1,4 +1,4 @@
-"""The command line: parse, call one function of `api`, print, map errors to exit codes. Commands import what they need."""
+"""The command line: parse, call one function of `api`, print, map errors to exit codes. Commands import late."""
 
 from __future__ import annotations
 

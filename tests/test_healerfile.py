@@ -69,7 +69,7 @@ def test_a_healer_that_is_not_shipped() -> None:
         (
             "metrics: [signals_total]",
             "metrics: []\nmoments:\n  detected:\n    - {increase: signals_total}",
-            "healer.yaml:9:3: moments: `detected` uses signals_total, which is not stored: add it to `metrics`",
+            "healer.yaml:10:3: moments: `detected` uses signals_total, which is not stored: add it to `metrics`",
         ),
         (
             "[on, off]",
@@ -79,7 +79,7 @@ def test_a_healer_that_is_not_shipped() -> None:
         (
             "metrics: [signals_total]",
             "metrics: []\nmoments:\n  detected:\n    - {log: 'a(b'}",
-            "healer.yaml:10:13: log: not a regular expression (missing ), unterminated subpattern at position 1): "
+            "healer.yaml:11:13: log: not a regular expression (missing ), unterminated subpattern at position 1): "
             "mend it or escape the special character",
         ),
         (

@@ -1,6 +1,6 @@
 """Simulated campaigns whose truth is known: how often the verdicts and intervals are wrong.
 
-The models and the full-size run are in benchmarks/statistics.py.
+The models and the full-size run are in benchmarks/estimators.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ASKED = Question(Arm("off", "default"), because={"kill": "demonstration"})
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / "statistics.py")
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / "estimators.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -37,7 +37,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-BENCHMARK = load("benchmarks_statistics")
+BENCHMARK = load("benchmarks_estimators")
 MODELS = BENCHMARK.models()
 
 

@@ -92,7 +92,9 @@ class OpenLoop:
     def __init__(self, gateway: str, file: Path) -> None:
         self.clock = Clock.anchored()
         body = {"duration_seconds": 0, "target": "cpu"}
-        load = workload.Load(f"{gateway}/simulate/load", "POST", body, timeout_s=2.0, rate_per_s=40, limit_s=120)
+        load = workload.Load(
+            f"{gateway}/simulate/load", "POST", body, timeout_s=2.0, good_within_s=0.25, rate_per_s=40, limit_s=120
+        )
         workload.start(load, file, self.clock)
         self._tail = workload.Tail(file)
         self._requests: list[Request] = []

@@ -414,7 +414,7 @@ def stories(draw: st.DrawFn, story: Any, lines: Any) -> Any:
 def test_every_evidence_gets_exactly_one_outcome_and_a_sound_row(story: Any, healer_lines: Any, data: Any) -> None:
     trial = data.draw(stories(story, healer_lines))
     row = trial.row()
-    assert list(row) == COLUMNS
+    assert list(row) == list(COLUMNS)
     assert row["outcome"] in set(Outcome)
     assert all(isinstance(value, str | int | float | None) for value in row.values())
     counted = row["outcome"] in ("prevented", "no_effect", "harmed", "unrecovered", "healed", "platform")
