@@ -18,11 +18,12 @@ import gzip
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -62,6 +63,15 @@ def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, default=str) + "\n").encode()
 
 
+def _try_lock(file: IO[str]) -> bool:
+    """The lock goes with its process, however that ends, so a dead owner holds nothing."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class TrialDir:
     path: Path
@@ -79,6 +89,20 @@ class TrialDir:
         self.path.mkdir(parents=True)
         write_atomically(self.experiment, _json(experiment))
         write_atomically(self.path / "ledger.json", _json({"state": "open", "faults": fault_ids}))
+
+    @contextlib.contextmanager
+    def held(self, patience_s: float = 30.0) -> Iterator[None]:
+        """One process at a time writes here: the child of a runner that died may still be reverting.
+
+        Raises PreflightFailed when the other one does not end.
+        """
+        with (self.path / ".lock").open("a") as lock:
+            deadline = time.monotonic() + patience_s
+            while not _try_lock(lock):
+                if time.monotonic() > deadline:
+                    raise PreflightFailed(f"{self.path} is in use by another process", "end that process first")
+                time.sleep(0.05)
+            yield
 
     def close(self) -> None:
         """Nothing of this trial is in force any more."""
@@ -201,7 +225,8 @@ class Store:
         """Move an earlier attempt away; the number of the attempt to come, from 1."""
         current = self.trial(trial_id).path
         if current.exists():
-            current.rename(current.with_name(f"{trial_id}~{self.attempts(trial_id)}"))
+            with self.trial(trial_id).held():
+                current.rename(current.with_name(f"{trial_id}~{self.attempts(trial_id)}"))
         return self.attempts(trial_id)
 
     def open_ledgers(self) -> list[TrialDir]:
@@ -215,17 +240,15 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One runner a campaign: the lock goes with its process, so a dead owner holds nothing."""
+        """One runner a campaign. Raises PreflightFailed when there is another."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("a+", encoding="ascii") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            if not _try_lock(lock):
                 lock.seek(0)
                 raise PreflightFailed(
                     f"{self.path} is in use by process {lock.read().strip() or '?'}",
                     "wait for it, or stop it with Ctrl-C in its terminal",
-                ) from None
+                )
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()

@@ -7,10 +7,12 @@ A preloaded fork server makes that cheap; by hand the same module runs on the sa
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import fcntl
 import importlib
 import logging
+import multiprocessing
 import os
+import select
 import signal
 import sys
 import time
@@ -34,7 +36,6 @@ from smartops_chaos.timeline.derive import derive
 
 _MOST_FALSE_ALARMS = 3
 _LAST_SCRAPE_S = 1.2
-_PR_SET_PDEATHSIG = 1
 _JOB: TypeAdapter[experiment.Job] = TypeAdapter(experiment.Job)
 
 logger = logging.getLogger("smartops_chaos")
@@ -48,16 +49,20 @@ for _name in ("chaosprometheus.probes", "aiohttp"):
 
 def child(directory: str, said: Connection, undo: bool) -> None:
     """Entry of the forked process. Phases go to the parent through `said`; the result is on disk."""
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    trial = TrialDir(Path(directory))
     os.setpgid(0, 0)  # a Ctrl-C in the terminal is the parent's to handle
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-    if os.getppid() != parent:
-        os._exit(1)
-    sys.exit(run(TrialDir(Path(directory)), _Forward(said), undo=undo))
+    with trial.held():
+        sys.exit(run(trial, _Forward(said), undo=undo, parent=parent.sentinel))
 
 
-def run(trial: TrialDir, *handlers: logging.Handler, undo: bool = False) -> int:
-    """Run or undo the trial in `trial`; exit code 0, or 5 if something may still be in force."""
+def run(trial: TrialDir, *handlers: logging.Handler, undo: bool = False, parent: int | None = None) -> int:
+    """Run or undo the trial in `trial`; exit code 0, or 5 if something may still be in force.
+
+    `parent` is a pipe that the runner holds: once it is gone, the trial reverts and ends without a record, as nobody
+    waits for one.
+    """
     for name in ("chaostoolkit", "smartops_chaos"):
         log = logging.getLogger(name)
         log.handlers, log.propagate = [], False
@@ -74,7 +79,7 @@ def run(trial: TrialDir, *handlers: logging.Handler, undo: bool = False) -> int:
         if undo:
             _undo(trial, content)
         else:
-            _Child(trial, content, job).run()
+            _Child(trial, content, job, parent).run()
     except RevertFailed as error:
         logger.error("%s", error)
         return error.exit_code
@@ -98,8 +103,8 @@ def _undo(trial: TrialDir, content: dict[str, Any]) -> None:
 class _Child:
     """A trial from its experiment to its record. Raises RevertFailed, after the record is written."""
 
-    def __init__(self, trial: TrialDir, content: dict[str, Any], job: experiment.Job) -> None:
-        self._trial, self._content, self._job = trial, content, job
+    def __init__(self, trial: TrialDir, content: dict[str, Any], job: experiment.Job, parent: int | None) -> None:
+        self._trial, self._content, self._job, self._parent = trial, content, job, parent
         self._healer = healerfile.restore(job.healer)
         self._interrupted = False
         self._alarms = 0
@@ -107,6 +112,7 @@ class _Child:
 
     def run(self) -> None:
         signal.signal(signal.SIGINT, self._interrupt)
+        self._watch_parent()
         error, dirty, evidence = "", "", None
         clock = protocol.anchor(self._trial.path)
         try:
@@ -125,6 +131,8 @@ class _Child:
             error = f"{type(failure).__name__}: {failure}"
         finally:
             workload.stop()
+        if self._orphaned():
+            return  # the ledger stays open: the next start plays the rollbacks again and repeats the trial
         if evidence is None:
             evidence = self._without_lane(clock, error)
         self._trial.write_evidence(evidence)
@@ -231,9 +239,23 @@ class _Child:
             "aborted": self._interrupted,
         }
 
+    def _watch_parent(self) -> None:
+        """Have the kernel signal the end of the runner: a thread that waits would not go with the workload's fork."""
+        if self._parent is None:
+            return
+        signal.signal(signal.SIGIO, self._interrupt)
+        fcntl.fcntl(self._parent, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(self._parent, fcntl.F_SETFL, fcntl.fcntl(self._parent, fcntl.F_GETFL) | os.O_ASYNC)
+        if self._orphaned():
+            raise KeyboardInterrupt
+
+    def _orphaned(self) -> bool:
+        return self._parent is not None and bool(select.select([self._parent], [], [], 0)[0])
+
     def _interrupt(self, *_: object) -> None:
         """The first signal ends the experiment, whose rollbacks follow; nothing may interrupt those."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGIO):
+            signal.signal(number, signal.SIG_IGN)
         self._interrupted = True
         raise KeyboardInterrupt
 
