@@ -85,12 +85,14 @@ def before_experiment_control(
     load: dict[str, Any] | None = None,
     **_: Any,
 ) -> None:
-    """Start the workload. A trial's child has set the clock before; by hand it is set here."""
+    """Start the workload. A trial's child has set the clock just before; by hand it is set here, at every run."""
     del context  # Chaos Toolkit passes the experiment by position
     trial_dir = Path(configuration["trial_dir"])
     if load is None:
         return
-    clock = clock_of(trial_dir)[0] if (trial_dir / "samples" / "clock.json").exists() else anchor(trial_dir)
+    samples = trial_dir / "samples"
+    fresh = (samples / "clock.json").exists() and not (samples / "calls.ndjson").exists()
+    clock = clock_of(trial_dir)[0] if fresh else anchor(trial_dir)
     given = dict(load)
     url = configuration["workload_url"] + given.pop("path")
     (trial_dir / "samples" / "load.json").write_text(json.dumps(given), encoding="utf-8")

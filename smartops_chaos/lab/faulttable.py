@@ -29,8 +29,9 @@ class FaultTable:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def inject(self, order: Order) -> dict[str, Any]:
-        """Inject once and answer with the receipt; the same ID again gets the first one. Raises BadFault."""
-        if order.id not in self._faults:
+        """Inject once and answer with the receipt; an ID that is in force gets its first one. Raises BadFault."""
+        known = self._faults.get(order.id)
+        if known is None or (known.ended_ns is not None and not known.in_force):
             if order.kind not in KINDS:
                 raise BadFault(f"kind is {order.kind!r}: use one of {', '.join(KINDS)}")
             fault = KINDS[order.kind](order, self._node)

@@ -27,6 +27,8 @@ def test_the_same_id_is_injected_once_and_gets_the_same_receipt(lane: Lane) -> N
     assert receipt["before_ns"] <= receipt["after_ns"]
     assert receipt["objects"][0] in {f"{ERP}/{pod['name']}" for pod in lane.pods()}
     assert lane.inject("once", "cpu-stress") == receipt
+    lane.client.delete("/faults/once")
+    assert lane.inject("once", "cpu-stress")["before_ns"] > receipt["after_ns"]
     assert len(stressors(lane)) == 6
     assert lane.client.get("/faults") == {"faults": ["once"]}
 

@@ -1,0 +1,100 @@
+"""The command line through its real entry point; what starts the lab is in run/test_campaign.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_a_misspelt_key_and_a_bad_unit_are_told_at_once_with_their_places(cli: Any, matrix: Path) -> None:
+    text = matrix.read_text(encoding="utf-8").replace("repeats:", "repeat:").replace("250ms", "250")
+    matrix.write_text(text, encoding="utf-8")
+    done = cli("plan", "small.yaml")
+    assert done.returncode == 2
+    assert "small.yaml:12:1: unknown key `repeat`: did you mean `repeats`?" in done.stderr
+    assert "small.yaml:15:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"\x00\xff\xfe binary", "bad.yaml"), (b"a: [", "bad.yaml"), (b"", "bad.yaml"), (b"- 1\n", "bad.yaml")],
+)
+def test_what_is_no_matrix_is_refused_without_a_traceback(cli: Any, tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "bad.yaml").write_bytes(content)
+    done = cli("run", "bad.yaml")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_directory_or_a_missing_file_is_no_matrix(cli: Any) -> None:
+    assert cli("run", ".").returncode == 2
+    assert cli("plan", "nowhere.yaml").returncode == 2
+
+
+def test_plan_writes_nothing_and_is_json_for_programs(cli: Any, matrix: Path, tmp_path: Path) -> None:
+    told = json.loads(cli("plan", matrix, "--json").stdout)
+    assert told["schema_version"] == 1
+    assert {trial["id"] for trial in told["trials"]} == {
+        "cpu.steady.off.default.1",
+        "cpu.steady.zscore.default.1",
+        "none.steady.zscore.default.1",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_an_empty_selection_has_a_code_of_its_own(cli: Any, matrix: Path) -> None:
+    assert cli("plan", matrix, "--only", "chaos=none,model=off").returncode in (2, 3)
+    assert cli("plan", matrix, "--only", "chaos=none", "--only", "model=off").returncode == 3
+
+
+def test_init_writes_a_matrix_that_plans_as_it_stands(cli: Any, tmp_path: Path) -> None:
+    assert cli("init", "my").returncode == 0
+    assert cli("plan", "my/matrix.yaml").returncode == 0
+    again = cli("init", "my")
+    assert again.returncode == 2
+    assert "already exists" in again.stderr
+    assert json.loads(cli("init", "--schema").stdout)["type"] == "object"
+    assert (tmp_path / "my" / "policies" / "default.policy").exists()
+
+
+def test_doctor_tells_every_check(cli: Any, matrix: Path) -> None:
+    checks = json.loads(cli("doctor", matrix, "--json").stdout)
+    assert {"what", "ok", "mend"} == set(checks[0])
+    assert any("prometheus" in check["what"] or "everything is there" in check["what"] for check in checks)
+
+
+def test_without_a_campaign_report_and_revert_say_what_to_do(cli: Any) -> None:
+    for name in ("report", "revert", "derive"):
+        done = cli(name)
+        assert done.returncode == 3
+        assert "smartops-chaos run" in done.stderr
+    assert cli("report", "nowhere").returncode == 2
+
+
+def test_a_bare_trials_table_gives_a_report(cli: Any, tmp_path: Path) -> None:
+    rows = ["chaos,workload,model,policy,outcome,time_s,horizon_s"]
+    rows += [f"kill,steady,off,default,platform,{20 + n},30" for n in range(5)]
+    rows += [f"kill,steady,NA,default,healed,{2 + n / 10},30" for n in range(5)]
+    (tmp_path / "trials.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    refused = cli("report", "trials.csv")
+    assert refused.returncode == 2
+    assert "--baseline model=off,policy=default" in refused.stderr
+    done = cli("report", "trials.csv", "--baseline", "model=off,policy=default", "--json")
+    arms = {arm["model"]: arm for arm in json.loads(done.stdout)["arms"]}
+    assert arms["NA"]["mttr"]["rmst_s"] == pytest.approx(2.2)
+    checked = cli("report", "trials.csv", "--baseline", "model=off,policy=default", "--json", "--check")
+    assert checked.returncode == 1
+
+
+def test_help_and_version(cli: Any) -> None:
+    assert "Exit codes" in cli("--help").stdout
+    assert cli("--version").stdout.startswith("smartops-chaos 0.")
+    assert cli("run").returncode == 2
+    assert cli("nonsense").returncode == 2
