@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_requests_leave_on_schedule_and_are_all_kept(url: str, tmp_path: Path) -
     workload.stop()
     assert not workload.running()
     requests = workload.read(file)
-    gaps = {later.sched_ns - earlier.sched_ns for earlier, later in zip(requests, requests[1:], strict=False)}
+    gaps = {later.sched_ns - earlier.sched_ns for earlier, later in pairwise(requests)}
     assert gaps == {20_000_000}
     assert all(request.status == 200 and request.latency_ns > 0 for request in requests)
     assert all(request.late_ns >= 0 for request in requests)
