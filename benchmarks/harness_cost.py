@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def child(folder: str) -> None:
     from smartops_chaos.run.store import TrialDir
     from smartops_chaos.timeline.derive import derive
 
+    logging.getLogger("chaostoolkit").handlers = [logging.FileHandler(Path(folder) / "log.txt")]
     trial = TrialDir(Path(folder))
     content = trial.read_experiment()
     ensure_experiment_is_valid(content)
@@ -91,9 +93,7 @@ def main() -> None:
             trial = TrialDir(folder / str(number))
             trial.begin(TRIVIAL, ())
             trial.write_evidence(evidence)
-            (trial.path / "chaos.json").write_text(
-                json.dumps(asdict(plan.chaos[evidence.trial.chaos])), encoding="utf-8"
-            )
+            (trial.path / "chaos.json").write_text(level, encoding="utf-8")
             process = context.Process(target=child, args=(str(trial.path),))
             process.start()
             process.join()
