@@ -25,11 +25,15 @@ _METHOD = (
     "possible, the trial counts as platform and is contested. That is bookkeeping; that a healer causes a better "
     "result follows only from the comparison with the baseline, whose trials ran in the same blocks in random "
     "order.",
-    "The reduction is 1 minus the ratio of the weighted sums of RMST over the scenarios that both arms have; its "
-    "interval is by the delta method on the logarithm with Satterthwaite's degrees of freedom. A target is proven"
-    " if the hypothesis that it is not met is rejected, one-sided, adjusted by Holm over arms and targets, at τ/2"
-    " and τ, and if the result survives counting the trials left out at their worst; observed, if only the "
-    "estimate meets it.",
+    "The reduction is 1 minus the ratio of the weighted sums of RMST over the scenarios that both arms have. Its "
+    "interval and its test are prudent: half a trial that never recovers is added to the arm, half a trial that is "
+    "never hurt to the baseline, and the lower bound is Fieller's with Satterthwaite's degrees of freedom, since plain "
+    "intervals cover too little where failures are rare. A target is proven if the hypothesis that it is not met is "
+    "rejected, one-sided, adjusted by Holm over arms and targets, at τ/2 and τ, and if the result survives counting "
+    "the trials left out at their worst; observed, if only the estimate meets it.",
+    "In a calibration trial the harness ends the fault at a known second. A window may meet the objective although its "
+    "first requests are still bad, so a recovery can be dated before that second by as long as those few requests take; "
+    "what the service needs to drain its queues dates it later.",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from smartops_chaos.analysis import question, summarise, table
@@ -42,11 +43,13 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     def requests(trial_id: str) -> Sequence[Request]:
         return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
 
+    summary = summarise.summarise(rows, asked, campaign=stores[0].name)
+    warnings = tuple(text.replace("run MATRIX", f"run {first.matrix_file}") for text in summary.warnings)
     return CampaignData(
         name=stores[0].name,
         plan=first.plan,
         provenance={**first.provenance, "plan": first.plan.digest},
-        summary=summarise.summarise(rows, asked, campaign=stores[0].name),
+        summary=replace(summary, warnings=warnings),
         table=rows,
         records=records,
         requests=requests,

@@ -160,7 +160,7 @@ def test_a_dead_prometheus_is_started_by_the_next_reset(lane: Lane) -> None:
     def ready() -> bool:
         try:
             return requests.get(f"{lane.file.prometheus}/-/ready", timeout=1).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     assert ready()
