@@ -82,7 +82,7 @@ def run(
     store, new = open_store(results, full, campaign_id)
     likely_s = estimate(selected, matrix.name, lanes=options.lanes).likely_s
     with store.locked():
-        if new:
+        if new and not (store.path / "campaign.json").exists():
             command = " ".join(["smartops-chaos run", matrix.name, *([f"--repeats {repeats}"] if repeats else [])])
             text = matrix.read_text(encoding="utf-8")
             store.create(CampaignFile(matrix.name, text, full, {"command": command, **provenance()}))

@@ -6,9 +6,10 @@
     ├── NothingSelected     3
     ├── PreflightFailed     4     a check before the first injection failed
     ├── RevertFailed        5     something is still in force: the loudest
-    └── HarnessFailed       6     trials ended in error, or too many are invalid
+    ├── HarnessFailed       6     trials ended in error, or too many are invalid
+    └── Interrupted       130     Ctrl-C outside a campaign; in one it is a result and not an error
 
-Exit code 1 (a target or gate missed under `--check`) and 130 (interrupted) are results, not exceptions.
+Exit code 1 (a target missed under `--check`) is a result, not an exception.
 Only `cli.main` catches ChaosError; it prints the message and the hint, never a traceback.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-OK, MISSED, INTERRUPTED = 0, 1, 130
+MISSED = 1
 
 
 class ChaosError(Exception):
@@ -69,3 +70,7 @@ class RevertFailed(ChaosError):
 
 class HarnessFailed(ChaosError):
     exit_code = 6
+
+
+class Interrupted(ChaosError):
+    exit_code = 130

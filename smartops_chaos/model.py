@@ -245,18 +245,18 @@ class Evidence:
     slo: Slo
     horizon_s: float
     stop_after_good_s: float
-    requests: tuple[Request, ...]
-    observed_until_ns: int  # end of observation; 0: never began
-    stopped_early: bool  # by stop_after_good
-    gate_passed: bool
-    gate_false_alarms: int  # anomalies or actions between reset and injection
-    calls: tuple[Call, ...]
-    faults: tuple[FaultFact, ...]
-    platform: tuple[PlatformEvent, ...]
-    series: tuple[Series, ...]
-    scrape_s: float  # upper bound of the duration of one scrape
-    logs: tuple[LogLine, ...]
-    clocks: tuple[ClockOffset, ...]
+    requests: tuple[Request, ...] = ()
+    observed_until_ns: int = 0  # end of observation; 0: never began
+    stopped_early: bool = False  # by stop_after_good
+    gate_passed: bool = False
+    gate_false_alarms: int = 0  # times that the healer signalled or acted between reset and injection
+    calls: tuple[Call, ...] = ()
+    faults: tuple[FaultFact, ...] = ()
+    platform: tuple[PlatformEvent, ...] = ()
+    series: tuple[Series, ...] = ()
+    scrape_s: float = 0.0  # upper bound of the duration of one scrape
+    logs: tuple[LogLine, ...] = ()
+    clocks: tuple[ClockOffset, ...] = ()
     missing: tuple[str, ...] = ()  # sources that could not be read, with the reason
     error: str = ""  # the harness failed: what and where
     aborted: bool = False  # a person ended it

@@ -32,8 +32,8 @@ _METHOD = (
     "rejected, one-sided, adjusted by Holm over arms and targets, at τ/2 and τ, and if the result survives counting "
     "the trials left out at their worst; observed, if only the estimate meets it.",
     "In a calibration trial the harness ends the fault at a known second. A window may meet the objective although its "
-    "first requests are still bad, so a recovery can be dated before that second by as long as those few requests take; "
-    "what the service needs to drain its queues dates it later.",
+    "first requests are still bad, so a recovery can be dated before that second by as long as those few requests "
+    "take; what the service needs to drain its queues dates it later.",
 )
 
 

@@ -7,22 +7,20 @@ start, when both did. The target's own expiry stands behind all of them.
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
 
 from smartops_chaos import experiment, healerfile
 from smartops_chaos.errors import HarnessFailed, PreflightFailed, RevertFailed
 from smartops_chaos.model import Evidence, Outcome, Plan, Trial
 from smartops_chaos.run import events
+from smartops_chaos.run.child import in_child, tell
 from smartops_chaos.run.store import Store, TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, Target
@@ -30,8 +28,6 @@ from smartops_chaos.timeline.derive import derive
 
 Emit = Callable[[events.Event], None]
 _PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, three false alarms
-_UNDO_S = 60.0
-_GRACE_S = 20.0  # for a child's rollbacks after it was told to stop
 _MOST_INVALID = 0.10
 
 
@@ -47,12 +43,13 @@ class Result:
     outcomes: dict[str, int]
     stopped_by: str  # "", "interrupted", "max-time"
     blocked: tuple[str, ...]  # lanes with something still in force
+    failed: tuple[str, ...]  # lanes that could not go on, each with the reason
 
 
 def revert(store: Store) -> int:
     """Undo everything of a campaign that may still be in force; how many trials that were. Raises RevertFailed."""
     pending = store.open_ledgers()
-    failed = [trial.path.name for trial in pending if _in_child(trial, undo=True) != 0]
+    failed = [trial.path.name for trial in pending if in_child(trial, undo=True) != 0]
     if failed:
         raise RevertFailed(
             f"could not be reverted: {', '.join(failed)}",
@@ -107,6 +104,7 @@ class _Run:
         self._outcomes: Counter[str] = Counter()
         self._stopped_by = ""
         self._blocked: list[str] = []
+        self._failed: list[str] = []
         self._children: dict[str, int] = {}
         self._last_block: int | None = None
         self._lock = threading.Lock()
@@ -130,7 +128,7 @@ class _Run:
             self._store.name, self._done, len(self._plan.trials), dict(self._outcomes), self._stopped_by
         )
         self._emit(finished)
-        return Result(dict(self._outcomes), self._stopped_by, tuple(self._blocked))
+        return Result(dict(self._outcomes), self._stopped_by, tuple(self._blocked), tuple(self._failed))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -149,7 +147,7 @@ class _Run:
         if first:
             self._said.put(events.Warned("stopping: reverting what is in force; trials cut off will run again"))
             for pid in list(self._children.values()):
-                _signal(pid, signal.SIGINT)
+                tell(pid, signal.SIGINT)
 
     def _lane(self, lane: LaneAddress) -> None:
         try:
@@ -159,7 +157,9 @@ class _Run:
                     self._blocked.append(lane.name)
                     return
         except Exception as error:  # a lane that cannot go on must not take the others with it
-            self._said.put(events.LaneBlocked(lane.name, f"{type(error).__name__}: {error}"))
+            why = f"{type(error).__name__}: {error}"
+            self._failed.append(f"{lane.name}: {why}")
+            self._said.put(events.LaneBlocked(lane.name, why))
         finally:
             self._said.put(None)
 
@@ -187,7 +187,7 @@ class _Run:
         code = self._child(lane, trial, folder, job)
         clean = True
         if folder.is_open():  # the child died, hung, or could not finish its own revert
-            clean = _in_child(folder, undo=True) == 0
+            clean = in_child(folder, undo=True) == 0
         record = folder.read_record()
         if record is None:
             why = f"the trial's process ended with code {code} before its record; see {folder.log}"
@@ -250,60 +250,13 @@ class _Run:
         def started(pid: int) -> None:
             self._children[lane.name] = pid
             if self._stopped_by == "interrupted":
-                _signal(pid, signal.SIGINT)
+                tell(pid, signal.SIGINT)
 
         limit_s = _PATIENCE_S + 4 * float(job.healer["warm_up_s"]) + job.chaos.horizon_s + job.slo.hold_s
         try:
-            return _in_child(folder, limit_s=limit_s, phase=phase, started=started)
+            return in_child(folder, limit_s=limit_s, phase=phase, started=started)
         finally:
             self._children.pop(lane.name, None)
-
-
-def _in_child(
-    folder: TrialDir,
-    *,
-    undo: bool = False,
-    limit_s: float = _UNDO_S,
-    phase: Callable[[str], None] = lambda _: None,
-    started: Callable[[int], None] = lambda _: None,
-) -> int:
-    """Run or undo a trial in a fresh process; its exit code. What outlives `limit_s` is told to stop, then killed."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["smartops_chaos.cli", "smartops_chaos.run.trial"])
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_enter, args=(str(folder.path), theirs, undo), name=folder.path.name)
-    process.start()
-    theirs.close()
-    assert process.pid is not None
-    started(process.pid)
-    deadline = time.monotonic() + limit_s
-    told = False
-    while process.is_alive():
-        for ready in wait([process.sentinel, ours], timeout=0.5):
-            if ready is ours:
-                try:
-                    phase(ours.recv())
-                except EOFError:
-                    process.join(0.2)
-        if time.monotonic() > deadline:
-            _signal(process.pid, signal.SIGKILL if told else signal.SIGINT)
-            told, deadline = True, time.monotonic() + _GRACE_S
-    process.join()
-    ours.close()
-    code = process.exitcode
-    process.close()
-    return code if code is not None else -1
-
-
-def _enter(directory: str, said: Connection, undo: bool) -> None:
-    from smartops_chaos.run.trial import child
-
-    child(directory, said, undo)
-
-
-def _signal(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):  # it has just ended
-        os.kill(pid, number)
 
 
 def _no_evidence(job: experiment.Job, why: str, aborted: bool) -> Evidence:
@@ -315,18 +268,6 @@ def _no_evidence(job: experiment.Job, why: str, aborted: bool) -> Evidence:
         slo=job.slo,
         horizon_s=job.chaos.horizon_s,
         stop_after_good_s=job.stop_after_good_s,
-        requests=(),
-        observed_until_ns=0,
-        stopped_early=False,
-        gate_passed=False,
-        gate_false_alarms=0,
-        calls=(),
-        faults=(),
-        platform=(),
-        series=(),
-        scrape_s=0.0,
-        logs=(),
-        clocks=(),
         error=why,
         aborted=aborted,
     )
@@ -337,6 +278,10 @@ def judge(result: Result, store: Store, plan: Plan) -> None:
     if result.blocked:
         raise RevertFailed(
             f"something is still in force on {', '.join(result.blocked)}", f"smartops-chaos revert {store.name}"
+        )
+    if result.failed:
+        raise HarnessFailed(
+            "a lane could not go on: " + "; ".join(result.failed), "mend the cause; the same command resumes"
         )
     rows = [record.row for trial in plan.trials if (record := store.record(trial.id)) is not None]
     count = Counter(str(row["outcome"]) for row in rows)

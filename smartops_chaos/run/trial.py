@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 from smartops_chaos import experiment, healerfile, protocol, workload
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.model import ClockOffset, Evidence, FaultFact, Series
+from smartops_chaos.model import ClockOffset, Evidence, Series
 from smartops_chaos.run.store import TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
@@ -134,7 +134,12 @@ class _Child:
         if self._orphaned():
             return  # the ledger stays open: the next start plays the rollbacks again and repeats the trial
         if evidence is None:
-            evidence = self._without_lane(clock, error)
+            known: dict[str, Any] = {
+                "requests": self._trial.requests(),
+                "calls": protocol.calls(self._trial.path),
+                "error": error,
+            }
+            evidence = Evidence(**self._known(), **known)
         self._trial.write_evidence(evidence)
         record = derive(self._trial.read_evidence(), self._healer, self._job.campaign, self._job.chaos)
         if dirty:
@@ -190,7 +195,7 @@ class _Child:
                 missing.append(f"metrics: {error}")
         failed = [call for call in calls if call.what == "observe" and not call.ok and not self._interrupted]
         return Evidence(
-            **self._known(clock),
+            **self._known(),
             requests=self._trial.requests(),
             observed_until_ns=output["until_ns"],
             stopped_early=output["early"],
@@ -206,26 +211,7 @@ class _Child:
             error=failed[0].error if failed else "",
         )
 
-    def _without_lane(self, clock: Clock, error: str) -> Evidence:
-        nothing: tuple[FaultFact, ...] = ()
-        return Evidence(
-            **self._known(clock),
-            requests=self._trial.requests(),
-            observed_until_ns=0,
-            stopped_early=False,
-            gate_passed=False,
-            calls=protocol.calls(self._trial.path),
-            faults=nothing,
-            platform=(),
-            series=(),
-            scrape_s=0.0,
-            logs=(),
-            clocks=_wall(clock),
-            error=error,
-        )
-
-    def _known(self, clock: Clock) -> dict[str, Any]:
-        del clock
+    def _known(self) -> dict[str, Any]:
         job = self._job
         return {
             "trial": job.trial,

@@ -1,0 +1,148 @@
+"""Commands that look at a campaign after its run, and the lab to play with; `cli` hangs them into the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from smartops_chaos.errors import MISSED, UsageError
+
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the campaigns.")]
+ReportsOption = Annotated[Path, typer.Option("--reports", help="Folder of the reports.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
+Require = Literal["proven", "observed"]
+RESULTS, REPORTS = Path("results"), Path("reports")
+
+
+def write_report(data: Any, out: Path, *, as_json: bool = False, pdf: bool = True) -> None:
+    from smartops_chaos import api
+
+    files = api.report(data, out, pdf=pdf)
+    print(files[0], file=sys.stderr if as_json else sys.stdout)
+
+
+def report(
+    campaigns: Annotated[list[Path] | None, typer.Argument(metavar="[CAMPAIGN...]")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 unless every target is reached.")] = False,
+    require: Annotated[Require, typer.Option(help="What --check asks for.")] = "proven",
+    junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
+    baseline: Annotated[str, typer.Option(help="For a bare trials table: model=off,policy=default.")] = "",
+    results: ResultsOption = RESULTS,
+    reports: ReportsOption = REPORTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a campaign's report from its directory: the last one, those named, or a bare trials table."""
+    from smartops_chaos import api
+    from smartops_chaos.analysis.summarise import to_json
+    from smartops_chaos.report import ci
+
+    sources = [_campaign_path(path, results) for path in campaigns or [api.last(results)]]
+    data = api.load(*sources, baseline=_arm(baseline) if baseline else None)
+    if as_json:
+        print(json.dumps(to_json(data.summary)))
+    else:
+        write_report(data, reports / data.name)
+    if junit is not None:
+        junit.write_text(ci.junit(data.summary, require), encoding="utf-8")
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(page).open("a", encoding="utf-8") as out:
+            out.write(ci.job_summary(data.summary))
+    if check:
+        passed, lines = ci.check(data.summary, require)
+        print("\n".join(lines), file=sys.stderr)
+        if not passed:
+            raise typer.Exit(MISSED)
+
+
+def _campaign_path(path: Path, results: Path) -> Path:
+    return path if path.exists() else results / path
+
+
+def _arm(text: str) -> Any:
+    from smartops_chaos.model import Arm
+
+    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    if set(parts) != {"model", "policy"}:
+        raise UsageError(f"--baseline {text} is no arm", "write model=off,policy=default")
+    return Arm(**parts)
+
+
+def derive(
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
+    explain: Annotated[str, typer.Option(help="Show for one trial what each rule matched.")] = "",
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Compute the records again from the stored evidence."""
+    from smartops_chaos import api
+    from smartops_chaos.run import again
+    from smartops_chaos.run.store import Store
+
+    store = Store(_campaign_path(campaign, results) if campaign else api.last(results))
+    if explain:
+        print(again.explain(store, explain))
+        return
+    same, changed = again.derive_all(store)
+    print(f"{same} records unchanged, {len(changed)} changed" + "".join(f"\n  {name}" for name in changed))
+
+
+def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> None:
+    """What ran, what is left, what may still be in force."""
+    from smartops_chaos.run import again
+    from smartops_chaos.run.store import campaigns
+
+    found = [again.state(store) for store in campaigns(results)]
+    if as_json:
+        print(json.dumps(found))
+        return
+    for one in found:
+        outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items()) or "nothing recorded"
+        dirty = f"; MAY BE IN FORCE: {', '.join(one['open'])}" if one["open"] else ""
+        print(f"{one['campaign']:24} {one['done']}/{one['trials']}  {outcomes}{dirty}")
+    if not found:
+        print(f"no campaign in {results}", file=sys.stderr)
+
+
+def revert(
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None, results: ResultsOption = RESULTS
+) -> None:
+    """Undo all of a campaign that is still in force, with nothing but its directory."""
+    from smartops_chaos import api
+    from smartops_chaos.run import campaign as runner
+    from smartops_chaos.run.store import Store
+
+    store = Store((_campaign_path(campaign, results) if campaign else api.last(results)).resolve())
+    store.read()
+    with store.locked():
+        print(f"{runner.revert(store)} trial(s) reverted; nothing of {store.name} is in force")
+
+
+def up(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the lane keeps its files.")] = Path(".lab"),
+    detector: Annotated[str, typer.Option(help="none, threshold or zscore.")] = "zscore",
+) -> None:
+    """Start one lane, and print its addresses and the exports that experiments read."""
+    from smartops_chaos import lab
+    from smartops_chaos.lab.client import LabClient
+    from smartops_chaos.targets.lab import exports
+
+    if (folder / "lane.json").exists():
+        raise UsageError(f"a lane is already up in {folder}", "smartops-chaos lab down")
+    process = lab.start(folder, name="lane-play", core=0, lifeline=False)
+    arm = {"healer": "off" if detector == "none" else "on", "detector": detector, "policy": ""}
+    LabClient(process.file).post("/arm", arm)
+    for name, value in exports(process.file).items():
+        print(f"export {name}={value}")
+    lane = process.lane
+    print(f"ERP {lane.gateway}, healer {lane.healer}, Prometheus {lane.prometheus}", file=sys.stderr)
+
+
+def down(folder: Annotated[Path, typer.Option("--dir", help="As given to `lab up`.")] = Path(".lab")) -> None:
+    """End that lane and everything in it."""
+    from smartops_chaos import lab
+
+    print("stopped" if lab.stop(folder / "lane.json") else "no lane is up")
