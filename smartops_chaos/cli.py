@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from smartops_chaos import __version__, cli_after
-from smartops_chaos.cli_after import REPORTS, RESULTS, JsonOption, ReportsOption, ResultsOption
+from smartops_chaos.cli_after import REPORTS, RESULTS, JsonOption, ReportsOption, ResultsOption, write_report
 from smartops_chaos.errors import ChaosError, Interrupted, UsageError
 
 _EPILOG = (
