@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -33,7 +34,7 @@ plan = load_plan
 def open_store(results: Path, full: Plan, campaign_id: str = "") -> tuple[Store, bool]:
     """The campaign that a run goes on with, and whether it is new.
 
-    The last unfinished one of the matrix's name, else a new one. Raises UsageError when that campaign was planned from
+    The last one of the matrix's name if it is unfinished, else a new one; one with a name of its own has to be named. Raises UsageError when that campaign was planned from
     a matrix that has been changed since.
     """
     from smartops_chaos.run.store import Store, campaigns, next_free
@@ -45,7 +46,7 @@ def open_store(results: Path, full: Plan, campaign_id: str = "") -> tuple[Store,
         if not (store.path / "campaign.json").exists():
             return store, True
     else:
-        mine = [store for store in campaigns(results) if store.read().plan.name == full.name]
+        mine = [store for store in campaigns(results) if re.fullmatch(re.escape(full.name) + r"-\d+", store.name)]
         if not mine or not _unfinished(mine[-1]):
             return next_free(results, full.name), True
         store = mine[-1]

@@ -89,7 +89,6 @@ def run(trial: TrialDir, *handlers: logging.Handler, undo: bool = False, parent:
 def _undo(trial: TrialDir, content: dict[str, Any]) -> None:
     """Play the stored rollbacks. Raises RevertFailed unless each of them succeeded."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    protocol.anchor(trial.path)
     journal = run_experiment(experiment.undo(content), settings=experiment.SETTINGS, strategy=Strategy.SKIP)
     failed = [one for one in journal["rollbacks"] if one["status"] != "succeeded"]
     if failed or len(journal["rollbacks"]) != len(content.get("rollbacks", ())):
