@@ -34,8 +34,8 @@ plan = load_plan
 def open_store(results: Path, full: Plan, campaign_id: str = "") -> tuple[Store, bool]:
     """The campaign that a run goes on with, and whether it is new.
 
-    The last one of the matrix's name if it is unfinished, else a new one; one with a name of its own has to be named. Raises UsageError when that campaign was planned from
-    a matrix that has been changed since.
+    The last one of the matrix's name if it is unfinished, else a new one; one with a name of its own has to be named.
+    Raises UsageError when that campaign was planned from a matrix that has been changed since.
     """
     from smartops_chaos.run.store import Store, campaigns, next_free
 

@@ -39,9 +39,7 @@ def test_after_a_finished_one_a_new_one_begins(tmp_path: Path, plan: Plan) -> No
     assert api.open_store(tmp_path, plan) == (Store(tmp_path / "small-11"), True)
 
 
-def test_a_changed_matrix_is_refused_and_a_name_cannot_leave_the_folder(
-    tmp_path: Path, plan: Plan, matrix: Path
-) -> None:
+def test_a_changed_matrix_is_refused_and_names_stay_in_the_folder(tmp_path: Path, plan: Plan, matrix: Path) -> None:
     make(tmp_path, "small-1", plan, finished=False)
     matrix.write_text(matrix.read_text(encoding="utf-8").replace("250ms", "300ms"), encoding="utf-8")
     with pytest.raises(UsageError, match="changed since") as refused:
