@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smartops_chaos.errors import PreflightFailed
-from smartops_chaos.lab.procs import environment, module, usage
+from smartops_chaos.lab.procs import environment, module, prometheus_program, usage
 
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 5.0
@@ -62,7 +62,7 @@ def start(directory: Path, *, name: str, core: int, replicas: int = 2, lifeline:
     whatever means; without, it stays until stopped. Raises PreflightFailed when Prometheus is missing or the lane does
     not come up.
     """
-    if shutil.which("prometheus") is None:
+    if prometheus_program() is None:
         raise PreflightFailed("the program `prometheus` is not on the PATH", _INSTALL_PROMETHEUS)
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from smartops_chaos.lab.procs import Process
+from smartops_chaos.lab.procs import Process, prometheus_program
 
 _TRIES = 5
 _READY_WITHIN_S = 15.0
@@ -75,7 +75,7 @@ class Monitor:
 
     def _start(self) -> Process:
         command = [
-            "prometheus",
+            prometheus_program() or "prometheus",
             f"--config.file={self._directory / 'prometheus.yml'}",
             f"--storage.tsdb.path={self._directory / 'data'}",
             "--storage.tsdb.retention.time=6h",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -45,6 +46,12 @@ def usage(pid: int) -> Usage | None:
 def module(name: str, *arguments: str) -> list[str]:
     """The command of one of the lab's own programs."""
     return [sys.executable, "-m", f"smartops_chaos.lab.{name}", *arguments]
+
+
+def prometheus_program() -> str | None:
+    """Its path: beside this Python, where set-up may have put it, also if that environment is not activated."""
+    beside = Path(sys.executable).parent
+    return shutil.which("prometheus", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

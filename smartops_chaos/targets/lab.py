@@ -27,7 +27,7 @@ class LabTarget:
         self._running: dict[str, lab.LaneProcess] = {}
 
     def check(self) -> list[tuple[str, str]]:
-        if shutil.which("prometheus") is None:
+        if lab.prometheus_program() is None:
             return [("the program `prometheus` is not on the PATH", "install it: sudo apt-get install prometheus")]
         return []
 
