@@ -174,7 +174,7 @@ def _fault_end(evidence: Evidence, at: Frame) -> tuple[float | None, str | None]
             done_ns = min(call.hi_ns for call in reverts)
             ends.append((Interval(done_ns, done_ns), "harness"))
         elif fact.ended is not None:
-            ends.append((on_runner(evidence, fact.ended), fact.ended_by))
+            ends.append((on_runner(evidence, fact.ended, fact.clock), fact.ended_by))
     if not ends or len(ends) < len(evidence.faults):
         return None, None
     last, by = max(ends, key=lambda end: end[0].hi_ns)

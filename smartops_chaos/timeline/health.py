@@ -12,7 +12,7 @@ after the schedule of the request that shows it.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -134,6 +134,23 @@ class Watch:
         start_ns = end_ns - max(round(span_s * 1e9), self._hold_ns)
         sched, good = self._since(start_ns)
         states = _states([start_ns, *sched], sched, good, end_ns, self._hold_ns, self._slo, self._expected)
+        return all(state == "good" for state in states)
+
+    def lasted(self, span_s: float, now_ns: int) -> bool:
+        """Whether health has come back and held for `span_s`: since a good request so long ago, every window is good.
+
+        What `measure` calls a recovery begins with a request; a good window between two requests would not show there.
+        """
+        end_ns = now_ns - self._latency_ns
+        start_ns = end_ns - max(round(span_s * 1e9), self._hold_ns)
+        sched, good = self._since(start_ns - _LOOK_BACK_NS)
+        first = bisect_right(sched, start_ns) - 1
+        while first >= 0 and not good[first]:
+            first -= 1
+        if first < 0:
+            return False
+        sched, good = sched[first:], good[first:]
+        states = _states(sched, sched, good, end_ns, self._hold_ns, self._slo, self._expected)
         return all(state == "good" for state in states)
 
     def impacted(self, since_ns: int, now_ns: int) -> bool:

@@ -6,11 +6,12 @@ offset, which widens it. A counter's flip lies between two scrapes. Several inte
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from smartops_chaos.model import ClockOffset, Evidence, Interval, Series
+from smartops_chaos.model import AlertRule, ClockOffset, Evidence, Interval, Series
 
 # Prometheus moves a stamp onto its grid by up to this (--scrape.timestamp-tolerance) and cuts it to milliseconds.
 _STAMP_NS = 2_000_000
@@ -19,6 +20,7 @@ _STAMP_NS = 2_000_000
 _TOUCHING_NS = 50_000_000
 # Clocks drift by less than this within a trial: more between its two ends is a step.
 _STEP_NS = 10_000_000
+_MOST_UNCERTAIN_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +83,29 @@ def stepped(clocks: Iterable[ClockOffset]) -> tuple[str, ...]:
     )
 
 
+def uncertain(clocks: Iterable[ClockOffset]) -> tuple[str, ...]:
+    """The clocks whose bounds leave more open than a trial may have: what they stamped is hardly dated."""
+    clocks = tuple(clocks)
+    bounds = {source: offset_of(clocks, source) for source in sorted({clock.source for clock in clocks})}
+    return tuple(source for source, at in bounds.items() if at.hi_ns - at.lo_ns > _MOST_UNCERTAIN_NS)
+
+
 def increases(series: Series, scrapes: Sequence[int], scrape_ns: int) -> list[tuple[int, Interval]]:
     """Every increase of a counter, with the stamp of the scrape that shows it.
 
     It lies in (previous scrape, scrape that shows it + the scrape's duration], on Prometheus' clock.
 
-    `scrapes` are the sorted stamps of all series of the same scraped process. A scrape in which this series alone is
-    absent counts as zero, so a counter that is born, or born again after a restart, increases. A missed scrape has no
-    stamp at all and widens the interval. A value below the one before means a reset, and an increase since then.
+    `scrapes` are the sorted stamps at which the same process was scraped with success. A scrape in which this series
+    alone is absent counts as zero, so a counter that is born, or born again after a restart, increases. A missed scrape
+    has no stamp at all and widens the interval. A value below the one before means a reset, and an increase since then.
     The first scrape of all shows only what had been counted before.
     """
     found: list[tuple[int, Interval]] = []
     before_ns, before = None, 0.0
     for at_ns, value in zip(series.at_ns, series.values, strict=True):
+        if math.isnan(value):  # no number was known at that scrape: not a change, nor an absence
+            before_ns = at_ns
+            continue
         index = bisect_left(scrapes, at_ns)
         previous_ns = scrapes[index - 1] if index else None
         was = before if previous_ns == before_ns else 0.0
@@ -101,6 +113,24 @@ def increases(series: Series, scrapes: Sequence[int], scrape_ns: int) -> list[tu
             found.append((at_ns, Interval(previous_ns - _STAMP_NS, at_ns + scrape_ns + _STAMP_NS)))
         before_ns, before = at_ns, value
     return found
+
+
+def firings(series: Series, rule: AlertRule) -> list[int]:
+    """The stamps of the evaluations at which an alert began to fire; `series` has one for each at which it fires."""
+    widest_ns = round(1.5 * rule.evaluation_s * 1e9)
+    before = (None, *series.at_ns)
+    return [
+        at_ns for was_ns, at_ns in zip(before, series.at_ns, strict=False) if not was_ns or at_ns - was_ns > widest_ns
+    ]
+
+
+def fired(at_ns: int, rule: AlertRule, scrape_ns: int) -> Interval:
+    """When that became true which the evaluation stamped `at_ns` found, and the one before it did not yet.
+
+    The evaluation before may have looked at samples that were one scrape old, and a scrape takes `scrape_ns`.
+    """
+    back_ns = round((rule.evaluation_s + rule.scrape_s) * 1e9) + scrape_ns
+    return Interval(at_ns - back_ns - _STAMP_NS, at_ns + scrape_ns + _STAMP_NS)
 
 
 def combine(intervals: Sequence[Interval]) -> tuple[Interval, bool]:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from smartops_chaos.model import Action, ChaosLevel, Evidence, Interval, Outcome, Timeline
 from smartops_chaos.timeline.health import outage_end
-from smartops_chaos.timeline.interval import Frame, offset_of, shift, stepped
+from smartops_chaos.timeline.interval import Frame, offset_of, shift, stepped, uncertain
 from smartops_chaos.timeline.rules import NODE_CLOCK
 
 _MOST_FALSE_ALARMS = 3
@@ -75,6 +75,7 @@ def flags(evidence: Evidence, timeline: Timeline | None, judgement: Judgement) -
         "relapsed": health is not None and health.relapses > 0,
         "late_generator": late,
         "clock_step": bool(stepped(evidence.clocks)),
+        "clock_uncertain": bool(uncertain(evidence.clocks)),
         "false_alarm_before": evidence.gate_false_alarms > 0,
         "cut_short": evidence.aborted and timeline is not None,
     }
@@ -96,7 +97,7 @@ def _invalid(evidence: Evidence, chaos: ChaosLevel, frame: Frame | None) -> str:
     if not all(part in facts and facts[part].confirmed for part in range(len(chaos.parts))):
         return "not-confirmed"
     for fact in evidence.faults:
-        if frame is None or fact.ended is None or on_runner(evidence, fact.ended).hi_ns >= frame.until_ns:
+        if frame is None or fact.ended is None or on_runner(evidence, fact.ended, fact.clock).hi_ns >= frame.until_ns:
             continue
         if fact.ended_by == "injector":
             return "injector-ended"
@@ -107,9 +108,9 @@ def _invalid(evidence: Evidence, chaos: ChaosLevel, frame: Frame | None) -> str:
     return ""
 
 
-def on_runner(evidence: Evidence, at: Interval) -> Interval:
-    """A node's stamp (of a fault or of the platform) on the runner's clock."""
-    return shift(at, offset_of(evidence.clocks, NODE_CLOCK))
+def on_runner(evidence: Evidence, at: Interval, clock: str) -> Interval:
+    """A stamp of a fault or of the platform on the runner's clock."""
+    return at if clock == "runner" else shift(at, offset_of(evidence.clocks, NODE_CLOCK))
 
 
 class _Trial:
@@ -152,7 +153,7 @@ class _Trial:
         """Whether the target itself says that every part is gone through the system, after an action on its object."""
         return all(
             fact.ended_by == "system"
-            and (ended := fact.ended and on_runner(self._evidence, fact.ended)) is not None
+            and (ended := fact.ended and on_runner(self._evidence, fact.ended, fact.clock)) is not None
             and ended.lo_ns <= self._horizon_ns
             and any(
                 action.end is not None and _hits(action, fact.objects) and action.start.lo_ns <= ended.hi_ns
@@ -172,7 +173,7 @@ class _Trial:
         later = [one.start.lo_ns for one in self._executed if one.start.lo_ns > action.start.lo_ns]
         next_ns = min(later, default=self._frame.until_ns)
         seen = [
-            on_runner(self._evidence, event.at).hi_ns
+            on_runner(self._evidence, event.at, event.clock).hi_ns
             for event in self._evidence.platform
             if event.cause == "action" and _hits(action, (event.object,))
         ]
@@ -216,7 +217,7 @@ class _Trial:
         if not on_target:
             return Judgement(Outcome.PLATFORM, "off-target")
         ready = [
-            on_runner(self._evidence, event.at)
+            on_runner(self._evidence, event.at, event.clock)
             for event in self._evidence.platform
             if event.kind == "ready" and event.cause == "platform" and event.object in self._objects
         ]

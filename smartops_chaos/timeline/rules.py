@@ -9,15 +9,18 @@ harness itself puts things right.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from smartops_chaos.healerfile import HealerFile, LogRule, Rule
 from smartops_chaos.model import Action, Event, Evidence, Interval, LogLine, Series
-from smartops_chaos.timeline.interval import Frame, combine, increases, offset_of, shift
+from smartops_chaos.timeline.interval import Frame, combine, fired, firings, increases, offset_of, shift
 
 NODE_CLOCK, METRICS_CLOCK = "node", "prometheus"
+
+# Prometheus writes these itself, also when a scrape failed and for what is not scraped at all.
+_NOT_SCRAPED = re.compile(r"up|scrape_.*|ALERTS|ALERTS_FOR_STATE")
 
 Status = Literal["success", "failed", "skipped", "blocked", "dry_run", "running"]
 
@@ -112,6 +115,7 @@ class _Source:
 
     def __init__(self, evidence: Evidence, until_ns: int) -> None:
         self._series = evidence.series
+        self._alert_rules = {rule.name: rule for rule in evidence.alert_rules}
         self._scrape_ns = round(evidence.scrape_s * 1e9)
         self._metrics_offset = offset_of(evidence.clocks, METRICS_CLOCK)
         self._log_offset = offset_of(evidence.clocks, NODE_CLOCK)
@@ -119,17 +123,22 @@ class _Source:
         self._lines: dict[str | None, list[LogLine]] = {None: sorted(evidence.logs, key=lambda line: line.at_ns)}
         for line in self._lines[None]:
             self._lines.setdefault(line.component, []).append(line)
-        self._scrapes: dict[str, list[int]] = {}
+        self._scrapes: dict[tuple[str, str], list[int]] = {}
 
     def find(self, rule: Rule | LogRule) -> tuple[Match, ...]:
-        found = self._in_logs(rule.log, rule.component) if rule.log is not None else self._in_series(rule)
+        if rule.log is not None:
+            found = self._in_logs(rule.log, rule.component)
+        elif isinstance(rule, Rule) and rule.alert is not None:
+            found = self._in_alerts(rule.alert, rule.labels)
+        else:
+            found = self._in_series(rule)
         return tuple(sorted((m for m in found if m.at.lo_ns <= self._until_ns), key=lambda m: (m.at.hi_ns, m.at.lo_ns)))
 
     def _in_logs(self, pattern: str, component: str | None) -> Iterable[Match]:
         search = re.compile(pattern).search
         for line in self._lines.get(component, ()):
             if match := search(line.text):
-                at = shift(Interval(line.at_ns, line.at_ns), self._log_offset)
+                at = shift(Interval(line.at_ns, line.at_ns + max(0, line.cut_ns - 1)), self._log_offset)
                 groups = {name: value for name, value in match.groupdict().items() if value is not None}
                 yield Match(at, line.at_ns, line.text, groups)
 
@@ -138,20 +147,40 @@ class _Source:
             return
         for series in self._series:
             if series.name == rule.increase and rule.labels.items() <= series.labels.items():
-                raw = f"{series.name}{{{', '.join(f'{k}={v}' for k, v in sorted(series.labels.items()))}}}"
                 for stamp_ns, at in increases(series, self._scrapes_of(series), self._scrape_ns):
-                    yield Match(shift(at, self._metrics_offset), stamp_ns, raw, {})
+                    yield Match(shift(at, self._metrics_offset), stamp_ns, _shown(series), {})
+
+    def _in_alerts(self, name: str, labels: Mapping[str, str]) -> Iterable[Match]:
+        rule = self._alert_rules.get(name)
+        wanted = {**labels, "alertname": name, "alertstate": "firing"}
+        for series in self._series:
+            if rule is not None and series.name == "ALERTS" and wanted.items() <= series.labels.items():
+                for stamp_ns in firings(series, rule):
+                    at = fired(stamp_ns, rule, self._scrape_ns)
+                    yield Match(shift(at, self._metrics_offset), stamp_ns, _shown(series), {})
 
     def _scrapes_of(self, series: Series) -> list[int]:
-        """Stamps of every series of the same scraped process; they show at which scrapes `series` was absent."""
-        instance = series.labels.get("instance", "")
-        if instance not in self._scrapes:
+        """Stamps at which the same process was scraped; they show where `series` was absent, and not just missed."""
+        process = _process(series)
+        if process not in self._scrapes:
             stamps: set[int] = set()
             for other in self._series:
-                if other.labels.get("instance", "") == instance:
+                if _process(other) != process:
+                    continue
+                if not _NOT_SCRAPED.fullmatch(other.name):
                     stamps.update(other.at_ns)
-            self._scrapes[instance] = sorted(stamps)
-        return self._scrapes[instance]
+                elif other.name == "up":
+                    stamps.update(at for at, value in zip(other.at_ns, other.values, strict=True) if value == 1)
+            self._scrapes[process] = sorted(stamps)
+        return self._scrapes[process]
+
+
+def _process(series: Series) -> tuple[str, str]:
+    return series.labels.get("job", ""), series.labels.get("instance", "")
+
+
+def _shown(series: Series) -> str:
+    return f"{series.name}{{{', '.join(f'{key}={value}' for key, value in sorted(series.labels.items()))}}}"
 
 
 def _label(rule: Rule | LogRule) -> str:
@@ -159,7 +188,7 @@ def _label(rule: Rule | LogRule) -> str:
         return f"log {rule.log}"
     assert isinstance(rule, Rule)
     labels = ", ".join(f"{key}={value}" for key, value in rule.labels.items())
-    return f"increase of {rule.increase}{{{labels}}}"
+    return f"alert {rule.alert}{{{labels}}}" if rule.alert else f"increase of {rule.increase}{{{labels}}}"
 
 
 def _since(rule: RuleMatches, from_ns: int) -> Iterator[Match]:

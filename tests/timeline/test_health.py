@@ -282,12 +282,15 @@ def test_what_was_bad_before_the_injection_is_no_impact() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(marks)
-def test_when_the_watch_stops_a_trial_its_record_says_recovered(parts: list[tuple[str, int]]) -> None:
+@given(marks, st.sampled_from([2.0, 2.01, 4.0]), st.integers(0, STEP_NS - 1))
+def test_when_the_watch_stops_a_trial_its_record_says_recovered(
+    parts: list[tuple[str, int]], span_s: float, later_ns: int
+) -> None:
     text = "".join(text * times for text, times in parts)[:300].replace(" ", "x") + "x" * 8 + "." * 250
     sent = requests(text)
     watch = watching(sent)
-    stop = next(n for n in range(80, len(sent)) if watch.impacted(0, at(n)) and watch.good_for(4.0, at(n)))
-    found = health(sent, until_s=at(stop) / 1e9, horizon_s=14.0, stopped_early=True)
+    moments = (at(n) + later_ns for n in range(80, len(sent)))
+    stop_ns = next(ns for ns in moments if watch.impacted(0, ns) and watch.lasted(span_s, ns))
+    found = health(sent, until_s=stop_ns / 1e9, horizon_s=14.0, stopped_early=True)
     assert found.recovered is not None
-    assert found.recovered.hi_ns <= (stop - 160 + 1 + 4) * STEP_NS  # a good window may begin with 4 bad requests
+    assert found.recovered.hi_ns <= stop_ns - 250_000_000 - span_s * 1e9 + 1

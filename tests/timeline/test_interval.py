@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartops_chaos.model import ClockOffset, Interval, Series
-from smartops_chaos.timeline.interval import combine, frame, increases, offset_of, second_cut, shift, stepped
+from smartops_chaos.timeline.interval import combine, frame, increases, offset_of, second_cut, shift, stepped, uncertain
 
 S = 1_000_000_000
 STAMP = 2_000_000  # what Prometheus may move a stamp by
@@ -127,6 +127,19 @@ def test_a_clock_has_stepped_if_both_its_bounds_cannot_be_true() -> None:
     step = [ClockOffset("b", "start", 0, 100), ClockOffset("b", "end", -30_000_000, -20_000_000)]
     assert stepped([*drift, *step]) == ("b",)
     assert stepped([]) == ()
+
+
+def test_a_clock_may_be_known_too_badly() -> None:
+    """Both ends count: what was stamped in between may have had either offset."""
+    good = [ClockOffset("a", "start", 0, S), ClockOffset("a", "end", 0, S)]
+    moved = [ClockOffset("b", "start", 0, 10), ClockOffset("b", "end", S, S + 10)]
+    assert uncertain([*good, *moved]) == ("b",)
+    assert uncertain([]) == ()
+
+
+def test_what_is_no_number_is_no_change() -> None:
+    assert flips([(1, 0), (2, float("nan")), (3, 0), (4, 1)]) == [(3, 4)]
+    assert flips([(1, 1), (2, float("nan")), (3, 1)]) == []
 
 
 def test_zero_is_the_injection_of_the_last_part(story: Any) -> None:

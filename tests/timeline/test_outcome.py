@@ -378,6 +378,11 @@ def test_a_step_of_a_clock_is_flagged(story: Any) -> None:
     assert story(more={"clocks": clocks}).row()["flags"] == "clock_step"
 
 
+def test_a_clock_that_is_hardly_known_is_flagged(story: Any) -> None:
+    clocks = (ClockOffset("node", "start", 0, 1_500_000_000), ClockOffset("node", "end", 0, 1_400_000_000))
+    assert story(more={"clocks": clocks}).row()["flags"] == "clock_uncertain"
+
+
 def test_a_false_alarm_before_the_injection_is_flagged(story: Any) -> None:
     assert story(more={"gate_false_alarms": 1}).row()["flags"] == "false_alarm_before"
 

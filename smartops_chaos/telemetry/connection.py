@@ -1,0 +1,222 @@
+"""How a telemetry server is reached: address, TLS, credentials, limits. And the one way in which it is asked.
+
+A `Connection` names where a secret is (a file, an environment variable) and never holds it: it is read for each
+request, so that a token that is renewed goes on working, and so that no repr, error or record can show it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import requests
+
+_BACKOFF_S = 0.1  # before the first repetition; doubled each time
+_LONGEST_WAIT_S = 5.0  # whatever Retry-After says
+_LATER = (429, 502, 503, 504)
+_LONGEST_GET = 4000  # characters of parameters: beyond it servers and proxies refuse the address
+_FORM = "application/x-www-form-urlencoded"
+_MEND = {
+    200: "a login page in between? Give the address of the server itself",
+    401: "check `token`, or `user` and `password`",
+    403: "check what the token or user may read",
+    404: "check the address, with the path in front of the server's own",
+}
+_SAID = 300  # characters of a server's own words in an error
+
+
+class SourceError(RuntimeError):
+    """A source did not answer, or refused; the text says which and what to do about it.
+
+    `status` is the HTTP status, 0 without an answer; `said` the server's own words.
+    """
+
+    source = "the telemetry source"
+
+    def __init__(self, message: str, *, status: int = 0, said: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.said = said
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a token or password is. Exactly one of the two is given."""
+
+    file: str = ""
+    env: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.file) == bool(self.env):
+            raise ValueError("a secret is named by either `file` or `env`: write one of them")
+
+    def read(self) -> str:
+        """Raises SourceError if there is none."""
+        try:
+            value = Path(self.file).expanduser().read_text(encoding="utf-8") if self.file else os.environ[self.env]
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(f"no secret in {self.file} ({type(error).__name__}): write it there") from None
+        except KeyError:
+            raise SourceError(f"the environment variable {self.env} is not set: export it") from None
+        value = value.strip()
+        if not value or not value.isprintable():
+            raise SourceError(
+                f"the secret in {self.file or self.env} is empty or has more than one line: write it anew"
+            )
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """`headers` may carry credentials of the caller's own; no repr shows them. Files are PEM."""
+
+    url: str  # with the path in front of the server's own, as behind a proxy
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: Secret | None = None  # sent as `Authorization: Bearer`
+    user: str = ""
+    password: Secret | None = None  # with `user`: basic authentication
+    ca_file: str = ""  # empty: the usual authorities
+    client_cert: str = ""
+    client_key: str = ""  # empty: in the same file as the certificate
+    verify: bool = True
+    timeout_s: float = 5.0  # for the connection, and for each silence of the server
+    retries: int = 2  # after a lost connection, 429, 502, 503 or 504
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("not an address: write it as http://host:port or https://host:port/path")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("no secret belongs into the address: use `token`, or `user` with `password`")
+        if self.token is not None and self.user:
+            raise ValueError("`token` and `user` exclude each other: keep one")
+        if bool(self.user) != (self.password is not None):
+            raise ValueError("`user` and `password` belong together: give both")
+
+    def ask(self, error: type[SourceError], path: str, params: Mapping[str, str], *, retries: int | None = None) -> Any:
+        """The JSON at `path`, asked by GET where that is short enough: a role that may only read allows no more.
+
+        Raises `error`.
+        """
+        left = self.retries if retries is None else retries
+        pause_s = _BACKOFF_S
+        while True:
+            try:
+                return self._once(error, path, params)
+            except SourceError as failure:
+                if not isinstance(failure, _Later) or left == 0:
+                    raise error(str(failure), status=failure.status, said=failure.said) from failure.__cause__
+                time.sleep(max(pause_s, failure.after_s))
+            left, pause_s = left - 1, min(2 * pause_s, _LONGEST_WAIT_S)
+
+    def _once(self, error: type[SourceError], path: str, params: Mapping[str, str]) -> Any:
+        credentials = _Credentials(self)
+        query = urlencode(params)
+        short = len(query) <= _LONGEST_GET
+        who = f"{error.source} at {self.url}"
+        try:
+            answer = requests.request(
+                "GET" if short else "POST",
+                self.url.rstrip("/") + path,
+                params=query if short else None,
+                data=None if short else query,
+                headers={"Accept": "application/json"} | ({} if short else {"Content-Type": _FORM}),
+                auth=credentials,
+                timeout=self.timeout_s,
+                verify=(self.ca_file or True) if self.verify else False,
+                cert=(self.client_cert, self.client_key) if self.client_key else (self.client_cert or None),
+                allow_redirects=False,  # the headers would go along, whoever it is
+            )
+        except requests.exceptions.SSLError as failure:
+            why = credentials.hide(str(failure))
+            raise SourceError(f"{who} cannot be trusted ({why}): give its authority as `ca_file`") from None
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as failure:
+            raise _Later(f"{who} does not answer: {credentials.hide(str(failure))}") from None
+        except (requests.exceptions.RequestException, OSError) as failure:  # OSError: a certificate file is missing
+            raise SourceError(f"{who} cannot be asked: {credentials.hide(str(failure))}") from None
+        return self._read(error, answer, credentials)
+
+    def _read(self, error: type[SourceError], answer: requests.Response, credentials: _Credentials) -> Any:
+        status = answer.status_code
+        whole = f"{error.source} at {self.url}"
+        payload = None
+        with suppress(ValueError):
+            payload = json.loads(answer.content)
+            if status == 200:
+                return payload
+        said = credentials.hide(_words(answer, payload))
+        if status in _LATER:
+            raise _Later(f"{whole} has no time ({status}): {said}", status, said, _after(answer))
+        if 300 <= status < 400:
+            elsewhere = answer.headers.get("Location", "").partition("?")[0]
+            raise SourceError(
+                f"{whole} is elsewhere ({status}, {elsewhere}): give the address that answers", status=status
+            )
+        if status == 200:
+            said = "the answer is not JSON"
+        mend = _MEND.get(status, "")
+        raise SourceError(f"{whole} refused ({status}): {said}" + (mend and f"; {mend}"), status=status, said=said)
+
+
+def connection(where: str | Connection) -> Connection:
+    """A plain address is a connection without credentials. Raises ValueError if it is none."""
+    return where if isinstance(where, Connection) else Connection(where)
+
+
+class _Later(SourceError):
+    """Worth a repetition, `after_s` at the earliest."""
+
+    def __init__(self, message: str, status: int = 0, said: str = "", after_s: float = 0.0) -> None:
+        super().__init__(message, status=status, said=said)
+        self.after_s = after_s
+
+
+class _Credentials(requests.auth.AuthBase):
+    """The headers of one request. Given as `auth`, since otherwise a ~/.netrc would replace them."""
+
+    def __init__(self, where: Connection) -> None:
+        self._headers = dict(where.headers)
+        self._basic: requests.auth.HTTPBasicAuth | None = None
+        secrets = [value for name, value in where.headers.items() if "auth" in name.lower() or "token" in name.lower()]
+        if where.token is not None:
+            secret = where.token.read()
+            self._headers["Authorization"] = f"Bearer {secret}"
+            secrets.append(secret)
+        if where.password is not None:
+            secret = where.password.read()
+            self._basic = requests.auth.HTTPBasicAuth(where.user.encode(), secret.encode())
+            secrets.append(secret)
+        self._secrets = [*secrets, *(one.partition(" ")[2] for one in secrets if " " in one)]
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._headers)
+        return self._basic(request) if self._basic else request
+
+    def hide(self, text: str) -> str:
+        """Some proxies repeat what they refuse."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def _words(answer: requests.Response, payload: Any) -> str:
+    if isinstance(payload, dict):
+        for key in ("error", "message"):
+            if isinstance(payload.get(key), str):
+                return str(payload[key])[:_SAID]
+    return answer.text.strip()[:_SAID]
+
+
+def _after(answer: requests.Response) -> float:
+    """Retry-After in seconds; its other form, a date, is not worth a clock comparison."""
+    try:
+        return min(max(0.0, float(answer.headers.get("Retry-After", "0"))), _LONGEST_WAIT_S)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,181 @@
+"""Log lines from Loki: every line of a window once, whatever the server's limits.
+
+Loki has no page token. An answer of `limit` lines says neither how many more there are nor, with several streams, which
+ones are left out. So nothing is concluded from a full answer: its window is cut in two and each half asked. As a
+window's start counts and its end does not, halves share no line, however many carry the same nanosecond.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from smartops_chaos.healerfile import LokiLogs
+from smartops_chaos.model import LogLine
+from smartops_chaos.telemetry.connection import Connection, SourceError, connection
+from smartops_chaos.telemetry.stamps import named
+
+_LIMIT = 5_000  # the server's own default for the most lines that one answer may have
+_LOOKS = 5
+_DOUBT_NS = 1_000_000_000  # further apart, the line's time and the store's stamp cannot both be good
+_FAR_NS = 60_000_000_000  # further apart, what the line names is not the time at which it was written
+
+_Key = tuple[tuple[tuple[str, str], ...], int, str]  # stream, stamp in ns, text
+_Lines = Counter[_Key]  # a stream may carry the same line twice at the same nanosecond
+
+
+class LokiError(SourceError):
+    source = "Loki"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    lines: tuple[LogLine, ...]  # in order of time
+    notes: tuple[str, ...]  # what makes them doubtful, in words; empty is good
+
+
+def fetch(
+    where: str | Connection,
+    logs: LokiLogs,
+    start_ns: int,
+    end_ns: int,
+    *,
+    values: Mapping[str, str] | None = None,
+    tenant: str = "",
+    settle_s: float = 10.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Found:
+    """Every line whose stamp in the store lies in [start, end), nanoseconds on the writers' clock.
+
+    Shippers send in batches, so a line can arrive well after its time: the window is looked at again after `settle_s`,
+    until a look finds nothing new. `values` fills in the query's `${name}`, `tenant` names one tenant or several
+    ("a|b"). A time that the line names is preferred to the store's stamp where the two are close. Raises LokiError.
+    """
+    source = connection(where)
+    if tenant:
+        source = replace(source, headers={**source.headers, "X-Scope-OrgID": tenant})
+    query = re.sub(r"\$\{(\w+)\}", lambda name: (values or {}).get(name[1], name[0]), logs.query)
+    if gap := re.search(r"\$\{\w+\}", query):
+        raise LokiError(f"nothing is known to put for {gap[0]} in Loki's query {logs.query}: write it out")
+    reader = _Reader(source, query)
+    found = reader.window(start_ns, end_ns)
+    for _ in range(_LOOKS):
+        sleep(settle_s)
+        again = reader.window(start_ns, end_ns)
+        late = sum((again - found).values())
+        found |= again
+        if not late:
+            break
+    else:
+        reader.notes[f"lines still arrived {settle_s * _LOOKS:g} s after the end: wait longer, or mend the shipper"] = (
+            None
+        )
+    lines = sorted((_line(key, logs) for key in found.elements()), key=lambda line: (line.at_ns, line.stored_ns))
+    return Found(tuple(lines), (*reader.notes, *_doubts(lines, logs)))
+
+
+class _Reader:
+    """One query, and what was learned about the server while asking it."""
+
+    def __init__(self, source: Connection, query: str) -> None:
+        self.notes: dict[str, None] = {}
+        self._source, self._query = source, query
+        self._limit, self._capped = _LIMIT, False
+        self._whole = 0  # lines of the largest answer that was shown to be complete
+
+    def window(self, start_ns: int, end_ns: int) -> _Lines:
+        found = _Lines()
+        todo = [(start_ns, end_ns)] if start_ns < end_ns else []
+        while todo:
+            start, end = todo.pop()
+            page = self._page(start, end)
+            if self._complete(page, end):
+                found.update(page)
+            elif end - start > 1:
+                stamps = sorted(stamp for _, stamp, _ in page.elements())
+                middle = min(max(stamps[len(stamps) // 2], start + 1), end - 1)
+                todo += [(middle, end), (start, middle)]
+            elif self._capped:
+                raise LokiError(
+                    f"Loki at {self._source.url} gives only {self._limit} lines at once, and has more with the stamp "
+                    f"{start}: raise its max_entries_limit_per_query, or narrow the query"
+                )
+            else:
+                self._limit *= 2
+                todo.append((start, end))
+        return found
+
+    def _complete(self, page: _Lines, end_ns: int) -> bool:
+        """Whether the answer has all lines of its window. Not if it is full, nor if it was cut without a word."""
+        lines = page.total()
+        if lines >= self._limit:
+            return False
+        if lines < self._whole or not lines:
+            return True
+        last_ns = max(stamp for _, stamp, _ in page)
+        if self._page(last_ns, end_ns) - page:
+            self._limit, self._capped = lines, True
+            return False
+        self._whole = lines
+        return True
+
+    def _page(self, start_ns: int, end_ns: int) -> _Lines:
+        """One answer. A limit above the server's is refused by it, and lowered here."""
+        while True:
+            asked = {"start": str(start_ns), "end": str(end_ns), "limit": str(self._limit), "direction": "forward"}
+            try:
+                payload = self._source.ask(LokiError, "/loki/api/v1/query_range", {"query": self._query, **asked})
+            except LokiError as error:
+                if error.status != 400 or not re.search(r"max.entries", error.said) or self._limit == 1:
+                    raise
+                most = re.search(r"\d+ > (\d+)", error.said)
+                self._limit = max(1, min(int(most[1]) if most else self._limit // 2, self._limit - 1))
+                self._capped = True
+                continue
+            return self._read(payload)
+
+    def _read(self, payload: Any) -> _Lines:
+        try:
+            data = payload["data"]
+            if data["resultType"] != "streams":
+                raise LokiError(f'the query {self._query} gives numbers: ask for lines, as in {{app="x"}}')
+            self.notes |= dict.fromkeys(f"Loki warns: {one}" for one in payload.get("warnings") or ())
+            return _Lines(
+                (tuple(sorted(stream["stream"].items())), int(value[0]), value[1])
+                for stream in data["result"]
+                for value in stream["values"]  # stamp, line, and maybe metadata
+            )
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise LokiError(f"{self._source.url} does not answer like Loki: check the address") from None
+
+
+def _line(key: _Key, logs: LokiLogs) -> LogLine:
+    stream, stored_ns, text = key
+    labels = dict(stream)
+    component = next((labels[name] for name in logs.component if name in labels), "")
+    at = named(text, logs.time) if logs.time else None
+    if at is None or abs(at.mid_ns - stored_ns) > _FAR_NS:
+        return LogLine(stored_ns, component, text)
+    return LogLine(at.lo_ns, component, text, cut_ns=at.hi_ns - at.lo_ns + 1, stored_ns=stored_ns)
+
+
+def _doubts(lines: list[LogLine], logs: LokiLogs) -> list[str]:
+    """Where the lines' times and the store's stamps contradict each other."""
+    if logs.time is None or not lines:
+        return []
+    said = [named(line.text, logs.time) for line in lines]
+    if not any(said):
+        return [f"no line of {len(lines)} names a time as the healer file says: the store's stamps are used"]
+    far = sum(at is not None and not line.stored_ns for at, line in zip(said, lines, strict=True))
+    apart = [abs(line.at_ns - line.stored_ns) for line in lines if line.stored_ns]
+    doubtful = sum(gap > _DOUBT_NS for gap in apart)
+    notes = []
+    if far:
+        notes.append(f"{far} lines name a time over a minute from the store's stamp, which is used: a time zone?")
+    if doubtful:
+        notes.append(f"{doubtful} lines name a time over 1 s from the store's stamp, up to {max(apart) / 1e9:.1f} s")
+    return notes
