@@ -22,6 +22,16 @@ def network_delay(lane: str, fault_id: str, seed: int, expires_s: float, delay: 
     return _inject(lane, fault_id, "network-delay", seed, expires_s, {"delay": delay, "jitter": jitter})
 
 
+def network_loss(lane: str, fault_id: str, seed: int, expires_s: float, loss: float) -> dict[str, Any]:
+    """Lose a share `loss` (0 to 1) of the segments to and from one replica; TCP sends them again after its time-out."""
+    return _inject(lane, fault_id, "network-loss", seed, expires_s, {"loss": loss})
+
+
+def memory_leak(lane: str, fault_id: str, seed: int, expires_s: float, size: int, ramp: float) -> dict[str, Any]:
+    """Have one replica take `size` bytes over `ramp` seconds, after each restart of its container again."""
+    return _inject(lane, fault_id, "memory-leak", seed, expires_s, {"size": size, "ramp": ramp})
+
+
 def pod_kill(lane: str, fault_id: str, seed: int, expires_s: float, component: str = "erp") -> dict[str, Any]:
     """SIGKILL to the main process of one pod of `component` (erp or orchestrator)."""
     return _inject(lane, fault_id, "pod-kill", seed, expires_s, {"component": component})
@@ -39,7 +49,7 @@ def _inject(lane: str, fault_id: str, kind: str, seed: int, expires_s: float, pa
 
 
 def took_effect(lane: str, fault_id: str, within_s: float = 3.0) -> bool:
-    """Whether the node has measured the fault's effect: CPU time burnt, delay seen on a request, process gone."""
+    """Whether the node has measured the fault's effect: CPU time burnt, memory resident, requests delayed."""
     deadline = time.monotonic() + within_s
     while True:
         try:

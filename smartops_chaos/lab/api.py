@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from smartops_chaos.lab.detect import DETECTORS
+from smartops_chaos.lab.detect import DETECTORS, lacking
 from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
 from smartops_chaos.lab.faults import BadFault, NotEnded
 from smartops_chaos.lab.faulttable import order_from
-from smartops_chaos.lab.pods import Deployment
+from smartops_chaos.lab.pods import MEMORY_LIMIT_BYTES, Deployment
 from smartops_chaos.lab.policy import PolicyError, parse_policies
 from smartops_chaos.resources import shipped
 
@@ -178,6 +178,8 @@ def arm_from(body: dict[str, Any]) -> Arm:
         raise Refused(f"healer is {healer!r}: use on or off")
     if not isinstance(detector, str) or detector not in DETECTORS:
         raise Refused(f"detector is {detector!r}: use one of {', '.join(DETECTORS)}")
+    if problem := lacking(detector):
+        raise Refused(problem)
     if not isinstance(policy, str):
         raise Refused("policy: a text is needed")
     text = policy if policy.strip() else shipped("matrix", "policies", "default.policy").read_text(encoding="utf-8")
@@ -225,6 +227,7 @@ def _metrics(deployments: Mapping[str, Deployment]) -> str:
             where = {"namespace": NAMESPACE, "pod": pod.name, "container": name}
             metrics.count("container_cpu_usage_seconds_total", pod.cpu_s, **where)
             metrics.set("container_memory_working_set_bytes", pod.rss_bytes, **where)
+            metrics.set("container_spec_memory_limit_bytes", MEMORY_LIMIT_BYTES, **where)
     return metrics.render()
 
 

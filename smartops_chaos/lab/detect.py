@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Literal, Protocol
 
 from smartops_chaos.lab.exposition import BUCKETS_S, parse
@@ -20,6 +21,11 @@ WARM_UP_WINDOWS = 5
 ANOMALOUS_WINDOWS = 2  # in a row, before it is an anomaly
 CLEAN_WINDOWS = 3  # in a row, before the next anomaly can begin
 FEWEST_REQUESTS = 10
+_CADVISOR = (
+    "container_cpu_usage_seconds_total",
+    "container_memory_working_set_bytes",
+    "container_spec_memory_limit_bytes",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Sample:
     errors: float  # answers of 500 and above
     buckets: tuple[float, ...]  # requests of at most BUCKETS_S[i] seconds; all requests last
     cpu_s: Mapping[str, float]  # by pod
+    memory: Mapping[str, float] = field(default_factory=dict)  # share of its limit, by pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class Window:
     p95_s: float
     cpu: Mapping[str, float]  # cores by pod
     cpu_per_answer_s: float  # CPU seconds of all pods for each good answer
+    memory_most: float = 0.0  # share of its limit that a pod had at most, in the last WINDOW_S
 
     @property
     def cpu_most(self) -> float:
@@ -63,13 +71,17 @@ def sample(at_s: float, gateway: str, node: str, container: str) -> Sample:
         for (name, labels), value in parse(gateway).items()
         if name == "gateway_request_duration_seconds_bucket"
     }
-    cpu = {
-        dict(labels)["pod"]: value
-        for (name, labels), value in parse(node).items()
-        if name == "container_cpu_usage_seconds_total" and dict(labels)["container"] == container
-    }
+    cpu, used, limit = (
+        {
+            dict(labels)["pod"]: value
+            for (name, labels), value in parse(node).items()
+            if name == wanted and dict(labels)["container"] == container
+        }
+        for wanted in _CADVISOR
+    )
+    memory = {pod: value / limit[pod] for pod, value in used.items() if limit.get(pod)}
     errors = sum(value for code, value in codes.items() if int(code) >= 500)
-    return Sample(at_s, sum(codes.values()), errors, tuple(cumulative.get(bound, 0.0) for bound in bounds), cpu)
+    return Sample(at_s, sum(codes.values()), errors, tuple(cumulative.get(bound, 0.0) for bound in bounds), cpu, memory)
 
 
 def window(samples: Sequence[Sample], span_s: float) -> Window | None:
@@ -90,6 +102,10 @@ def window(samples: Sequence[Sample], span_s: float) -> Window | None:
         p95_s=quantile(0.95, counts),
         cpu={pod: cpu / seconds for pod, cpu in used.items()},
         cpu_per_answer_s=sum(used.values()) / max(1.0, requests - errors),
+        # Of the whole window, whatever the span: a container that was killed for its memory uses none any more.
+        memory_most=max(
+            (m for s in samples if newest.at_s - s.at_s <= WINDOW_S * 1.2 for m in s.memory.values()), default=0.0
+        ),
     )
 
 
@@ -106,8 +122,15 @@ def quantile(q: float, cumulative: Sequence[float]) -> float:
 
 
 class Detector(Protocol):
+    @property
+    def ready(self) -> bool:
+        """Whether it can judge, once it has been told to `settle`."""
+
     def learn(self, healthy: Window) -> None:
         """A window of the warm-up."""
+
+    def settle(self) -> None:
+        """The warm-up is over."""
 
     def judge(self, seen: Window) -> Finding | None:
         """None: nothing unusual."""
@@ -117,12 +140,16 @@ class Threshold:
     """Fixed limits: what a person would write into an alert rule."""
 
     LIMITS: Mapping[AnomalyKind, float] = {"error": 0.05, "latency": 0.25, "resource": 0.55}
+    ready = True
 
     def learn(self, healthy: Window) -> None:
         """It knows its limits."""
 
+    def settle(self) -> None:
+        """There is nothing to settle."""
+
     def judge(self, seen: Window) -> Finding | None:
-        return _worst({kind: value / self.LIMITS[kind] for kind, value in _features(seen).items()})
+        return _worst({kind: value / self.LIMITS[kind] for kind, value in features(seen).items()})
 
 
 class ZScore:
@@ -134,22 +161,45 @@ class ZScore:
     LIMIT = 4.0
     FLOORS: Mapping[AnomalyKind, float] = {"error": 0.01, "latency": 0.03, "resource": 0.06}
 
+    ready = True
+
     def __init__(self) -> None:
         self._healthy: list[Mapping[AnomalyKind, float]] = []
 
     def learn(self, healthy: Window) -> None:
-        self._healthy.append(_features(healthy))
+        self._healthy.append(features(healthy))
+
+    def settle(self) -> None:
+        """Mean and deviation are taken when they are needed."""
 
     def judge(self, seen: Window) -> Finding | None:
-        return _worst({kind: self._z(kind, value) / self.LIMIT for kind, value in _features(seen).items()})
+        return _worst({kind: self._z(kind, value) / self.LIMIT for kind, value in features(seen).items()})
 
     def _z(self, kind: AnomalyKind, value: float) -> float:
         known = [features[kind] for features in self._healthy]
         return (value - statistics.fmean(known)) / max(statistics.pstdev(known), self.FLOORS[kind])
 
 
+def _forest() -> Detector:
+    from smartops_chaos.lab.forest import Forest  # scikit-learn: an extra, and a second to load
+
+    return Forest()
+
+
 # `none` never signals. Another model is another line here.
-DETECTORS: Mapping[str, Callable[[], Detector] | None] = {"none": None, "threshold": Threshold, "zscore": ZScore}
+DETECTORS: Mapping[str, Callable[[], Detector] | None] = {
+    "none": None,
+    "threshold": Threshold,
+    "zscore": ZScore,
+    "isolation-forest": _forest,
+}
+
+
+def lacking(detector: str) -> str:
+    """What a detector needs that is not installed, and the mend; "" = nothing."""
+    if detector == "isolation-forest" and find_spec("sklearn") is None:
+        return "the detector isolation-forest needs scikit-learn: pip install 'smartops-chaos[forest]'"
+    return ""
 
 
 class Watch:
@@ -163,15 +213,19 @@ class Watch:
 
     @property
     def armed(self) -> bool:
-        """Whether the warm-up is over."""
-        return self._learnt >= WARM_UP_WINDOWS
+        """Whether the warm-up is over and the detector ready."""
+        return self._learnt >= WARM_UP_WINDOWS and self._detector.ready
 
     def see(self, seen: Window | None) -> Finding | None:
         if seen is None or seen.requests < FEWEST_REQUESTS:
             return None
-        if not self.armed:
+        if self._learnt < WARM_UP_WINDOWS:
             self._detector.learn(seen)
             self._learnt += 1
+            if self._learnt == WARM_UP_WINDOWS:
+                self._detector.settle()
+            return None
+        if not self.armed:
             return None
         finding = self._detector.judge(seen)
         if finding is None:
@@ -186,8 +240,8 @@ class Watch:
 
 
 def diagnose(seen: Window) -> list[tuple[str, float]]:
-    """Causes with their probabilities, best first: CPU burnt for nothing explains errors, and both explain slowness."""
-    busy = _between(seen.cpu_per_answer_s, 0.015, 0.025)
+    """Causes with their probabilities, best first: no CPU or memory left explains errors, and both explain slowness."""
+    busy = max(_between(seen.cpu_per_answer_s, 0.015, 0.025), _between(seen.memory_most, 0.4, 0.6))
     failing = _between(seen.error_share, 0.02, 0.1) * (1 - busy)
     slow = _between(seen.p95_s, 0.1, 0.25) * (1 - busy) * (1 - failing)
     weights = {
@@ -200,7 +254,7 @@ def diagnose(seen: Window) -> list[tuple[str, float]]:
     return sorted(((cause, weight / total) for cause, weight in weights.items()), key=lambda pair: -pair[1])
 
 
-def _features(seen: Window) -> dict[AnomalyKind, float]:
+def features(seen: Window) -> dict[AnomalyKind, float]:
     return {"error": seen.error_share, "latency": seen.p95_s, "resource": seen.cpu_most}
 
 

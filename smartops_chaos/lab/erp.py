@@ -1,4 +1,4 @@
-"""One replica of the ERP: `python -m smartops_chaos.lab.erp --port N --units N --core N`.
+"""One replica of the ERP: `python -m smartops_chaos.lab.erp --port N`, on a core of its own or in a container.
 
 One worker prices one order at a time: real CPU work, then the wait for its data store. That is about 30 requests/s. Few
 may wait, the rest is refused at once. Standard library only, since a restarted pod has to be ready quickly.
@@ -11,18 +11,24 @@ import hashlib
 import json
 import os
 import queue
+import signal
 import sqlite3
 import threading
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
+from smartops_chaos.lab import cgroup
 from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
+from smartops_chaos.lab.modes import Modes
 
 CPU_S = 0.009  # own CPU time of one request
 STORE_S = 0.022
 MAX_WAITING = 4
+DRAIN_S = 1.5  # from the order to end to the end: until then the platform may still send requests
 
 ORDER = json.dumps(
     {
@@ -57,9 +63,12 @@ class Job:
 
 
 class Erp:
-    def __init__(self, units: int) -> None:
+    def __init__(self, units: int, own_cgroup: Path | None = None, switches: bool = True) -> None:
         self.metrics = Metrics()
         self.metrics_lock = threading.Lock()
+        self.modes = Modes()
+        self.switches = switches
+        self._cgroup = own_cgroup
         self._units = units
         self._jobs: queue.Queue[Job] = queue.Queue(MAX_WAITING)
         threading.Thread(target=self._work, daemon=True).start()
@@ -76,6 +85,17 @@ class Erp:
             self.metrics.observe("erp_simulator_load_duration_seconds", time.perf_counter() - begin)
         return job.answer
 
+    def exposition(self) -> str:
+        with self.metrics_lock:
+            self.metrics.set("erp_simulator_modes_enabled", sum(self.modes.on.values()))
+            self.metrics.count("erp_simulator_memory_leak_bytes_total", self.modes.leaked_bytes)
+            if self._cgroup is not None:
+                used = cgroup.usage(self._cgroup)
+                self.metrics.count("container_cpu_usage_seconds_total", used.cpu_s)
+                self.metrics.set("container_memory_working_set_bytes", used.memory_bytes)
+                self.metrics.set("container_spec_memory_limit_bytes", used.memory_limit_bytes or 0)
+            return self.metrics.render()
+
     def _work(self) -> None:
         database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         database.execute("create table priced (signature text)")
@@ -83,6 +103,7 @@ class Erp:
             job = self._jobs.get()
             for _ in range(self._units):
                 job.answer = price(ORDER)
+            self.modes.burn()
             database.execute("delete from priced")
             database.execute("insert into priced values (?)", (job.answer,))
             time.sleep(STORE_S)
@@ -94,9 +115,9 @@ class Server(ThreadingHTTPServer):
     allow_reuse_port = True
     request_queue_size = 128
 
-    def __init__(self, port: int, erp: Erp) -> None:
+    def __init__(self, host: str, port: int, erp: Erp) -> None:
         self.erp = erp
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__((host, port), Handler)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -110,22 +131,33 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/healthz":
             self._answer(200, '{"status": "ok"}')
         elif self.path == "/metrics":
-            with erp.metrics_lock:
-                text = erp.metrics.render()
-            self._answer(200, text, CONTENT_TYPE)
+            self._answer(200, erp.exposition(), CONTENT_TYPE)
+        elif self.path == "/chaos/modes":
+            self._answer(200, json.dumps({"modes": erp.modes.on}))
         else:
             self._answer(404, '{"detail": "Not Found"}')
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path != "/simulate/load":
+        if self.path == "/simulate/load":
+            self._load(self.server.erp)
+        elif self.server.erp.switches and (answer := self.server.erp.modes.switch(self.path)) is not None:
+            self._answer(200, json.dumps(answer))
+        else:
             self._answer(404, '{"detail": "Not Found"}')
-        elif (signature := self.server.erp.load()) is not None:
+
+    def _load(self, erp: Erp) -> None:
+        if erp.modes.arrive():
+            self._fail(500, "a burst of errors")
+        elif (signature := erp.load()) is not None:
             self._answer(200, json.dumps({"status": "completed", "signature": signature}))
         else:
-            with self.server.erp.metrics_lock:
-                self.server.erp.metrics.inc("erp_simulator_errors_total", endpoint=self.path)
-            self._answer(503, '{"detail": "too many requests are waiting"}')
+            self._fail(503, "too many requests are waiting")
+
+    def _fail(self, status: int, why: str) -> None:
+        with self.server.erp.metrics_lock:
+            self.server.erp.metrics.inc("erp_simulator_errors_total", endpoint=self.path)
+        self._answer(status, json.dumps({"detail": why}))
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the gateway counts."""
@@ -145,14 +177,26 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, required=True)
-    options.add_argument("--units", type=int, required=True)
-    options.add_argument("--core", type=int, required=True)
+    options.add_argument("--units", type=int, help="units of work in a request; measured when not said")
+    options.add_argument("--core", type=int, help="run on this core alone")
+    options.add_argument("--no-switches", action="store_true", help="do not obey the fault switches, POST /chaos/...")
+    options.add_argument("--cgroup", type=Path, help="tell what the container uses whose own cgroup is mounted here")
     given = options.parse_args()
     # Not before the imports, or a new pod's start would queue up behind the stressors of the one that it replaces. And
     # before the first thread, since a thread has the affinity of the one that started it.
-    os.sched_setaffinity(0, {given.core})
-    Server(given.port, Erp(given.units)).serve_forever()
+    if given.core is not None:
+        os.sched_setaffinity(0, {given.core})
+    server = Server(
+        given.host, given.port, Erp(given.units or units_for(CPU_S), given.cgroup, switches=not given.no_switches)
+    )
+
+    def drain(*_: Any) -> None:
+        threading.Timer(DRAIN_S, os._exit, (0,)).start()
+
+    signal.signal(signal.SIGTERM, drain)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

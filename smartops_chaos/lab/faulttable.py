@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from smartops_chaos.lab.faults import KINDS, BadFault, EndedBy, Fault, NetworkDelay, NotEnded, Order, PodKill, number
+from smartops_chaos.lab.faultkinds import KINDS, OnTheWay, PodKill
+from smartops_chaos.lab.faults import BadFault, EndedBy, Fault, NotEnded, Order, number
+from smartops_chaos.lab.network import Trouble
 from smartops_chaos.lab.pods import Cause, Pod
 
 if TYPE_CHECKING:
@@ -69,10 +71,16 @@ class FaultTable:
     def in_force(self) -> list[str]:
         return [fault_id for fault_id, fault in self._faults.items() if fault.in_force]
 
-    def delay_of(self, pod: Pod) -> NetworkDelay | None:
-        """The delay in force on the way to a pod; the longest, if there are several."""
-        delays = [fault for fault in self._on(pod) if isinstance(fault, NetworkDelay) and fault.in_force]
-        return max(delays, key=lambda delay: delay.delay_s, default=None)
+    def of_kind(self, kind: type[Fault]) -> list[Fault]:
+        return [fault for fault in self._faults.values() if isinstance(fault, kind)]
+
+    def troubles_of(self, pod: Pod) -> tuple[Trouble, ...]:
+        """In force on the way to a pod: a request meets them all, one after the other."""
+        return tuple(fault.trouble for fault in self._on(pod) if isinstance(fault, OnTheWay) and fault.in_force)
+
+    def pod_ready(self, pod: Pod) -> None:
+        for fault in self._on(pod):
+            fault.pod_ready()
 
     def pod_went(self, pod: Pod, how: Literal["exits", "leaves"], cause: Cause) -> None:
         for fault in self._on(pod):

@@ -1,7 +1,7 @@
 """The Service in front of the ERP: `python -m smartops_chaos.lab.gateway --port N`, admin token in LAB_TOKEN.
 
-Sends each request to the next ready replica, in turn. Network delay to one replica is applied here, before the request
-is passed on: emulated, and measured on every request that suffers it.
+Sends each request to the next ready replica, in turn. Network faults on the way to one replica are applied here
+(`network.py`): emulated, and measured on every request that meets them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
+from smartops_chaos.lab.network import Trouble, Way
 
 UPSTREAM_TIMEOUT_S = 2.0
 
@@ -27,17 +27,7 @@ UPSTREAM_TIMEOUT_S = 2.0
 class Route:
     pod: str
     port: int
-    fault: str = ""  # ID of the delay in force, if any
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
-
-
-@dataclass
-class Seen:
-    """Delay that requests really had, by fault."""
-
-    requests: int = 0
-    total_s: float = 0.0
+    troubles: tuple[Trouble, ...] = ()  # in force on the way to the pod
 
 
 @dataclass
@@ -45,7 +35,7 @@ class Gateway:
     client: aiohttp.ClientSession
     metrics: Metrics = field(default_factory=Metrics)
     routes: tuple[Route, ...] = ()
-    seen: dict[str, Seen] = field(default_factory=dict)
+    ways: dict[str, Way] = field(default_factory=dict)  # by fault; they stay after its end, for who asks what it did
     in_flight: Counter[str] = field(default_factory=Counter)
     _turn: int = 0
     _passing: set[asyncio.Task[tuple[int, bytes]]] = field(default_factory=set)
@@ -72,15 +62,20 @@ class Gateway:
             return 503, b'{"detail": "no replica is ready"}'
         self._turn += 1
         route = self.routes[self._turn % len(self.routes)]
+        troubled = [self._way(trouble) for trouble in route.troubles]
         self.in_flight[route.pod] += 1
         try:
-            if route.fault:
-                await self._delay(route)
-            url = f"http://127.0.0.1:{route.port}{path}"
-            async with self.client.request(
-                method, url, data=body, headers={"Content-Type": "application/json"}
-            ) as reply:
-                return reply.status, await reply.read()
+            async with asyncio.timeout(UPSTREAM_TIMEOUT_S if troubled else None):
+                for one in troubled:
+                    await one.there()
+                url = f"http://127.0.0.1:{route.port}{path}"
+                async with self.client.request(
+                    method, url, data=body, headers={"Content-Type": "application/json"}
+                ) as reply:
+                    status, answer = reply.status, await reply.read()
+                for one in troubled:
+                    await one.back()
+                return status, answer
         except TimeoutError:
             return 504, b'{"detail": "the replica did not answer in time"}'
         except (aiohttp.ClientError, OSError) as error:
@@ -89,25 +84,28 @@ class Gateway:
             self.in_flight[route.pod] -= 1
             self.in_flight += Counter()  # forgets the pods with nothing under way
 
-    async def _delay(self, route: Route) -> None:
-        begin = time.perf_counter()
-        await asyncio.sleep(max(0.0, route.delay_s + random.uniform(-route.jitter_s, route.jitter_s)))
-        seen = self.seen.setdefault(route.fault, Seen())
-        seen.requests += 1
-        seen.total_s += time.perf_counter() - begin
+    def _way(self, trouble: Trouble) -> Way:
+        """Its dice go on from request to request."""
+        known = self.ways.get(trouble.fault)
+        if known is None or known.trouble != trouble:
+            known = self.ways[trouble.fault] = Way(trouble)
+        return known
 
     async def put_routes(self, request: web.Request) -> web.Response:
         """Replace the routes; `flush` also drops every request that is under way and forgets what was measured."""
         wanted: dict[str, Any] = await request.json()
-        self.routes = tuple(Route(**route) for route in wanted["routes"])
+        self.routes = tuple(
+            Route(route["pod"], route["port"], tuple(Trouble(**trouble) for trouble in route["troubles"]))
+            for route in wanted["routes"]
+        )
         if wanted.get("flush"):
-            self.seen.clear()
+            self.ways.clear()
             for passing in self._passing:
                 passing.cancel()
         return self.status()
 
     def status(self) -> web.Response:
-        seen = {fault: {"requests": s.requests, "mean_s": s.total_s / s.requests} for fault, s in self.seen.items()}
+        seen = {fault: way.seen() for fault, way in self.ways.items()}
         return web.json_response({"in_flight": self.in_flight, "seen": seen})
 
 

@@ -1,8 +1,8 @@
 """The lab's SmartOps in one process: detector, diagnosis, policy engine, orchestrator.
 
-`python -m smartops_chaos.lab.healer --port N --detector NAME --policy FILE --node URL --gateway URL`, platform token in
-LAB_TOKEN. The parts talk to each other over HTTP, as they do in a SmartOps installation, so every signal is a request
-that can be seen. It knows of the target only what it scrapes.
+`python -m smartops_chaos.lab.healer --port N --detector NAME --policy FILE`, and where it works: `--node URL --gateway
+URL` with the token of both in LAB_TOKEN, or `--kubernetes NAMESPACE`. The parts talk to each other over HTTP, as in
+a SmartOps installation, so every signal is a request that can be seen. It knows of the target only what it scrapes.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ import aiohttp
 from aiohttp import web
 
 from smartops_chaos.lab import detect
-from smartops_chaos.lab.cluster import Cluster, fetch_json, fetch_text
+from smartops_chaos.lab.cluster import DEPLOYMENT, SERVICE, Cluster, LabNode, fetch_json
 from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
-from smartops_chaos.lab.loop import NAMESPACE, ClosedLoop, Signal
+from smartops_chaos.lab.loop import ClosedLoop, Signal
 from smartops_chaos.lab.policy import Policy, decide, parse_policies
 
-SERVICE, DEPLOYMENT = "erp-simulator", "smartops-erp-simulator"
 POLL_S = 0.5
 DIAGNOSIS_SPAN_S = 1.0
 _KEEP = 100
 _QUIET = ("/healthz", "/metrics")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class AnomalyType(StrEnum):
@@ -46,8 +46,15 @@ class AnomalyType(StrEnum):
 
 class Healer:
     def __init__(
-        self, own_url: str, detector: str, policies: tuple[Policy, ...], cluster: Cluster, client: aiohttp.ClientSession
+        self,
+        own_url: str,
+        token: str,
+        detector: str,
+        policies: tuple[Policy, ...],
+        cluster: Cluster,
+        client: aiohttp.ClientSession,
     ) -> None:
+        """With a `token` only those who have it can post."""
         make = detect.DETECTORS[detector]
         self.metrics = Metrics()
         self.watch = detect.Watch(make()) if make else None
@@ -55,6 +62,8 @@ class Healer:
         self.anomalies: deque[dict[str, Any]] = deque(maxlen=_KEEP)
         self.rcas: deque[dict[str, Any]] = deque(maxlen=_KEEP)
         self.audit: deque[dict[str, Any]] = deque(maxlen=_KEEP)
+        self._cluster = cluster
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._own_url, self._policies, self._client, self._detector = own_url, policies, client, detector
         self._samples: deque[detect.Sample] = deque(maxlen=20)
         self._undiagnosed: tuple[str, detect.Window | None] | None = None
@@ -62,17 +71,14 @@ class Healer:
 
     # ---- detection and diagnosis ---------------------------------------------------------------------------
 
-    async def poll(self, node: str, gateway: str) -> None:
-        """Scrape, detect, diagnose, every POLL_S for ever."""
+    async def poll(self) -> None:
+        """Look, detect, diagnose, every POLL_S for ever."""
         due = time.monotonic()
         while True:
             due = max(due + POLL_S, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
             try:
-                seen, used = await asyncio.gather(
-                    *(fetch_text(self._client.get(f"{url}/metrics")) for url in (gateway, node))
-                )
-                self._samples.append(detect.sample(time.monotonic(), seen, used, DEPLOYMENT))
+                self._samples.append(await self._cluster.look())
                 await self._diagnose()
                 await self._detect()
             except OSError as error:
@@ -88,7 +94,7 @@ class Healer:
             self._undiagnosed = (window_id, detect.window(self._samples, DIAGNOSIS_SPAN_S))
             signal = {"windowId": window_id, "service": SERVICE, "isAnomaly": True, "score": finding.score}
             signal |= {"type": finding.kind, "modelVersion": self._detector}
-            await fetch_json(self._client.post(f"{self._own_url}/v1/signals/anomaly", json=signal))
+            await self._post("/v1/signals/anomaly", signal)
 
     async def _diagnose(self) -> None:
         """One answer to each anomaly, a poll later, from the last second before it: later the cure shows too."""
@@ -103,12 +109,12 @@ class Healer:
             "rankedCauses": causes,
             "confidence": round(ranked[0][1], 3),
         }
-        await fetch_json(self._client.post(f"{self._own_url}/v1/signals/rca", json=signal))
+        await self._post("/v1/signals/rca", signal)
 
     # ---- HTTP ----------------------------------------------------------------------------------------------
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[_access_log])
+        app = web.Application(middlewares=[_access_log, self._guard])
         app.add_routes(
             [
                 web.post("/v1/signals/anomaly", self._anomaly),
@@ -174,7 +180,7 @@ class Healer:
                 "type": policy.action,
                 "dry_run": False,
                 "verify": True,
-                "target": {"kind": "Deployment", "namespace": NAMESPACE, "name": DEPLOYMENT},
+                "target": {"kind": "Deployment", "namespace": self._cluster.namespace, "name": DEPLOYMENT},
             }
             if policy.replicas is not None:
                 plan["scale"] = {"replicas": policy.replicas}
@@ -197,13 +203,21 @@ class Healer:
         return web.Response(body=self.metrics.render().encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _ask_policy_engine(self, payload: dict[str, Any]) -> dict[str, Any]:
-        return await fetch_json(self._client.post(f"{self._own_url}/v1/policy/evaluate", json=payload))
+        return await self._post("/v1/policy/evaluate", payload)
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await fetch_json(self._client.post(self._own_url + path, json=body, headers=self._headers))
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        wanted = self._headers.get("Authorization")
+        if request.method != "GET" and wanted and request.headers.get("Authorization") != wanted:
+            return web.json_response({"detail": "the token is missing or wrong"}, status=401)
+        return await handler(request)
 
 
 @web.middleware
-async def _access_log(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _access_log(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """As uvicorn writes it, on stdout and without a time; but not for the probes and scrapes of every second."""
     answer = await handler(request)
     if request.path not in _QUIET and request.transport is not None:
@@ -218,22 +232,32 @@ def _optional(body: dict[str, Any], *names: str) -> dict[str, Any]:
 
 async def serve(options: argparse.Namespace) -> None:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
-        cluster = Cluster(options.node, os.environ["LAB_TOKEN"], client)
+        cluster: Cluster
+        token = os.environ.get("LAB_TOKEN", "")
+        if options.kubernetes:
+            from smartops_chaos.lab.kubernetes import Kubernetes  # an optional dependency, and a slow import
+
+            cluster = Kubernetes(options.kubernetes, client)
+        else:
+            cluster = LabNode(options.node, options.gateway, token, client)
         policies = parse_policies(options.policy.read_text(encoding="utf-8"))
-        healer = Healer(f"http://127.0.0.1:{options.port}", options.detector, policies, cluster, client)
+        healer = Healer(f"http://127.0.0.1:{options.port}", token, options.detector, policies, cluster, client)
         runner = web.AppRunner(healer.application(), access_log=None)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", options.port, reuse_port=True).start()
-        await asyncio.gather(healer.loop.run(), healer.poll(options.node, options.gateway))
+        await web.TCPSite(runner, options.host, options.port, reuse_port=True).start()
+        await asyncio.gather(healer.loop.run(), healer.poll())
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--detector", choices=detect.DETECTORS, required=True)
     options.add_argument("--policy", type=Path, required=True)
-    options.add_argument("--node", required=True)
-    options.add_argument("--gateway", required=True)
+    where = options.add_mutually_exclusive_group(required=True)
+    where.add_argument("--node")
+    where.add_argument("--kubernetes", metavar="NAMESPACE")
+    options.add_argument("--gateway")
     trace = "trace_id=0 span_id=0 resource.service.name=smartops-orchestrator trace_sampled=False"
     form = f"%(asctime)s %(levelname)s [%(name)s] [%(filename)s:%(lineno)d] [{trace}] - %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=form)

@@ -25,7 +25,8 @@ class LaneFile:
     """How to reach a lane; in `lane.json` (mode 0600), which is there as long as the lane is."""
 
     control: str
-    token: str
+    token: str  # of the node's control API and of the gateway's
+    healer_token: str  # of the healer's API, and the healer's own for the node
     pid: int
     started: int  # of the node, in clock ticks since boot: pids are used again
     prometheus: str

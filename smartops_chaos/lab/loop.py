@@ -16,7 +16,6 @@ from typing import Any
 from smartops_chaos.lab.cluster import Cluster
 from smartops_chaos.lab.exposition import Metrics
 
-NAMESPACE = "lab"
 COOLDOWN_S = 30.0
 MAX_ACTIONS_PER_HOUR = 6
 MAX_REPLICAS = 8
@@ -110,7 +109,7 @@ class ClosedLoop:
             self.metrics.observe("orchestrator_closed_loop_duration_seconds", time.monotonic() - begin)
 
     async def _answer(self, signal: Signal) -> None:
-        replicas = (await self.cluster.status(signal.deployment))["desired"]
+        replicas = (await self.cluster.status(signal.deployment)).desired
         fields = {**signal.fields, "k8s.replicas.current": replicas, "remediation.level": 0}
         payload = {"service": signal.data.get("service"), "signal": fields}
         _POLICY.warning("POLICY_ENGINE payload=%s", json.dumps(payload))
@@ -128,7 +127,7 @@ class ClosedLoop:
             await self._execute(signal, action, wanted)
 
     def _blocked(self, signal: Signal, action: str, wanted: int | None) -> bool:
-        target, now_s = (NAMESPACE, signal.deployment, action), time.monotonic()
+        target, now_s = (self.cluster.namespace, signal.deployment, action), time.monotonic()
         if reason := self.brakes.guardrail(wanted, now_s):
             self.metrics.inc("orchestrator_closed_loop_guardrail_blocks_total", type=action, reason=reason)
             self._count_action(action, "skipped", "GUARDRAIL")
@@ -143,7 +142,8 @@ class ClosedLoop:
         return False
 
     async def _execute(self, signal: Signal, action: str, wanted: int | None) -> None:
-        target, where = (NAMESPACE, signal.deployment, action), f"{NAMESPACE}/{signal.deployment}"
+        namespace = self.cluster.namespace
+        target, where = (namespace, signal.deployment, action), f"{namespace}/{signal.deployment}"
         window, begin, verified = signal.data["windowId"], time.monotonic(), "EXCEPTION"
         for attempt in range(len(RETRY_AFTER_S) + 1):
             if attempt:
@@ -172,31 +172,32 @@ class ClosedLoop:
             "CLOSED_LOOP_SUMMARY | service=%s | action=%s | namespace=%s | duration=%.2fs | result=%s | attempt=%d "
             "| windowId=%s"
         )
-        _LOOP.info(text, signal.deployment, action, NAMESPACE, took_s, result, attempt + 1, window)
+        _LOOP.info(text, signal.deployment, action, namespace, took_s, result, attempt + 1, window)
 
     async def _call(self, action: str, deployment: str, wanted: int | None, attempt: int) -> int:
         """The platform's call; returns the generation to wait for. Raises OSError."""
-        what = f"type={action} target=Deployment {NAMESPACE}/{deployment}"
+        namespace = self.cluster.namespace
+        what = f"type={action} target=Deployment {namespace}/{deployment}"
         _RUNNER.info("Executing action: %s attempt=%d/%d", what, attempt + 1, len(RETRY_AFTER_S) + 1)
         begin = time.monotonic()
         if action == "scale":
-            accepted = await self.cluster.scale(deployment, wanted or 1)
+            generation = await self.cluster.scale(deployment, wanted or 1)
         else:
-            accepted = await self.cluster.restart(deployment)
+            generation = await self.cluster.restart(deployment)
         text = "Action completed: %s status=success duration=%.2fs attempts=%d"
         _RUNNER.info(text, what, time.monotonic() - begin, attempt + 1)
-        labels = {"source": f"actions_execute_{action}", "namespace": NAMESPACE, "deployment": deployment}
+        labels = {"source": f"actions_execute_{action}", "namespace": namespace, "deployment": deployment}
         labels |= {"action_type": action, "status": "success"}
         self.metrics.inc("smartops_orchestrator_actions_total", 1, dry_run="false", **labels)
         self.metrics.set("smartops_orchestrator_last_action_timestamp", time.time(), **labels)
-        return int(accepted["generation"])
+        return generation
 
     async def _verify(self, deployment: str, generation: int) -> bool:
         """Whether the rollout finished in time."""
         deadline = time.monotonic() + VERIFY_WITHIN_S
         while time.monotonic() < deadline:
             status = await self.cluster.status(deployment)
-            if status["rolled_out"] and status["generation"] >= generation:
+            if status.rolled_out and status.generation >= generation:
                 return True
             await asyncio.sleep(VERIFY_POLL_S)
         return False

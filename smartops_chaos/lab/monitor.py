@@ -14,6 +14,7 @@ from smartops_chaos.lab.procs import Process, prometheus_program
 
 _TRIES = 5
 _READY_WITHIN_S = 15.0
+_ANSWERS_WITHIN_S = 3.0
 _CONFIG = """\
 global: {scrape_interval: 1s, scrape_timeout: 1s}
 scrape_configs:
@@ -51,19 +52,19 @@ class Monitor:
         new.replace(self._directory / "targets.json")
 
     async def ensure(self) -> None:
-        """Start it if it does not run, on the same port as before if there was one; returns when it is ready.
+        """Start it if it does not answer, on the same port as before if that is free; returns when it is ready.
 
         Raises MonitorFailed, or FileNotFoundError when the program is missing.
         """
-        if self._process is not None and self._process.running:
+        if await self._ready(_ANSWERS_WITHIN_S):
             return
+        await self.close()
         for _ in range(_TRIES):
             self._port = self._port or _free_port()
             self._process = self._start()
-            if await self._ready():
+            if await self._ready(_READY_WITHIN_S):
                 return
-            self._process.kill()
-            await self._process.exited.wait()
+            await self.close()
             self._port = 0  # somebody else may have taken it
         words = (self._directory / "prometheus.log").read_text(encoding="utf-8", errors="replace")[-500:]
         raise MonitorFailed(f"Prometheus did not get ready: {words}")
@@ -86,8 +87,8 @@ class Monitor:
         with (self._directory / "prometheus.log").open("ab") as log:
             return Process(command, output=log, extra_environment={"GOMAXPROCS": "1"})
 
-    async def _ready(self) -> bool:
-        deadline = asyncio.get_running_loop().time() + _READY_WITHIN_S
+    async def _ready(self, within_s: float) -> bool:
+        deadline = asyncio.get_running_loop().time() + within_s
         while self._process is not None and self._process.running and asyncio.get_running_loop().time() < deadline:
             try:
                 async with self._client.get(f"{self.url}/-/ready") as answer:

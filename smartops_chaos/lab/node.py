@@ -14,6 +14,7 @@ import secrets
 import signal
 import socket
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ class Node:
         units = str(erp.units_for(erp.CPU_S))
 
         def erp_command(port: int) -> list[str]:
-            return module("erp", "--port", str(port), "--units", units, "--core", str(core))
+            # The switches have no token, and what they do would be unknown to the fault table.
+            return module("erp", "--port", str(port), "--units", units, "--core", str(core), "--no-switches")
 
         healer = Spec(
             HEALER,
@@ -96,7 +98,7 @@ class Node:
 
     # ---- life ----------------------------------------------------------------------------------------------
 
-    async def start(self) -> LaneFile:
+    async def start(self) -> None:
         """Returns when the lane is ready. Raises MonitorFailed, OSError."""
         await self.deployments[ERP].renew(self._replicas)
         self.set_targets()
@@ -105,13 +107,15 @@ class Node:
         await self.service.up()
         await self.push_routes()
         self._spawn(self._gateway_watch())
-        return self.lane_file()
+        self.publish()
 
-    def lane_file(self) -> LaneFile:
+    def publish(self) -> None:
+        """Write the lane file; Prometheus may have had to move to another port."""
         own = usage(os.getpid())
-        return LaneFile(
+        lane = LaneFile(
             control=_url(self.control),
             token=self.token,
+            healer_token=self.healer_token,
             pid=os.getpid(),
             started=own.started_ticks if own else 0,
             prometheus=self.monitor.url,
@@ -119,6 +123,11 @@ class Node:
             healer=self.healer_url,
             directory=str(self.directory),
         )
+        new = self.directory / "lane.new"
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            json.dump(asdict(lane), out)
+        new.replace(self.directory / "lane.json")  # nobody reads half of it
 
     async def set_arm(self, arm: Arm) -> None:
         """The healer of the new arm is started at once; ask /state when it is ready."""
@@ -139,7 +148,11 @@ class Node:
             finally:
                 self.resetting = False
             await asyncio.gather(self.monitor.ensure(), *(d.until_ready() for d in self.deployments.values()))
+            self.publish()
             await self.push_routes()
+            if not await self.service.answers():
+                self.stopping.set()  # as when it dies; whoever asked for the reset gets no answer
+                raise OSError("the gateway does not answer")
 
     async def close(self) -> None:
         """End every child; returns when all are gone."""
@@ -159,6 +172,8 @@ class Node:
             self.faults.pod_went(pod, "exits", cause)
         if kind in ("ready", "not_ready"):
             self._spawn(self.push_routes())
+        if kind == "ready":
+            self.faults.pod_ready(pod)
         if kind == "started":
             self.set_targets()
 
@@ -193,12 +208,8 @@ class Node:
     async def push_routes(self, flush: bool = False) -> None:
         """Tell the gateway who is ready and who is delayed; `flush` drops what is under way in it."""
         async with self._pushing:  # the last to get in sends the newest state
-            await self.service.put([self._route(pod) for pod in self.pods(ERP) if pod.ready.is_set()], flush)
-
-    def _route(self, pod: Pod) -> Route:
-        if delay := self.faults.delay_of(pod):
-            return Route(pod.name, pod.port, delay.order.id, delay.delay_s, delay.jitter_s)
-        return Route(pod.name, pod.port)
+            ready = [pod for pod in self.pods(ERP) if pod.ready.is_set()]
+            await self.service.put([Route(pod.name, pod.port, self.faults.troubles_of(pod)) for pod in ready], flush)
 
     async def healer_says_armed(self) -> bool:
         """Whether the healer can detect by now; where nothing can, there is nothing to wait for."""
@@ -242,25 +253,31 @@ async def run(options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, node.stopping.set)
         if options.lifeline:
             loop.add_reader(0, node.stopping.set)  # nobody writes, so readable means the end
-        file = directory / "lane.json"
         async with api.serve(node):
             try:
-                lane = await node.start()
-                new = directory / "lane.new"
-                new.unlink(missing_ok=True)
-                with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-                    json.dump(asdict(lane), out)
-                new.replace(file)  # nobody reads half of it
-                print("ready", flush=True)
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever started us may go away now
-                await node.stopping.wait()
+                if await _unless_stopped(node, node.start()):
+                    print("ready", flush=True)
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever started us may go away now
+                    await node.stopping.wait()
             except (MonitorFailed, OSError) as error:
                 print(f"failed: {error}", flush=True)
             finally:
                 if options.lifeline:
                     loop.remove_reader(0)
-                file.unlink(missing_ok=True)
+                (directory / "lane.json").unlink(missing_ok=True)
                 await node.close()
+
+
+async def _unless_stopped(node: Node, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether the work was done before the node had to end."""
+    doing, stopped = asyncio.create_task(work), asyncio.create_task(node.stopping.wait())
+    await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not doing.done():
+        doing.cancel()
+        return False
+    await doing
+    return True
 
 
 def main() -> None:

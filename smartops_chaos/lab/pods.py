@@ -21,6 +21,8 @@ Cause = Literal["platform", "action", "harness", "fault"]
 PROBE_S = 0.25
 STARTUP_PROBE_S = 0.03
 PROBE_TIMEOUT_S = 1.0
+MEMORY_LIMIT_BYTES = 512_000_000  # of a container
+MEMORY_CHECK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,10 @@ class Pod:
         self.port: int = self._held.getsockname()[1]
         self._wake: asyncio.Future[Cause] = asyncio.get_running_loop().create_future()
         self._exit_cause: Cause = "platform"
+        self._exit_reason = ""
+        self.killed_with_bytes = 0  # resident when the node last killed the container for its memory
         self._probing: asyncio.Task[None] | None = None
+        self._limiting: asyncio.Task[None] | None = None
         self.main: Process | None = None
         self._life: asyncio.Task[None] | None = None
 
@@ -112,10 +117,13 @@ class Pod:
         while not self._gone.is_set():
             self.main = self._start_container(cause)
             self._probing = asyncio.create_task(self._probe(cause))
+            self._limiting = asyncio.create_task(self._limit_memory())
             await self.main.exited.wait()
             self._stop_probing()
+            self._limiting.cancel()
             cause, self._exit_cause = self._exit_cause, "platform"
-            self._node.report(self, "exited", cause, f"code {self.main.returncode}")
+            self._node.report(self, "exited", cause, f"code {_code(self.main)}{self._exit_reason}")
+            self._exit_reason = ""
             self._set_ready(False, cause)
             if self._gone.is_set():
                 return
@@ -151,6 +159,13 @@ class Pod:
             await asyncio.sleep(PROBE_S)
             self._set_ready(await self._healthy(), "platform")
 
+    async def _limit_memory(self) -> None:
+        """What the kernel does with a cgroup's limit, by hand: SIGKILL to the container that takes more."""
+        while (used := self.rss_bytes) <= MEMORY_LIMIT_BYTES:
+            await asyncio.sleep(MEMORY_CHECK_S)
+        self.killed_with_bytes, self._exit_reason = used, f", OOMKilled at {used / 1e6:.0f} MB"
+        await self.kill("platform")
+
     async def _healthy(self) -> bool:
         timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
         try:
@@ -170,6 +185,12 @@ class Pod:
     def _stop_probing(self) -> None:
         if self._probing is not None:
             self._probing.cancel()
+
+
+def _code(process: Process) -> int:
+    """As a container runtime tells it: 128 and the signal's number."""
+    code = process.returncode or 0
+    return 128 - code if code < 0 else code
 
 
 class Deployment:

@@ -1,4 +1,4 @@
-"""The node's side of the gateway: its process, and the routes and delays that it is told."""
+"""The node's side of the gateway: its process, and the routes and network faults that it is told."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ class Service:
             except (aiohttp.ClientError, TimeoutError, OSError):
                 await asyncio.sleep(0.02)
 
+    async def answers(self) -> bool:
+        try:
+            async with self._client.get(f"{self.url}/metrics"):
+                return True
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
     async def put(self, routes: Sequence[Route], flush: bool) -> None:
         """Replace the routes; `flush` drops what is under way."""
         await self._call("PUT", {"routes": [asdict(route) for route in routes], "flush": flush})
@@ -44,10 +51,9 @@ class Service:
                 return
             await asyncio.sleep(0.03)
 
-    async def delays_seen(self, fault_id: str) -> tuple[int, float]:
-        """(requests that this fault has delayed, their mean delay in seconds), as the gateway measured them."""
-        seen = (await self._call("GET"))["seen"].get(fault_id)
-        return (seen["requests"], seen["mean_s"]) if seen else (0, 0.0)
+    async def seen(self, fault_id: str) -> dict[str, float]:
+        """What requests met on the path of this fault, as the gateway measured it; empty = none came that way."""
+        return dict((await self._call("GET"))["seen"].get(fault_id, {}))
 
     async def close(self) -> None:
         self.process.kill()

@@ -15,14 +15,14 @@ from smartops_chaos import lab, workload
 from smartops_chaos.clock import Clock
 from smartops_chaos.lab.client import LabClient
 from smartops_chaos.model import Request
+from smartops_chaos.plan import faultfile
+from smartops_chaos.resources import shipped
 
 # A core for each parallel run of the tests: they stress it.
 CORE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "cpu-stress": {"load": 0.9, "workers": 6},
-    "network-delay": {"delay": 0.5, "jitter": 0.1},
-    "pod-kill": {"component": "erp"},
+    path.stem: faultfile.load(path).defaults for path in sorted(shipped("experiments", "lab").glob("*.yaml"))
 }
 
 
@@ -112,8 +112,15 @@ class OpenLoop:
 
     def healthy_since(self, begin_ns: int) -> bool:
         """Whether two good seconds have begun after that moment, on a grid of quarter seconds."""
+        return any(share <= 0.05 for share in self._shares(begin_ns))
+
+    def broken_since(self, begin_ns: int) -> bool:
+        """The same of two bad ones."""
+        return any(share > 0.05 for share in self._shares(begin_ns))
+
+    def _shares(self, begin_ns: int) -> list[float]:
         starts = range(begin_ns, self.now_ns() - 2_000_000_000, 250_000_000)
-        return any((share := self.bad_share(start, 2)) is not None and share <= 0.05 for start in starts)
+        return [share for start in starts if (share := self.bad_share(start, 2)) is not None]
 
 
 @pytest.fixture(name="until")

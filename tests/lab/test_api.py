@@ -24,18 +24,81 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/state"),
-        ("POST", "/reset"),
-        ("DELETE", "/faults/x"),
-        ("GET", "/apis/deployments/smartops-orchestrator"),
-    ],
-)
-def test_nothing_is_told_or_done_without_the_token(running: Lane, method: str, path: str) -> None:
-    for headers in ({}, {"Authorization": "Bearer wrong"}):
-        assert requests.request(method, running.file.control + path, headers=headers, timeout=5).status_code == 401
+ERP = "/apis/deployments/smartops-erp-simulator"
+FAULT = {"id": "x", "kind": "pod-kill", "expires_s": 9}
+CONTROL: list[tuple[str, str, str, Any]] = [
+    ("control", "GET", "/state", None),
+    ("control", "POST", "/arm", {"healer": "off", "detector": "none"}),
+    ("control", "POST", "/reset", {"replicas": 1}),
+    ("control", "POST", "/faults", FAULT),
+    ("control", "GET", "/faults", None),
+    ("control", "GET", "/faults/x", None),
+    ("control", "DELETE", "/faults/x", None),
+    ("control", "GET", "/events", None),
+    ("control", "GET", "/logs", None),
+    ("control", "POST", "/shutdown", {}),
+    ("control", "GET", ERP, None),
+    ("control", "POST", f"{ERP}/restart", {}),
+    ("control", "POST", f"{ERP}/scale", {"replicas": 5}),
+    ("gateway", "GET", "/-/routes", None),
+    ("gateway", "PUT", "/-/routes", {"routes": [], "flush": True}),
+    ("healer", "POST", "/v1/signals/anomaly", {"windowId": "w", "service": "erp-simulator", "isAnomaly": True,
+                                               "score": 1, "type": "error"}),
+    ("healer", "POST", "/v1/signals/rca", {"windowId": "w", "confidence": 1,
+                                           "rankedCauses": [{"svc": "s", "cause": "c", "probability": 1}]}),
+    ("healer", "POST", "/v1/policy/evaluate", {"signal": {"anomaly.type": "error", "anomaly.score": 1}}),
+]  # fmt: skip
+
+
+def test_without_its_token_no_control_request_does_anything(running: Lane) -> None:
+    running.arm("threshold")
+    before = (running.client.get("/state"), running.client.get("/events")["events"])
+    for address, method, path, body in CONTROL:
+        for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer wrong"}):
+            url = getattr(running.file, address) + path
+            answer = requests.request(method, url, json=body, headers=headers, timeout=5)
+            assert answer.status_code == 401, (method, path)
+    after = (running.client.get("/state"), running.client.get("/events")["events"])
+    for state, _ in (before, after):
+        del state["now_ns"]
+    assert after == before
+    assert requests.get(f"{running.file.healer}/v1/policy/audit/latest", timeout=5).json()["events"] == []
+
+
+@pytest.mark.parametrize("path", ["/-/reload", "/-/quit", "/api/v1/admin/tsdb/snapshot", "/api/v1/write"])
+def test_prometheus_takes_no_orders(running: Lane, path: str) -> None:
+    answer = requests.post(running.file.prometheus + path, timeout=5)
+    assert not answer.ok
+    assert re.search("not enabled|disabled|needs to be enabled", answer.text)
+    assert requests.get(f"{running.file.prometheus}/-/ready", timeout=5).ok
+
+
+def test_the_applications_own_fault_switches_are_off(running: Lane) -> None:
+    for _ in range(2):  # one to each replica
+        answer = requests.post(f"{running.file.gateway}/chaos/error-burst/enable", timeout=5)
+        assert answer.status_code == 404
+
+
+def test_everything_listens_on_loopback_only(running: Lane) -> None:
+    running.arm("threshold")
+    own = {running.file.pid, *running.descendants()}
+    links = [str(link.readlink()) for pid in own for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
+    sockets = {link.removeprefix("socket:[").removesuffix("]") for link in links}
+    local = [
+        fields[1].rpartition(":")[0]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        if (fields := line.split())[3] == "0A" and fields[9] in sockets
+    ]
+    assert len(local) >= 6  # node, gateway, healer, Prometheus, two replicas
+    assert set(local) == {"0100007F"}
+
+
+def test_nothing_runs_as_more_than_its_user(running: Lane) -> None:
+    for pid in (running.file.pid, *running.descendants()):
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert re.search(r"^Uid:(\t\d+)\1{3}$", status, re.MULTILINE)
+        assert f"Uid:\t{os.getuid()}\t" in status
 
 
 def test_each_token_opens_its_own_door(running: Lane) -> None:
@@ -164,7 +227,7 @@ def test_a_dead_prometheus_is_started_by_the_next_reset(lane: Lane) -> None:
             return False
 
     assert ready()
-    [server] = [pid for pid, command in lane.descendants().items() if command.startswith("prometheus")]
+    [server] = [pid for pid, command in lane.descendants().items() if "--config.file=" in command]
     os.kill(server, signal.SIGKILL)
     lane.until(lambda: not ready())
     lane.client.post("/reset", {"replicas": 2})

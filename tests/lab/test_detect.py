@@ -1,4 +1,8 @@
+import dataclasses
 import itertools
+import subprocess
+import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -7,6 +11,10 @@ from hypothesis import strategies as st
 from smartops_chaos.lab import detect
 from smartops_chaos.lab.detect import Sample, Threshold, Watch, Window, ZScore
 from smartops_chaos.lab.exposition import BUCKETS_S, Metrics
+from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.resources import shipped
+from smartops_chaos.targets import kinds
+from smartops_chaos.targets.lab import LabTarget
 
 HEALTHY = Window(requests=80, error_share=0.0, p95_s=0.05, cpu={"a": 0.2, "b": 0.2}, cpu_per_answer_s=0.01)
 FAILING = Window(requests=80, error_share=0.3, p95_s=0.16, cpu={"a": 0.3}, cpu_per_answer_s=0.011)
@@ -19,12 +27,18 @@ def watch(detector=None, warm=HEALTHY):
     for _ in range(detect.WARM_UP_WINDOWS):
         assert not watching.armed
         assert watching.see(warm) is None
+    deadline = time.monotonic() + 10
+    while not watching.armed and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert watching.armed
     return watching
 
 
 def signals(watching, windows):
     return [finding.kind if (finding := watching.see(window)) else None for window in windows]
+
+
+FOREST = watch(detect.DETECTORS["isolation-forest"]())
 
 
 def test_an_anomaly_is_signalled_once_when_it_begins():
@@ -48,8 +62,10 @@ def test_without_traffic_nothing_is_learnt_and_nothing_signalled():
     assert signals(watch(), [idle] * 5) == [None] * 5
 
 
-@pytest.mark.parametrize("detector", [Threshold, ZScore])
-def test_both_detectors_see_each_kind_of_trouble(detector):
+@pytest.mark.parametrize(
+    "detector", [make for make in detect.DETECTORS.values() if make], ids=lambda make: make.__name__
+)
+def test_every_detector_sees_each_kind_of_trouble(detector):
     for window in (FAILING, SLOW, BUSY):
         finding = [watching.see(window) for watching in [watch(detector())] for _ in range(2)][-1]
         assert finding is not None
@@ -69,6 +85,39 @@ def test_the_z_score_measures_from_what_it_learnt():
     assert signals(watch(ZScore()), [usually_slow] * 2) == [None, "latency"]
 
 
+def test_the_forest_measures_from_what_it_learnt_and_minds_only_what_is_worse():
+    make = detect.DETECTORS["isolation-forest"]
+    usually_slow = Window(requests=80, error_share=0.0, p95_s=0.6, cpu={"a": 0.2}, cpu_per_answer_s=0.01)
+    assert signals(watch(make(), usually_slow), [usually_slow] * 5) == [None] * 5
+    assert signals(watch(make()), [usually_slow] * 2) == [None, "latency"]
+    better = Window(requests=80, error_share=0.0, p95_s=0.0, cpu={"a": 0.0}, cpu_per_answer_s=0.01)
+    assert signals(watch(make(), usually_slow), [better] * 5) == [None] * 5
+
+
+@given(st.floats(0, 0.02), st.floats(0.03, 0.08), st.floats(0.14, 0.3))
+def test_the_forest_lets_a_healthy_minutes_spread_pass(errors, p95_s, cpu):
+    window = Window(requests=80, error_share=errors, p95_s=p95_s, cpu={"a": cpu}, cpu_per_answer_s=0.01)
+    assert FOREST.see(window) is None
+
+
+def test_only_the_healer_that_uses_it_loads_scikit_learn():
+    program = (
+        "import sys; import smartops_chaos.lab.node, smartops_chaos.lab.healer, smartops_chaos.run.trial, "
+        "smartops_chaos.run.campaign; sys.exit('sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_without_scikit_learn_a_run_is_refused_with_the_mend(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # as importlib sees a package that is not there
+    plan = load_plan(shipped("matrix", "nightly.yaml"))
+    [(what, mend)] = kinds.check(plan, LabTarget(1, 2))
+    assert what == "the detector isolation-forest needs scikit-learn"
+    assert mend == "pip install 'smartops-chaos[forest]'"
+    others = load_plan(shipped("matrix", "nightly.yaml"), only=("model=off,zscore",))
+    assert kinds.check(others, LabTarget(1, 2)) == []
+
+
 def test_none_detects_nothing():
     assert detect.DETECTORS["none"] is None
 
@@ -79,6 +128,7 @@ def test_none_detects_nothing():
         (BUSY, "Resource Saturation"),
         (FAILING, "Service Timeout"),
         (SLOW, "Dependency Latency"),
+        (dataclasses.replace(FAILING, memory_most=0.8), "Resource Saturation"),
         (HEALTHY, "Unknown Failure"),
     ],
 )
@@ -134,6 +184,13 @@ def test_a_window_is_the_difference_of_its_ends():
     assert 0.4 <= seen.p95_s <= 0.5
 
 
+def test_the_memory_of_a_killed_container_is_remembered_for_a_window():
+    samples = [sample(at / 2, 20 * at) for at in range(8)]
+    samples[4] = dataclasses.replace(samples[4], memory={"a": 0.9})
+    samples[1] = dataclasses.replace(samples[1], memory={"a": 1.0})
+    assert detect.window(samples, 1.0).memory_most == 0.9
+
+
 def test_one_sample_is_no_window():
     assert detect.window([sample(0, 0)], 2.0) is None
     assert detect.window([sample(0, 0), sample(9, 90)], 2.0) is None
@@ -146,6 +203,10 @@ def test_a_sample_is_read_from_the_real_expositions():
         gateway.observe("gateway_request_duration_seconds", seconds)
     node.count("container_cpu_usage_seconds_total", 1.5, pod="erp-1", container="erp")
     node.count("container_cpu_usage_seconds_total", 2.5, pod="other-1", container="other")
+    for pod, limit in (("erp-1", 400), ("erp-2", 0)):
+        node.set("container_memory_working_set_bytes", 100, pod=pod, container="erp")
+        node.set("container_spec_memory_limit_bytes", limit, pod=pod, container="erp")
     seen = detect.sample(7.0, gateway.render(), node.render(), "erp")
     assert (seen.at_s, seen.requests, seen.errors, seen.cpu_s) == (7.0, 6, 2, {"erp-1": 1.5})
+    assert seen.memory == {"erp-1": 0.25}
     assert (seen.buckets[0], seen.buckets[1], seen.buckets[-1]) == (0, 3, 6)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from smartops_chaos.resources import shipped
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,12 +19,23 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 SCALE = 'POLICY "up": WHEN anomaly.type == "resource" THEN scale(service, {}) PRIORITY 1'
-CAUSES = {"cpu-stress": "Resource Saturation", "network-delay": "Dependency Latency", "pod-kill": "Service Timeout"}
+CAUSES = {
+    "cpu-stress": "Resource Saturation",
+    "memory-leak": "Resource Saturation",
+    "network-delay": "Dependency Latency",
+    "network-loss": "Dependency Latency",
+    "pod-kill": "Service Timeout",
+}
 
 
 def anomaly(lane: Lane, kind: str = "error", window: str = "w-1") -> int:
     body = {"windowId": window, "service": "erp-simulator", "isAnomaly": True, "score": 0.9, "type": kind}
-    return requests.post(f"{lane.file.healer}/v1/signals/anomaly", json=body, timeout=5).status_code
+    return post(lane, "anomaly", json=body)
+
+
+def post(lane: Lane, path: str, **body: Any) -> int:
+    headers = {"Authorization": f"Bearer {lane.file.healer_token}"}
+    return requests.post(f"{lane.file.healer}/v1/signals/{path}", headers=headers, timeout=5, **body).status_code
 
 
 def metrics(lane: Lane) -> str:
@@ -31,7 +44,13 @@ def metrics(lane: Lane) -> str:
 
 @pytest.mark.parametrize(
     ("detector", "kind"),
-    [("zscore", "cpu-stress"), ("zscore", "network-delay"), ("zscore", "pod-kill"), ("threshold", "network-delay")],
+    [
+        ("zscore", "cpu-stress"),
+        ("zscore", "pod-kill"),
+        ("zscore", "memory-leak"),
+        ("threshold", "network-delay"),
+        ("isolation-forest", "network-loss"),
+    ],
 )
 def test_it_heals(lane: Lane, load: Callable[[], OpenLoop], detector: str, kind: str) -> None:
     lane.arm(detector)
@@ -58,6 +77,27 @@ def test_it_heals(lane: Lane, load: Callable[[], OpenLoop], detector: str, kind:
     assert fault["ended_by"] == ("momentary" if kind == "pod-kill" else "system")
     assert receipt["objects"][0].split("/")[1] not in {pod["name"] for pod in lane.pods()}
     assert {cause for kind, cause in lane.events(receipt["after_ns"]) if kind == "started"} == {"action"}
+
+
+@pytest.mark.parametrize(("kind", "helps"), [("pod-kill", True), ("network-delay", False)])
+def test_scaling_first_helps_where_a_replica_is_away_and_not_where_it_is_slow(
+    lane: Lane, load: Callable[[], OpenLoop], kind: str, helps: bool
+) -> None:
+    """The default policy heals both, as the test above shows."""
+    lane.arm("zscore", shipped("matrix", "policies", "scale-first.policy").read_text(encoding="utf-8"))
+    loop = load()
+    lane.until(lambda: lane.client.get("/state")["armed"])
+    receipt = lane.inject("fault", kind)
+    lane.until(lambda: "executing scale on lab/smartops-erp-simulator" in lane.log(receipt["before_ns"]))
+    lane.until(lambda: [pod["ready"] for pod in lane.pods()].count(True) >= (2 if helps else 3))
+    scaled = loop.now_ns()
+    if helps:
+        lane.until(lambda: loop.healthy_since(scaled))
+        assert len(lane.pods()) == 3
+    else:
+        bad: Any = lane.until(lambda: loop.bad_share(scaled, 3))
+        assert bad > 0.05
+        assert lane.fault("fault")["state"] == "in_force"
 
 
 def test_without_a_detector_it_does_nothing(lane: Lane, load: Callable[[], OpenLoop]) -> None:
@@ -124,7 +164,7 @@ def test_a_signal_that_makes_no_sense_is_unprocessable(lane: Lane) -> None:
     assert anomaly(lane, "weather") == 422
     for path in ("anomaly", "rca"):
         for body in ("{", "[]", '{"windowId": "w", "rankedCauses": [], "confidence": 1}'):
-            assert requests.post(f"{lane.file.healer}/v1/signals/{path}", data=body, timeout=5).status_code == 422
+            assert post(lane, path, data=body) == 422
 
 
 def test_the_log_file_has_the_runtimes_form(lane: Lane) -> None:

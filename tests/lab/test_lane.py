@@ -85,7 +85,7 @@ def test_shutdown_by_api(start: Callable[..., Lane]) -> None:
 def test_stop_touches_no_stranger_that_has_the_number_now(tmp_path: Path) -> None:
     stranger = subprocess.Popen(["sleep", "600"])
     file = tmp_path / "lane.json"
-    names = ("control", "token", "prometheus", "gateway", "healer", "directory")
+    names = ("control", "token", "healer_token", "prometheus", "gateway", "healer", "directory")
     file.write_text(json.dumps({"pid": stranger.pid, "started": 1, **dict.fromkeys(names, "")}), encoding="utf-8")
     assert lab.stop(file) is False
     assert stranger.poll() is None
