@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smartops_chaos.analysis.estimate import Floats, Sample
-from smartops_chaos.analysis.question import Question
+from smartops_chaos.analysis.question import Question, Stop
 from smartops_chaos.analysis.table import CONTROLS, COUNTED, INCIDENTS, LEFT_OUT, numbers, texts
 from smartops_chaos.model import Arm, Outcome
 
@@ -88,7 +88,7 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
         if not columns.are_of_a_fault(rows):
             continue
         known = rows[~np.isnan(columns.horizon[rows])]
-        fullest = max(len(r) for r in arms.values())
+        most = {a: _expected(columns.repeat, arms, question.stopped.get(a)) for a in arms}
         found = [
             columns.cell(
                 arms[arm],
@@ -98,7 +98,7 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
                 family=next((f for f in columns.family[rows] if f), chaos),
                 horizon_s=float(columns.horizon[known[0]]) if len(known) else 0.0,  # then there are no times
                 weight=question.weights.get(chaos, 1.0),
-                fullest=fullest,
+                fullest=most[arm],
             )
             for arm in sorted(arms, key=lambda a: (a.model, a.policy))
         ]
@@ -108,6 +108,11 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
     return cells
 
 
+def _expected(repeat: Floats, arms: Mapping[Arm, NDArray[np.intp]], stop: Stop | None) -> int:
+    """As many trials as the fullest arm has, up to the look that stopped this one."""
+    return max(len(rows) if stop is None else int((repeat[rows] <= stop.repeat).sum()) for rows in arms.values())
+
+
 class _Columns:
     """The table's columns as arrays, each looked up once."""
 
@@ -115,6 +120,7 @@ class _Columns:
         self.outcome = texts(table, "outcome")
         self.family = texts(table, "family")
         self.horizon = numbers(table, "horizon_s")
+        self.repeat = numbers(table, "repeat")
         self.time = numbers(table, "time_s")
         self.counted = np.isin(self.outcome, COUNTED)
         self.control = np.isin(self.outcome, CONTROLS) | (self.family == "none")
@@ -166,7 +172,7 @@ class _Columns:
             bad_s=until(self.bad[counted]) if self.has["bad_seconds"] else None,
             outcomes=dict(sorted(outcomes.items())),
             left_out=sum(outcomes[o] for o in LEFT_OUT),
-            not_recorded=fullest - len(rows),
+            not_recorded=max(0, fullest - len(rows)),
         )
 
 

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Floats: TypeAlias = NDArray[np.float64]
 PRUDENCE = 0.5  # weight of the unfavourable pseudo-trial, in trials
@@ -96,7 +96,7 @@ def interval(samples: Sequence[Sample], alpha: float) -> tuple[float | None, flo
 
 def step(estimate: Estimate, alpha: float) -> float:
     """Half the width of the two-sided t interval at 2 alpha."""
-    return 0.0 if estimate.certain else float(stats.t.isf(alpha, estimate.df) * np.sqrt(estimate.variance))
+    return 0.0 if estimate.certain else t_quantile(alpha, estimate.df) * float(np.sqrt(estimate.variance))
 
 
 def log_ratio(above: Estimate, below: Estimate) -> Estimate:
@@ -119,4 +119,14 @@ def p_below(estimate: Estimate, limit: float) -> float:
     """One-sided p of H0: true mean >= limit. Without sampling error: 1, since nothing can be rejected."""
     if estimate.certain:
         return 1.0
-    return float(stats.t.sf((limit - estimate.mean) / np.sqrt(estimate.variance), estimate.df))
+    return t_tail((limit - estimate.mean) / float(np.sqrt(estimate.variance)), estimate.df)
+
+
+def t_quantile(alpha: float, df: float) -> float:
+    """What Student's t exceeds with probability alpha. scipy.stats says the same, 40 times slower."""
+    return -float(special.stdtrit(df, alpha))
+
+
+def t_tail(t: float, df: float) -> float:
+    """How often Student's t exceeds `t`."""
+    return float(special.stdtr(df, -t))

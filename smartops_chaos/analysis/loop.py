@@ -31,18 +31,19 @@ def phases(counted: pd.DataFrame) -> tuple[Phase, ...]:
 
 
 def _phase(healed: pd.DataFrame, name: str, start: str, end: str) -> Phase:
-    (lo1, hi1), (lo2, hi2) = _moment(healed, start), _moment(healed, end)
+    mean_s, width_s, n = interval_between(healed, start, end)
+    return Phase(name=name, start=start, end=end, mean_s=mean_s, n=n, measuring_error_s=width_s)
+
+
+def interval_between(trials: pd.DataFrame, start: str, end: str) -> tuple[float | None, float | None, int]:
+    """Mean duration, median width of its interval, and in how many trials both moments were seen. Cut at 0."""
+    (lo1, hi1), (lo2, hi2) = _moment(trials, start), _moment(trials, end)
     lo, hi = np.maximum(lo2 - hi1, 0), np.maximum(hi2 - lo1, 0)
     seen = ~np.isnan(lo + hi)
     n = int(seen.sum())
-    return Phase(
-        name=name,
-        start=start,
-        end=end,
-        mean_s=float(((lo + hi) / 2)[seen].mean()) if n else None,
-        n=n,
-        measuring_error_s=float(np.median((hi - lo)[seen])) if n else None,
-    )
+    if not n:
+        return None, None, 0
+    return float(((lo + hi) / 2)[seen].mean()), float(np.median((hi - lo)[seen])), n
 
 
 def recovery_width(counted: pd.DataFrame) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -45,16 +44,14 @@ def repeats_needed(tests: Sequence[ArmTests], question: Question) -> dict[tuple[
 
 def minutes_a_trial(table: pd.DataFrame) -> float | None:
     """Wall time of the campaign for each trial, all lanes together, from the trials' starts; None if not known."""
-    starts = []
-    for text in texts(table, "started_at"):
-        try:
-            starts.append(datetime.fromisoformat(text).timestamp())
-        except ValueError:
-            return None
-    if len(starts) < 2:
+    try:
+        starts = pd.to_datetime(pd.Series(texts(table, "started_at")), format="ISO8601", utc=True)
+    except ValueError:
+        return None
+    if len(starts) < 2 or starts.isna().any():
         return None
     # a pause between two sessions is not work: the median gap between starts is what a trial costs
-    return float(np.median(np.diff(np.sort(starts)))) / 60
+    return float(starts.sort_values().diff().median().total_seconds()) / 60
 
 
 def _key(verdict: Verdict) -> tuple[str, str]:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Plan, Sla, Targets
+from smartops_chaos.plan.looks import SHARES
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An arm that was decided at a look, by the trials up to a repeat; see analysis.looks."""
+
+    arm: Arm
+    look: int  # from 1
+    repeat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +31,15 @@ class Question:
     because: Mapping[str, str] = field(default_factory=dict)  # chaos level -> why this horizon; absent = not said
     same_arm: Mapping[str, str] = field(default_factory=dict)  # "model/policy" -> "model/policy" that stands for it
     cells: frozenset[tuple[str, str, Arm]] = frozenset()  # planned (chaos, workload, arm); empty = those in the table
+    looks: int = 1  # decisions that the plan allows, the one at the end included
+    look: int = 0  # which of them is taken; 0 = the last
+    stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
     stated: Mapping[str, object] = field(default_factory=dict)  # what else of the plan `summary.json` shall print
+
+    def share(self, arm: Arm) -> float:
+        """How much of alpha the arm's decision may use: all of it without looks."""
+        stop = self.stopped.get(arm)
+        return SHARES[self.looks][(self.look or self.looks if stop is None else stop.look) - 1]
 
     def __post_init__(self) -> None:
         light = [name for name, weight in self.weights.items() if not weight > 0]
@@ -29,8 +47,8 @@ class Question:
             raise UsageError(f"the weight of {', '.join(light)} must be above 0", "leave the chaos level out instead")
 
 
-def of_plan(plan: Plan) -> Question:
-    """The question that a campaign's frozen plan asks."""
+def of_plan(plan: Plan, stops: Sequence[Stop] = ()) -> Question:
+    """The question that a campaign's frozen plan asks, and the arms that it stopped at a look."""
     analysis = plan.analysis
     measured = [t for t in plan.trials if t.phase == "measure"]
     return Question(
@@ -42,6 +60,8 @@ def of_plan(plan: Plan) -> Question:
         because={name: level.because for name, level in plan.chaos.items() if level.because},
         same_arm=plan.same_arm,
         cells=frozenset((t.chaos, t.workload, t.arm) for t in measured),
+        looks=analysis.looks,
+        stopped={stop.arm: stop for stop in stops},
         stated={
             "slo": asdict(analysis.slo),
             "stop_after_good_s": analysis.stop_after_good_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from smartops_chaos.analysis.cells import Cell
 from smartops_chaos.analysis.summary import AutoHeal
@@ -14,7 +14,7 @@ from smartops_chaos.model import Outcome
 
 def wilson(successes: int, n: int, alpha: float) -> tuple[float, float]:
     """Two-sided score interval at 2 alpha (Wilson 1927), n > 0."""
-    z = float(stats.norm.isf(alpha))
+    z = -float(special.ndtri(alpha))
     share = successes / n
     centre = share + z**2 / (2 * n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -26,12 +26,12 @@ def wilson(successes: int, n: int, alpha: float) -> tuple[float, float]:
 
 def clopper_pearson_lower(successes: int, n: int, alpha: float) -> float:
     """Exact one-sided lower bound (Clopper and Pearson 1934), n > 0."""
-    return float(stats.beta.ppf(alpha, successes, n - successes + 1)) if successes else 0.0
+    return float(special.betaincinv(successes, n - successes + 1, alpha)) if successes else 0.0
 
 
 def binomial_p(successes: int, n: int, share: float) -> float:
     """Exact one-sided p of H0: true share <= `share`. At most alpha exactly when Clopper-Pearson's bound reaches it."""
-    return float(stats.binom.sf(successes - 1, n, share))
+    return float(special.betainc(successes, n - successes + 1, share)) if successes else 1.0
 
 
 def newcombe(successes1: int, n1: int, successes2: int, n2: int, alpha: float) -> tuple[float, float]:

@@ -6,12 +6,23 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from smartops_chaos.analysis.estimate import Floats
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.analysis.summary import Rca
 from smartops_chaos.analysis.table import numbers, texts
 
 RANKS = (1, 2, 3)
+
+
+def ranks(counted: pd.DataFrame) -> tuple[NDArray[np.bool_], Floats]:
+    """Which trials have an expected cause, and where in the answer a right one stands; NaN = nowhere."""
+    expected, answered = texts(counted, "rca_expected"), texts(counted, "rca_top1")
+    rank = numbers(counted, "rca_rank")
+    pairs = zip(answered.tolist(), expected.tolist(), strict=True)
+    named = np.array([a != "" and a in r.split("|") for a, r in pairs], dtype=bool)
+    return expected != "", np.where(np.isnan(rank) & named, 1.0, rank)  # a table may have the answers only
 
 
 def rca(counted: pd.DataFrame, alpha: float) -> Rca:
@@ -20,13 +31,9 @@ def rca(counted: pd.DataFrame, alpha: float) -> Rca:
     An expected cause may be several joined by "|" (a combination): naming one of them is right. `lift` compares with
     the best constant answer; `macro_recall` is the mean over expected causes of the share named right.
     """
-    expected = texts(counted, "rca_expected")
-    asked = expected != ""
+    asked, rank = ranks(counted)
     n = int(asked.sum())
-    answered = texts(counted, "rca_top1")[asked]
-    expected, rank = expected[asked], numbers(counted, "rca_rank")[asked]
-    named = [a != "" and a in r.split("|") for a, r in zip(answered.tolist(), expected.tolist(), strict=True)]
-    rank = np.where(np.isnan(rank) & np.array(named, dtype=bool), 1.0, rank)  # a table may have the answers only
+    expected, answered, rank = texts(counted, "rca_expected")[asked], texts(counted, "rca_top1")[asked], rank[asked]
     confusion: dict[str, dict[str, int]] = {}
     for (right, answer), trials in sorted(Counter(zip(expected.tolist(), answered.tolist(), strict=True)).items()):
         confusion.setdefault(right, {})[answer] = trials

@@ -60,6 +60,14 @@ def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) 
     return SlaTest(max(found), _available(prudent.mean + step(prudent, alpha), sla), "")
 
 
+def budget_used(cells: Sequence[Cell], sla: Sla, target: float) -> float | None:
+    """Share of the window's error budget, (1 - target) x window, that the expected faults use up."""
+    samples = _samples([c for c in cells if c.n])
+    if not samples or target >= 1:
+        return None
+    return sla.faults * mean_over_scenarios(samples).mean / ((1 - target) * sla.window_s)
+
+
 def asks_nothing(cells: Sequence[Cell], sla: Sla, target: float) -> bool:
     """The target would be met even if no fault ended before its horizon."""
     return bool(cells) and all(_available(c.horizon_s, sla) >= target for c in cells)

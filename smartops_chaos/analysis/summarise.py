@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from smartops_chaos.analysis import loop, outlook, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
 from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
+from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
 from smartops_chaos.analysis.summary import ArmSummary, Calibration, CellNumbers, Curve, Mttr, Summary
@@ -36,11 +37,10 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     Arms are in the order: baseline, then by name. The baseline's values are shown, it is not judged.
     Raises UsageError if the baseline arm has no trial in the table.
     """
-    question, table = _one_name_an_arm(question, table)
-    calibrating = texts(table, "phase") == "calibrate"
-    measured = table[~calibrating]
+    calibration = _calibration(table[texts(table, "phase") == "calibrate"])
+    question, measured = measured_trials(table, question)
     arms = sorted(
-        {Arm(*pair) for pair in zip(texts(measured, "model"), texts(measured, "policy"), strict=True)}, key=str
+        {Arm(*pair) for pair in measured[["model", "policy"]].drop_duplicates().itertuples(index=False)}, key=str
     )
     if question.baseline not in arms:
         known = ", ".join(f"model={a.model},policy={a.policy}" for a in arms)
@@ -48,11 +48,9 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     planned = {arm for _, _, arm in question.cells}
     others = sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
     cells = build(measured, question)
-    baseline = of_arm(cells, question.baseline)
-    tests = [verdicts.run_tests(arm, of_arm(cells, arm), baseline, question) for arm in others]
+    tests = verdicts.judged(measured, question, others)
     comparisons, decided = verdicts.decide(tests, question)
     summaries = [_arm(arm, measured, cells, question) for arm in (question.baseline, *others)]
-    calibration = _calibration(table[calibrating])
     return Summary(
         campaign=campaign,
         plan=_stated(question, cells),
@@ -73,6 +71,12 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     )
 
 
+def measured_trials(table: pd.DataFrame, question: Question) -> tuple[Question, pd.DataFrame]:
+    """Without calibration; arms with equal settings are one arm, by the name of the one that was run."""
+    question, table = _one_name_an_arm(question, table)
+    return question, table[texts(table, "phase") != "calibrate"]
+
+
 def to_json(summary: Summary) -> dict[str, object]:
     """`summary.json`: the dataclasses as plain dicts, an arm as {"model", "policy"}; no NaN, None is null."""
     document = asdict(summary)
@@ -80,7 +84,6 @@ def to_json(summary: Summary) -> dict[str, object]:
 
 
 def _one_name_an_arm(question: Question, table: pd.DataFrame) -> tuple[Question, pd.DataFrame]:
-    """Arms with equal settings are one arm, by the name of the one that was run."""
     names = {_arm_of(other): _arm_of(arm) for other, arm in question.same_arm.items()}
     if not names:
         return question, table
@@ -132,6 +135,7 @@ def _arm(arm: Arm, measured: pd.DataFrame, all_cells: Sequence[Cell], question: 
         controls=int(np.isin(outcome, CONTROLS).sum()),
         needless_actions=int(np.nansum(needless)) + nothing_prevented,
         contested=sum("contested" in flags.split(",") for flags in texts(rows, "flags")),
+        operations=operations(counted, cells, question.sla, question.targets.sla, alpha),
     )
 
 
@@ -244,5 +248,7 @@ def _stated(question: Question, cells: Sequence[Cell]) -> dict[str, object]:
         "horizons_s": {c.scenario: c.horizon_s for c in cells},
         "because": dict(question.because),
         "same_arm": dict(question.same_arm),
+        "looks": question.looks,
+        "stopped": {str(s.arm): {"look": s.look, "repeat": s.repeat} for s in question.stopped.values()},
         **question.stated,
     }

@@ -60,6 +60,48 @@ class Rca:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    value: float | None
+    lo: float | None  # Wilson interval
+    hi: float | None
+    successes: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What the healer did in the counted trials, and what they were worth. None: the table does not say."""
+
+    actions: int | None  # carried out
+    action_success: Share | None  # of those
+    guardrail_blocks: int | None
+    cooldown_skips: int | None
+    relapses: int | None  # good stretches that did not last
+    relapsed: int | None  # trials with one
+    closed_loop_s: float | None  # mean, from detected to verified, in trials that have both
+    closed_loop_error_s: float | None  # median width of that duration's interval
+    closed_loop_n: int
+    healed_if_right: Share  # healed or prevented, of the incidents whose first answer was a cause of the fault
+    healed_if_wrong: Share  # the same with a wrong answer or none
+    reliability: Share  # trials whose fault took effect and was measured, of all with a fault that were recorded
+    adherence: float | None  # share of the seconds from injection to the horizon within the objective
+    budget_used: float | None  # share of the window's error budget that the expected faults use up; 1 = all of it
+
+
+@dataclass(frozen=True, slots=True)
+class HoldNumbers:
+    """One arm if health had to last for another time than H to count."""
+
+    hold_s: float
+    model: str
+    policy: str
+    rmst_s: float | None
+    reduction: float | None  # None for the baseline
+    trials: int
+    other_outcomes: int  # trials whose outcome differs from that with H
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """Mean duration between two moments over healed trials only; `measuring_error_s` = median interval width."""
 
@@ -132,6 +174,7 @@ class ArmSummary:
     controls: int
     needless_actions: int
     contested: int
+    operations: Operations
 
     @property
     def arm(self) -> Arm:
@@ -194,4 +237,5 @@ class Summary:
     arms: tuple[ArmSummary, ...]
     comparisons: tuple[Comparison, ...]
     verdicts: tuple[Verdict, ...]
+    holds: tuple[HoldNumbers, ...] = ()  # sensitivity to H; empty: no requests are at hand
     schema_version: int = 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from smartops_chaos.analysis.estimate import Floats
 
@@ -37,7 +37,7 @@ def kaplan_meier(time: Floats, event: NDArray[np.bool_]) -> KaplanMeier:
 
 def log_log_band(km: KaplanMeier, alpha: float) -> tuple[Floats, Floats]:
     """Pointwise two-sided band at 2 alpha on the log(-log) scale, Greenwood's variance; 1 at S = 1 and 0 at S = 0."""
-    z = float(stats.norm.isf(alpha))
+    z = -float(special.ndtri(alpha))
     inside = (km.survival > 0) & (km.survival < 1)
     lo, hi = km.survival.copy(), km.survival.copy()
     s = km.survival[inside]

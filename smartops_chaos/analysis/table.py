@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from smartops_chaos.errors import FileProblems, Problem, UsageError
-from smartops_chaos.model import COLUMNS, Outcome
+from smartops_chaos.model import COLUMNS, MOMENTS, Outcome
 
 REQUIRED = ("chaos", "workload", "model", "policy", "outcome", "time_s", "horizon_s")
 LEVELS = ("chaos", "workload", "model", "policy")
@@ -30,6 +32,7 @@ LEFT_OUT = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID)
 CONTROLS = (Outcome.CLEAN, Outcome.FALSE_ALARM)
 
 _SHOWN = 20  # problems of one kind that are listed row by row
+_LONGEST_S = 86400.0  # no matrix has a longer horizon
 _ROUNDING_S = 1e-6  # the table's times are written with six decimals
 
 
@@ -44,16 +47,14 @@ def from_rows(rows: Iterable[Mapping[str, object]], name: str = "records") -> pd
 def read(path: Path) -> pd.DataFrame:
     """A trials table from `.csv` (UTF-8, comma) or `.parquet`.
 
-    Raises FileProblems (line = line of the file for plain CSV, column = number of the field), or UsageError if the
-    file cannot be opened or Parquet cannot be read here.
+    Raises FileProblems (line = line of the file for plain CSV, row for Parquet; column = number of the field), or
+    UsageError if the file cannot be opened.
     """
     name = str(path)
     try:
         if path.suffix.lower() == ".parquet":
-            return _validated(pd.read_parquet(path).astype(object), name, first_line=1)
+            return _validated(_read_parquet(path), name, first_line=1)
         return _validated(_read_csv(path), name, first_line=2)
-    except ImportError as error:
-        raise UsageError(f"{name}: reading Parquet needs pyarrow", "pip install pyarrow, or bring a .csv") from error
     except UnicodeDecodeError as error:
         raise FileProblems([Problem(name, 0, 0, "is not UTF-8 text", "save it as CSV in UTF-8")]) from error
     except pd.errors.EmptyDataError as error:
@@ -68,10 +69,9 @@ def write(table: pd.DataFrame, path: Path) -> None:
     """Write `.csv` or `.parquet`; counts without a decimal point, empty = not seen. The same table, the same bytes."""
     plain = table.astype({c: "Int64" for c in INTEGERS if c in table})
     if path.suffix.lower() == ".parquet":
-        try:
-            plain.to_parquet(path, index=False)
-        except ImportError as error:
-            raise UsageError(f"{path}: writing Parquet needs pyarrow", "pip install pyarrow, or write .csv") from error
+        import fastparquet
+
+        fastparquet.write(str(path), plain, write_index=False)
     else:
         plain.to_csv(path, index=False, lineterminator="\n")
 
@@ -94,7 +94,35 @@ def _read_csv(path: Path) -> pd.DataFrame:
     repeated = sorted({c for c in header if header.count(c) > 1})
     if repeated:
         raise FileProblems([Problem(str(path), 1, 0, f"column names appear twice: {', '.join(repeated)}")])
-    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    counted = [c for c in header if c in NUMBERS]
+    try:  # numbers parsed while reading: several times faster
+        return _parsed(path, dict.fromkeys(header, object) | dict.fromkeys(counted, "float64"), counted)
+    except ValueError:  # some field is no number: read all as text, so that it can be named by row and column
+        return _parsed(path, str, [])
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    content = path.read_bytes()
+    if not (content.startswith(b"PAR1") and content.endswith(b"PAR1")):
+        raise FileProblems([Problem(str(path), 0, 0, "is not a Parquet file")])
+    from fastparquet import ParquetFile  # directly: pandas 4 drops this engine, and its other one is ten times as large
+
+    try:
+        read: pd.DataFrame = ParquetFile(io.BytesIO(content)).to_pandas()
+    except Exception as error:  # a damaged file makes the reader fail in any way
+        raise FileProblems([Problem(str(path), 0, 0, f"is a damaged Parquet file: {error}")]) from error
+    return read
+
+
+def _parsed(path: Path, dtype: Any, may_be_empty: list[str]) -> pd.DataFrame:
+    return pd.read_csv(
+        path,
+        dtype=dtype,
+        keep_default_na=False,
+        na_values={c: [""] for c in may_be_empty},
+        encoding="utf-8-sig",
+        index_col=False,
+    )
 
 
 def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
@@ -116,13 +144,12 @@ def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
 
     typed = {}
     for column in table.columns:
-        empty = (table[column].isna() | (table[column] == "")).to_numpy(bool)
         if column in NUMBERS:
-            parsed = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
-            report(~empty & ~np.isfinite(parsed), column, "not a finite number", "seconds or counts; empty = not seen")
+            parsed, bad = _numbers(table[column])
+            report(bad, column, "not a finite number", "seconds or counts; empty = not seen")
             typed[column] = pd.Series(parsed)
         elif column in COLUMNS:
-            typed[column] = table[column].where(~empty, "").astype(str).astype(object)
+            typed[column] = _texts(table[column])
         else:
             typed[column] = table[column]
     clean = pd.DataFrame(typed)
@@ -132,6 +159,21 @@ def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
         raise FileProblems(problems)
     clean["time_s"] = np.minimum(numbers(clean, "time_s"), numbers(clean, "horizon_s"))
     return clean
+
+
+def _numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The column as float64, and which fields are neither empty nor a finite number."""
+    if column.dtype == np.float64:
+        return column.to_numpy(), np.isinf(column.to_numpy())
+    parsed = pd.to_numeric(column, errors="coerce").to_numpy(float)
+    empty = (column.isna() | (column == "")).to_numpy(bool)
+    return parsed, ~empty & ~np.isfinite(parsed)
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=False) == "string":
+        return column
+    return column.where(column.notna(), "").astype(str).astype(object)
 
 
 def _checks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, str, str]]:
@@ -146,15 +188,28 @@ def _checks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, str, str]]:
     phase = texts(table, "phase", "measure")
     yield "phase", ~np.isin(phase, ["measure", "calibrate", ""]), "unknown phase", "use measure or calibrate"
     yield "horizon_s", counted & ~(horizon > 0), "must be above 0", "the time at which a person would step in"
+    yield "horizon_s", horizon > _LONGEST_S, "is more than a day", "seconds, not milliseconds"
     yield "time_s", counted & np.isnan(time), "is empty, but the trial counts", "0 = never bad, horizon_s = unrecovered"
     yield "time_s", counted & (time < 0), "is negative", "seconds since injection"
-    yield "time_s", counted & (time > horizon + _ROUNDING_S), "is above horizon_s", "unrecovered = horizon_s"
+    yield (
+        "time_s",
+        counted & (time > horizon + _ROUNDING_S),
+        "is above horizon_s",
+        "unrecovered = horizon_s, and both are in seconds",
+    )
     cut = (outcome == Outcome.UNRECOVERED) & (np.abs(time - horizon) > _ROUNDING_S) & ~np.isnan(time)
     yield "time_s", cut, "must be horizon_s in an unrecovered trial", "it is scored, not left out"
     never_bad = np.isin(outcome, [Outcome.PREVENTED, Outcome.NO_EFFECT]) & (time > 0)
     yield "time_s", never_bad, "must be 0 in a trial that was never bad", "or is the outcome another one?"
-    for column in ("bad_seconds", "unknown_seconds", "requests", "good_requests"):
+    for column in ("bad_seconds", "unknown_seconds", "ttr_impact_s", "observed_s", *INTEGERS):
         yield column, numbers(table, column) < 0, "is negative", "seconds and counts start at 0"
+    for column in INTEGERS:
+        yield column, numbers(table, column) > np.floor(numbers(table, column)), "is not a whole number", "a count"
+    good = numbers(table, "good_requests") > numbers(table, "requests")
+    yield "good_requests", good, "are more than `requests`", "good ones of all requests"
+    for moment in MOMENTS[1:]:
+        lo, hi = numbers(table, f"{moment}_lo_s"), numbers(table, f"{moment}_hi_s")
+        yield f"{moment}_lo_s", lo > hi + _ROUNDING_S, f"is after {moment}_hi_s", "the moment lies between them"
     measured = counted & (phase != "calibrate") & (horizon > 0)
     first = pd.Series(horizon).where(measured).groupby([table["chaos"], table["workload"]]).transform("first")
     mixed = measured & (np.abs(horizon - first.to_numpy(float)) > _ROUNDING_S)

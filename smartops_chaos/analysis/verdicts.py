@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from smartops_chaos.analysis import sla as availability
-from smartops_chaos.analysis.cells import Cell
+from smartops_chaos.analysis.cells import Cell, build, of_arm
 from smartops_chaos.analysis.compare import Compared, compare
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import (
@@ -26,6 +27,7 @@ from smartops_chaos.analysis.rates import (
     worst_uplift_lower,
 )
 from smartops_chaos.analysis.summary import AutoHeal, Comparison, Decision, Reduction, SlaNumbers, Verdict
+from smartops_chaos.analysis.table import numbers
 from smartops_chaos.model import Arm
 
 
@@ -43,14 +45,29 @@ class ArmTests:
     worst_uplift: float | None
     sla: SlaNumbers
     sla_test: availability.SlaTest
+    share: float  # of alpha, that this decision may use; below 1 if the plan allows looks
 
     def family(self, question: Question) -> list[float]:
-        """The p values that Holm adjusts, in the order of the verdicts."""
-        return [self.here.p, self.heal_p] + ([self.sla_test.p] if question.sla else [])
+        """The p values that Holm adjusts, in the order of the verdicts, on the scale of the whole alpha."""
+        found = [self.here.p, self.heal_p] + ([self.sla_test.p] if question.sla else [])
+        return [p / self.share for p in found]
+
+
+def judged(measured: pd.DataFrame, question: Question, arms: Sequence[Arm]) -> list[ArmTests]:
+    """The tests of each arm; of one that a look has stopped by the trials of that look, the baseline's too."""
+    found: dict[int | None, list[Cell]] = {None: build(measured, question)}
+    for repeat in {stop.repeat for stop in question.stopped.values()}:
+        found[repeat] = build(measured[numbers(measured, "repeat") <= repeat], question)
+    tests = []
+    for arm in arms:
+        stop = question.stopped.get(arm)
+        cells = found[stop.repeat if stop else None]
+        tests.append(run_tests(arm, of_arm(cells, arm), of_arm(cells, question.baseline), question))
+    return tests
 
 
 def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -> ArmTests:
-    targets, alpha = question.targets, question.alpha
+    targets, alpha = question.targets, question.alpha * question.share(arm)
     heal = auto_heal(cells, baseline, alpha)
     lost = sum(c.lost for c in cells)
     return ArmTests(
@@ -64,6 +81,7 @@ def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], questio
         worst_uplift=worst_uplift_lower(cells, baseline, alpha),
         sla=availability.availability(cells, question.sla, alpha, None),
         sla_test=availability.decide(cells, question.sla, targets.sla, alpha),
+        share=question.share(arm),
     )
 
 
@@ -81,7 +99,7 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
     """Comparisons (two scopes an arm) and verdicts (one an arm and target)."""
     families = [t.family(question) for t in tests]
     adjusted = iter(holm([p for family in families for p in family]))
-    elsewhere = holm([t.elsewhere.p for t in tests])
+    elsewhere = holm([t.elsewhere.p / t.share for t in tests])
     size = sum(map(len, families))
     comparisons: list[Comparison] = []
     verdicts: list[Verdict] = []
@@ -95,7 +113,7 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
             Verdict("mttr_reduction", t.arm, wanted.mttr_reduction, found.estimate, found.lo, here.verdict, here.why)
         )
         decision, why = _heal(t, p_heal, size, question)
-        bound = clopper_pearson_lower(t.heal.successes, t.heal.n, question.alpha) if t.heal.n else None
+        bound = clopper_pearson_lower(t.heal.successes, t.heal.n, question.alpha * t.share) if t.heal.n else None
         verdicts.append(Verdict("auto_heal", t.arm, wanted.auto_heal, t.heal.no_human, bound, decision, why))
         decision, why = _sla(t, p_sla, size, question)
         verdicts.append(Verdict("sla", t.arm, wanted.sla, t.sla.availability, t.sla_test.bound, decision, why))
@@ -134,7 +152,7 @@ def _comparison(t: ArmTests, compared: Compared, p_adjusted: float, size: int, q
 def _reduction(
     t: ArmTests, compared: Compared, p_adjusted: float, size: int, question: Question
 ) -> tuple[Decision, str]:
-    target, alpha = question.targets.mttr_reduction, question.alpha
+    target, alpha = question.targets.mttr_reduction, question.alpha * t.share
     found = compared.mttr_reduction
     if compared.undecidable or found.estimate is None:
         return "undecidable", compared.undecidable or "the service was never bad in the baseline"
@@ -144,7 +162,7 @@ def _reduction(
     silent = _no_reason(t, question)
     if silent:
         return "observed", f"{says}; {silent}"
-    if p_adjusted <= alpha:
+    if p_adjusted <= question.alpha:
         return "proven", f"{says}; less than {percent(target)} is ruled out, {_adjusted(p_adjusted, size)}"
     half = compared.at_horizons["tau/2"]
     if found.p is None or found.p > alpha:
@@ -158,7 +176,7 @@ def _reduction(
 
 
 def _heal(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tuple[Decision, str]:
-    target, alpha, heal = question.targets.auto_heal, question.alpha, t.heal
+    target, alpha, heal = question.targets.auto_heal, question.alpha * t.share, t.heal
     if heal.no_human is None or heal.lo is None or heal.hi is None:
         return "undecidable", "no trial had an incident"
     interval = f"{_level(alpha)} interval {percent(heal.lo)} to {percent(heal.hi)}"
@@ -180,13 +198,13 @@ def _heal(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tupl
     robust = t.worst_uplift is not None and t.worst_uplift > 0
     if not robust or binomial_p(heal.successes, heal.n + lost, target) > alpha:
         return "observed", f"{says}, but {_lost(t)}"
-    if p_adjusted > alpha:
+    if p_adjusted > question.alpha:
         return "observed", f"{says}, but not after allowing for {size} tests: {_adjusted(p_adjusted, size)}"
     return "proven", f"{says}; {gain}; less than {percent(target)} is ruled out, {_adjusted(p_adjusted, size)}"
 
 
 def _sla(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tuple[Decision, str]:
-    target, alpha, found = question.targets.sla, question.alpha, t.sla_test
+    target, alpha, found = question.targets.sla, question.alpha * t.share, t.sla_test
     if found.undecidable or t.sla.availability is None:
         return "undecidable", found.undecidable or "availability cannot be computed"
     says = f"availability {100 * t.sla.availability:.4f} %"
@@ -197,7 +215,7 @@ def _sla(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tuple
     silent = _no_reason(t, question)
     if silent:
         return "observed", f"{says}; {silent}"
-    if p_adjusted <= alpha:
+    if p_adjusted <= question.alpha:
         return "proven", f"{says}; less than {100 * target:g} % is ruled out, {_adjusted(p_adjusted, size)}"
     if found.bound is not None and found.bound < target:
         return "observed", f"{says}, but it may be as low as {100 * found.bound:.4f} %"

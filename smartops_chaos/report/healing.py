@@ -86,6 +86,8 @@ def _sla(summary: Summary, interval: str) -> Iterable[Block]:
         Column("Arm", grow=1),
         Column("Availability", "right"),
         Column(f"{interval}\ninterval", "right"),
+        Column("Error budget\nused", "right"),
+        Column("Within the\nobjective", "right"),
         Column("Good requests\nwithin trials", "right"),
     )
     rows = [
@@ -93,13 +95,16 @@ def _sla(summary: Summary, interval: str) -> Iterable[Block]:
             arm_name(a),
             percent(a.sla.availability, 3),
             percent_range(a.sla.lo, a.sla.hi, 3),
+            percent(a.operations.budget_used, 1),
+            percent(a.operations.adherence, 1),
             percent(a.sla.within_trials, 1),
         )
         for a in summary.arms
     ]
     note = (
         "Availability: 1 minus faults a window times mean bad seconds a trial, by the length of the window; unknown "
-        "seconds are bad. The last column only describes the trials, which consist of faults."
+        "seconds are bad. Error budget: what the target leaves. Within the objective: share of the time from injection "
+        "to the horizon. The last two columns only describe the trials, which consist of faults."
     )
     yield Table("tab-sla", "Service level by arm", columns, tuple(rows), note)
 

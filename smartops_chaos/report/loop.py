@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from smartops_chaos.analysis.summary import ArmSummary
+from smartops_chaos.analysis.summary import ArmSummary, Share
 from smartops_chaos.report import loop_figures
 from smartops_chaos.report.answer import arm_name
 from smartops_chaos.report.document import Block, Column, Figure, Paragraph, Section, Table, grouped
 from smartops_chaos.report.style import Styles
 from smartops_chaos.report.words import (
+    NONE,
     number,
     percent,
     percent_range,
     points,
     seconds,
     seconds_range,
+    share,
     tally,
     with_range,
 )
@@ -46,6 +48,8 @@ def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Iterable
         yield _detection(arms, interval)
     else:
         yield Paragraph("No counted trial tells when the healer detected or acted.")
+    if any(a.operations.actions is not None for a in arms):
+        yield _operations(arms)
     if any(a.funnel for a in arms):
         yield Figure(
             "fig-funnel",
@@ -106,6 +110,48 @@ def _detection(arms: Sequence[ArmSummary], interval: str) -> Table:
     ]
     note = "Over all counted trials, RMST as above: not detected or not mitigated by the horizon counts as the horizon."
     return Table("tab-detection", "Time to detect and to mitigate", columns, tuple(rows), note)
+
+
+def _operations(arms: Sequence[ArmSummary]) -> Table:
+    columns = (
+        Column("Arm", grow=1),
+        Column("Closed loop\n(n)", "right"),
+        Column("Actions that\nsucceeded", "right"),
+        Column("Guardrail\nblocks", "right"),
+        Column("Cooldown\nskips", "right"),
+        Column("Relapses", "right"),
+        Column("Healed, cause\nnamed right", "right"),
+        Column("Healed, wrong\nor no cause", "right"),
+        Column("Measured\ntrials", "right"),
+    )
+    rows = [
+        (
+            arm_name(a),
+            f"{seconds(a.operations.closed_loop_s)} ({a.operations.closed_loop_n})",
+            _share(a.operations.action_success),
+            _count(a.operations.guardrail_blocks),
+            _count(a.operations.cooldown_skips),
+            _count(a.operations.relapses),
+            _share(a.operations.healed_if_right),
+            _share(a.operations.healed_if_wrong),
+            _share(a.operations.reliability),
+        )
+        for a in arms
+    ]
+    note = (
+        "Closed loop: mean from detected to verified, in trials that have both. Healed: healed or prevented, of the "
+        "incidents whose first answer was a cause of the fault, or was not. Measured trials: the fault took effect and "
+        "was measured, of all recorded with a fault; at least 90 % are wanted."
+    )
+    return Table("tab-operations", "What the healer did, and how reliable the tests were", columns, tuple(rows), note)
+
+
+def _share(found: Share | None) -> str:
+    return NONE if found is None else share(found.successes, found.n)
+
+
+def _count(n: int | None) -> str:
+    return NONE if n is None else str(n)
 
 
 def _diagnosis(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Iterable[Block]:

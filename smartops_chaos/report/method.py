@@ -39,7 +39,7 @@ _METHOD = (
 
 def method(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Section:
     blocks: list[Block] = [Paragraph(text) for text in _METHOD]
-    blocks += [_plan_facts(plan, table)] if plan else [Facts(tuple(_stated(summary.plan)))]
+    blocks += [_plan_facts(plan, table, _looks(summary))] if plan else [Facts(tuple(_stated(summary.plan)))]
     if plan:
         blocks += [_scenarios(plan), _arms(plan)]
     if summary.calibration:
@@ -47,7 +47,17 @@ def method(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Section:
     return Section("method", "Method and analysis plan", tuple(blocks))
 
 
-def _plan_facts(plan: Plan, table: pd.DataFrame) -> Facts:
+def _looks(summary: Summary) -> str:
+    looks, stopped = summary.plan.get("looks", 1), summary.plan.get("stopped")
+    if looks == 1:
+        return "one look, at the end"
+    told = f"{looks} looks at equal shares of the repeats, alpha divided among them (Bonferroni)"
+    arms = stopped.items() if isinstance(stopped, Mapping) else ()
+    ends = [f"{arm} at look {s['look']}, by the first {s['repeat']} repeats" for arm, s in arms]
+    return f"{told}; decided before the end: {', '.join(ends) or 'no arm'}"
+
+
+def _plan_facts(plan: Plan, table: pd.DataFrame, looks: str) -> Facts:
     a = plan.analysis
     sla = f"{a.sla.faults:g} faults in {a.sla.window_s / 86400:g} days" if a.sla else "not stated"
     weights = ", ".join(f"{name} {w:g}" for name, w in a.weights.items()) or "equal"
@@ -62,7 +72,7 @@ def _plan_facts(plan: Plan, table: pd.DataFrame) -> Facts:
         ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"),
         ("SLA", sla),
         ("Weights of scenarios", weights),
-        ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms and targets; one look, at the end"),
+        ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms and targets; {looks}"),
         ("Left out", a.exclusions),
         ("Seed", str(plan.seed)),
         ("Digest of the plan", plan.digest),

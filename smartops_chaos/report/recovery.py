@@ -42,6 +42,8 @@ def _time(summary: Summary, targets: Targets, table: pd.DataFrame, styles: Style
     yield _mttr(summary, interval)
     if summary.comparisons:
         yield _sensitivity(summary)
+    if summary.holds:
+        yield _holds(summary)
     if any(c.mttr_reduction.estimate is not None for c in summary.comparisons):
         yield from _forests(summary.comparisons, targets, styles, interval)
     if len(table) and any(a.cells for a in arms):
@@ -69,6 +71,27 @@ def _time(summary: Summary, targets: Targets, table: pd.DataFrame, styles: Style
             "Kaplan-Meier curves for each scenario.",
             survival_figures.survival_by_scenario(arms, styles),
         )
+
+
+def _holds(summary: Summary) -> Table:
+    lengths = sorted({h.hold_s for h in summary.holds})
+    columns = [Column("Arm", grow=1), Column("n", "right")]
+    for hold_s in lengths:
+        head = f"H = {stated_seconds(hold_s)}"
+        columns += [Column(f"MTTR\n{head}", "right"), Column(f"Reduction\n{head}", "right")]
+    columns.append(Column("Other\noutcomes", "right"))
+    rows = []
+    for arm in summary.arms:
+        found = [h for h in summary.holds if (h.model, h.policy) == (arm.model, arm.policy)]
+        if found:
+            values = [text for h in found for text in (seconds(h.rmst_s), percent(h.reduction))]
+            others = str(sum(h.other_outcomes for h in found))
+            rows.append((arm_name(arm), str(found[0].trials), *values, others))
+    note = (
+        "The same requests judged again, as if health had to last for another time H to count; n: trials judged again. "
+        "Other outcomes: trials that end otherwise than with the H of the plan."
+    )
+    return Table("tab-hold", "Sensitivity to how long health must last", tuple(columns), tuple(rows), note)
 
 
 def _forests(comparisons: Sequence[Comparison], targets: Targets, styles: Styles, interval: str) -> Iterable[Figure]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from smartops_chaos.analysis import question, summarise, table
+from smartops_chaos import healerfile
+from smartops_chaos.analysis import cells, hold, question, summarise, table
 from smartops_chaos.analysis.question import Question
+from smartops_chaos.analysis.regression import Side
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, Record, Request
 from smartops_chaos.report.build import CampaignData
@@ -24,7 +26,7 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     first = files[0]
     for store, file in zip(stores, files, strict=True):
         if file.plan.digest != first.plan.digest:
-            raise UsageError(f"{store.name} has another plan than {stores[0].name}", "report them one by one")
+            raise UsageError(f"{store.path} has another plan than {stores[0].path}", "report them one by one")
     home: dict[str, Store] = {}
     records: dict[str, Record] = {}
     for store in stores:
@@ -33,7 +35,8 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
             if record is None:
                 continue
             if trial.id in home:
-                raise UsageError(f"{trial.id} is in {home[trial.id].name} and in {store.name}", "leave one of them out")
+                where = f"{home[trial.id].path} and in {store.path}"
+                raise UsageError(f"{trial.id} is in {where}", "leave one of them out")
             home[trial.id], records[trial.id] = store, record
     if not records:
         raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
@@ -44,16 +47,22 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
         return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
 
     summary = summarise.summarise(rows, asked, campaign=stores[0].name)
+    evidence = [home[name].trial(name).read_evidence() for name in hold.chosen(first.plan, _with_evidence(home))]
+    holds = hold.sensitivity(first.plan, healerfile.restore(first.plan.healer), evidence, asked)
     warnings = tuple(text.replace("run MATRIX", f"run {first.matrix_file}") for text in summary.warnings)
     return CampaignData(
         name=stores[0].name,
         plan=first.plan,
         provenance={**first.provenance, "plan": first.plan.digest},
-        summary=replace(summary, warnings=warnings),
+        summary=replace(summary, warnings=warnings, holds=holds),
         table=rows,
         records=records,
         requests=requests,
     )
+
+
+def _with_evidence(home: Mapping[str, Store]) -> dict[str, Store]:
+    return {name: store for name, store in home.items() if store.trial(name).has_evidence()}
 
 
 def bare(path: Path, baseline: Arm) -> CampaignData:
@@ -61,6 +70,13 @@ def bare(path: Path, baseline: Arm) -> CampaignData:
     rows = table.read(path)
     summary = summarise.summarise(rows, Question(baseline=baseline), campaign=path.stem)
     return CampaignData(name=path.stem, plan=None, provenance={"trials table": path.name}, summary=summary, table=rows)
+
+
+def side(data: CampaignData) -> Side:
+    """One side of a comparison. Raises UsageError if its baseline has no trial."""
+    asked = question.of_plan(data.plan) if data.plan else Question(next(a.arm for a in data.summary.arms if a.baseline))
+    asked, measured = summarise.measured_trials(data.table, asked)
+    return Side(data.name, asked.baseline, cells.build(measured, asked))
 
 
 def write_data(data: CampaignData, out: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The appendix: every trial as a row and as a picture. Table and requests in, blocks out."""
+"""The appendix: every trial as a row, and as a picture unless there are too many. Table and requests in, blocks out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from smartops_chaos.report.style import Styles
 from smartops_chaos.report.words import NONE, number, plain, seconds
 
 _PER_FIGURE = 2 * pictures.COLUMNS  # half a page: small enough to leave no large gaps
+_MOST_PICTURES = 120
 _CAPTION = (
     "Dots: good requests; crosses: bad ones, and on the uppermost line those without a good answer. Dashed: the "
     "latency that the SLO allows; dotted: the horizon; shaded: the fault in force. Lines with names: the moments of "
@@ -41,7 +42,13 @@ def section(
             order[_arm(r)],
         )
     )
-    shown = [p for p in (_picture(row, plan, records, requests) for row in rows) if p]
+    chosen = _chosen(rows)
+    shown = [p for p in (_picture(row, plan, records, requests) for row in chosen) if p]
+    left_out = (
+        f" {len(chosen)} of {len(rows)} trials are shown: the first repeats, and up to half of them for a flag."
+        if len(chosen) < len(rows)
+        else ""
+    )
     for i in range(0, len(shown), _PER_FIGURE):
         some = shown[i : i + _PER_FIGURE]
         figure_id = f"fig-pictures-{i // _PER_FIGURE + 1}"
@@ -49,12 +56,26 @@ def section(
             Figure(
                 figure_id,
                 f"Pictures of trials, part {i // _PER_FIGURE + 1} of {-(-len(shown) // _PER_FIGURE)}",
-                _CAPTION if i == 0 else "",
+                _CAPTION + left_out if i == 0 else "",
                 " ".join(f"{p.title}: {p.outcome}." for p in some),
                 pictures.sheet(figure_id, some, styles, pictures.scale(shown)),
             )
         )
     return Section("trials", "Every trial", tuple(blocks), new_page=True)
+
+
+def _chosen(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The trials that get a picture, in their order: all of them, or those that say most."""
+    if len(rows) <= _MOST_PICTURES:
+        return rows
+    by_repeat = sorted(range(len(rows)), key=lambda i: _number(rows[i].get("repeat")) or 0)
+    flagged = [i for i in by_repeat if rows[i].get("flags")][: _MOST_PICTURES // 2]
+    kept = set(flagged)
+    for i in by_repeat:
+        if len(kept) == _MOST_PICTURES:
+            break
+        kept.add(i)
+    return [rows[i] for i in sorted(kept)]
 
 
 def _listing(trials: Sequence[Row]) -> Table:

@@ -1,6 +1,6 @@
 """Simulated campaigns whose truth is known: how often the verdicts and intervals are wrong.
 
-The models and the full-size run are in benchmarks/estimators.py.
+The models and the full-size run are in benchmarks/statistics.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 
 from smartops_chaos.analysis import table
 from smartops_chaos.analysis.compare import Pair, these_scenarios
-from smartops_chaos.analysis.estimate import Sample, interval
+from smartops_chaos.analysis.estimate import Sample
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.analysis.summary import Decision
@@ -28,7 +28,7 @@ ASKED = Question(Arm("off", "default"), because={"kill": "demonstration"})
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / "estimators.py")
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / "statistics.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -37,8 +37,9 @@ def load(name: str) -> ModuleType:
     return module
 
 
-BENCHMARK = load("benchmarks_estimators")
+BENCHMARK = load("benchmarks_statistics")
 MODELS = BENCHMARK.models()
+TRAPS = BENCHMARK.traps()
 
 
 @pytest.mark.parametrize("n", [5, 10])
@@ -49,26 +50,34 @@ def test_at_most_5_percent_false_proven(name: str, n: int) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_intervals_of_the_reduction_cover_in_93_percent(name: str) -> None:
+def test_intervals_cover_in_93_percent(name: str) -> None:
     found = BENCHMARK.errors(MODELS[name], 20, 400, np.random.default_rng(20))
     assert found.coverage >= 0.93
+    assert found.coverage_of_mean >= 0.93
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_intervals_of_the_mean_cover_in_93_percent(name: str) -> None:
-    rng = np.random.default_rng(21)
-    draws = [arm for arm, _ in MODELS[name].scenarios]
-    truth = np.mean([draw(rng, 400_000).mean() for draw in draws])
-    campaigns = [interval([Sample(d(rng, 20), 1.0, BENCHMARK.TAU_S) for d in draws], 0.025) for _ in range(400)]
-    covered = [lo <= truth <= hi for lo, hi in campaigns if lo is not None and hi is not None]
-    assert len(covered) == 400
-    assert np.mean(covered) >= 0.93
+@pytest.mark.parametrize("n", [5, 20])
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_wrong_claim_is_made_in_at_most_5_percent(name: str, n: int) -> None:
+    # of 200 campaigns; 5 % of them, and what chance adds to that in one of 1000 such tests
+    assert BENCHMARK.fooled(TRAPS[name], n, 200, np.random.default_rng(n)) <= 0.10
+
+
+@pytest.mark.parametrize("name", ["all or nothing", "saturated baseline", "equal spread"])
+def test_three_looks_prove_falsely_no_more_often(name: str) -> None:
+    # the nominal 2.5 %, and what chance adds to it in 400 campaigns
+    assert BENCHMARK.looked(MODELS[name], 15, 3, 400, np.random.default_rng(2)) <= 0.04
+
+
+@pytest.mark.parametrize("name", ["failures in both", "saturated baseline"])
+def test_two_equal_campaigns_are_called_different_in_at_most_5_percent(name: str) -> None:
+    assert BENCHMARK.told_apart(MODELS[name], 20, 100, np.random.default_rng(1)) <= 0.05
 
 
 def test_the_program_prints_a_line_for_each_model_and_size(capsys: pytest.CaptureFixture[str]) -> None:
     BENCHMARK.main(["--campaigns", "5", "--trials", "3", "5"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 2 * len(MODELS)
+    assert len(lines) == 1 + 2 * len(MODELS) + 2 + len(TRAPS) + 2 * (2 + len(MODELS))
 
 
 def verdicts(rows: list[dict[str, Any]], question: Question = ASKED) -> dict[str, Decision]:
@@ -90,15 +99,6 @@ def test_equal_arms_are_not_told_apart(trials: Trials) -> None:
     ]
     assert sum(f["mttr_reduction"] == "proven" for f in found) <= 5
     assert sum(f["auto_heal"] == "proven" for f in found) == 0
-
-
-def test_a_useless_healer_proves_nothing_even_if_the_platform_heals_nearly_all(trials: Trials) -> None:
-    rng = np.random.default_rng(2)
-    found = [
-        verdicts(trials("off", times(rng, 60, 20, 0.02)) + trials("on", times(rng, 60, 20, 0.02))) for _ in range(60)
-    ]
-    assert sum(f["mttr_reduction"] == "proven" for f in found) == 0
-    assert sum(f["auto_heal"] == "proven" for f in found) <= 3
 
 
 @pytest.mark.parametrize("how", ["left out", "deleted"])

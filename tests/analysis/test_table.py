@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fastparquet
 import numpy as np
+import pandas as pd
 import pytest
 
 from smartops_chaos.analysis import table
@@ -58,10 +60,58 @@ def test_level_names_are_taken_as_written(tmp_path: Path, name: str) -> None:
         ("kill,steady,off,default,platform,3,", 7, "horizon_s: must be above 0"),
         ("kill,steady,off,default,platform,3,13", 7, "horizon_s: differs within the scenario"),
         ("kill,steady,,default,platform,3,12", 3, "model: is empty"),
+        ("cpu,steady,off,default,platform,3500,120000", 7, "horizon_s: is more than a day"),
     ],
 )
 def test_a_bad_field_is_named_by_line_and_field(tmp_path: Path, line: str, column: int, what: str) -> None:
     assert (3, column, what) in problems(file(tmp_path, HEADER, GOOD, line))
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "what"),
+    [
+        ("requests,good_requests", "10,11", "good_requests: are more than `requests`"),
+        ("actions", "1.5", "actions: is not a whole number"),
+        ("relapses", "-1", "relapses: is negative"),
+        ("detected_lo_s,detected_hi_s", "3,2", "detected_lo_s: is after detected_hi_s"),
+        ("bad_seconds", "-0.1", "bad_seconds: is negative"),
+        ("rca_rank", "inf", "rca_rank: not a finite number"),
+    ],
+)
+def test_optional_columns_are_checked_too(tmp_path: Path, columns: str, values: str, what: str) -> None:
+    assert what in [found for _, _, found in problems(file(tmp_path, f"{HEADER},{columns}", f"{GOOD},{values}"))]
+
+
+def test_parquet_says_the_same_as_csv(tmp_path: Path, trials: Callable[..., list[dict[str, Any]]]) -> None:
+    made = table.from_rows(trials("NA", [0, 1.123456, 100.0], chaos="None", repeat=2, flags=""))
+    table.write(made, tmp_path / "t.parquet")
+    table.write(made, tmp_path / "t.csv")
+    assert table.read(tmp_path / "t.parquet").to_dict("records") == table.read(tmp_path / "t.csv").to_dict("records")
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "what"),
+    [
+        ({"time_s": [1.0, -2.0]}, (2, 6), "time_s: is negative"),
+        ({"time_s": [1.0, float("nan")]}, (2, 6), "time_s: is empty, but the trial counts"),
+        ({"time_s": ["1 s", "2"]}, (1, 6), "time_s: not a finite number"),
+        ({"model": ["off", None]}, (2, 3), "model: is empty"),
+        ({"horizon_s": [12, 13]}, (2, 7), "horizon_s: differs within the scenario"),
+    ],
+)
+def test_a_bad_parquet_field_is_named_by_row_and_field(
+    tmp_path: Path, change: dict[str, Any], where: tuple[int, int], what: str
+) -> None:
+    rows = pd.DataFrame(dict(zip(HEADER.split(","), zip(*[GOOD.split(",")] * 2, strict=True), strict=True)))
+    rows = rows.astype({"time_s": float, "horizon_s": float}).assign(**change)
+    fastparquet.write(str(tmp_path / "t.parquet"), rows, write_index=False)
+    assert (*where, what) in problems(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("content", [b"", b"chaos,model\n", b"PAR1 and then nonsense PAR1"])
+def test_what_is_not_parquet_is_said_in_words(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.parquet").write_bytes(content)
+    assert "Parquet file" in problems(tmp_path / "t.parquet")[0][2]
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:

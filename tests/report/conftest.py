@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
+from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import of_plan
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.analysis.summary import (
@@ -123,6 +124,7 @@ def nothing() -> Summary:
             0,
             0,
             0,
+            operations(pd.DataFrame(), [], None, 0.99, 0.025),
         )
 
     off, zscore = Arm("off", "default"), Arm("zscore", "default")

@@ -51,3 +51,12 @@ def test_the_command_is_code():
     section = method.again({"Python": "3.11", "Command": "smartops-chaos run m.yaml"})
     assert facts(section) == {"Python": "3.11"}
     assert [b.text for b in section.blocks if isinstance(b, Code)] == ["smartops-chaos run m.yaml"]
+
+
+def test_looks_are_told_with_what_each_arm_was_judged_by(small):
+    summary = small.summary()
+    facts = {"looks": 2, "stopped": {"zscore": {"look": 1, "repeat": 10}}}
+    told = str(method.method(replace(summary, plan=summary.plan | facts), small.plan, small.table))
+    assert "2 looks at equal shares" in told
+    assert "zscore at look 1, by the first 10 repeats" in told
+    assert "one look, at the end" in str(method.method(summary, small.plan, small.table))

@@ -37,6 +37,18 @@ def test_without_records_there_are_only_rows(small):
     assert [type(b) for b in blocks] == [Table]
 
 
+def test_of_too_many_trials_the_first_repeats_and_the_flagged_have_pictures(small, monkeypatch):
+    monkeypatch.setattr(trials, "_MOST_PICTURES", 6)
+    table = small.table.assign(flags=["relapsed" if repeat == 3 else "" for repeat in small.table["repeat"]])
+    blocks = section(small, table).blocks
+    assert len(blocks[0].rows) == len(table)
+    figures = [b for b in blocks if isinstance(b, Figure)]
+    alts = " ".join(b.alt for b in figures)
+    assert alts.count(" · ") == 2 * 6
+    assert sum(f"{repeat}:" in alts for repeat in (1, 3)) == 2
+    assert f"6 of {len(table)} trials are shown" in figures[0].caption
+
+
 def test_values_that_were_not_seen_are_dashes(small):
     table = small.table[["chaos", "workload", "model", "policy", "outcome", "time_s"]]
     rows = section(small, table, {}).blocks[0].rows

@@ -1,0 +1,68 @@
+"""What the healer did, and what the trials were worth: everything about an arm that is no time to recover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from smartops_chaos.analysis import rca
+from smartops_chaos.analysis.cells import Cell
+from smartops_chaos.analysis.loop import interval_between
+from smartops_chaos.analysis.rates import wilson
+from smartops_chaos.analysis.sla import budget_used
+from smartops_chaos.analysis.summary import Operations, Share
+from smartops_chaos.analysis.table import INCIDENTS, numbers, texts
+from smartops_chaos.model import Outcome, Sla
+
+
+def operations(
+    counted: pd.DataFrame, cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float
+) -> Operations:
+    """`counted` are the counted trials of one arm, `cells` its cells, `target` the availability wanted."""
+    actions, failed = total(counted, "actions"), total(counted, "actions_failed")
+    known = [c for c in cells if c.bad_s is not None and c.n]
+    outcome = texts(counted, "outcome")
+    asked, rank = rca.ranks(counted)
+    incident = np.isin(outcome, [*INCIDENTS, Outcome.PREVENTED]) & asked
+    healed = np.isin(outcome, [Outcome.HEALED, Outcome.PREVENTED])
+    loop_s, width_s, n = interval_between(counted, "detected", "verified")
+    return Operations(
+        actions=actions,
+        action_success=None if actions is None or failed is None else share(actions - failed, actions, alpha),
+        guardrail_blocks=total(counted, "guardrail_blocks"),
+        cooldown_skips=total(counted, "cooldown_skips"),
+        relapses=total(counted, "relapses"),
+        relapsed=None if "relapses" not in counted else int((numbers(counted, "relapses") > 0).sum()),
+        closed_loop_s=loop_s,
+        closed_loop_error_s=width_s,
+        closed_loop_n=n,
+        healed_if_right=_of(healed, incident & (rank == 1), alpha),
+        healed_if_wrong=_of(healed, incident & (rank != 1), alpha),
+        reliability=share(sum(c.n for c in cells), sum(sum(c.outcomes.values()) for c in cells), alpha),
+        adherence=None if not known or len(known) < len(cells) else _adherence(known),
+        budget_used=None if sla is None else budget_used(cells, sla, target),
+    )
+
+
+def total(table: pd.DataFrame, column: str) -> int | None:
+    """None if the table does not say."""
+    return int(np.nansum(numbers(table, column))) if column in table else None
+
+
+def share(successes: int, n: int, alpha: float) -> Share:
+    lo, hi = wilson(successes, n, alpha) if n else (None, None)
+    return Share(successes / n if n else None, lo, hi, successes, n)
+
+
+def _of(success: NDArray[np.bool_], among: NDArray[np.bool_], alpha: float) -> Share:
+    return share(int((success & among).sum()), int(among.sum()), alpha)
+
+
+def _adherence(cells: Sequence[Cell]) -> float:
+    """Share of the seconds from injection to the horizon in which the objective was kept, scenarios by weight."""
+    total_weight = sum(c.weight for c in cells)
+    kept = (c.weight * (1 - float(c.bad_s.mean()) / c.horizon_s) for c in cells if c.bad_s is not None)
+    return sum(kept) / total_weight
