@@ -17,7 +17,12 @@ NAME = "smartops-chaos"
 HERE = "smartops_chaos.protocol"
 SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}}}
 STRATEGY = "before-method-only"
+CLUSTER = "kubernetes"
+# What says where a lane is: environment variable -> its name in an experiment's configuration. The first must be set.
+LANE = {"SMARTOPS_LANE": "lane_file"}
+NAMESPACE = {"SMARTOPS_NAMESPACE": "namespace", "SMARTOPS_CONTEXT": "context", "SMARTOPS_SERVICE": "service"}
 _EXPIRY_MARGIN_S = 10.0  # a lasting fault outlives the observation by at least this
+_LIMIT_S = 30.0  # of an activity of a fault, where its file says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def expires_s(horizon_s: float, hold_s: float) -> float:
 def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
     """The experiment of a trial, plain JSON. `parts` are the chaos level's faults with their definitions."""
     configuration: dict[str, Any] = {
-        "lane_file": {"type": "env", "key": "SMARTOPS_LANE", "default": ""},
+        **{key: {"type": "env", "key": variable, "default": ""} for variable, key in lane_names(job.target).items()},
         "trial_dir": {"type": "env", "key": "SMARTOPS_TRIAL_DIR", "default": "by-hand"},
         "workload_url": {"type": "env", "key": "SMARTOPS_WORKLOAD_URL"},
         "prometheus_base_url": {"type": "env", "key": "PROMETHEUS_BASE_URL", "default": "http://127.0.0.1:9090"},
@@ -68,14 +73,15 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
         injections += fault.injections
         confirmations += fault.confirmations
         reverts = fault.reverts + reverts
+    module = job.target.get("protocol") or HERE  # a target of one's own may measure in its own way
+    arguments = {"target": job.target, "load": _load(job), "limit_s": max(map(limit_s, parts), default=_LIMIT_S)}
     method = [*injections, *confirmations]
     if job.trial.phase == "calibrate":
-        method.append(_activity("wait", "probe", "wait", {"seconds": calibration_s(job.chaos.horizon_s)}))
+        method.append(_activity(module, "wait", {"seconds": calibration_s(job.chaos.horizon_s)}))
         method += [{**revert, "name": revert["name"].replace("revert", "end", 1)} for revert in reverts]
     method.append(
         _activity(
-            "observe",
-            "probe",
+            module,
             "observe",
             {
                 "slo": asdict(job.slo),
@@ -91,14 +97,19 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
         f"policy {job.trial.policy}, workload {job.trial.workload}, repeat {job.trial.repeat}.",
         "tags": [NAME, job.chaos.family],
         "configuration": configuration,
-        "controls": [{"name": NAME, "provider": {"type": "python", "module": HERE, "arguments": {"load": _load(job)}}}],
-        "steady-state-hypothesis": {"title": "The service is healthy and watched", "probes": _gate(job)},
+        "controls": [{"name": NAME, "provider": {"type": "python", "module": module, "arguments": arguments}}],
+        "steady-state-hypothesis": {"title": "The service is healthy and watched", "probes": _gate(module, job)},
         "method": method,
         "rollbacks": reverts,
         "runtime": {"rollbacks": {"strategy": "always"}, "hypothesis": {"strategy": STRATEGY}},
-        "extensions": [{"name": NAME, "job": asdict(job)}],
+        "extensions": [{"name": NAME, "job": asdict(job), "hits": [_ours(part).get("hits", []) for part in parts]}],
     }
     return experiment
+
+
+def lane_names(target: dict[str, Any]) -> dict[str, str]:
+    """The variables of a target's lanes, and their names in an experiment's configuration."""
+    return NAMESPACE if target["kind"] == CLUSTER else LANE
 
 
 def calibration_s(horizon_s: float) -> float:
@@ -106,10 +117,24 @@ def calibration_s(horizon_s: float) -> float:
     return round(min(horizon_s / 3, 30.0), 3)
 
 
+def limit_s(part: FaultPart) -> float:
+    """How long each activity of a fault may take: seconds."""
+    return float(_ours(part).get("limit_s", _LIMIT_S))
+
+
+def _ours(part: FaultPart) -> dict[str, Any]:
+    """The block of a fault file that is meant for us."""
+    ours = [extension for extension in part.definition.get("extensions", ()) if extension["name"] == NAME]
+    return ours[0] if ours else {}
+
+
 def undo(experiment: dict[str, Any]) -> dict[str, Any]:
     """The same experiment reduced to its rollbacks: what any other process plays to undo a trial."""
-    kept = ("title", "description", "configuration", "secrets", "rollbacks", "extensions")
-    return {**{key: experiment[key] for key in kept if key in experiment}, "method": []}
+    kept = ("title", "description", "configuration", "secrets", "controls", "rollbacks", "extensions")
+    reduced = copy.deepcopy({key: experiment[key] for key in kept if key in experiment})
+    for control in reduced.get("controls", ()):
+        control["provider"]["arguments"].pop("load", None)  # nobody is measured
+    return {**reduced, "method": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +192,7 @@ def _rename(value: Any, names: dict[str, str]) -> Any:
     return value
 
 
-def _gate(job: Job) -> list[dict[str, Any]]:
+def _gate(module: str, job: Job) -> list[dict[str, Any]]:
     watched = {
         "type": "probe",
         "name": "prometheus",
@@ -178,7 +203,8 @@ def _gate(job: Job) -> list[dict[str, Any]]:
         },
         "provider": {
             "type": "python",
-            "module": "chaosprometheus.probes",
+            # The extension knows no credentials, which the way through a cluster's API server needs.
+            "module": module if job.target["kind"] == CLUSTER else "chaosprometheus.probes",
             "func": "query",
             "arguments": {"query": job.healer["steady"]},
         },
@@ -192,8 +218,8 @@ def _gate(job: Job) -> list[dict[str, Any]]:
         "alarms": alarms,
         "steady": job.healer["steady"],
     }
-    gate = _activity("gate", "probe", "gate", arguments)
-    return [{**gate, "tolerance": True}, watched]
+    gate = _activity(module, "gate", arguments)
+    return [{**gate, "tolerance": True}, *([watched] if job.healer["steady"] else ())]
 
 
 def _load(job: Job) -> dict[str, Any]:
@@ -210,12 +236,9 @@ def _load(job: Job) -> dict[str, Any]:
     }
 
 
-def _activity(name: str, kind: str, func: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "name": name,
-        "provider": {"type": "python", "module": HERE, "func": func, "arguments": arguments},
-    }
+def _activity(module: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    provider = {"type": "python", "module": module, "func": name, "arguments": arguments}
+    return {"type": "probe", "name": name, "provider": provider}
 
 
 def _what(job: Job) -> str:

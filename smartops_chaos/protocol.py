@@ -9,18 +9,25 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chaoslib.exceptions import InterruptExecution
+from chaoslib.exceptions import ActivityFailed, InterruptExecution
+from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos import workload
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import Call, Interval, Slo
+from smartops_chaos.experiment import lane_names
+from smartops_chaos.model import Slo
+from smartops_chaos.notes import anchor, calls, clock_of, failure, is_ours, kind, note, requests_file
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
 from smartops_chaos.telemetry import prometheus
+from smartops_chaos.telemetry.reach import reach
 from smartops_chaos.timeline.health import Watch
 
 logger = logging.getLogger("smartops_chaos")
@@ -28,52 +35,9 @@ logger = logging.getLogger("smartops_chaos")
 _TICK_S = 0.1
 _ALARM_EVERY_S = 0.5
 _GATE_PATIENCE_S = 20.0  # to become healthy, beyond the warm-up and the hold
-_ACTIVITY = re.compile(r"(gate|inject|confirm|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
-
-
-def requests_file(trial_dir: Path) -> Path:
-    return trial_dir / "samples" / "requests.csv"
-
-
-def anchor(trial_dir: Path) -> Clock:
-    """Set the trial's clock and the moment from which signals of the healer count."""
-    samples = trial_dir / "samples"
-    samples.mkdir(parents=True, exist_ok=True)
-    (samples / "calls.ndjson").unlink(missing_ok=True)
-    clock = Clock.anchored()
-    content = {"anchor_ns": clock.anchor_ns, "since_ns": clock.now_ns()}
-    (samples / "clock.json").write_text(json.dumps(content), encoding="utf-8")
-    return clock
-
-
-def clock_of(trial_dir: Path) -> tuple[Clock, int]:
-    """The trial's clock, and since when."""
-    content = json.loads((trial_dir / "samples" / "clock.json").read_text(encoding="utf-8"))
-    return Clock(content["anchor_ns"]), content["since_ns"]
-
-
-def calls(trial_dir: Path) -> tuple[Call, ...]:
-    """Every activity of the experiment, in order of its end; one that never ended is not ok and ends where it began."""
-    file = trial_dir / "samples" / "calls.ndjson"
-    begun: dict[str, int] = {}
-    ended: list[Call] = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        entry = json.loads(line)
-        if "begin_ns" in entry:
-            begun[entry["name"]] = entry["begin_ns"]
-        else:
-            at = Interval(begun.pop(entry["name"], entry["end_ns"]), entry["end_ns"])
-            ended.append(Call(*_kind(entry["name"]), at, entry["ok"], entry["output"], entry["error"]))
-    cut = [Call(*_kind(name), Interval(at, at), False, None, "cut off") for name, at in begun.items()]
-    return tuple(ended + cut)
-
-
-def _kind(name: str) -> tuple[str, int]:
-    match = _ACTIVITY.fullmatch(name)
-    if match is None:
-        return name, -1
-    what = "revert" if match[1] == "end" else match[1]
-    return what, int(match[2] or 0) if what in ("inject", "confirm", "revert") else -1
+_LOAD_PATIENCE_S = 3.0  # beyond the longest answer: without any request on record for so long there is no load
+_WATCHFUL = ("gate", "wait", "observe")  # these end by themselves
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGIO)
 
 
 # ---- the control ---------------------------------------------------------------------------------------------
@@ -82,13 +46,14 @@ def _kind(name: str) -> tuple[str, int]:
 def before_experiment_control(
     context: Any,
     configuration: dict[str, Any],
+    target: dict[str, Any] | None = None,
     load: dict[str, Any] | None = None,
     **_: Any,
 ) -> None:
-    """Start the workload. A trial's child has set the clock just before; by hand it is set here, at every run."""
+    """Start the recording and the workload. A trial's child has set the clock just before; by hand it is set here."""
     del context  # Chaos Toolkit passes the experiment by position
     trial_dir = Path(configuration["trial_dir"])
-    if load is None:
+    if load is None or target is None:
         return
     samples = trial_dir / "samples"
     fresh = (samples / "clock.json").exists() and not (samples / "calls.ndjson").exists()
@@ -97,6 +62,7 @@ def before_experiment_control(
     url = configuration["workload_url"] + given.pop("path")
     (trial_dir / "samples" / "load.json").write_text(json.dumps(given), encoding="utf-8")
     requests_file(trial_dir).unlink(missing_ok=True)
+    kinds.connect(target, _address(target, configuration)).watch(samples, clock)
     workload.start(workload.Load(url=url, **given), requests_file(trial_dir), clock)
 
 
@@ -105,33 +71,54 @@ def after_experiment_control(context: Any, **_: Any) -> None:
     workload.stop()
 
 
-def before_activity_control(context: dict[str, Any], configuration: dict[str, Any], **_: Any) -> None:
+def before_rollback_control(context: Any, **_: Any) -> None:
+    """Nothing but its own limit stops a rollback: who wants the trial to end gets that after them."""
+    del context
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+
+def after_rollback_control(context: Any, **_: Any) -> None:
+    del context
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+
+def before_activity_control(
+    context: dict[str, Any], configuration: dict[str, Any], limit_s: float = 0, **_: Any
+) -> None:
+    """Note the beginning. An activity that is not ours and does not return within `limit_s` fails."""
+    if context["name"] not in _WATCHFUL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGALRM, _too_long(context["name"], limit_s))
+        signal.setitimer(signal.ITIMER_REAL, limit_s)
     trial_dir = Path(configuration["trial_dir"])
-    if _ACTIVITY.fullmatch(context["name"]) and context["name"] != "gate":
+    if is_ours(context["name"]) and context["name"] != "gate":
         logger.info("phase %s", context["name"])
-    _note(trial_dir, {"name": context["name"], "begin_ns": clock_of(trial_dir)[0].now_ns()})
+    note(trial_dir, {"name": context["name"], "begin_ns": clock_of(trial_dir)[0].now_ns()})
 
 
 def after_activity_control(
     context: dict[str, Any], state: dict[str, Any], configuration: dict[str, Any], **_: Any
 ) -> None:
     """Note the bracket. A fault that did not take effect ends the experiment: there is nothing to observe."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
     trial_dir = Path(configuration["trial_dir"])
     now_ns = clock_of(trial_dir)[0].now_ns()
-    what, _part = _kind(context["name"])
-    ok = state.get("status") == "succeeded" and not (what == "confirm" and state.get("output") is not True)
-    error = (state.get("exception") or ["not in effect" if what == "confirm" else ""])[-1].strip() if not ok else ""
-    _note(
-        trial_dir,
-        {"name": context["name"], "end_ns": now_ns, "ok": ok, "output": state.get("output"), "error": error},
-    )
-    if not ok and what in ("inject", "confirm"):
+    what, _part = kind(context["name"])
+    output = state.get("output")
+    if what == "confirm" and state.get("status") == "succeeded":
+        error = "" if within_tolerance(context.get("tolerance", True), output, configuration) else "not in effect"
+    else:
+        error = failure(state)
+    entry = {"name": context["name"], "end_ns": now_ns, "ok": not error, "output": output, "error": error}
+    note(trial_dir, entry)
+    if error and what in ("inject", "confirm"):
         raise InterruptExecution(f"{context['name']} failed: {error}")
 
 
-def _note(trial_dir: Path, entry: dict[str, Any]) -> None:
-    with (trial_dir / "samples" / "calls.ndjson").open("a", encoding="utf-8") as out:
-        out.write(json.dumps(entry, default=str) + "\n")
+def _too_long(name: str, limit_s: float) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise ActivityFailed(f"{name} did not return within {limit_s:g} s")
+
+    return fail
 
 
 # ---- the activities ------------------------------------------------------------------------------------------
@@ -153,7 +140,7 @@ def gate(
     clock, since_ns = clock_of(trial_dir)
     lane = kinds.connect(target, _address(target, configuration))
     goal = Slo(**slo)
-    watch, tail = _watch(trial_dir, goal)
+    sight = _Sight(trial_dir, goal)
     logger.info("phase warm-up")
     start_ns = clock.now_ns()
     ready_ns = start_ns + int(max(settle_s, goal.hold_s + goal.latency_s) * 1e9)
@@ -161,17 +148,18 @@ def gate(
     next_look_ns = 0
     while True:
         now_ns = clock.now_ns()
-        watch.add(tail.read())
+        sight.look()
         if now_ns >= next_look_ns or now_ns >= ready_ns:
             next_look_ns = now_ns + int(_ALARM_EVERY_S * 1e9)
             if line := alarm(lane, since_ns, alarms):
                 logger.warning("false alarm before injection: %s", line)
                 return False
-        healthy = now_ns >= ready_ns and watch.good_for(goal.hold_s, now_ns)
-        if healthy and lane.armed() and _watched(configuration["prometheus_base_url"], steady):
+        healthy = now_ns >= ready_ns and sight.watch.good_for(goal.hold_s, now_ns)
+        if healthy and lane.armed() and (not steady or _watched(configuration["prometheus_base_url"], steady)):
             return True
         if now_ns > deadline_ns:
-            logger.warning("not healthy within %.0f s", (now_ns - start_ns) / 1e9)
+            what = "the detector is not armed, or the service not watched," if healthy else "the service is not healthy"
+            logger.warning("%s within %.0f s", what, (now_ns - start_ns) / 1e9)
             return False
         time.sleep(_TICK_S)
 
@@ -179,7 +167,7 @@ def gate(
 def _watched(url: str, query: str) -> bool:
     """A fresh Prometheus scrapes only after a while; without it the next probe would find nothing."""
     try:
-        return at_least(1, {"data": prometheus.instant(url, query)})
+        return at_least(1, {"data": prometheus.instant(reach(url), query)})
     except prometheus.PrometheusError:
         return False
 
@@ -208,20 +196,23 @@ def observe(
     trial_dir = Path(configuration["trial_dir"])
     clock, _ = clock_of(trial_dir)
     goal = Slo(**slo)
-    watch, tail = _watch(trial_dir, goal)
+    sight = _Sight(trial_dir, goal)
     zero_ns = _zero_ns(trial_dir, clock)
     # A request is judged once its own deadline is over, so the last window is complete that much later.
     end_ns = zero_ns + int((horizon_s + goal.hold_s + goal.latency_s + _TICK_S) * 1e9)
     while True:
         now_ns = clock.now_ns()
-        watch.add(tail.read())
-        if watch.impacted(zero_ns, now_ns) and watch.good_for(stop_after_good_s, now_ns):
+        sight.look()
+        if sight.watch.impacted(zero_ns, now_ns) and sight.watch.lasted(stop_after_good_s, now_ns):
             return {"until_ns": now_ns, "early": True}
         if now_ns >= end_ns:
             return {"until_ns": now_ns, "early": False}
-        if not workload.running():
-            raise RuntimeError("the workload has ended before the observation: nobody can say what users saw")
         time.sleep(_TICK_S)
+
+
+def query(query: str, configuration: dict[str, Any]) -> dict[str, Any]:
+    """As chaosprometheus' probe of that name, through the API server of a cluster too."""
+    return {"data": prometheus.instant(reach(configuration["prometheus_base_url"]), query)}
 
 
 def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:
@@ -230,9 +221,27 @@ def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:
     return bool(result) and all(float(one["value"][1]) >= lowest for one in result)
 
 
-def _watch(trial_dir: Path, slo: Slo) -> tuple[Watch, workload.Tail]:
-    rate = json.loads((trial_dir / "samples" / "load.json").read_text(encoding="utf-8"))["rate_per_s"]
-    return Watch(slo, rate), workload.Tail(requests_file(trial_dir))
+class _Sight:
+    """What users saw so far."""
+
+    def __init__(self, trial_dir: Path, slo: Slo) -> None:
+        load = json.loads((trial_dir / "samples" / "load.json").read_text(encoding="utf-8"))
+        self.watch = Watch(slo, load["rate_per_s"])
+        self._tail = workload.Tail(requests_file(trial_dir))
+        self._patience_s = load["timeout_s"] + 1 / load["rate_per_s"] + _LOAD_PATIENCE_S
+        self._last_s = time.monotonic()
+
+    def look(self) -> None:
+        """Raises RuntimeError when there is no load any more: then nobody can say what users would have seen."""
+        if found := self._tail.read():
+            self.watch.add(found)
+            self._last_s = time.monotonic()
+        elif not workload.running():
+            raise RuntimeError("the workload has ended before the trial")
+        elif time.monotonic() - self._last_s > self._patience_s:
+            raise RuntimeError(
+                f"the workload has recorded nothing for {self._patience_s:.0f} s: it hangs, or the disk is full"
+            )
 
 
 def _zero_ns(trial_dir: Path, clock: Clock) -> int:
@@ -241,8 +250,14 @@ def _zero_ns(trial_dir: Path, clock: Clock) -> int:
 
 
 def _address(target: dict[str, Any], configuration: dict[str, Any]) -> LaneAddress:
-    names = {"SMARTOPS_LANE": "lane_file", "PROMETHEUS_BASE_URL": "prometheus_base_url"}
-    missing = [variable for variable, key in names.items() if not configuration.get(key)]
-    if missing:
-        raise LaneLost(f"{', '.join(missing)} is not set: export what `smartops-chaos lab up` prints")
-    return LaneAddress(target["kind"], "", {variable: configuration[key] for variable, key in names.items()})
+    names = lane_names(target)
+    needed = next(iter(names))
+    if not configuration.get(names[needed]):
+        raise LaneLost(f"{needed} is not set: export what `smartops-chaos lab up` prints, or name the namespace")
+    common = {
+        "PROMETHEUS_BASE_URL": "prometheus_base_url",
+        "SMARTOPS_WORKLOAD_URL": "workload_url",
+        "SMARTOPS_TRIAL_DIR": "trial_dir",
+    }
+    given = {variable: configuration.get(key) or "" for variable, key in (names | common).items()}
+    return LaneAddress(target["kind"], "", given)

@@ -14,6 +14,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _NAME = "smartops-chaos-workload"
 _PR_SET_PDEATHSIG = 1
+_RENEW_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,33 +119,73 @@ async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
     begin_ns = clock.now_ns() + spacing_ns
     end_ns = begin_ns + int(load.limit_s * 1e9)
     in_flight: set[asyncio.Task[None]] = set()
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    door = _Door(load.url)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=door.tls())
     timeout = aiohttp.ClientTimeout(total=load.timeout_s)
+    renewing = asyncio.create_task(door.renew())
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         sched_ns = begin_ns
         while not stopping.is_set() and sched_ns < end_ns:
             wait_s = (sched_ns - clock.now_ns()) / 1e9
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            task = asyncio.create_task(_send(session, load, sched_ns, out, clock))
+            if door.closed:
+                break  # whoever observes sees that the load has ended
+            task = asyncio.create_task(_send(session, door, load, sched_ns, out, clock))
             in_flight.add(task)
             task.add_done_callback(in_flight.discard)
             sched_ns += spacing_ns
-        for task in in_flight:
+        for task in (*in_flight, renewing):
             task.cancel()
         await asyncio.gather(*in_flight, return_exceptions=True)
 
 
-async def _send(session: aiohttp.ClientSession, load: Load, sched_ns: int, out: IO[str], clock: Clock) -> None:
+class _Door:
+    """The address as it is called: through a cluster's API server with credentials, which that server may refuse."""
+
+    def __init__(self, url: str) -> None:
+        self._given = url
+        self._through_api = url.startswith("kubernetes:")
+        self.url, self.headers = url, dict[str, str]()
+        self.closed = False
+        self._read()
+
+    def _read(self) -> None:
+        if self._through_api:
+            from smartops_chaos import cluster  # an extra, which a lab does without
+
+            self._endpoint = cluster.endpoint(self._given)
+            self.url, self.headers = self._endpoint.url, self._endpoint.headers
+
+    def tls(self) -> ssl.SSLContext | bool:
+        return self._endpoint.tls() if self._through_api else True
+
+    async def renew(self) -> None:
+        """Tokens of a cloud's kubeconfig live for minutes; to renew one may take a program and a second."""
+        while self._through_api:
+            await asyncio.sleep(_RENEW_S)
+            await asyncio.to_thread(self._read)
+
+    def refuses(self, status: int, body: bytes) -> bool:
+        """Whether the API server itself answered that we may not: that says nothing about the service."""
+        self.closed |= self._through_api and status in (401, 403, 429) and b'"kind":"Status"' in body[:200]
+        return self.closed
+
+
+async def _send(
+    session: aiohttp.ClientSession, door: _Door, load: Load, sched_ns: int, out: IO[str], clock: Clock
+) -> None:
     import aiohttp
 
     late_ns = clock.now_ns() - sched_ns
     status, latency_ns = 0, -1
     try:
-        async with session.request(load.method, load.url, json=load.body) as answer:
-            await answer.read()
+        async with session.request(load.method, door.url, json=load.body, headers=door.headers) as answer:
+            body = await answer.read()
             latency_ns = clock.now_ns() - sched_ns
             status = answer.status
+            if door.refuses(status, body):
+                return
     except (aiohttp.ClientError, TimeoutError, OSError):
         pass
     except asyncio.CancelledError:

@@ -104,4 +104,4 @@ def test_undo_keeps_what_a_revert_needs_and_nothing_that_injects(plan: Plan) -> 
     assert undo["configuration"] == built["configuration"]
     assert undo["method"] == []
     assert "steady-state-hypothesis" not in undo
-    assert "controls" not in undo
+    assert "load" not in undo["controls"][0]["provider"]["arguments"]

@@ -6,42 +6,57 @@ from collections import Counter
 from typing import Any
 
 from smartops_chaos import healerfile
-from smartops_chaos.errors import UsageError
+from smartops_chaos.errors import ChaosError, UsageError
 from smartops_chaos.run.store import Store
 from smartops_chaos.timeline import derive as timeline
 
 
 def state(store: Store) -> dict[str, Any]:
-    """What `status` shows of a campaign."""
-    plan = store.read().plan
-    records = [store.record(trial.id) for trial in plan.trials]
-    outcomes = Counter(str(record.row["outcome"]) for record in records if record is not None)
+    """What `status` shows of a campaign. A file that cannot be read is one of its `problems`, and hides no other."""
+    problems: list[str] = []
+    trials, outcomes = 0, Counter[str]()
+    try:
+        plan = store.read().plan
+        trials = len(plan.trials)
+        for trial in plan.trials:
+            try:
+                if (outcome := store.outcome(trial.id)) is not None:
+                    outcomes[outcome] += 1
+            except ChaosError as error:
+                problems.append(f"{error}: {error.hint}")
+    except ChaosError as error:
+        problems.append(f"{error}: {error.hint}")
     return {
         "campaign": store.name,
-        "trials": len(plan.trials),
-        "done": sum(record is not None for record in records),
+        "trials": trials,
+        "done": outcomes.total(),
         "outcomes": dict(sorted(outcomes.items())),
         "open": [trial.path.name for trial in store.open_ledgers()],
+        "problems": problems,
     }
 
 
-def derive_all(store: Store) -> tuple[int, list[str]]:
-    """Write every record anew; how many came out the same, and which did not."""
+def derive_all(store: Store) -> tuple[int, list[str], list[str]]:
+    """Write every record anew: how many came out the same, which did not, and which evidence cannot be read."""
     plan = store.read().plan
     healer = healerfile.restore(plan.healer)
-    same, changed = 0, []
+    same, changed, failed = 0, list[str](), list[str]()
     for trial in plan.trials:
         folder = store.trial(trial.id)
-        if not (folder.path / "samples" / "evidence.json.gz").exists():
+        if not folder.has_evidence():
             continue
-        before = folder.path / "record.json"
-        old = before.read_bytes() if before.exists() else b""
-        folder.write_record(timeline.derive(folder.read_evidence(), healer, store.name, plan.chaos[trial.chaos]))
-        if before.read_bytes() == old:
+        before = folder.record_bytes()
+        try:
+            evidence = folder.read_evidence()
+        except ChaosError as error:
+            failed.append(f"{error}: {error.hint}")
+            continue
+        folder.write_record(timeline.derive(evidence, healer, store.name, plan.chaos[trial.chaos]))
+        if folder.record_bytes() == before:
             same += 1
         else:
             changed.append(trial.id)
-    return same, changed
+    return same, changed, failed
 
 
 def explain(store: Store, trial_id: str) -> str:

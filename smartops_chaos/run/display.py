@@ -56,7 +56,11 @@ def sentence(event: events.Event) -> str:
             return f"{event.lane} is blocked: {event.why}"
         case events.CampaignFinished():
             outcomes = ", ".join(f"{n} {name}" for name, n in sorted(event.outcomes.items()))
-            ended = {"interrupted": "interrupted; the same command resumes", "max-time": "out of time"}
+            ended = {
+                "interrupted": "interrupted; the same command resumes",
+                "max-time": "out of time",
+                "unwritable": "nothing can be written any more",
+            }
             how = f" ({ended[event.stopped_by]})" if event.stopped_by else ""
             return f"{event.campaign}: {event.done} of {event.trials} trials recorded{how}: {outcomes or 'nothing new'}"
         case _:

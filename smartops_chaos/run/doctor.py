@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from smartops_chaos.errors import UsageError
+from smartops_chaos.plan.clustertarget import lane_count
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.run.store import campaigns
 from smartops_chaos.targets import kinds
@@ -18,6 +20,7 @@ class Check:
     what: str
     ok: bool
     mend: str = ""
+    note: bool = False  # nothing to mend, only to know
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -26,20 +29,18 @@ class Check:
 def checks(matrix: Path | None, results: Path) -> list[Check]:
     """Raises FileProblems for a matrix that cannot be read."""
     default: dict[str, Any] = {"kind": "lab", "lanes": 1, "replicas": 2}
-    options = load_plan(matrix).target if matrix is not None else default
+    plan = load_plan(matrix) if matrix is not None else None
+    options = plan.target if plan is not None else default
     target = kinds.target(options)
-    problems = target.check()
+    problems = kinds.check(plan, target) if plan is not None else target.check()
     found = [Check(f"target {options['kind']}: {what}", False, mend) for what, mend in problems]
     if not problems:
         found.append(Check(f"target {options['kind']}: everything is there", True))
-    cores, lanes = len(os.sched_getaffinity(0)), int(options.get("lanes", 1))
-    found.append(
-        Check(
-            f"{lanes} lanes on {cores} cores",
-            lanes <= cores,
-            f"set `lanes: {cores}`: lanes that share a core disturb each other",
-        )
-    )
+    found += [Check(what, True, note=True) for what in (kinds.notes(plan) if plan is not None and not problems else ())]
+    if options["kind"] == "lab":
+        cores, lanes = len(os.sched_getaffinity(0)), lane_count(options)
+        mend = f"set `lanes: {cores}`: lanes that share a core disturb each other"
+        found.append(Check(f"{lanes} lanes on {cores} cores", lanes <= cores, mend))
     found.append(_writable(results))
     dirty = [f"{store.name}/{trial.path.name}" for store in campaigns(results) for trial in store.open_ledgers()]
     found.append(
@@ -52,6 +53,16 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
         )
     )
     return found
+
+
+def roles(matrix: Path | None) -> list[str]:
+    """The least roles of a matrix on a cluster, as YAML. Raises UsageError where there is nothing to grant."""
+    plan = load_plan(matrix) if matrix is not None else None
+    if plan is None or plan.target["kind"] != "kubernetes":
+        raise UsageError("--rbac is for a matrix on a cluster", "name one with `target: {kind: kubernetes, ...}`")
+    from smartops_chaos.targets import rights
+
+    return rights.roles(plan)
 
 
 def _writable(results: Path) -> Check:

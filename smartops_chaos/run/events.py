@@ -60,7 +60,7 @@ class CampaignFinished:
     done: int
     trials: int
     outcomes: dict[str, int] = field(default_factory=dict)
-    stopped_by: str = ""  # "", "interrupted", "max-time"
+    stopped_by: str = ""  # "", "interrupted", "max-time", "unwritable"
 
 
 Event = CampaignStarted | TrialStarted | PhaseReached | TrialFinished | Warned | LaneBlocked | CampaignFinished

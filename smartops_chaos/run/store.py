@@ -13,26 +13,26 @@ says "open" until nothing of the trial is in force any more.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gzip
 import json
 import os
 import re
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from smartops_chaos.errors import ChaosError, PreflightFailed, UsageError
+from smartops_chaos.errors import PreflightFailed, UsageError
 from smartops_chaos.model import SCHEMA_VERSION, Evidence, Outcome, Plan, Record, Request
-from smartops_chaos.protocol import requests_file
+from smartops_chaos.notes import requests_file
+from smartops_chaos.run.files import OTHER_VERSION, adapter, checked, read, to_json, try_lock, write_atomically
 from smartops_chaos.workload import read as read_requests
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
+_REPEAT = "move the trial's folder away; the next run repeats the trial"
+_DERIVE = f"`smartops-chaos derive` computes it again from the evidence; if there is none, {_REPEAT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +44,10 @@ class CampaignFile:
     schema_version: int = SCHEMA_VERSION
 
 
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """All or nothing, and on disk when this returns."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, default=str) + "\n").encode()
-
-
-def _try_lock(file: IO[str]) -> bool:
-    """The lock goes with its process, however that ends, so a dead owner holds nothing."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def warm() -> None:
+    """Build what reads and writes a trial's files, which takes longer than to use it: the fork server does it once."""
+    for kind in (Evidence, Record):
+        adapter(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +65,8 @@ class TrialDir:
     def begin(self, experiment: dict[str, Any], fault_ids: tuple[str, ...]) -> None:
         """The intent, on disk before anything is injected."""
         self.path.mkdir(parents=True)
-        write_atomically(self.experiment, _json(experiment))
-        write_atomically(self.path / "ledger.json", _json({"state": "open", "faults": fault_ids}))
+        write_atomically(self.experiment, to_json(experiment))
+        write_atomically(self.path / "ledger.json", to_json({"state": "open", "faults": fault_ids}))
 
     @contextlib.contextmanager
     def held(self, patience_s: float = 30.0) -> Iterator[None]:
@@ -98,16 +76,21 @@ class TrialDir:
         """
         with (self.path / ".lock").open("a") as lock:
             deadline = time.monotonic() + patience_s
-            while not _try_lock(lock):
+            while not try_lock(lock):
                 if time.monotonic() > deadline:
                     raise PreflightFailed(f"{self.path} is in use by another process", "end that process first")
                 time.sleep(0.05)
             yield
 
+    def tidy(self) -> None:
+        """Remove what a writer that was killed has left half-written; nobody else may write here by now."""
+        for half in self.path.rglob(".*.[0-9]*"):
+            half.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Nothing of this trial is in force any more."""
         ledger = json.loads((self.path / "ledger.json").read_text(encoding="utf-8"))
-        write_atomically(self.path / "ledger.json", _json({**ledger, "state": "closed"}))
+        write_atomically(self.path / "ledger.json", to_json({**ledger, "state": "closed"}))
 
     def is_open(self) -> bool:
         """Whether something may be in force; a ledger that cannot be read counts as open."""
@@ -123,25 +106,31 @@ class TrialDir:
         return content
 
     def write_journal(self, journal: Any) -> None:
-        write_atomically(self.path / "journal.json", _json(journal))
+        write_atomically(self.path / "journal.json", to_json(journal))
 
     def write_evidence(self, evidence: Evidence) -> None:
         """`samples/evidence.json.gz`, and the requests as the text they were recorded in, both compressed."""
         samples = self.path / "samples"
         samples.mkdir(exist_ok=True)
-        bare = _adapter(Evidence).dump_json(replace(evidence, requests=()))
+        bare = adapter(Evidence).dump_json(replace(evidence, requests=()))
         write_atomically(samples / "evidence.json.gz", gzip.compress(bare, mtime=0))
         text = "".join(f"{r.sched_ns},{r.late_ns},{r.latency_ns},{r.status}\n" for r in evidence.requests)
         write_atomically(samples / "requests.csv.gz", gzip.compress(text.encode(), mtime=0))
         requests_file(self.path).unlink(missing_ok=True)
 
+    def has_evidence(self) -> bool:
+        return (self.path / "samples" / "evidence.json.gz").exists()
+
     def read_evidence(self) -> Evidence:
-        """Raises UsageError when the trial has none."""
+        """Raises UsageError when the trial has none, or none that can be read."""
         file = self.path / "samples" / "evidence.json.gz"
-        if not file.exists():
-            raise UsageError(f"{self.path.name} has no evidence", "it ended before anything was measured")
-        evidence: Evidence = _adapter(Evidence).validate_json(gzip.decompress(file.read_bytes()))
-        return replace(evidence, requests=self.requests())
+        try:
+            evidence: Evidence = adapter(Evidence).validate_json(gzip.decompress(file.read_bytes()))
+            return replace(evidence, requests=self.requests())
+        except FileNotFoundError:
+            raise UsageError(f"{self.path.name} has no evidence", "it ended before anything was measured") from None
+        except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UsageError(f"{file} or the requests beside it cannot be read: {error}", _REPEAT) from None
 
     def requests(self) -> tuple[Request, ...]:
         packed = self.path / "samples" / "requests.csv.gz"
@@ -151,27 +140,30 @@ class TrialDir:
         return read_requests(requests_file(self.path)) if requests_file(self.path).exists() else ()
 
     def write_record(self, record: Record) -> None:
-        write_atomically(self.path / "record.json", _adapter(Record).dump_json(record, indent=1) + b"\n")
+        write_atomically(self.path / "record.json", adapter(Record).dump_json(record, indent=1) + b"\n")
 
     def read_record(self) -> Record | None:
-        """None if the trial is not complete. Raises ChaosError for a record of another version or a damaged one."""
+        """None if the trial is not complete. Raises UsageError for a record of another version or a damaged one."""
         try:
-            content = (self.path / "record.json").read_bytes()
+            record: Record = read(self.path / "record.json", Record, _DERIVE)
         except FileNotFoundError:
             return None
-        try:
-            record: Record = _adapter(Record).validate_json(content)
-        except ValidationError as error:
-            raise ChaosError(
-                f"{self.path / 'record.json'} cannot be read: {error.errors()[0]['msg']}",
-                "move the trial's folder away; the next run repeats the trial",
-            ) from None
-        if record.schema_version != SCHEMA_VERSION:
-            raise ChaosError(
-                f"{self.path / 'record.json'} has schema_version {record.schema_version}, this is {SCHEMA_VERSION}",
-                "`smartops-chaos derive` computes it again from the evidence",
-            )
         return record
+
+    def record_bytes(self) -> bytes:
+        """Empty without a record."""
+        path = self.path / "record.json"
+        return path.read_bytes() if path.exists() else b""
+
+    def outcome(self) -> str | None:
+        """The record's outcome, at a fraction of the time of the whole record. Raises UsageError as `read_record`."""
+        path = self.path / "record.json"
+        try:
+            return str(checked(path, path.read_bytes(), _DERIVE)["row"]["outcome"])
+        except FileNotFoundError:
+            return None
+        except (KeyError, TypeError):
+            raise UsageError(f"{path} cannot be read: it has no outcome", _DERIVE) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,44 +180,48 @@ class Store:
 
     def create(self, campaign: CampaignFile) -> None:
         (self.path / "trials").mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "campaign.json", _adapter(CampaignFile).dump_json(campaign, indent=1) + b"\n")
+        write_atomically(self.path / "campaign.json", adapter(CampaignFile).dump_json(campaign, indent=1) + b"\n")
 
     def read(self) -> CampaignFile:
-        """Raises UsageError when the directory is no campaign, or one of another version."""
+        """Raises UsageError when the directory is no campaign, a damaged one or one of another version."""
+        mend = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
         try:
-            content = (self.path / "campaign.json").read_bytes()
-            campaign: CampaignFile = _adapter(CampaignFile).validate_json(content)
+            campaign: CampaignFile = read(self.path / "campaign.json", CampaignFile, mend)
         except FileNotFoundError:
             raise UsageError(
                 f"{self.path} is no campaign", "`smartops-chaos status` lists the campaigns here"
             ) from None
-        except ValidationError as error:
-            what = error.errors()[0]
-            where = ".".join(map(str, what["loc"]))
-            raise UsageError(f"{self.path / 'campaign.json'} cannot be read: {where}: {what['msg']}") from None
-        if campaign.schema_version != SCHEMA_VERSION:
-            raise UsageError(
-                f"{self.path} has schema_version {campaign.schema_version}, this program reads {SCHEMA_VERSION}",
-                "use the version of smartops-chaos that made it; campaign.json names it",
-            )
         return campaign
 
     def trial(self, trial_id: str) -> TrialDir:
+        """Raises UsageError for an ID, from a file that others may have written, that would lead elsewhere."""
+        if not trial_id or trial_id in (".", "..") or "/" in trial_id or "\0" in trial_id:
+            raise UsageError(f"{self.path}: {trial_id!r} is no name of a trial", "somebody has changed campaign.json")
         return TrialDir(self.path / "trials" / trial_id)
 
+    def outcome(self, trial_id: str) -> str | None:
+        """The outcome of a trial that is done: None if it is still to do. Raises UsageError for a damaged record."""
+        outcome = self.trial(trial_id).outcome()
+        return None if outcome in _AGAIN else outcome
+
     def record(self, trial_id: str) -> Record | None:
-        """The record that counts: None if the trial is still to do."""
+        """The record of a trial that is done: None if it is still to do. Raises UsageError for a damaged one."""
         record = self.trial(trial_id).read_record()
         return None if record is None or record.row["outcome"] in _AGAIN else record
 
     def attempts(self, trial_id: str) -> int:
-        return 1 + sum(1 for _ in (self.path / "trials").glob(f"{trial_id}~*"))
+        """One more than those set aside. Found by name: a listing of thousands of trials would take its time."""
+        number = 1
+        while (self.path / "trials" / f"{trial_id}~{number}").exists():
+            number += 1
+        return number
 
     def set_aside(self, trial_id: str) -> int:
         """Move an earlier attempt away; the number of the attempt to come, from 1."""
         current = self.trial(trial_id).path
         if current.exists():
             with self.trial(trial_id).held():
+                self.trial(trial_id).tidy()
                 current.rename(current.with_name(f"{trial_id}~{self.attempts(trial_id)}"))
         return self.attempts(trial_id)
 
@@ -235,23 +231,32 @@ class Store:
         return [trial for trial in map(TrialDir, folders) if trial.is_open()]
 
     def append_event(self, event: dict[str, Any]) -> None:
-        with (self.path / "events.ndjson").open("a", encoding="utf-8") as out:
-            out.write(json.dumps(event, default=str) + "\n")
+        file = self.path / "events.ndjson"
+        try:
+            with file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(event, default=str) + "\n")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(file)) from None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """One runner a campaign. Raises PreflightFailed when there is another."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+", encoding="ascii") as lock:
-            if not _try_lock(lock):
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("a+", encoding="ascii")
+        except OSError as error:
+            mend = "make it writable, or choose another folder with --results"
+            raise PreflightFailed(f"{self.path} cannot be written: {error.strerror}", mend) from None
+        with file as lock:
+            if not try_lock(lock):
                 lock.seek(0)
                 raise PreflightFailed(
                     f"{self.path} is in use by process {lock.read().strip() or '?'}",
                     "wait for it, or stop it with Ctrl-C in its terminal",
                 )
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            with contextlib.suppress(OSError):  # the number is only for people; a full disk shows elsewhere
+                os.ftruncate(lock.fileno(), 0)
+                os.write(lock.fileno(), str(os.getpid()).encode())
             yield
 
 

@@ -12,6 +12,7 @@ import importlib
 import logging
 import multiprocessing
 import os
+import platform
 import select
 import signal
 import sys
@@ -25,17 +26,19 @@ from chaoslib.log import configure_logger
 from chaoslib.types import Strategy
 from pydantic import TypeAdapter
 
-from smartops_chaos import experiment, healerfile, protocol, workload
+from smartops_chaos import experiment, healerfile, notes, protocol, workload
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.model import ClockOffset, Evidence, Series
+from smartops_chaos.model import ClockOffset, Evidence
+from smartops_chaos.run import rollbacks, store, telemetry
+from smartops_chaos.run.child import UNWRITTEN
+from smartops_chaos.run.facts import facts
 from smartops_chaos.run.store import TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
 from smartops_chaos.timeline.derive import derive
 
 _MOST_FALSE_ALARMS = 3
-_LAST_SCRAPE_S = 1.2
 _JOB: TypeAdapter[experiment.Job] = TypeAdapter(experiment.Job)
 
 logger = logging.getLogger("smartops_chaos")
@@ -45,6 +48,8 @@ logger = logging.getLogger("smartops_chaos")
 configure_logger()
 for _name in ("chaosprometheus.probes", "aiohttp"):
     importlib.import_module(_name)
+store.warm()
+platform.platform()  # the journal names it; the first call asks another program
 
 
 def child(directory: str, said: Connection, undo: bool) -> None:
@@ -53,50 +58,45 @@ def child(directory: str, said: Connection, undo: bool) -> None:
     assert parent is not None
     trial = TrialDir(Path(directory))
     os.setpgid(0, 0)  # a Ctrl-C in the terminal is the parent's to handle
-    with trial.held():
-        sys.exit(run(trial, _Forward(said), undo=undo, parent=parent.sentinel))
+    try:
+        with trial.held():
+            sys.exit(run(trial, _Forward(said), undo=undo, parent=parent.sentinel))
+    except KeyboardInterrupt:  # before anything was begun
+        sys.exit(1)
 
 
 def run(trial: TrialDir, *handlers: logging.Handler, undo: bool = False, parent: int | None = None) -> int:
-    """Run or undo the trial in `trial`; exit code 0, or 5 if something may still be in force.
+    """Run or undo the trial in `trial`: an exit code.
 
+    0: done; 5: something may still be in force; 6: undone, but the ledger could not be written; 1: it came to nothing.
     `parent` is a pipe that the runner holds: once it is gone, the trial reverts and ends without a record, as nobody
     waits for one.
     """
-    for name in ("chaostoolkit", "smartops_chaos"):
-        log = logging.getLogger(name)
-        log.handlers, log.propagate = [], False
+    logging.raiseExceptions = False  # a log that cannot be written must not fill the terminal
+    logs = [logging.getLogger(name) for name in ("chaostoolkit", "smartops_chaos")]
+    for log in logs:
+        log.handlers, log.propagate = list(handlers), False
         log.setLevel(logging.INFO)
-        file = logging.FileHandler(trial.log, encoding="utf-8")
-        file.setFormatter(_utc())
-        for handler in (file, *handlers):
-            log.addHandler(handler)
-    content = trial.read_experiment()
-    job = _JOB.validate_python(content["extensions"][0]["job"])
-    os.environ.update(job.environment)
-    os.environ["SMARTOPS_TRIAL_DIR"] = str(trial.path)
     try:
+        with contextlib.suppress(OSError):  # no log is no reason to leave a fault in force
+            file = logging.FileHandler(trial.log, encoding="utf-8")
+            file.setFormatter(_utc())
+            for log in logs:
+                log.addHandler(file)
+        content = trial.read_experiment()
+        job = _JOB.validate_python(content["extensions"][0]["job"])
+        os.environ.update(job.environment)
+        os.environ["SMARTOPS_TRIAL_DIR"] = str(trial.path)
         if undo:
-            _undo(trial, content)
-        else:
-            _Child(trial, content, job, parent).run()
+            return 0 if rollbacks.play(trial, content, job) else UNWRITTEN
+        _Child(trial, content, job, parent).run()
     except RevertFailed as error:
         logger.error("%s", error)
         return error.exit_code
+    except (OSError, KeyboardInterrupt) as error:
+        logger.error("phase stopped: %s", error or "interrupted")
+        return 1
     return 0
-
-
-def _undo(trial: TrialDir, content: dict[str, Any]) -> None:
-    """Play the stored rollbacks. Raises RevertFailed unless each of them succeeded."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    journal = run_experiment(experiment.undo(content), settings=experiment.SETTINGS, strategy=Strategy.SKIP)
-    failed = [one for one in journal["rollbacks"] if one["status"] != "succeeded"]
-    if failed or len(journal["rollbacks"]) != len(content.get("rollbacks", ())):
-        why = (
-            "; ".join((one.get("exception") or ["?"])[-1].strip() for one in failed) or "not all rollbacks were played"
-        )
-        raise RevertFailed(f"{trial.path.name}: {why}")
-    trial.close()
 
 
 class _Child:
@@ -107,15 +107,17 @@ class _Child:
         self._healer = healerfile.restore(job.healer)
         self._interrupted = False
         self._alarms = 0
+        self._unreverted = "no rollback was played"
         self._started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
     def run(self) -> None:
         signal.signal(signal.SIGINT, self._interrupt)
         self._watch_parent()
-        error, dirty, evidence = "", "", None
-        clock = protocol.anchor(self._trial.path)
+        error, dirty, evidence, lane = "", "", None, None
+        clock = notes.anchor(self._trial.path)
         try:
-            address = LaneAddress(self._job.target["kind"], self._job.lane, self._job.environment)
+            environment = {**self._job.environment, "SMARTOPS_TRIAL_DIR": str(self._trial.path)}
+            address = LaneAddress(self._job.target["kind"], self._job.lane, environment)
             lane = kinds.connect(self._job.target, address)
             ensure_experiment_is_valid(self._content)
             clock, clocks = self._until_quiet(lane)
@@ -123,6 +125,7 @@ class _Child:
             dirty = ", ".join(lane.leaks())
         except LaneLost as lost:
             error = f"the lane was lost: {lost}"
+            logger.error("%s", error)
         except KeyboardInterrupt:
             error = ""
         except Exception as failure:  # the boundary: whatever it was, the trial needs an honest record
@@ -130,38 +133,42 @@ class _Child:
             error = f"{type(failure).__name__}: {failure}"
         finally:
             workload.stop()
+            if lane is not None:
+                lane.unwatch()
+        _deaf()
         if self._orphaned():
             return  # the ledger stays open: the next start plays the rollbacks again and repeats the trial
         if evidence is None:
             known: dict[str, Any] = {
                 "requests": self._trial.requests(),
-                "calls": protocol.calls(self._trial.path),
+                "calls": notes.calls(self._trial.path),
                 "error": error,
             }
             evidence = Evidence(**self._known(), **known)
         self._trial.write_evidence(evidence)
         record = derive(self._trial.read_evidence(), self._healer, self._job.campaign, self._job.chaos)
-        if dirty:
-            self._trial.write_record(record)
-            raise RevertFailed(f"still in force after its rollbacks: {dirty}")
-        if not error:
+        if not (error or dirty or self._unreverted):
             self._trial.close()
         self._trial.write_record(record)
+        if dirty or (self._unreverted and not error):
+            raise RevertFailed(f"still in force after its rollbacks: {dirty or self._unreverted}")
 
     def _until_quiet(self, lane: Lane) -> tuple[Clock, tuple[ClockOffset, ...]]:
         """Arm, reset and run; again from the reset after a false alarm, so that nothing of it carries over."""
         logger.info("phase reset")
         lane.apply(self._job.model, self._job.policy)
         while True:
-            clock = protocol.anchor(self._trial.path)
+            clock = notes.anchor(self._trial.path)
             lane.reset()
             clocks = lane.clocks("start", clock)
+            self._unreverted = "the experiment was cut off"
             journal = run_experiment(
                 self._content, settings=experiment.SETTINGS, strategy=Strategy.from_string(experiment.STRATEGY)
             )
+            self._unreverted = rollbacks.unreverted(journal, self._content)
             workload.stop()
             self._trial.write_journal(journal)
-            gate = [call for call in protocol.calls(self._trial.path) if call.what == "gate"]
+            gate = [call for call in notes.calls(self._trial.path) if call.what == "gate"]
             missed = bool(gate) and gate[-1].output is False
             if not missed or self._interrupted or not self._false_alarm(lane):
                 return clock, clocks
@@ -171,28 +178,20 @@ class _Child:
             logger.info("phase reset again after a false alarm")
 
     def _false_alarm(self, lane: Lane) -> bool:
-        _, since_ns = protocol.clock_of(self._trial.path)
+        _, since_ns = notes.clock_of(self._trial.path)
         alarms = self._content["steady-state-hypothesis"]["probes"][0]["provider"]["arguments"]["alarms"]
         return bool(protocol.alarm(lane, since_ns, alarms))
 
     def _collect(self, lane: Lane, clock: Clock, start: tuple[ClockOffset, ...]) -> Evidence:
         """Everything a record is derived from, asked of the lane and read from the trial's folder."""
-        calls = protocol.calls(self._trial.path)
-        _, since_ns = protocol.clock_of(self._trial.path)
+        calls = notes.calls(self._trial.path)
+        _, since_ns = notes.clock_of(self._trial.path)
         observed = [call for call in calls if call.what == "observe" and call.ok]
         output: dict[str, Any] = observed[-1].output if observed else {"until_ns": 0, "early": False}
-        facts = lane.faults(self._job.fault_ids) if any(call.what == "inject" for call in calls) else ()
-        missing: list[str] = []
-        series: tuple[Series, ...] = ()
-        scrape_s = 0.0
-        if observed and not self._interrupted:
-            logger.info("phase last scrape")
-            time.sleep(_LAST_SCRAPE_S)
-            try:
-                series, scrape_s = lane.series(self._healer.metrics, since_ns, clock.now_ns())
-            except RuntimeError as error:
-                missing.append(f"metrics: {error}")
-        failed = [call for call in calls if call.what == "observe" and not call.ok and not self._interrupted]
+        now = clock if observed and not self._interrupted else None
+        sources = telemetry.collect(lane, self._healer, start, since_ns, now)
+        ours = ("gate", "observe")
+        failed = [call for call in calls if call.what in ours and not call.ok and not self._interrupted]
         return Evidence(
             **self._known(),
             requests=self._trial.requests(),
@@ -200,13 +199,10 @@ class _Child:
             stopped_early=output["early"],
             gate_passed=any(call.what == "gate" and call.output is True for call in calls),
             calls=calls,
-            faults=facts,
+            faults=facts(lane, self._job.fault_ids, self._content["extensions"][0]["hits"], calls),
             platform=lane.platform(since_ns),
-            series=series,
-            scrape_s=scrape_s,
-            logs=lane.logs(since_ns),
             clocks=(*start, *lane.clocks("end", clock), *_wall(clock)),
-            missing=tuple(missing),
+            **sources,
             error=failed[0].error if failed else "",
         )
 
@@ -239,10 +235,14 @@ class _Child:
 
     def _interrupt(self, *_: object) -> None:
         """The first signal ends the experiment, whose rollbacks follow; nothing may interrupt those."""
-        for number in (signal.SIGINT, signal.SIGIO):
-            signal.signal(number, signal.SIG_IGN)
+        _deaf()
         self._interrupted = True
         raise KeyboardInterrupt
+
+
+def _deaf() -> None:
+    for number in (signal.SIGINT, signal.SIGIO):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _wall(clock: Clock) -> tuple[ClockOffset, ...]:

@@ -35,22 +35,24 @@ def test_a_trial_is_done_when_its_record_is_there_and_its_attempts_are_kept(stor
     assert store.set_aside("t") == 1
     store.trial("t").begin({"a": 1}, ("f",))
     assert store.trial("t").is_open()
-    assert store.record("t") is None
+    assert store.outcome("t") is None
+    (store.trial("t").path / ".record.json.4711").touch()  # whoever wrote it was killed
     assert store.set_aside("t") == 2
+    kept = {path.name for path in (store.path / "trials" / "t~1").iterdir()}
+    assert kept == {"experiment.json", "ledger.json", ".lock"}
     store.trial("t").begin({"a": 2}, ("f",))
     assert {trial.path.name for trial in store.open_ledgers()} == {"t", "t~1"}
     store.trial("t").close()
     store.trial("t").write_record(record("healed"))
-    found = store.record("t")
-    assert found is not None
-    assert found.row["outcome"] == "healed"
+    assert store.outcome("t") == "healed"
+    assert store.trial("t").read_record() == record("healed")
     assert [trial.path.name for trial in store.open_ledgers()] == ["t~1"]
 
 
 def test_an_aborted_trial_is_to_be_run_again(store: Store) -> None:
     store.trial("t").begin({}, ())
     store.trial("t").write_record(record("aborted"))
-    assert store.record("t") is None
+    assert store.outcome("t") is None
     assert store.trial("t").read_record() is not None
 
 
@@ -64,7 +66,7 @@ def test_damaged_and_foreign_files_are_told(store: Store, tmp_path: Path) -> Non
     store.trial("t").begin({}, ())
     (store.trial("t").path / "record.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ChaosError, match=r"record\.json cannot be read"):
-        store.record("t")
+        store.outcome("t")
     with pytest.raises(UsageError, match="is no campaign"):
         Store(tmp_path / "nothing").read()
     (store.path / "campaign.json").write_text('{"matrix_file": 1}', encoding="utf-8")

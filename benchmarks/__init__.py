@@ -1,0 +1,1 @@
+"""Programs that measure the harness; machines differ, so no test asserts what they print."""

@@ -1,0 +1,125 @@
+"""One attempt at a trial, on a lane of this machine: from its intent on disk to its record, whatever its child does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from smartops_chaos import experiment, healerfile
+from smartops_chaos.errors import ChaosError
+from smartops_chaos.model import Evidence, Plan, Record, Trial
+from smartops_chaos.plan.clustertarget import longest_between_s
+from smartops_chaos.run import events
+from smartops_chaos.run.child import in_child, tell, undo
+from smartops_chaos.run.store import Store, TrialDir
+from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
+from smartops_chaos.timeline.derive import derive
+
+Say = Callable[[events.Event], None]
+_PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, three false alarms
+
+
+class Attempts:
+    """The trials of one plan on the lanes of one target. Several threads may call it, each with a lane of its own."""
+
+    def __init__(self, plan: Plan, store: Store, target: Target, say: Say, where: str = "") -> None:
+        """`where` goes before a lane's name in records: lanes of several machines have the same names."""
+        self._plan, self._store, self._target, self._say, self._where = plan, store, target, say, where
+        self._children: dict[str, int] = {}
+        self._signal = 0
+
+    def stop(self, number: int) -> None:
+        """Send a signal to every child, and to each that still starts."""
+        self._signal = number
+        for pid in list(self._children.values()):
+            tell(pid, number)
+
+    def run(self, lane: LaneAddress, trial: Trial) -> tuple[Record, bool]:
+        """The trial's record, and whether nothing of it is in force any more.
+
+        Raises OSError if the campaign's folder cannot be written, LaneLost and ChaosError if the lane cannot go on.
+        """
+        lane = self._target.revive(lane)
+        attempt = self._store.set_aside(trial.id)
+        folder = self._store.trial(trial.id)
+        job = self._job(lane, trial, attempt)
+        folder.begin(experiment.build(job, self._plan.chaos[trial.chaos].parts), job.fault_ids)
+        self._say(events.TrialStarted(lane.name, trial.id, attempt))
+        code = self._child(lane, trial, folder, job)
+        clean = True
+        if folder.is_open():  # the child died, hung, or could not finish its own revert
+            with suppress(ChaosError, LaneLost):  # should it not come up again, its next trial says so
+                self._target.revive(lane)
+            clean = undo(folder)
+        return folder.read_record() or self._record(folder, job, code), clean
+
+    def _record(self, folder: TrialDir, job: experiment.Job, code: int) -> Record:
+        """The record of a trial whose process has died: by its evidence if that was complete, else of an error."""
+        folder.tidy()
+        try:
+            evidence = folder.read_evidence()
+        except (ChaosError, ValueError):
+            why = f"the trial's process ended with code {code} before its record; see log.txt"
+            evidence = _no_evidence(job, why, self._signal != 0)
+            evidence = replace(evidence, requests=folder.requests())
+            folder.write_evidence(evidence)
+        record = derive(evidence, healerfile.restore(job.healer), job.campaign, job.chaos)
+        folder.write_record(record)
+        return record
+
+    def _job(self, lane: LaneAddress, trial: Trial, attempt: int) -> experiment.Job:
+        plan, chaos = self._plan, self._plan.chaos[trial.chaos]
+        bare = replace(chaos, parts=tuple(replace(part, definition={}) for part in chaos.parts))
+        model = plan.models[trial.model]
+        if trial.phase == "calibrate":  # nobody but the harness may end the fault
+            model = replace(model, settings={**model.settings, "healer": "off"})
+        prefix = f"{self._store.name}.{trial.id}.{attempt}"
+        return experiment.Job(
+            campaign=self._store.name,
+            trial=trial,
+            attempt=attempt,
+            target=plan.target,
+            lane=self._where + lane.name,
+            environment=lane.environment,
+            model=model,
+            policy=plan.policies[trial.policy],
+            chaos=bare,
+            rate_per_s=plan.workloads[trial.workload].rate_per_s,
+            slo=plan.analysis.slo,
+            stop_after_good_s=plan.analysis.stop_after_good_s,
+            healer=plan.healer,
+            fault_ids=tuple(f"{prefix}.{part}" for part in range(len(chaos.parts))),
+            digest=plan.digest,
+        )
+
+    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialDir, job: experiment.Job) -> int:
+        def phase(text: str) -> None:
+            self._say(events.PhaseReached(lane.name, trial.id, text))
+
+        def started(pid: int) -> None:
+            self._children[lane.name] = pid
+            if self._signal:
+                tell(pid, self._signal)
+
+        own_s = sum(3 * experiment.limit_s(part) for part in self._plan.chaos[trial.chaos].parts)
+        own_s += 4 * longest_between_s(job.target)
+        limit_s = _PATIENCE_S + 4 * float(job.healer["warm_up_s"]) + job.chaos.horizon_s + job.slo.hold_s + own_s
+        try:
+            return in_child(folder, limit_s=limit_s, phase=phase, started=started)
+        finally:
+            self._children.pop(lane.name, None)
+
+
+def _no_evidence(job: experiment.Job, why: str, aborted: bool) -> Evidence:
+    return Evidence(
+        trial=job.trial,
+        attempt=job.attempt,
+        lane=job.lane,
+        started_at="",
+        slo=job.slo,
+        horizon_s=job.chaos.horizon_s,
+        stop_after_good_s=job.stop_after_good_s,
+        error=why,
+        aborted=aborted,
+    )

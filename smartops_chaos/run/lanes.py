@@ -1,0 +1,197 @@
+"""The lanes of a running campaign: a thread for each, one trial at a time, and the signals that stop them.
+
+The threads only wait: for their next trial, for its child. The caller's thread consumes what they say and takes signals
+(SIGINT, SIGTERM, SIGHUP): the first starts nothing more and has the children revert; the second kills the children and
+reverts from here; further ones change nothing, as the reverts have limits of their own.
+"""
+
+from __future__ import annotations
+
+import errno
+import queue
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from smartops_chaos.errors import RevertFailed
+from smartops_chaos.model import Outcome, Plan, Record, Trial
+from smartops_chaos.run import events
+from smartops_chaos.run.attempts import Say
+from smartops_chaos.run.store import Store
+from smartops_chaos.targets.base import LaneAddress
+
+Emit = Callable[[events.Event], None]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    lanes: int | None = None
+    max_time_s: float | None = None
+    retry: tuple[str, ...] = ()  # outcomes to run again
+    scheduler: str = ""  # address of a Dask scheduler whose workers have the lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    outcomes: dict[str, int]
+    stopped_by: str  # "", "interrupted", "max-time", "unwritable"
+    blocked: tuple[str, ...]  # lanes with something still in force
+    failed: tuple[str, ...]  # lanes that could not go on, each with the reason
+    unwritable: str = ""  # what could not be written, and why
+
+
+class AnyAttempts(Protocol):
+    """What carries out the trials: `attempts.Attempts` here, `dask.Attempts` on other machines."""
+
+    def run(self, lane: LaneAddress, trial: Trial) -> tuple[Record, bool]: ...
+
+    def stop(self, number: int) -> None: ...
+
+
+class Running:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        options: Options,
+        attempts: Callable[[Say], AnyAttempts],
+        todo: deque[Trial],
+        emit: Emit,
+    ) -> None:
+        self._plan, self._store, self._todo, self._emit = plan, store, todo, emit
+        self._deadline: float | None = None
+        self._max_time_s = options.max_time_s
+        self._done = len(plan.trials) - len(todo)
+        self._outcomes: Counter[str] = Counter()
+        self._stopped_by = ""
+        self._blocked: list[str] = []
+        self._failed: list[str] = []
+        self._unwritable = ""
+        self._signalled = 0
+        self._last_block: int | None = None
+        self._lock = threading.Lock()
+        self._said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
+        self._attempts = attempts(self._said.put)
+
+    def run(self, lanes: Sequence[LaneAddress]) -> Result:
+        if self._max_time_s:
+            self._deadline = time.monotonic() + self._max_time_s
+        threads = [threading.Thread(target=self._lane, args=(lane,), name=lane.name) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        while running:
+            said = self._said.get()
+            if said is None:
+                running -= 1
+            else:
+                self._show(said)
+        for thread in threads:
+            thread.join()
+        finished = events.CampaignFinished(
+            self._store.name, self._done, len(self._plan.trials), dict(self._outcomes), self._stopped_by
+        )
+        self._show(finished)
+        return Result(
+            dict(self._outcomes), self._stopped_by, tuple(self._blocked), tuple(self._failed), self._unwritable
+        )
+
+    def _show(self, event: events.Event) -> None:
+        """Without a place for what it says, a campaign stops: the terminal is closed, or the disk is full."""
+        try:
+            self._emit(event)
+        except OSError as error:
+            self._cannot_write(error)
+
+    def _cannot_write(self, error: OSError) -> str:
+        why = f"{error.filename or 'the output'}: {error.strerror or error}"
+        self._unwritable = self._unwritable or why
+        self._stopped_by = self._stopped_by or "unwritable"
+        return why
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Signals stop the campaign and not the program, until its lanes are closed."""
+        before = {number: signal.signal(number, self._interrupt) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self, *_: object) -> None:
+        # No lock here: the handler runs between two instructions of the main thread, which never takes it.
+        self._stopped_by = "interrupted"
+        self._signalled += 1
+        told = {
+            1: "stopping: reverting what is in force; trials cut off will run again",
+            2: "not waiting for the trials: reverting from here",
+        }
+        if text := told.get(self._signalled):
+            self._said.put(events.Warned(text))
+            self._attempts.stop(signal.SIGINT if self._signalled == 1 else signal.SIGKILL)
+
+    def _lane(self, lane: LaneAddress) -> None:
+        try:
+            while (trial := self._next()) is not None:
+                if not self._trial(lane, trial):
+                    self._blocked.append(lane.name)
+                    return
+        except RevertFailed as error:
+            self._blocked.append(lane.name)
+            self._said.put(events.LaneBlocked(lane.name, str(error)))
+        except Exception as error:  # a lane that cannot go on must not take the others with it
+            why = f"{type(error).__name__}: {error}"
+            if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+                why = self._cannot_write(error)
+            self._failed.append(f"{lane.name}: {why}")
+            self._said.put(events.LaneBlocked(lane.name, why))
+        finally:
+            self._said.put(None)
+
+    def _next(self) -> Trial | None:
+        """The next trial in the plan's order; out of time, only what completes the block that has begun."""
+        with self._lock:
+            if not self._todo or self._stopped_by in ("interrupted", "unwritable"):
+                return None
+            late = self._deadline is not None and time.monotonic() > self._deadline
+            if late and self._todo[0].block != self._last_block:
+                self._stopped_by = "max-time"
+                return None
+            trial = self._todo.popleft()
+            self._last_block = trial.block
+            return trial
+
+    def _trial(self, lane: LaneAddress, trial: Trial) -> bool:
+        """Run one trial to its record; False if something of it is still in force."""
+        begun = time.monotonic()
+        record, clean = self._attempts.run(lane, trial)
+        if not clean:
+            log = self._store.trial(trial.id).log
+            self._said.put(events.LaneBlocked(lane.name, f"a fault of {trial.id} could not be reverted; see {log}"))
+        outcome = str(record.row["outcome"])
+        with self._lock:
+            self._done += outcome != Outcome.ABORTED
+            self._outcomes[outcome] += 1
+            done = self._done
+        time_s = record.row["time_s"]
+        self._said.put(
+            events.TrialFinished(
+                lane.name,
+                trial.id,
+                outcome,
+                str(record.row["reason"] or ""),
+                float(time_s) if isinstance(time_s, int | float) else None,
+                round(time.monotonic() - begun, 3),
+                done,
+                len(self._plan.trials),
+            )
+        )
+        return clean

@@ -1,0 +1,48 @@
+"""Campaigns on stand-in lanes: real plan, children, store and display, and a target that answers at once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import standin
+
+
+@pytest.fixture
+def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes the stand-in's matrix; the command line finds the stand-in itself."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(standin.__file__).parents[1]))
+    return partial(standin.write, tmp_path)
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """Wait for something to become true; its value."""
+
+    def wait(what: Callable[[], Any], within_s: float = 60.0) -> Any:
+        deadline = time.monotonic() + within_s
+        while not (found := what()):
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.05)
+        return found
+
+    return wait
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], dict[str, dict[str, Any]]]:
+    """The rows of a campaign's records by trial; earlier attempts are not looked at."""
+
+    def read(campaign: Path) -> dict[str, dict[str, Any]]:
+        files = [file for file in campaign.glob("trials/*/record.json") if "~" not in file.parent.name]
+        found = {file.parent.name: json.loads(file.read_text(encoding="utf-8"))["row"] for file in files}
+        assert all(row["trial"] == name for name, row in found.items())
+        return found
+
+    return read
