@@ -16,9 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -27,18 +25,9 @@ from pydantic import (
 
 from smartops_chaos import yamlfile
 from smartops_chaos.errors import FileProblems, Problem
+from smartops_chaos.healercluster import FROM_DUMP, KubernetesBlock, Part, Seconds
 from smartops_chaos.resources import shipped
-from smartops_chaos.units import parse_duration
 from smartops_chaos.yamlfile import did_you_mean
-
-_FROM_DUMP = "from_dump"
-
-
-def _seconds(value: object, info: ValidationInfo) -> float:
-    """A duration with its unit; from a dump also plain seconds."""
-    if info.context == _FROM_DUMP and isinstance(value, int | float):
-        return float(value)
-    return parse_duration(value)
 
 
 def _pattern(text: str) -> str:
@@ -46,6 +35,12 @@ def _pattern(text: str) -> str:
         re.compile(text)
     except re.error as error:
         raise ValueError(f"not a regular expression ({error}): mend it or escape the special character") from None
+    return text
+
+
+def _has_time(text: str) -> str:
+    if "time" not in re.compile(text).groupindex:
+        raise ValueError("the pattern has no group time: put (?P<time>...) around the time")
     return text
 
 
@@ -66,42 +61,60 @@ def _groups(*needed: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
 Setting = Annotated[Literal["text"] | list[str], BeforeValidator(_setting)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class LogRule(_Part):
+class LogRule(Part):
     """Lines in which `log` is found; `component` limits it to one writer."""
 
     log: Pattern = Field(examples=["'POST /v1/signals/anomaly'"])
     component: str | None = None
 
 
-class Rule(_Part):
-    """Either a log pattern, or the increase of a counter whose labels include `labels`."""
+class Rule(Part):
+    """A log pattern, the increase of a counter, or the firing of an alert whose labels include `labels`."""
 
     log: Pattern | None = None
     component: str | None = None
     increase: str | None = None
-    labels: dict[str, str] = {}
+    alert: str | None = Field(None, examples=["HighErrorRate"])
+    labels: dict[str, str] = Field({})
 
     @model_validator(mode="after")
     def _one_kind(self) -> Rule:
-        if (self.log is None) == (self.increase is None):
-            raise ValueError("a rule has either `log` or `increase`: write one of them")
+        if sum(one is not None for one in (self.log, self.increase, self.alert)) != 1:
+            raise ValueError("a rule has one of `log`, `increase` and `alert`: write one of them")
         if self.log is None and self.component is not None:
-            raise ValueError("`component` belongs to `log`: use `labels` with `increase`")
-        if self.increase is None and self.labels:
-            raise ValueError("`labels` belongs to `increase`: use `component` with `log`")
+            raise ValueError("`component` belongs to `log`: use `labels` with `increase` and `alert`")
+        if self.log is not None and self.labels:
+            raise ValueError("`labels` belongs to `increase` and `alert`: use `component` with `log`")
         return self
 
 
-class HttpRequest(_Part):
+class LineTime(Part):
+    """The time that a line itself names, in the group `time`: better than the stamp of whoever shipped it.
+
+    `form` is iso (a date and time, UTC where it names no zone), s, ms, us or ns (since the epoch), or a pattern of
+    Python's strptime.
+    """
+
+    pattern: Annotated[Pattern, AfterValidator(_has_time)] = Field(examples=['\'"ts_utc": "(?P<time>[^"]+)"\''])
+    form: str = "iso"
+
+
+class LokiLogs(Part):
+    """What Loki is asked where the target has one. `${namespace}` in `query` is the lane's.
+
+    Its lines count for components of which the target itself has none.
+    """
+
+    query: str = Field(examples=['\'{namespace="${namespace}", container=~"agent.*"}\''])
+    component: tuple[str, ...] = ("app", "container")  # labels that name the writer, the first that a line has
+    time: LineTime | None = None
+
+
+class HttpRequest(Part):
     """The request of the workload, relative to the target's address."""
 
     method: str = "GET"
@@ -110,7 +123,7 @@ class HttpRequest(_Part):
     timeout_s: Seconds = Field(alias="timeout", examples=["2s"])
 
 
-class MomentRules(_Part):
+class MomentRules(Part):
     """Every rule of a moment that matches contributes an interval; `acted` and `verified` also come from actions."""
 
     detected: tuple[Rule, ...] = ()
@@ -120,7 +133,7 @@ class MomentRules(_Part):
     verified: tuple[Rule, ...] = ()
 
 
-class ActionRules(_Part):
+class ActionRules(Part):
     """The lines of an action's life. `start` and `end` are the bounds of the call, `verified` ends its rollout.
 
     `target` is "<namespace>/<deployment>", `status` how the call ended: success, failed, skipped, blocked or dry_run.
@@ -146,7 +159,7 @@ class DiagnosisRule(LogRule):
         return self
 
 
-class BlockRules(_Part):
+class BlockRules(Part):
     """Lines that say why no action followed."""
 
     guardrail: tuple[LogRule, ...] = ()
@@ -154,20 +167,30 @@ class BlockRules(_Part):
     denied: tuple[LogRule, ...] = ()
 
 
-class HealerFile(_Part):
+class HealerFile(Part):
     version: Literal[1] = Field(examples=[1])
     name: str
     poll_s: Seconds = Field(alias="poll", examples=["500ms"])  # its own period: the random wait is one of these
     warm_up_s: Seconds = Field(alias="warm_up", examples=["4s"])  # under load, the same in all arms
+    # Setting -> value -> the longer warm-up that it needs; all arms of a matrix then wait for the longest of theirs.
+    warm_up_for: dict[str, dict[str, Seconds]] = Field({})
     workload: HttpRequest
     settings: dict[str, Setting]  # what a model or policy level may set
-    steady: str  # PromQL: at least 1 while the service is up and watched; an experiment's steady state
-    metrics: tuple[str, ...]  # series that are stored with every trial
+    steady: str = ""  # PromQL: at least 1 while the service is up and watched; an experiment's steady state
+    metrics: tuple[str, ...] = ()  # series that are stored with every trial
     moments: MomentRules = MomentRules()
     actions: ActionRules = ActionRules()
     diagnosis: DiagnosisRule | None = None
     blocks: BlockRules = BlockRules()
-    causes: dict[str, tuple[str, ...]] = {}  # fault family -> right answers of the diagnosis
+    loki: LokiLogs | None = None  # lines beside those of the target
+    causes: dict[str, tuple[str, ...]] = Field({})  # fault family -> right answers of the diagnosis
+    kubernetes: KubernetesBlock | None = None  # where and how, on a cluster
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """The alerts that rules name."""
+        named = (rule.alert for _, rules in self.moments for rule in rules if rule.alert is not None)
+        return tuple(dict.fromkeys(named))
 
     @field_validator("moments")
     @classmethod
@@ -193,4 +216,4 @@ def load(name_or_path: str) -> HealerFile:
 
 def restore(dump: Mapping[str, Any]) -> HealerFile:
     """The healer file of a campaign, from `model_dump()`. Raises pydantic.ValidationError if it is not one."""
-    return HealerFile.model_validate(dump, context=_FROM_DUMP)
+    return HealerFile.model_validate(dump, context=FROM_DUMP)

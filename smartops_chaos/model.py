@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 SCHEMA_VERSION = 1
 
@@ -140,6 +140,7 @@ class AnalysisPlan:
     sla: Sla | None
     alpha: float = 0.025  # one-sided, Holm over arms x targets
     weights: dict[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
+    looks: int = 1  # decisions, the one at the end included; see plan.looks
     exclusions: str = "invalid, error and aborted trials are left out and counted; no trial is left out for its result"
 
 
@@ -175,6 +176,8 @@ class Request(NamedTuple):
 class Series:
     """Raw samples as Prometheus stored them; `at_ns` is Prometheus' clock, not yet shifted."""
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"ser_json_inf_nan": "strings"}  # JSON has no NaN
+
     name: str
     labels: dict[str, str]
     at_ns: tuple[int, ...]
@@ -183,9 +186,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    at_ns: int  # the container runtime's stamp, not yet shifted
+    at_ns: int  # the container runtime's stamp, or the time that the line itself names; not yet shifted
     component: str
     text: str
+    cut_ns: int = 0  # the stamp is cut to this: the moment lies in [at_ns, at_ns + cut_ns)
+    stored_ns: int = 0  # the log store's own stamp, where the line names its time; 0: `at_ns` is that stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,7 @@ class PlatformEvent:
     kind: str
     cause: Literal["platform", "action", "harness", "fault"]
     detail: str = ""
+    clock: Literal["node", "runner"] = "node"  # whose clock `at` is on
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +228,16 @@ class FaultFact:
     objects: tuple[str, ...]  # what was hit (replica UIDs)
     ended: Interval | None
     ended_by: Literal["harness", "expiry", "system", "injector", "momentary", ""]  # "" = still in force
+    clock: Literal["node", "runner"] = "node"  # whose clock `ended` is on
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """How often Prometheus looks whether an alert holds, and how old the samples may be that it looks at."""
+
+    name: str
+    evaluation_s: float
+    scrape_s: float  # longest interval between two scrapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +271,7 @@ class Evidence:
     platform: tuple[PlatformEvent, ...] = ()
     series: tuple[Series, ...] = ()
     scrape_s: float = 0.0  # upper bound of the duration of one scrape
+    alert_rules: tuple[AlertRule, ...] = ()  # of the alerts that the healer file names
     logs: tuple[LogLine, ...] = ()
     clocks: tuple[ClockOffset, ...] = ()
     missing: tuple[str, ...] = ()  # sources that could not be read, with the reason

@@ -37,7 +37,7 @@ def test_the_shipped_healer_of_the_lab() -> None:
     assert (lab.poll_s, lab.warm_up_s, lab.workload.timeout_s) == (0.5, 4.0, 2.0)
     assert lab.workload.body == {"duration_seconds": 0, "target": "cpu"}
     assert lab.settings["healer"] == ["on", "off"]
-    assert set(lab.causes) == {"cpu", "network", "pod"}
+    assert set(lab.causes) == {"cpu", "memory", "network", "pod"}
 
 
 def test_a_file_needs_no_rules(tmp_path: Path) -> None:
@@ -85,17 +85,17 @@ def test_a_healer_that_is_not_shipped() -> None:
         (
             "metrics: [signals_total]",
             "metrics: []\nmoments:\n  decided:\n    - {component: x}",
-            "a rule has either `log` or `increase`: write one of them",
+            "a rule has one of `log`, `increase` and `alert`: write one of them",
         ),
         (
             "metrics: [signals_total]",
             "metrics: [a]\nmoments:\n  decided:\n    - {increase: a, component: x}",
-            "`component` belongs to `log`: use `labels` with `increase`",
+            "`component` belongs to `log`: use `labels` with `increase` and `alert`",
         ),
         (
             "metrics: [signals_total]",
             "metrics: [a]\nmoments:\n  decided:\n    - {log: a, labels: {x: y}}",
-            "`labels` belongs to `increase`: use `component` with `log`",
+            "`labels` belongs to `increase` and `alert`: use `component` with `log`",
         ),
         (
             "metrics: [signals_total]",
@@ -124,3 +124,10 @@ def test_a_restored_dump_is_checked_too() -> None:
     with pytest.raises(ValueError, match="version"):
         restore({**load("lab").model_dump(), "version": 2})
     assert isinstance(restore(load("lab").model_dump()), HealerFile)
+
+
+def test_the_lab_is_read_alike_on_a_cluster() -> None:
+    here, there = load("lab"), load("lab-kubernetes")
+    for part in ("workload", "moments", "actions", "diagnosis", "blocks", "causes"):
+        assert getattr(here, part) == getattr(there, part), part
+    assert set(here.metrics) - set(there.metrics) == {"gateway_requests_total"}

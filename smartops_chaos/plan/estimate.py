@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from smartops_chaos.model import ChaosLevel, Plan, Trial
+from smartops_chaos.plan.clustertarget import between_s, lane_count
+from smartops_chaos.plan.lanes import makespan_s
+from smartops_chaos.plan.looks import SHARES
 from smartops_chaos.plan.power import (
     LEAST_TRIALS,
     failures_allowed,
@@ -20,7 +23,7 @@ from smartops_chaos.units import format_duration, format_fraction
 
 _AROUND_S = 3.0  # reset, settling, start and end of processes, evidence: as measured on the lab
 _QUICK = 0.1  # share of the horizon: a proposed number of repeats proves a recovery as quick as this
-_MOST_REPEATS = 500  # beyond it no number of repeats is proposed
+MOST_REPEATS = 500  # beyond it no number of repeats is proposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +46,28 @@ class Estimate:
     likely_s: float  # the healer heals in a third of the horizon, where it is on
     upper_s: float  # every trial lasts to its end
     proofs: tuple[Proof, ...]
+    lanes_s: dict[int, float] = field(default_factory=dict)  # number of lanes -> likely duration
 
 
 @dataclass(frozen=True, slots=True)
-class _Budget:
+class Budget:
     trials: int  # the fewest with a fault in a compared arm
+    base_trials: int  # with a fault in the baseline
     per_cell: int  # the fewest in a cell, arms and baseline
     repeats: int
-    weights: tuple[float, ...]  # of the scenarios that an arm shares with the baseline
+    scenarios: tuple[tuple[str, str], ...]  # (chaos, workload) that an arm shares with the baseline
+    weights: tuple[float, ...]  # of those
     tests: int  # compared arms x targets: Holm's family
     alpha: float
 
 
 def estimate(plan: Plan, matrix: str, *, lanes: int | None = None) -> Estimate:
     """`matrix`: the file's name as it shall stand in proposed commands; `lanes` instead of the plan's."""
-    lanes = lanes or int(plan.target.get("lanes", 1))
+    lanes = lanes or lane_count(plan.target)
     measured = [trial for trial in plan.trials if trial.phase == "measure"]
     likely = [_likely_s(plan, trial) for trial in plan.trials]
     upper = [_upper_s(plan, trial) for trial in plan.trials]
-    budget = _budget(plan, measured)
+    budget = budget_of(plan)
 
     def command(repeats: int | None) -> str:
         if repeats is None or not budget.repeats:
@@ -76,10 +82,12 @@ def estimate(plan: Plan, matrix: str, *, lanes: int | None = None) -> Estimate:
         likely_s=sum(likely) / lanes,
         upper_s=sum(upper) / lanes,
         proofs=_proofs(plan, measured, budget, command),
+        lanes_s={n: makespan_s(likely, n) for n in sorted({1, 2, 4, 8, lanes})},
     )
 
 
-def _budget(plan: Plan, measured: list[Trial]) -> _Budget:
+def budget_of(plan: Plan) -> Budget:
+    measured = [trial for trial in plan.trials if trial.phase == "measure"]
     baseline = plan.analysis.baseline
     faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
     arms = Counter(trial.arm for trial in faults)
@@ -88,18 +96,20 @@ def _budget(plan: Plan, measured: list[Trial]) -> _Budget:
     shared = {(chaos, workload) for chaos, workload, arm in cells if arm == baseline} & {
         (chaos, workload) for chaos, workload, arm in cells if arm != baseline
     }
-    return _Budget(
+    return Budget(
         trials=min((arms[arm] for arm in compared), default=0),
+        base_trials=arms[baseline],
         per_cell=min(cells.values(), default=0),
         repeats=len({trial.repeat for trial in measured}),
+        scenarios=tuple(sorted(shared)),
         weights=tuple(plan.analysis.weights.get(chaos, 1.0) for chaos, _ in sorted(shared)),
         tests=len(compared) * (3 if plan.analysis.sla is not None else 2),
-        alpha=plan.analysis.alpha,
+        alpha=plan.analysis.alpha * SHARES[plan.analysis.looks][-1],
     )
 
 
 def _proofs(
-    plan: Plan, measured: list[Trial], budget: _Budget, command: Callable[[int | None], str]
+    plan: Plan, measured: list[Trial], budget: Budget, command: Callable[[int | None], str]
 ) -> tuple[Proof, ...]:
     targets = plan.analysis.targets
     wanted: dict[Literal["mttr_reduction", "auto_heal", "sla"], str] = {
@@ -132,9 +142,9 @@ def _unexplained(target: Literal["mttr_reduction", "auto_heal", "sla"], text: st
     )
 
 
-def _reduction(plan: Plan, text: str, budget: _Budget, command: Callable[[int | None], str]) -> Proof:
+def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:
     target, hardest = plan.analysis.targets.mttr_reduction, budget.alpha / budget.tests
-    counts = range(LEAST_TRIALS, _MOST_REPEATS + 1)
+    counts = range(LEAST_TRIALS, MOST_REPEATS + 1)
     enough = next((n for n in counts if provable(_QUICK, n, budget.weights, target, hardest)), None)
     if not budget.weights:
         what = f"{text}: no scenario runs in both an arm and the baseline"
@@ -153,11 +163,11 @@ def _reduction(plan: Plan, text: str, budget: _Budget, command: Callable[[int | 
     return Proof("mttr_reduction", True, f"{what}{ideal} within {alone:.0%} of the horizon", command(enough))
 
 
-def _auto_heal(plan: Plan, text: str, budget: _Budget, command: Callable[[int | None], str]) -> Proof:
+def _auto_heal(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:
     target, n = plan.analysis.targets.auto_heal, budget.trials
     alone, hardest = trials_needed(target, budget.alpha), trials_needed(target, budget.alpha / budget.tests)
     per_repeat = n / budget.repeats
-    more = command(math.ceil(hardest / per_repeat) if hardest / per_repeat <= _MOST_REPEATS else None)
+    more = command(math.ceil(hardest / per_repeat) if hardest / per_repeat <= MOST_REPEATS else None)
     fewest = f"the fewest that prove it are {alone} of {alone}"
     if hardest > alone:
         fewest += f", or {hardest} of {hardest} as the hardest of {budget.tests} tests (Holm)"
@@ -171,7 +181,7 @@ def _auto_heal(plan: Plan, text: str, budget: _Budget, command: Callable[[int | 
 
 
 def _sla(
-    plan: Plan, text: str, levels: list[ChaosLevel], budget: _Budget, command: Callable[[int | None], str]
+    plan: Plan, text: str, levels: list[ChaosLevel], budget: Budget, command: Callable[[int | None], str]
 ) -> Proof:
     sla, target = plan.analysis.sla, plan.analysis.targets.sla
     if sla is None:
@@ -196,13 +206,14 @@ def _likely_s(plan: Plan, trial: Trial) -> float:
     full_s = level.horizon_s + hold_s
     ends_early = level.parts and (trial.phase == "calibrate" or settings.get("healer") != "off")
     observed_s = min(full_s, level.horizon_s / 3 + plan.analysis.stop_after_good_s) if ends_early else full_s
-    return _before_s(plan, 0.5) + observed_s
+    return before_s(plan, 0.5) + observed_s
 
 
 def _upper_s(plan: Plan, trial: Trial) -> float:
-    return _before_s(plan, 1.0) + plan.chaos[trial.chaos].horizon_s + plan.analysis.slo.hold_s
+    return before_s(plan, 1.0) + plan.chaos[trial.chaos].horizon_s + plan.analysis.slo.hold_s
 
 
-def _before_s(plan: Plan, share_of_poll: float) -> float:
+def before_s(plan: Plan, share_of_poll: float) -> float:
+    """What comes before the injection, and around a trial; the wait is a random share of one poll period."""
     wait_s = float(plan.healer["warm_up_s"]) + share_of_poll * float(plan.healer["poll_s"])
-    return _AROUND_S + wait_s + plan.analysis.slo.hold_s
+    return _AROUND_S + between_s(plan.target) + wait_s + plan.analysis.slo.hold_s

@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product, starmap
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 from smartops_chaos import healerfile, yamlfile
 from smartops_chaos.errors import FileProblems, UsageError
+from smartops_chaos.healerfile import HealerFile
 from smartops_chaos.model import (
     AnalysisPlan,
     Arm,
@@ -30,9 +32,9 @@ from smartops_chaos.model import (
     Targets,
     Trial,
 )
-from smartops_chaos.plan import references
+from smartops_chaos.plan import clustertarget, looks, references
 from smartops_chaos.plan.levels import Levels, resolve
-from smartops_chaos.plan.matrix import FACTORS, Matrix, Selector
+from smartops_chaos.plan.matrix import FACTORS, OTHER_KIND, KubernetesTarget, Matrix, OtherTarget, Selector, kind
 from smartops_chaos.plan.references import Cell
 from smartops_chaos.plan.select import select
 
@@ -50,25 +52,51 @@ def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = Non
         raise UsageError(f"repeats is {repeats}", f"use 1 to {MOST_REPEATS}")
     document = yamlfile.read(path)
     matrix, problems = document.check(Matrix)
-    kind_problems = references.target_problems(document)
-    if kind_problems:
-        raise FileProblems([*problems, *kind_problems])
-    healer = healerfile.load("lab")
-    levels, level_problems = resolve(document, "lab", healer.settings, path.parent)
+    if kind(document.data.get("target")) == OTHER_KIND and document.part(OtherTarget, "target") is None:
+        raise FileProblems(problems)  # the rest depends on its healer
+    healer, driver = _healer(document, path.parent)
+    levels, level_problems = resolve(document, driver, healer.settings, path.parent)
     problems += level_problems
     problems += references.problems(document, levels)
+    problems += clustertarget.problems(document, healer.kubernetes)
     if matrix is not None:
         problems += references.size_problems(document, matrix)
     if problems or matrix is None:
         raise FileProblems(list(dict.fromkeys(problems)))
     if repeats is not None:
         matrix = matrix.model_copy(update={"repeats": repeats})
+    if few := looks.too_few(matrix.repeats, matrix.looks):
+        mend = f"{looks.LEAST_TRIALS * matrix.looks} repeats, or fewer looks"
+        raise FileProblems([document.problem(("looks",), few, mend)])
     left = cells(matrix)
     problems += references.cell_problems(document, matrix, left)
     if problems:
         raise FileProblems(problems)
     plan = expand(matrix, levels, healer.model_dump(mode="json"), left)
     return replace(plan, trials=select(plan, only, shard))
+
+
+def _healer(document: yamlfile.Document, folder: Path) -> tuple[HealerFile, str]:
+    """The healer under test, and the driver whose faults have a name; a target of one's own has fault files alone."""
+    target = document.data.get("target")
+    if not isinstance(target, dict) or kind(target) not in ("kubernetes", OTHER_KIND):
+        return healerfile.load("lab"), "lab"
+    name = str(target.get("healer") or "smartops")
+    shipped_one = re.fullmatch(r"[A-Za-z0-9_-]+", name)
+    try:
+        healer = healerfile.load(name if shipped_one else str(folder / name))
+    except FileProblems as error:
+        if any(problem.line for problem in error.problems):
+            raise
+        what = error.problems[0]  # of the file as a whole: said where the matrix names it
+        raise FileProblems([document.problem(("target", "healer"), what.what, what.mend)]) from None
+    return healer, "kubernetes" if kind(target) == "kubernetes" else ""
+
+
+def _target(matrix: Matrix, healer: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(matrix.target, KubernetesTarget):
+        return clustertarget.options(matrix.target, healer)
+    return matrix.target.model_dump()
 
 
 def cells(matrix: Matrix) -> list[Cell]:
@@ -119,10 +147,11 @@ def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequ
                 name = ".".join((*scenario, arm.model, arm.policy, str(repeat)))
                 trials.append(_trial(name, "measure", scenario, arm, repeat, block, matrix.seed))
     analysis = _analysis(matrix, levels.chaos, baseline)
+    healer = {**healer, "warm_up_s": _warm_up_s(healer, levels, stands_for.values())}
     plan = Plan(
         name=matrix.name,
-        target=matrix.target.model_dump(),
-        healer=dict(healer),
+        target=_target(matrix, healer),
+        healer=healer,
         chaos=levels.chaos,
         models=levels.models,
         policies=levels.policies,
@@ -153,10 +182,23 @@ def equal_arms(levels: Levels, arms: Sequence[Arm], baseline: Arm) -> dict[Arm, 
     return stands_for
 
 
+def _warm_up_s(healer: Mapping[str, Any], levels: Levels, arms: Iterable[Arm]) -> float:
+    """The longest warm-up that an arm of the matrix needs: all arms wait as long, or they would not be compared."""
+    needed = [float(healer["warm_up_s"])]
+    for arm in arms:
+        settings = {**levels.policies[arm.policy].settings, **levels.models[arm.model].settings}
+        for name, by_value in healer.get("warm_up_for", {}).items():
+            if settings.get("healer") != "off":
+                needed.append(float(by_value.get(str(settings.get(name)), 0)))
+    return max(needed)
+
+
 def digest(plan: Plan) -> str:
     """SHA-256 of everything that changes what trials do or what is concluded from them; not of names and lanes."""
     data = asdict(plan)
     del data["digest"], data["name"], data["target"]["lanes"]
+    if data["analysis"]["looks"] == 1:
+        del data["analysis"]["looks"]  # as before there were looks
     for variants in (data["models"], data["policies"]):
         for variant in variants.values():
             variant["settings"].pop("file", None)
@@ -173,6 +215,7 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
         targets=Targets(**matrix.targets.model_dump()),
         sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults),
         weights=dict(matrix.weights),
+        looks=matrix.looks,
     )
 
 

@@ -1,8 +1,8 @@
 """A fault file: a Chaos Toolkit experiment with activities `inject` and `confirm`, rollbacks and a block that says
 what the fault is and which parameters a matrix may set.
 
-The name of a fault means a shipped file, `experiments/<driver>/<name>.yaml`. A value that ends in .yaml or holds a /
-is a path, taken from the matrix's own folder unless it is absolute.
+The name of a fault means a shipped file, `experiments/<driver>/<name>.yaml`; `<driver>/<name>` is allowed too. Any
+other value that ends in .yaml or holds a / is a path, taken from the matrix's own folder unless it is absolute.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from smartops_chaos.yamlnodes import At, Loc
 Value = float | int | str | bool
 
 NAME = "smartops-chaos"
+# The drivers, each a folder of experiments/, that reach a kind of target.
+DRIVERS: dict[str, tuple[str, ...]] = {"lab": ("lab",), "kubernetes": ("kubernetes", "exec", "app")}
+_LANE = "SMARTOPS_"  # environment variables that a lane gives
 _OURS = ("lane", "fault_id", "seed", "expires_s")  # set by the harness for every trial
 
 
@@ -68,6 +71,8 @@ class _Extension(BaseModel):
     name: str
     family: Name = Field(examples=["cpu"])
     lasting: bool = Field(examples=[True])
+    limit_s: float = Field(default=30.0, gt=0, le=600)  # an activity that does not return by then has failed
+    hits: list[str] = []  # Deployments that it touches, where the target itself cannot know
     parameters: dict[str, Parameter] = {}
 
 
@@ -98,20 +103,28 @@ class FaultFile:
     parameters: dict[str, Parameter]
     defaults: dict[str, Value]
     definition: dict[str, Any]
+    from_environment: frozenset[str] = frozenset()  # parameters that the lane gives unless a matrix does
 
     def part(self, fault: str, params: Mapping[str, Value]) -> FaultPart:
         """The fault with the parsed `params`."""
         return FaultPart(fault, self.family, self.lasting, {**self.defaults, **params}, self.definition)
 
 
-def find(fault: str, driver: str, folder: Path) -> Path:
-    """The path of a fault's file; raises ValueError if no fault of that name is shipped for the driver."""
+def find(fault: str, target: str, folder: Path) -> Path:
+    """The path of a fault's file; raises ValueError if no fault of that name is shipped for the kind of target."""
+    known = shipped_faults(target)
+    qualified = {f"{path.parent.name}/{name}": path for name, path in known.items()}
+    if found := known.get(fault) or qualified.get(fault):
+        return found
     if "/" in fault or fault.endswith(".yaml"):
         return folder / fault
-    known = {path.stem: path for path in shipped("experiments", driver).glob("*.yaml")}
-    if fault not in known:
-        raise ValueError(f"no fault is named `{fault}`: {did_you_mean(fault, known)}")
-    return known[fault]
+    raise ValueError(f"no fault is named `{fault}`: {did_you_mean(fault, known)}")
+
+
+def shipped_faults(target: str) -> dict[str, Path]:
+    """Name -> file of every shipped fault for a kind of target; names are unique over its drivers."""
+    folders = [shipped("experiments", driver) for driver in DRIVERS.get(target, ())]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def load(path: Path) -> FaultFile:
@@ -130,11 +143,14 @@ def load(path: Path) -> FaultFile:
     if extension is None:
         raise FileProblems(problems)
     defaults: dict[str, Value] = {}
+    from_environment: set[str] = set()
     for name, parameter in extension.parameters.items():
         at = ("extensions", index, "parameters", name)
         problems += _parameter_problems(document, at, name, parameter)
         given = document.data.get("configuration", {}).get(name)
         if isinstance(given, dict):  # Chaos Toolkit's form for a value from the environment
+            if str(given.get("key", "")).startswith(_LANE):
+                from_environment.add(name)
             given = given.get("default")
         if given is not None:
             try:
@@ -143,7 +159,9 @@ def load(path: Path) -> FaultFile:
                 problems.append(document.problem(("configuration", name), f"{name}: {error}"))
     if problems:
         raise FileProblems(problems)
-    return FaultFile(extension.family, extension.lasting, extension.parameters, defaults, document.data)
+    return FaultFile(
+        extension.family, extension.lasting, extension.parameters, defaults, document.data, frozenset(from_environment)
+    )
 
 
 def _below(document: Document, index: int) -> dict[Loc, At]:

@@ -159,7 +159,7 @@ class _Chaos:
             except ValueError as error:
                 self.problems.append(self.document.problem((*loc, name), f"{name}: {error}"))
         for name in file.parameters:
-            if name not in file.defaults and name not in params:
+            if name not in file.defaults and name not in params and name not in file.from_environment:
                 self._refuse(loc, f"`{name}` is missing", f"add it, since `{fault}` has no default")
         return file.part(fault, parsed) if len(self.problems) == before else None
 

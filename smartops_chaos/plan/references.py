@@ -32,14 +32,6 @@ class Cell(NamedTuple):
     policy: str
 
 
-def target_problems(document: Document) -> list[Problem]:
-    target = document.data.get("target")
-    if not isinstance(target, dict) or target.get("kind") != "kubernetes":
-        return []
-    what, mend = "the target kind `kubernetes` comes with a later version", "use `kind: lab`"
-    return [document.problem(("target", "kind"), what, mend)]
-
-
 def baseline(matrix: Matrix) -> Arm:
     """The baseline arm; a factor with one level need not be named."""
     return Arm(

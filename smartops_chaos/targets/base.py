@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import ClockOffset, FaultFact, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.healerfile import LokiLogs
+from smartops_chaos.model import Call, ClockOffset, FaultFact, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.telemetry.alerts import Alerts
+from smartops_chaos.telemetry.loki import Found
 
 When = Literal["start", "end"]
 
@@ -24,6 +27,10 @@ class LaneAddress:
 
 class LaneLost(RuntimeError):
     """The lane is gone or does not answer: the trial cannot be measured."""
+
+
+class LaneEnded(LaneLost):
+    """The lane is gone for good, and everything in it."""
 
 
 class Lane(Protocol):
@@ -43,15 +50,33 @@ class Lane(Protocol):
     def leaks(self) -> list[str]:
         """IDs of faults in force."""
 
-    def faults(self, ids: Sequence[str]) -> tuple[FaultFact, ...]:
-        """What became of each part of the fault."""
+    def watch(self, folder: Path, clock: Clock) -> None:
+        """Begin to record in `folder` what happens to the target, where it does not keep that itself."""
+
+    def unwatch(self) -> None:
+        """End the recording; called when it has been read."""
+
+    def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
+        """What became of each part of the fault; none for a part that this target does not know."""
 
     def platform(self, since_ns: int) -> tuple[PlatformEvent, ...]: ...
+
+    def lost(self, since_ns: int) -> tuple[str, ...]:  # noqa: ARG002
+        """What of the target's own account could not be read."""
+        return ()
 
     def logs(self, since_ns: int) -> tuple[LogLine, ...]: ...
 
     def series(self, names: Sequence[str], start_ns: int, end_ns: int) -> tuple[tuple[Series, ...], float]:
         """Raw samples and the longest scrape in seconds; raises telemetry errors as RuntimeError."""
+
+    def alerts(self, names: Sequence[str], start_ns: int, end_ns: int) -> Alerts:  # noqa: ARG002
+        """Evaluations of the named alerts, on Prometheus' clock; raises telemetry errors as RuntimeError."""
+        return Alerts((), ())
+
+    def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int) -> Found | None:  # noqa: ARG002
+        """What Loki has, with stamps of the node's clock; None where there is no Loki. Raises as `alerts`."""
+        return None
 
     def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
         """Offset bounds of every source that can be asked."""
@@ -63,6 +88,9 @@ class Target(Protocol):
     def check(self) -> list[tuple[str, str]]:
         """Preflight: (what is missing, how to mend it)."""
 
+    def clear(self, directory: Path) -> None:
+        """End what an earlier runner may have left running in `directory`; called before its trials are undone."""
+
     def open(self, directory: Path) -> Sequence[LaneAddress]:
         """Start every lane, clearing away what an earlier campaign left in `directory`."""
 
@@ -70,4 +98,16 @@ class Target(Protocol):
         """The same lane, started again if it has died."""
 
     def close(self) -> None:
-        """End every lane; idempotent."""
+        """End every lane; idempotent. Raises RevertFailed."""
+
+    def restore(self, directory: Path) -> list[str]:
+        """Put back what a dead runner has left changed, with `directory` alone; notes on it. Raises RevertFailed."""
+
+
+class Kind(Protocol):
+    """What `kind: package.module:Class` in a matrix names: the class of a Target, made from the matrix's `target`."""
+
+    def __call__(self, options: dict[str, Any], lanes: int) -> Target: ...
+
+    def connect(self, options: dict[str, Any], address: LaneAddress) -> Lane:
+        """A lane by its address, in the process of a trial; a static method."""

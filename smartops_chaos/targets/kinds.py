@@ -1,23 +1,91 @@
-"""The kinds of target by name. Another kind is another line in each of the two functions."""
+"""The kinds of target by name: another is another line in each of two functions, or a class that a matrix names."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from smartops_chaos.errors import UsageError
-from smartops_chaos.targets.base import Lane, LaneAddress, Target
-from smartops_chaos.targets.lab import LabLane, LabTarget
+from smartops_chaos.model import Plan
+from smartops_chaos.targets.base import Kind, Lane, LaneAddress, Target
+from smartops_chaos.targets.lab import LabLane, LabTarget, lacking
 
 
 def target(options: dict[str, Any], lanes: int | None = None) -> Target:
-    """The target of a plan; `lanes` replaces the matrix's number."""
+    """The target of a plan; `lanes` replaces the matrix's number. Raises UsageError for an unknown kind."""
     if options["kind"] == "lab":
         return LabTarget(lanes or options["lanes"], options["replicas"])
-    raise UsageError(f"target kind {options['kind']} is not built in")
+    if options["kind"] == "kubernetes":
+        return _cluster("kubernetes").KubernetesTarget(options, lanes)  # type: ignore[no-any-return]
+    return _named(options["kind"])(options, lanes or options["lanes"])
+
+
+def check(plan: Plan, target: Target) -> list[tuple[str, str]]:
+    """Preflight of a plan: (what is missing, how to mend it)."""
+    models = [plan.models[name] for name in sorted({trial.model for trial in plan.trials})]
+    found = target.check()
+    if plan.target["kind"] == "lab":
+        found = [*found, *lacking(models)]
+    if plan.target["kind"] == "kubernetes":
+        found = [*found, *_cluster("preflight").problems(plan, complete=not found)]
+    return found
+
+
+def notes(plan: Plan) -> list[str]:
+    """What a person should know about a plan's target before running it."""
+    return list(_cluster("preflight").notes(plan)) if plan.target["kind"] == "kubernetes" else []
+
+
+def modules(options: dict[str, Any]) -> tuple[str, ...]:
+    """What a trial's process loads for this kind of target, besides what every one does."""
+    if options["kind"] != "kubernetes":
+        return ()
+    return ("smartops_chaos.targets.kuberneteslane", "chaosk8s.pod.actions")
+
+
+def provenance(options: dict[str, Any]) -> dict[str, str]:
+    """What a report says of the target beside its plan; nothing where it cannot be asked, as preflight will say."""
+    if options["kind"] != "kubernetes":
+        return {}
+    try:
+        told: dict[str, str] = _cluster("kubernetes").provenance(options)
+    except RuntimeError:
+        return {}
+    return told
 
 
 def connect(options: dict[str, Any], address: LaneAddress) -> Lane:
     """A lane by its address. Raises LaneLost where its first use finds it gone."""
     if options["kind"] == "lab":
         return LabLane(address, options["replicas"])
-    raise UsageError(f"target kind {options['kind']} is not built in")
+    if options["kind"] == "kubernetes":
+        return _cluster("kuberneteslane").KubernetesLane(options, address)  # type: ignore[no-any-return]
+    return _named(options["kind"]).connect(options, address)
+
+
+def revert_namespace(context: str, namespace: str) -> list[str]:
+    """Put back a namespace by the cluster's own labels; what was done. Raises RevertFailed."""
+    done: list[str] = _cluster("kubernetes").revert_namespace(context, namespace)
+    return done
+
+
+def _cluster(module: str) -> Any:
+    """Loaded only where a matrix wants it: its client is an extra, and takes longer than all the rest."""
+    try:
+        return importlib.import_module(f"smartops_chaos.targets.{module}")
+    except ModuleNotFoundError as error:
+        mend = 'pip install "smartops-chaos[kubernetes]"'
+        raise UsageError(f"target kind kubernetes needs the package {error.name}", mend) from None
+
+
+def _named(kind: str) -> Kind:
+    """The class that `package.module:Class` stands for."""
+    module, _, name = kind.partition(":")
+    if not name:
+        raise UsageError(f"target kind {kind} is not built in", "use lab, or package.module:Class for one of your own")
+    try:
+        found: Kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        mend = "install it where smartops-chaos runs, or put its folder on PYTHONPATH"
+        raise UsageError(f"target kind {kind}: {error}", mend) from None
+    return found

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smartops_chaos import healerfile
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
+from smartops_chaos.plan.estimate import estimate
 from smartops_chaos.plan.expand import cells, expand, load_plan
 from smartops_chaos.plan.levels import Levels
 from smartops_chaos.plan.matrix import Matrix
@@ -346,3 +348,26 @@ def test_a_selection_keeps_the_order_and_the_trials(matrix: Write) -> None:
     whole, part = load_plan(path), load_plan(path, only=["model=zscore"])
     kept = {t.id for t in part.trials}
     assert part == replace(whole, trials=tuple(t for t in whole.trials if t.id in kept))
+
+
+@pytest.mark.parametrize(("name", "hours"), [("quick", 0.05), ("nightly", 1.0), ("full", 8.0)])
+def test_the_shipped_matrices_of_the_lab_load_and_fit(name: str, hours: float) -> None:
+    plan = load_plan(shipped("matrix", f"{name}.yaml"))
+    assert estimate(plan, f"{name}.yaml").upper_s <= hours * 3600
+    assert all(level.because for level in plan.chaos.values())
+
+
+def test_the_nightly_matrix_can_prove_all_targets() -> None:
+    assert [p.possible for p in estimate(load_plan(shipped("matrix", "nightly.yaml")), "").proofs] == [True] * 3
+
+
+def test_the_full_matrix_has_every_fault_detector_and_policy_of_the_lab() -> None:
+    plan = load_plan(shipped("matrix", "full.yaml"))
+    faults = {part.fault for level in plan.chaos.values() for part in level.parts}
+    assert faults == {path.stem for path in shipped("experiments", "lab").glob("*.yaml")}
+    assert sorted({len(level.parts) for level in plan.chaos.values()}) == [0, 1, 2, 3]
+    detectors = {model.settings.get("detector") for model in plan.models.values()}
+    assert detectors == {None, *healerfile.load("lab").settings["detector"]} - {"none"}
+    policies = {Path(str(policy.settings["file"])).name for policy in plan.policies.values()}
+    assert policies == {"default.policy", "scale-first.policy"}
+    assert len(plan.workloads) == 3

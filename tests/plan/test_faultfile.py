@@ -12,7 +12,7 @@ from smartops_chaos.plan import faultfile
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
 
-SHIPPED = sorted(shipped("experiments", "lab").glob("*.yaml"))
+SHIPPED = sorted(shipped("experiments").glob("*/*.yaml"))
 
 FAULT = """\
 title: Disk full
@@ -53,12 +53,13 @@ def fault(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_shipped_faults_are_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SMARTOPS_LANE", "lane.json")  # Chaos Toolkit wants it to be there
+    for variable in ("SMARTOPS_LANE", "SMARTOPS_NAMESPACE", "SMARTOPS_SERVICE"):
+        monkeypatch.setenv(variable, "x")  # Chaos Toolkit wants them to be there
     fault = faultfile.load(path)
     assert fault.family
-    assert set(fault.defaults) == set(fault.parameters)
+    assert set(fault.defaults) | fault.from_environment == set(fault.parameters)
     assert all(parameter.help for parameter in fault.parameters.values())
     ensure_experiment_is_valid(fault.definition)
 
@@ -168,3 +169,26 @@ def test_a_parsed_parameter_is_within_its_range(text: str) -> None:
         assert parsed == milliseconds / 1000
     else:
         assert str(parsed).endswith("200ms to 1s")
+
+
+def test_names_are_unique_over_the_drivers_of_a_target() -> None:
+    for drivers in faultfile.DRIVERS.values():
+        files = [path.stem for driver in drivers for path in shipped("experiments", driver).glob("*.yaml")]
+        assert len(files) == len(set(files))
+    assert {path.parent.name for path in SHIPPED} == {one for drivers in faultfile.DRIVERS.values() for one in drivers}
+
+
+def test_a_name_is_searched_in_every_driver_of_the_target(tmp_path: Path) -> None:
+    assert faultfile.find("scale-to-zero", "kubernetes", tmp_path).parent.name == "kubernetes"
+    assert faultfile.find("cpu-stress", "kubernetes", tmp_path).parent.name == "exec"
+    assert faultfile.find("cpu-stress", "lab", tmp_path).parent.name == "lab"
+    assert faultfile.find("app/error-burst", "kubernetes", tmp_path).parent.name == "app"
+    assert faultfile.find("exec/own", "kubernetes", tmp_path) == tmp_path / "exec" / "own"
+    with pytest.raises(ValueError, match="no fault is named `network-delay`"):
+        faultfile.find("network-delay", "kubernetes", tmp_path)
+
+
+def test_what_the_lane_gives_need_not_be_said(fault: Callable[..., Path]) -> None:
+    found = faultfile.load(fault(("{type: env, key: TOKEN}", "{type: env, key: SMARTOPS_TOKEN}")))
+    assert found.from_environment == {"token"}
+    assert "token" not in found.defaults

@@ -49,9 +49,9 @@ ONE_CHANGE = {
     ("seed: 7", "stop_after_good: 1s"): "20:18: `stop_after_good` of 1s is shorter than `hold`: use 2s at least",
     # target
     ("kind: lab", "kind: labb"): "3:16: `kind` is labb: did you mean `lab`?",
-    ("kind: lab", "kind: kubernetes"): (
-        "3:16: the target kind `kubernetes` comes with a later version: use `kind: lab`",
-        "3:35: `lanes` is the number 2, not a list",
+    ("kind: lab", "kind: 'ours:'"): (
+        "3:16: kind: ours: is not a class: write it as package.module:Class",
+        "3:1: `healer` is missing: write `healer: healer.yaml`",
     ),
     ("lanes: 2", "lanes: 0"): "3:28: `lanes` is 0: it must be at least 1",
     ("lanes: 2", "lane: 2"): "3:21: unknown key `lane`: did you mean `lanes`?",
@@ -76,7 +76,9 @@ ONE_CHANGE = {
     ),
     # chaos levels
     ("{fault: pod-kill}", "{fault: pod-kil}"): ("6:23: no fault is named `pod-kil`: did you mean `pod-kill`?"),
-    ("{fault: pod-kill}", "{fault: ''}"): ("6:23: no fault is named ``: known: cpu-stress, network-delay, pod-kill"),
+    ("{fault: pod-kill}", "{fault: ''}"): (
+        "6:23: no fault is named ``: known: cpu-stress, memory-leak, network-delay, network-loss, pod-kill"
+    ),
     ("{fault: pod-kill}", "{fault: [pod-kill]}"): ("6:23: `fault` is a list, not a text: write `fault: pod-kill`"),
     ("{fault: pod-kill}", "{fualt: pod-kill}"): "6:16: unknown key `fualt`: did you mean `fault`?",
     ("{fault: pod-kill}", "{component: erp}"): "6:16: `component` without a fault: add `fault:`",

@@ -1,0 +1,126 @@
+"""The application's own fault switches over HTTP, on the pod that is meant, through the API server's pod proxy.
+
+`POST /chaos/MODE/enable|disable` and `GET /chaos/modes`, as the SmartOps simulator has them. A mode belongs to one
+process: a restart clears it. The application publishes its modes, so a healer can read off what was injected.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from chaoslib.exceptions import ActivityFailed
+
+from smartops_chaos.cluster import Cluster, ClusterError, Gone, connect
+from smartops_chaos.faults import victims
+from smartops_chaos.faults.container import Container, NoProgram, text, until, word
+from smartops_chaos.faults.victims import Mark, in_words
+
+logger = logging.getLogger("smartops_chaos")
+
+_ANSWER_S = 5.0
+_PATIENCE_S = 45.0  # a server that is sick by its own switch answers late, until its platform kills it
+
+
+@in_words
+def enable(
+    namespace: str,
+    context: str,
+    deployment: str,
+    fault_id: str,
+    seed: int,
+    expires_s: float,
+    mode: str,
+    port: int = 8000,
+    pods: str = "one",
+) -> dict[str, Any]:
+    """Switch `mode` on in one ready pod (or all); with python3 there, a process in the pod switches it off in time."""
+    cluster = connect(context)
+    chosen = victims.choose(cluster, namespace, deployment, seed, pods)
+    expires = True
+    for victim in chosen:
+        where = victim.container
+        detail = {
+            "fault": "app",
+            "mode": mode,
+            "port": int(port),
+            "container": where.name,
+            "container_id": where.container_id,
+        }
+        victims.mark(cluster, namespace, "pods", where.pod, fault_id, detail)
+        path = f"/chaos/{mode}/disable"
+        watcher = (text("switch_off.py"), word(fault_id), str(float(expires_s)), str(int(port)), path)
+        try:
+            where.run(cluster, "python3", "-c", *watcher)
+        except NoProgram:
+            expires = False
+            logger.warning("pod %s has no python3: only this program will switch %s off again", where.pod, mode)
+        try:
+            _ask(cluster, where, int(port), "POST", f"/chaos/{mode}/enable")
+        except Gone as error:
+            raise ActivityFailed(f"pod {where.pod} has no switch /chaos/{mode}/enable: {error}") from error
+    objects = [victim.object for victim in chosen]
+    return {"fault": f"app {mode}", "momentary": False, "objects": objects, "expires_s": expires_s if expires else None}
+
+
+@in_words
+def switched_on(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
+    """Whether every pod that is meant says that the mode is on, or was restarted since."""
+    cluster = connect(context)
+    deadline = time.monotonic() + within_s
+    found = victims.marks(cluster, namespace, "pods", fault_id)
+    for one in found:
+        while victims.still_runs(cluster, namespace, one) and not _is_on(
+            cluster, victims.container_of(namespace, one), one
+        ):
+            if not until(deadline):
+                return False
+    return bool(found)
+
+
+@in_words
+def revert(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
+    """Switch the mode off wherever its marks are. Safe to repeat, from any process."""
+    cluster = connect(context)
+    found = victims.marks(cluster, namespace, "pods", fault_id)
+    effects, gone = [], "" if found else "pod"
+    for one in found:
+        if _switch_off(cluster, namespace, one):
+            effects.append(f"{one.detail['mode']} was on in {one.name}")
+        else:
+            gone = "process" if victims.still_runs(cluster, namespace, one) else "container"
+        victims.unmark(cluster, namespace, one)
+    return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone}
+
+
+def _switch_off(cluster: Cluster, namespace: str, one: Mark) -> bool:
+    """Whether it was on until now. Raises ClusterError when the pod does not answer for long, yet is the same."""
+    where, deadline, was_on = victims.container_of(namespace, one), time.monotonic() + _PATIENCE_S, False
+    while victims.still_runs(cluster, namespace, one):
+        try:
+            was_on = was_on or _is_on(cluster, where, one)
+            if was_on:
+                _ask(cluster, where, int(one.detail["port"]), "POST", f"/chaos/{one.detail['mode']}/disable")
+            where.marked(cluster, one.fault_id, "kill")  # or it would switch off what a later trial switches on
+            return was_on
+        except ClusterError:
+            if not until(deadline, 0.5):
+                raise
+    return False
+
+
+def _is_on(cluster: Cluster, where: Container, one: Mark) -> bool:
+    modes = _ask(cluster, where, int(one.detail["port"]), "GET", "/chaos/modes")["modes"]
+    return bool(modes.get(str(one.detail["mode"]).replace("-", "_"), False))
+
+
+def _ask(cluster: Cluster, where: Container, port: int, method: str, path: str) -> Any:
+    proxy = f"/api/v1/namespaces/{where.namespace}/pods/{where.pod}:{port}/proxy{path}"
+    return cluster.request(method, proxy, limit_s=_ANSWER_S)
+
+
+def in_force(namespace: str, context: str, one: Mark) -> bool:
+    """Whether the mode is on."""
+    cluster = connect(context)
+    return victims.still_runs(cluster, namespace, one) and _is_on(cluster, victims.container_of(namespace, one), one)

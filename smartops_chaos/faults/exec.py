@@ -1,0 +1,150 @@
+"""Faults by a small program inside the container under attack, in its own cgroup: needs python3, or sh for CPU alone.
+
+The program ends by itself after `expires_s`; the fault's ID in its command line is how any other process finds it.
+It lives and dies with the container: a restart of the pod, by whomever, ends the fault.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from chaoslib.exceptions import ActivityFailed
+
+from smartops_chaos.cluster import Cluster, connect
+from smartops_chaos.faults import victims
+from smartops_chaos.faults.container import Container, NoProgram, Process, text, until, word
+from smartops_chaos.faults.victims import Mark, Victim, in_words
+
+CPU, MEMORY = "cpu-stress", "memory-leak"
+_FELT_CPU_S = 0.2
+_FELT_BYTES = 4 * 2**20
+
+
+@in_words
+def cpu_stress(
+    namespace: str,
+    context: str,
+    deployment: str,
+    fault_id: str,
+    seed: int,
+    expires_s: float,
+    load: float = 1.0,
+    workers: int = 4,
+    pods: str = "one",
+    container: str = "",
+) -> dict[str, Any]:
+    """`workers` processes, each busy `load` (0 to 1) of the time, within the container's CPU limit."""
+    seconds = str(int(expires_s) + 1)
+    python = ("python3", "-c", text("stress.py"), word(fault_id), seconds, "cpu", str(int(workers)), str(load))
+    shell = ("sh", "-c", text("stress.sh"), word(fault_id), seconds, str(int(workers)))
+    chosen = victims.choose(connect(context), namespace, deployment, seed, pods, container)
+    return _start(connect(context), CPU, fault_id, expires_s, chosen, python, shell if load == 1 else None)
+
+
+@in_words
+def memory_leak(
+    namespace: str,
+    context: str,
+    deployment: str,
+    fault_id: str,
+    seed: int,
+    expires_s: float,
+    size: int,
+    rate: int,
+    pods: str = "one",
+    container: str = "",
+) -> dict[str, Any]:
+    """Take `rate` bytes per second up to `size` bytes; beyond the container's limit its largest process is killed."""
+    seconds = str(int(expires_s) + 1)
+    python = ("python3", "-c", text("stress.py"), word(fault_id), seconds, "memory", str(int(size)), str(int(rate)))
+    chosen = victims.choose(connect(context), namespace, deployment, seed, pods, container)
+    return _start(connect(context), MEMORY, fault_id, expires_s, chosen, python, None)
+
+
+def _start(
+    cluster: Cluster,
+    fault: str,
+    fault_id: str,
+    expires_s: float,
+    chosen: list[Victim],
+    python: tuple[str, ...],
+    shell: tuple[str, ...] | None,
+) -> dict[str, Any]:
+    for victim in chosen:
+        where = victim.container
+        detail = {"fault": fault, "container": where.name, "container_id": where.container_id}
+        victims.mark(cluster, where.namespace, "pods", where.pod, fault_id, detail)
+        try:
+            where.run(cluster, *python)
+        except NoProgram as no_python:
+            if shell is None:
+                raise ActivityFailed(_needs(fault, where)) from no_python
+            try:
+                where.run(cluster, *shell)
+            except NoProgram as no_shell:
+                raise ActivityFailed(_needs(fault, where)) from no_shell
+    objects = [victim.object for victim in chosen]
+    return {"fault": fault, "momentary": False, "objects": objects, "expires_s": float(expires_s)}
+
+
+def _needs(fault: str, where: Container) -> str:
+    needs = "python3 or sh (busy all the time: load 100%)" if fault == CPU else "python3"
+    return (
+        f"pod {where.pod}: container {where.name} has no {needs}, so {fault} cannot run in it; "
+        "use a fault of the driver kubernetes or app, or add the program to the image"
+    )
+
+
+@in_words
+def took_effect(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
+    """Whether in every container CPU time was used or memory taken, or the container was killed for it."""
+    cluster = connect(context)
+    deadline = time.monotonic() + within_s
+    found = victims.marks(cluster, namespace, "pods", fault_id)
+    for one in found:
+        while not _felt(cluster, namespace, one):
+            if not until(deadline):
+                return False
+    return bool(found)
+
+
+def _felt(cluster: Cluster, namespace: str, one: Mark) -> bool:
+    if not victims.still_runs(cluster, namespace, one):
+        return True  # the fault has ended its container
+    processes = victims.container_of(namespace, one).marked(cluster, one.fault_id)
+    if one.detail["fault"] == MEMORY:
+        return sum(process.written for process in processes) >= _FELT_BYTES
+    return sum(process.cpu_s for process in processes) >= _FELT_CPU_S
+
+
+@in_words
+def revert(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
+    """End the fault's processes wherever its marks are. Safe to repeat, from any process."""
+    cluster = connect(context)
+    found = victims.marks(cluster, namespace, "pods", fault_id)
+    effects, gone = [], ""
+    for one in found:
+        there = victims.still_runs(cluster, namespace, one)
+        processes = victims.container_of(namespace, one).marked(cluster, fault_id, "kill") if there else []
+        if processes:
+            effects.append(_effect(one, processes))
+        else:
+            gone = "process" if there else "container"
+        victims.unmark(cluster, namespace, one)
+    return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone if found else "pod"}
+
+
+def _effect(one: Mark, processes: list[Process]) -> str:
+    if one.detail["fault"] == MEMORY:
+        return f"{sum(process.written for process in processes) / 2**20:.0f} MiB taken in {one.name}"
+    seconds = sum(process.cpu_s for process in processes)
+    return f"{len(processes)} processes used {seconds:.1f} s of CPU time in {one.name}"
+
+
+def in_force(namespace: str, context: str, one: Mark) -> bool:
+    """Whether a process of the fault is left."""
+    cluster = connect(context)
+    if not victims.still_runs(cluster, namespace, one):
+        return False
+    return bool(victims.container_of(namespace, one).marked(cluster, one.fault_id))

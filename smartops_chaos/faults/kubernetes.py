@@ -1,0 +1,129 @@
+"""Faults by what the API server itself does to objects: a pod deleted, a Deployment scaled to zero."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+from chaoslib.exceptions import ActivityFailed
+
+from smartops_chaos.cluster import ClusterError, Gone, connect
+from smartops_chaos.faults import victims
+from smartops_chaos.faults.container import until
+from smartops_chaos.faults.victims import Mark, Victim, in_words
+
+SCALE = "scale-to-zero"
+_TRIES = 8
+_BUSY = "{} is changed by somebody else all the time"
+
+_killed: dict[str, list[Victim]] = {}  # by fault; a kill is over at once, so only its own probe asks
+
+
+@in_words
+def pod_kill(
+    namespace: str, context: str, deployment: str, fault_id: str, seed: int, pods: str = "one"
+) -> dict[str, Any]:
+    """Delete one ready pod (or all) with no grace: SIGKILL, as when its node is lost. Through chaosk8s.
+
+    The pod is looked at again right before, since a healer may have replaced it meanwhile.
+    """
+    from chaosk8s.pod.actions import terminate_pods
+
+    cluster = connect(context)
+    chosen = victims.choose(cluster, namespace, deployment, seed, pods)
+    for victim in chosen:
+        name = victim.container.pod
+        if victims.pod(cluster, namespace, name, victim.uid) is None:
+            raise ActivityFailed(f"pod {name} was replaced before it could be killed")
+        secrets = {"KUBERNETES_CONTEXT": context} if context else None
+        # chaosk8s chooses by itself among what matches, so only one may match. It calls a kill of nothing a success.
+        gone = terminate_pods(name_pattern=f"^{re.escape(name)}$", ns=namespace, grace_period=0, qty=1, secrets=secrets)
+        if gone != [name]:
+            raise ActivityFailed(f"pod {name} was not killed: chaosk8s deleted {gone or 'nothing'}")
+    _killed[fault_id] = chosen
+    return {"fault": "pod-kill", "momentary": True, "objects": [victim.object for victim in chosen]}
+
+
+@in_words
+def pod_gone(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
+    """Whether every pod that was killed is gone from the API server."""
+    cluster = connect(context)
+    deadline = time.monotonic() + within_s
+    for victim in _killed.get(fault_id, ()):
+        while victims.pod(cluster, namespace, victim.container.pod, victim.uid) is not None:
+            if not until(deadline):
+                return False
+    return fault_id in _killed
+
+
+def nothing_to_revert(fault_id: str) -> dict[str, Any]:
+    """A killed pod is replaced by its Deployment; there is nothing to put back."""
+    return {"fault_id": fault_id, "in_force": False}
+
+
+@in_words
+def scale_to_zero(namespace: str, context: str, deployment: str, fault_id: str) -> dict[str, Any]:
+    """No replica any more. The former number stays on the Deployment, written by the same patch."""
+    cluster = connect(context)
+    for _ in range(_TRIES):
+        found = victims.deployment(cluster, namespace, deployment)
+        replicas = int(found["spec"].get("replicas", 1))
+        if replicas == 0:
+            raise ActivityFailed(f"deployment {namespace}/{deployment} has no replicas already")
+        hit = [victims.victim(namespace, deployment, one) for one in victims.pods_of(cluster, namespace, deployment)]
+        version, detail = found["metadata"]["resourceVersion"], {"fault": SCALE, "replicas": replicas}
+        try:
+            victims.mark(
+                cluster, namespace, "deployments", deployment, fault_id, detail, version=version, spec={"replicas": 0}
+            )
+        except ClusterError as error:
+            if error.status == 409:  # somebody changed it meanwhile: what was read is stale
+                continue
+            raise
+        return {"fault": SCALE, "momentary": False, "objects": [one.object for one in hit], "replicas": replicas}
+    raise ActivityFailed(_BUSY.format(f"deployment {namespace}/{deployment}"))
+
+
+@in_words
+def scaled(namespace: str, context: str, deployment: str, fault_id: str, within_s: float = 10.0) -> bool:
+    """Whether no pod of the Deployment is ready any more."""
+    cluster = connect(context)
+    if not victims.marks(cluster, namespace, "deployments", fault_id):
+        return False
+    deadline = time.monotonic() + within_s
+    while any(map(victims.is_ready, victims.pods_of(cluster, namespace, deployment))):
+        if not until(deadline):
+            return False
+    return True
+
+
+@in_words
+def scale_back(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
+    """Put the former number back, unless somebody has scaled the Deployment up since. Safe to repeat."""
+    cluster = connect(context)
+    for _ in range(_TRIES):
+        found = victims.marks(cluster, namespace, "deployments", fault_id)
+        if not found:
+            return {"in_force": False}
+        one = found[0]
+        try:
+            now = victims.deployment(cluster, namespace, one.name)
+        except Gone:
+            continue
+        zero = int(now["spec"].get("replicas", 1)) == 0
+        spec = {"spec": {"replicas": int(one.detail["replicas"])}} if zero else {}
+        try:
+            victims.unmark(cluster, namespace, one, version=now["metadata"]["resourceVersion"], **spec)
+        except ClusterError as error:
+            if error.status == 409:  # a healer that scales right now must not be overruled by what was read before
+                continue
+            raise
+        effect = f"no replicas instead of {one.detail['replicas']}"
+        return {"in_force": zero, "effect": effect, "gone": "" if zero else "scaled"}
+    raise ActivityFailed(_BUSY.format(f"{namespace}: the Deployment of {fault_id}"))
+
+
+def in_force(namespace: str, context: str, one: Mark) -> bool:
+    """Whether the Deployment still has no replica."""
+    return int(victims.deployment(connect(context), namespace, one.name)["spec"].get("replicas", 1)) == 0

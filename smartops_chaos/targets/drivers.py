@@ -1,0 +1,87 @@
+"""Which fault drivers work on a cluster, and why another does not: asked of a ready pod of each attacked Deployment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from chaoslib.exceptions import ActivityFailed
+
+from smartops_chaos.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.faults import victims
+from smartops_chaos.model import FaultPart, Plan
+from smartops_chaos.plan.faultfile import shipped_faults
+from smartops_chaos.targets.kubernetes import block
+from smartops_chaos.targets.rights import FAULTS, faults, providers, unknown
+
+_NETWORK = (
+    "packet loss and delay: no driver here can do them; on real pods they need Chaos Mesh or root on the node, "
+    "so use the lab for them"
+)
+_NOTHING = "use a fault of another driver, or name another `container` in the fault"
+
+
+def problems(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
+    """(fault of the plan that could not be injected, how to mend it). Injects nothing; runs `:` or `pass` in pods."""
+    found: dict[str, str] = {}
+    for lane in plan.target["lanes"]:
+        for level, part in faults(plan):
+            deployment = str(part.params.get("deployment") or block(plan.target).service)
+            for what, mend in _of_part(cluster, lane["namespace"], deployment, part):
+                found.setdefault(f"`{level}` in {lane['namespace']}: {what}", mend)
+    return list(found.items())
+
+
+def _of_part(cluster: Cluster, namespace: str, deployment: str, part: FaultPart) -> Iterator[tuple[str, str]]:
+    modules = {module.removeprefix(FAULTS): func for module, func in providers(part)}
+    try:
+        if "kubernetes" in modules and os.pathsep in os.environ.get("KUBECONFIG", ""):
+            yield "chaosk8s reads one kubeconfig only, and KUBECONFIG lists several", "export KUBECONFIG with one file"
+        ready = [one for one in victims.pods_of(cluster, namespace, deployment) if victims.is_ready(one)]
+        if not ready:
+            yield f"deployment {deployment} has no ready pod", "wait for it, or mend it"
+            return
+        container = victims.victim(namespace, deployment, ready[0], str(part.params.get("container") or "")).container
+        if "exec" in modules:
+            tools = container.tools(cluster)
+            shell_will_do = part.fault == "cpu-stress" and part.params.get("load") == 1
+            if "python3" not in tools and not (shell_will_do and "sh" in tools):
+                needs = "python3 or sh" if shell_will_do else "python3"
+                yield f"{part.fault} needs {needs} in container {container.name} of {deployment}", _NOTHING
+        if "app" in modules:
+            path = f"{victims.path(namespace, 'pods', container.pod)}:{part.params.get('port', 8000)}/proxy/chaos/modes"
+            cluster.request("GET", path, patience_s=0)
+    except Gone as error:
+        yield str(error), "correct the fault's `deployment` or `port`"
+    except (ClusterError, ActivityFailed) as error:
+        yield str(error), "mend what it says, or use a fault of another driver"
+
+
+def notes(cluster: Cluster, plan: Plan) -> list[str]:
+    """What each driver can do to the service under attack, for a person to read."""
+    service, namespace = block(plan.target).service, plan.target["lanes"][0]["namespace"]
+    found = [f"driver kubernetes: {_names('kubernetes')}", *_inside(cluster, namespace, service), _NETWORK]
+    return [*found, *(f"rights that faults of {module} need are not known here" for module in unknown(plan))]
+
+
+def _names(driver: str) -> str:
+    return ", ".join(name for name, path in shipped_faults("kubernetes").items() if path.parent.name == driver)
+
+
+def _inside(cluster: Cluster, namespace: str, service: str) -> Iterator[str]:
+    try:
+        (chosen,) = victims.choose(cluster, namespace, service, 0)
+        tools = chosen.container.tools(cluster)
+        what = {2: _names("exec"), 0: "not possible"}.get(
+            len(tools), _names("exec") if tools == ("python3",) else "cpu-stress alone"
+        )
+        yield f"driver exec: {what}: {' and '.join(tools) or 'neither sh nor python3'} in {service}"
+    except (ClusterError, ActivityFailed) as error:
+        yield f"driver exec: not possible: {error}"
+        return
+    try:
+        path = f"{victims.path(namespace, 'pods', chosen.container.pod)}:8000/proxy/chaos/modes"
+        cluster.request("GET", path, patience_s=0)
+        yield f"driver app: {_names('app')}: {service} has the switches; a healer that reads them knows the answer"
+    except ClusterError as error:
+        yield f"driver app: not possible: {error}"

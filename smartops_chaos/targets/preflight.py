@@ -1,0 +1,49 @@
+"""What a plan needs on a cluster beyond its objects: rights, metrics, and programs in the pods that faults hit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from smartops_chaos.cluster import ClusterError, connect, service_url
+from smartops_chaos.model import Plan
+from smartops_chaos.targets import drivers, rights
+from smartops_chaos.targets.kubernetes import block
+from smartops_chaos.telemetry import prometheus
+from smartops_chaos.telemetry.reach import reach, with_keys
+
+
+def problems(plan: Plan, *, complete: bool) -> list[tuple[str, str]]:
+    """(what is missing, how to mend it). A cluster that does not answer is told by the target's own check.
+
+    Pods are asked only if the target is `complete` and all rights are there: else the same is told once more.
+    """
+    try:
+        cluster = connect(plan.target["context"])
+        found = rights.missing(cluster, plan)
+        return found if found or not complete else [*_metrics(plan), *drivers.problems(cluster, plan)]
+    except ClusterError:
+        return []
+
+
+def _metrics(plan: Plan) -> Iterator[tuple[str, str]]:
+    address = block(plan.target).prometheus
+    if address is None:
+        return
+    for lane in plan.target["lanes"]:
+        namespace = address.namespace or lane["namespace"]
+        url = address.url or service_url(plan.target["context"], namespace, address.service, address.port)
+        try:
+            prometheus.data(reach(with_keys(url, address.keys())), "/api/v1/query", {"query": "1"}, retries=0)
+        except prometheus.PrometheusError as error:
+            yield str(error), "mend it, or correct `prometheus` in the matrix's target or in the healer file"
+
+
+def notes(plan: Plan) -> list[str]:
+    """What works on this cluster, and what does not."""
+    try:
+        found = drivers.notes(connect(plan.target["context"]), plan)
+    except ClusterError:
+        return []
+    if block(plan.target).prometheus is None:
+        found.append("no Prometheus is named: moments come from log lines alone, unless `target` names one")
+    return found

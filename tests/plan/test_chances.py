@@ -1,0 +1,119 @@
+"""What a plan is likely to prove: held against simulated campaigns and the real analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from smartops_chaos import api
+from smartops_chaos.analysis import pilot as analysis
+from smartops_chaos.analysis.compare import Pair, at_share, these_scenarios
+from smartops_chaos.analysis.estimate import Sample
+from smartops_chaos.analysis.rates import clopper_pearson_lower, newcombe
+from smartops_chaos.plan.chances import chances
+from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.plan.power import (
+    Spread,
+    heals_needed,
+    likely,
+    lognormal,
+    smallest_reduction,
+    smallest_uplift,
+    trials_for,
+)
+from smartops_chaos.resources import shipped
+
+Write = Callable[..., Path]
+SURE = Spread(1.0, (1.0,), 1.0, 0.1)
+TWO = [Spread(1.0, lognormal(0.5, 0.6), 1.0, 0.6)] * 2
+
+
+@pytest.mark.parametrize("n", [10, 30])
+def test_the_smallest_reduction_is_proven_in_about_80_percent(n: int) -> None:
+    reduction = smallest_reduction(TWO, n, 0.4, 0.025)
+    assert reduction is not None
+    rng = np.random.default_rng(n)
+
+    def drawn(mean: float) -> np.ndarray:
+        sigma = np.sqrt(np.log1p(0.6**2))
+        return np.minimum(rng.lognormal(np.log(mean) - sigma**2 / 2, sigma, n), 1.0)
+
+    base = float(np.mean(TWO[0].base))
+    proven = 0
+    for _ in range(200):
+        pairs = [
+            Pair("f", Sample(drawn((1 - reduction) * base), 1.0, 1.0), Sample(drawn(0.5), 1.0, 0.0)) for _ in range(2)
+        ]
+        found = [these_scenarios(at_share(pairs, tau), 0.4, 0.025).p for tau in (0.5, 1.0)]
+        proven += all(p is not None and p <= 0.025 for p in found)
+    assert 0.7 <= proven / 200 <= 0.99
+
+
+def test_more_trials_show_less() -> None:
+    found = [smallest_reduction(TWO, n, 0.4, 0.025) or 1.0 for n in (5, 10, 20, 50, 200)]
+    assert found == sorted(found, reverse=True)
+    assert 0.4 < found[-1] < found[0]
+
+
+def test_the_fewest_trials_are_the_fewest() -> None:
+    n = trials_for(TWO, 0.8, 0.4, 0.025, 500)
+    assert n is not None
+    assert likely(TWO, 0.8, n, 0.4, 0.025)
+    assert not likely(TWO, 0.8, n - 1, 0.4, 0.025)
+    assert trials_for(TWO, 0.41, 0.4, 0.025, 500) is None
+
+
+def test_the_smallest_uplift_is_shown_in_about_80_percent() -> None:
+    difference = smallest_uplift(0.3, 60, 60, 0.025)
+    assert difference is not None
+    rng = np.random.default_rng(1)
+    pairs = zip(rng.binomial(60, 0.3 + difference, 500), rng.binomial(60, 0.3, 500), strict=True)
+    shown = sum(newcombe(int(a), 60, int(b), 60, 0.025)[0] > 0 for a, b in pairs)
+    assert 0.75 <= shown / 500 <= 0.92
+    assert smallest_uplift(0.9, 5, 5, 0.025) is None
+
+
+def test_the_incidents_needed_prove_the_heal_rate_in_80_percent() -> None:
+    n = heals_needed(0.9, 0.97, 0.025, 1000)
+    assert n is not None
+    proves = [clopper_pearson_lower(k, n, 0.025) >= 0.9 for k in range(n + 1)]
+    assert sum(stats.binom.pmf(k, n, 0.97) for k in range(n + 1) if proves[k]) >= 0.8
+    assert heals_needed(0.9, 0.905, 0.025, 200) is None
+
+
+def test_a_plan_says_what_is_supposed(matrix: Write) -> None:
+    found = chances(load_plan(matrix(), repeats=20))
+    assert found is not None
+    assert found.per_cell == 20
+    assert found.proves_target_from is not None
+    assert 0.4 < found.proves_target_from < 1
+    assert found.shows_reduction_from is not None
+    assert found.shows_reduction_from < found.proves_target_from
+    assert "`--pilot CAMPAIGN`" in found.lines()[0]
+    assert chances(load_plan(matrix(), only=["model=off"])) is None
+
+
+def test_a_pilot_says_how_much_times_spread() -> None:
+    plan = load_plan(shipped("matrix", "quick.yaml"), repeats=20)
+    sample = Path(__file__).parents[2] / "results" / "sample"
+    pilot = api.pilot(sample, plan)
+    assert set(pilot.spreads) == {("cpu-90", "steady"), ("pod-kill", "steady")}
+    assert pilot.spreads["cpu-90", "steady"].base == (1.0, 1.0, 1.0)
+    assert pilot.heals == 0.5
+    known, less = chances(plan, pilot), chances(plan, replace(pilot, spreads={("cpu-90", "steady"): SURE}))
+    assert known is not None
+    assert less is not None
+    assert known.supposed == "the spread is the upper 80 % bound of sample's"
+    assert "and for pod-kill / steady, which it has not, supposed are" in less.supposed
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 20])
+def test_the_widened_deviation_is_an_upper_80_percent_bound(n: int) -> None:
+    values = np.random.default_rng(n).normal(0, 1, (4000, n))
+    above = np.mean(values.std(axis=1, ddof=1) * analysis.widening(n) >= 1)
+    assert above == pytest.approx(0.8, abs=0.03)
