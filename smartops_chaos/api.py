@@ -12,18 +12,22 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from smartops_chaos import __version__
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, Plan
 from smartops_chaos.plan.estimate import estimate
 from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.plan.select import select
 
 if TYPE_CHECKING:
+    from smartops_chaos.analysis.regression import Regression
+    from smartops_chaos.plan.chances import Pilot
     from smartops_chaos.report.build import CampaignData
     from smartops_chaos.run import campaign
     from smartops_chaos.run.store import Store
@@ -59,7 +63,7 @@ def open_store(results: Path, full: Plan, campaign_id: str = "") -> tuple[Store,
 
 
 def _unfinished(store: Store) -> bool:
-    return any(store.record(trial.id) is None for trial in store.read().plan.trials)
+    return any(store.outcome(trial.id) is None for trial in store.read().plan.trials)
 
 
 def run(
@@ -76,17 +80,19 @@ def run(
     """Run a matrix, or what is left of it. `campaign.judge` says what its result means for an exit code."""
     from smartops_chaos.run import campaign
     from smartops_chaos.run.store import CampaignFile
+    from smartops_chaos.targets import kinds
 
     options = options or campaign.Options()
     full = load_plan(matrix, repeats=repeats)
-    selected = load_plan(matrix, only=only, repeats=repeats, shard=shard)
+    selected = replace(full, trials=select(full, only, shard))
     store, new = open_store(results, full, campaign_id)
     likely_s = estimate(selected, matrix.name, lanes=options.lanes).likely_s
     with store.locked():
         if new and not (store.path / "campaign.json").exists():
             command = " ".join(["smartops-chaos run", matrix.name, *([f"--repeats {repeats}"] if repeats else [])])
             text = matrix.read_text(encoding="utf-8")
-            store.create(CampaignFile(matrix.name, text, full, {"command": command, **provenance()}))
+            made_by = {"command": command, **provenance(), **kinds.provenance(full.target)}
+            store.create(CampaignFile(matrix.name, text, full, made_by))
         return store, selected, campaign.run(selected, store, options, likely_s, emit)
 
 
@@ -120,6 +126,41 @@ def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
             raise UsageError(f"{paths[0]} is a bare trials table", "say --baseline model=off,policy=default")
         return source.bare(paths[0], baseline)
     return source.campaign([Store(path) for path in paths])
+
+
+def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10) -> Regression:
+    """Which arms became slower or faster, each campaign relative to its own baseline; `max_slowdown` as a fraction."""
+    from smartops_chaos.analysis import likeness, regression
+    from smartops_chaos.report import source
+
+    both = [data.plan for data in (old, new) if data.plan is not None]
+    return regression.regress(
+        source.side(old),
+        source.side(new),
+        limit=max_slowdown,
+        alpha=new.plan.analysis.alpha if new.plan else 0.025,
+        unlike=likeness.unlike(*both) if len(both) == 2 else {},
+        cautions=likeness.cautions(*both) if len(both) == 2 else [likeness.UNKNOWN],
+    )
+
+
+def pilot(path: str | Path, coming: Plan) -> Pilot:
+    """How much times spread in a finished campaign, for the plan of one to come."""
+    from smartops_chaos.analysis import pilot as analysis
+    from smartops_chaos.report import source
+
+    found = source.side(load(path))
+    return analysis.pilot(found.name, found.cells, found.baseline, coming)
+
+
+def write_table(columns: Mapping[str, Any], out: Path) -> None:
+    """Columns of the trials table -> `.csv` or `.parquet`."""
+    import pandas as pd
+
+    from smartops_chaos.analysis import table
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.write(pd.DataFrame(columns), out)
 
 
 def last(results: Path) -> Path:

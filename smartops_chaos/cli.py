@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from smartops_chaos import __version__, cli_after
+from smartops_chaos import __version__, cli_after, cli_compare, cli_plan
 from smartops_chaos.cli_after import REPORTS, RESULTS, JsonOption, ReportsOption, ResultsOption, write_report
-from smartops_chaos.errors import ChaosError, Interrupted, UsageError
+from smartops_chaos.cli_plan import LanesOption, MatrixArgument, OnlyOption, RepeatsOption
+from smartops_chaos.errors import ChaosError, Interrupted, PreflightFailed, UsageError
 
 _EPILOG = (
     "Exit codes: 0 done; 1 a target missed or undecidable under --check; 2 usage or a bad file; 3 nothing selected; "
@@ -30,11 +31,6 @@ app = typer.Typer(
 lab_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="One lane of the embedded lab, to play with.")
 app.add_typer(lab_app, name="lab")
 
-MatrixArgument = Annotated[Path, typer.Argument(metavar="MATRIX", help="The matrix file.")]
-OnlyOption = Annotated[list[str] | None, typer.Option("--only", help="Such as chaos=pod-kill or model=off,zscore.")]
-RepeatsOption = Annotated[int | None, typer.Option("--repeats", help="Instead of the matrix's.")]
-LanesOption = Annotated[int | None, typer.Option("--lanes", min=1, help="Instead of the matrix's.")]
-
 
 def main() -> None:
     """Console entry: the only place that turns an error into an exit code."""
@@ -46,6 +42,11 @@ def main() -> None:
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}\n  make space or the folder writable", file=sys.stderr)
+        sys.exit(PreflightFailed.exit_code)
 
 
 def _interrupt(*_: object) -> None:
@@ -77,6 +78,10 @@ def demo(results: ResultsOption = RESULTS, reports: ReportsOption = REPORTS) -> 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path(),
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a matrix.")] = False,
+    from_cluster: Annotated[
+        str, typer.Option("--from-cluster", metavar="NAMESPACE", help="For what is there on the cluster of KUBECONFIG.")
+    ] = "",
+    context: Annotated[str, typer.Option("--context", help="Of the kubeconfig, with --from-cluster.")] = "",
 ) -> None:
     """Write a commented starter matrix that runs as it stands."""
     from smartops_chaos.plan import starter
@@ -84,7 +89,13 @@ def init(
     if schema:
         print(starter.schema_text(), end="")
         return
-    files = {folder / name: text for name, text in starter.files().items()}
+    if from_cluster:
+        from smartops_chaos.run import fromcluster
+
+        texts = fromcluster.look(from_cluster, context).files()
+    else:
+        texts = starter.files()
+    files = {folder / name: text for name, text in texts.items()}
     if there := [str(path) for path in files if path.exists()]:
         raise UsageError(f"{', '.join(there)} already exists", "give another folder: smartops-chaos init DIR")
     for path, text in files.items():
@@ -98,62 +109,27 @@ def init(
 def doctor(
     matrix: Annotated[Path | None, typer.Argument(metavar="[MATRIX]")] = None,
     results: ResultsOption = RESULTS,
+    rbac: Annotated[bool, typer.Option("--rbac", help="Print the least roles that MATRIX needs on a cluster.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check what a run needs, each failure with its fix."""
     from smartops_chaos.run import doctor as checks
 
+    if rbac:
+        print("---\n".join(checks.roles(matrix)), end="")
+        return
     found = checks.checks(matrix, results)
     if as_json:
         print(json.dumps([check.as_dict() for check in found]))
     else:
         for check in found:
-            print(f"{'ok  ' if check.ok else 'FAIL'} {check.what}" + ("" if check.ok else f"\n     {check.mend}"))
+            told = ("note" if check.note else "ok  ") if check.ok else "FAIL"
+            print(f"{told} {check.what}" + ("" if check.ok else f"\n     {check.mend}"))
     if not all(check.ok for check in found):
         raise typer.Exit(4)
 
 
-@app.command()
-def plan(
-    matrix: MatrixArgument,
-    only: OnlyOption = None,
-    repeats: RepeatsOption = None,
-    lanes: LanesOption = None,
-    shard: str = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Say what would run, for how long, and what it could prove. Injects and writes nothing."""
-    from dataclasses import asdict
-
-    from smartops_chaos import api
-    from smartops_chaos.plan.estimate import estimate
-
-    made = api.plan(matrix, only=only or (), repeats=repeats, shard=shard)
-    told = estimate(made, matrix.name, lanes=lanes)
-    if as_json:
-        trials = [asdict(trial) for trial in made.trials]
-        print(
-            json.dumps(
-                {
-                    "schema_version": 1,
-                    "name": made.name,
-                    "digest": made.digest,
-                    "trials": trials,
-                    "estimate": asdict(told),
-                }
-            )
-        )
-        return
-    for number, trial in enumerate(made.trials, 1):
-        block = "calibration" if trial.phase == "calibrate" else f"block {trial.block}"
-        print(f"{number:5}  {block:12}  {trial.id}")
-    used = lanes or made.target.get("lanes", 1)
-    print(
-        f"\n{told.measured} trials and {told.calibration} for calibration on {used} lanes: "
-        f"about {told.likely_s / 60:.0f} min, at most {told.upper_s / 60:.0f} min"
-    )
-    for proof in told.proofs:
-        print(f"\n{proof}" + (f"\n  {proof.mend}" if proof.mend else ""))
+app.command()(cli_plan.plan)
 
 
 @app.command()
@@ -166,6 +142,7 @@ def run(
     max_time: Annotated[str, typer.Option(help="Such as 50m: ends after the block that is under way.")] = "",
     retry: Annotated[str, typer.Option(help="Outcomes to run again, such as error,invalid.")] = "",
     shard: Annotated[str, typer.Option(help="Such as 1/3: this machine's share of the blocks.")] = "",
+    scheduler: Annotated[str, typer.Option(help="Of a Dask cluster, whose workers have the lanes.")] = "",
     report: Annotated[bool, typer.Option("--report", help="Write the report at the end.")] = False,
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,
@@ -185,6 +162,7 @@ def run(
         max_time=max_time,
         retry=retry,
         shard=shard,
+        scheduler=scheduler,
     )
 
 
@@ -199,6 +177,7 @@ def _run(
     max_time: str = "",
     retry: str = "",
     lanes: int | None = None,
+    scheduler: str = "",
     **selection: Any,
 ) -> None:
     from smartops_chaos import api, units
@@ -209,7 +188,7 @@ def _run(
         limit_s = units.parse_duration(max_time) if max_time else None
     except ValueError as error:
         raise UsageError(f"--max-time {max_time}: {error}") from None
-    options = runner.Options(lanes, limit_s, tuple(retry.split(",")) if retry else ())
+    options = runner.Options(lanes, limit_s, tuple(retry.split(",")) if retry else (), scheduler)
     shown = display.make(as_json=as_json)
     results = results.resolve()
     store = None
@@ -236,6 +215,7 @@ def _run(
 
 
 app.command()(cli_after.report)
+app.command()(cli_compare.compare)
 app.command()(cli_after.derive)
 app.command()(cli_after.status)
 app.command()(cli_after.revert)

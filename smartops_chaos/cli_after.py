@@ -41,8 +41,8 @@ def report(
     from smartops_chaos.analysis.summarise import to_json
     from smartops_chaos.report import ci
 
-    sources = [_campaign_path(path, results) for path in campaigns or [api.last(results)]]
-    data = api.load(*sources, baseline=_arm(baseline) if baseline else None)
+    sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
+    data = api.load(*sources, baseline=arm_of(baseline) if baseline else None)
     if as_json:
         print(json.dumps(to_json(data.summary)))
     else:
@@ -59,11 +59,11 @@ def report(
             raise typer.Exit(MISSED)
 
 
-def _campaign_path(path: Path, results: Path) -> Path:
+def campaign_path(path: Path, results: Path) -> Path:
     return path if path.exists() else results / path
 
 
-def _arm(text: str) -> Any:
+def arm_of(text: str) -> Any:
     from smartops_chaos.model import Arm
 
     parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
@@ -82,12 +82,14 @@ def derive(
     from smartops_chaos.run import again
     from smartops_chaos.run.store import Store
 
-    store = Store(_campaign_path(campaign, results) if campaign else api.last(results))
+    store = Store(campaign_path(campaign, results) if campaign else api.last(results))
     if explain:
         print(again.explain(store, explain))
         return
-    same, changed = again.derive_all(store)
+    same, changed, failed = again.derive_all(store)
     print(f"{same} records unchanged, {len(changed)} changed" + "".join(f"\n  {name}" for name in changed))
+    if failed:
+        raise UsageError("\n".join(failed))
 
 
 def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> None:
@@ -103,22 +105,39 @@ def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> Non
         outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items()) or "nothing recorded"
         dirty = f"; MAY BE IN FORCE: {', '.join(one['open'])}" if one["open"] else ""
         print(f"{one['campaign']:24} {one['done']}/{one['trials']}  {outcomes}{dirty}")
+        for problem in one["problems"]:
+            print(f"  {problem}", file=sys.stderr)
     if not found:
         print(f"no campaign in {results}", file=sys.stderr)
 
 
 def revert(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None, results: ResultsOption = RESULTS
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
+    cluster: Annotated[
+        str, typer.Option(metavar="NAMESPACE", help="By the cluster's labels alone, when the directory is lost.")
+    ] = "",
+    context: Annotated[str, typer.Option(help="With --cluster: of the kubeconfig, if not its current one.")] = "",
+    results: ResultsOption = RESULTS,
 ) -> None:
     """Undo all of a campaign that is still in force, with nothing but its directory."""
+    if cluster:
+        from smartops_chaos.targets import kinds
+
+        for line in kinds.revert_namespace(context, cluster):
+            print(line)
+        print(f"nothing of any campaign is in force in {cluster}")
+        return
     from smartops_chaos import api
     from smartops_chaos.run import campaign as runner
     from smartops_chaos.run.store import Store
 
-    store = Store((_campaign_path(campaign, results) if campaign else api.last(results)).resolve())
+    store = Store((campaign_path(campaign, results) if campaign else api.last(results)).resolve())
     store.read()
     with store.locked():
-        print(f"{runner.revert(store)} trial(s) reverted; nothing of {store.name} is in force")
+        count = runner.revert(store)
+        for line in runner.restore(store):
+            print(line)
+        print(f"{count} trial(s) reverted; nothing of {store.name} is in force")
 
 
 def up(

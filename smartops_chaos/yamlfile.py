@@ -157,8 +157,7 @@ def _translate(document: Document, model: type[BaseModel], detail: ErrorDetails)
         return document.problem(loc, f"unknown key `{key}`", did_you_mean(key, known), at_key=True)
     what, mend = _explain(key, detail, field)
     if detail["type"].startswith("union_tag"):
-        tag = str(detail.get("ctx", {}).get("discriminator", "")).strip("'")
-        loc = (*loc, tag)
+        loc = (*loc, _tag_key(detail.get("ctx", {})))
     return document.problem(loc, what, mend)
 
 
@@ -184,13 +183,13 @@ def _explain(key: str, detail: ErrorDetails, field: FieldInfo | None) -> tuple[s
     if kind == "value_error":
         return f"{key}: {ctx['error']}", ""
     if kind == "union_tag_not_found":
-        return f"`{ctx['discriminator'].strip(chr(39))}` is missing", _example(key, field)
+        return f"`{_tag_key(ctx)}` is missing", _example(key, field)
     if kind in ("literal_error", "union_tag_invalid"):
         wanted = str(ctx.get("expected") or ctx.get("expected_tags"))
         options = [w.strip("' ") for w in wanted.replace(" or ", ",").split(",")]
         tag = str(ctx.get("tag") or given)
         shown = _cut(tag) if "tag" in ctx else _kind(given)
-        what = f"`{str(ctx['discriminator']).strip(chr(39))}`" if "discriminator" in ctx else name
+        what = f"`{_tag_key(ctx)}`" if "discriminator" in ctx else name
         if len(options) == 1:
             return f"{what} is {shown}", f"it must be {options[0]}"
         return f"{what} is {shown}", did_you_mean(tag, options)
@@ -218,6 +217,11 @@ def _explain(key: str, detail: ErrorDetails, field: FieldInfo | None) -> tuple[s
         return f"{name} is empty", _example(key, field)
     message = detail["msg"]
     return f"{name}: {message[:1].lower()}{message[1:]}", ""
+
+
+def _tag_key(ctx: dict[str, Any]) -> str:
+    """The key that tells the kinds of a union apart; a function that reads it has the key's name."""
+    return str(ctx["discriminator"]).strip("'()")
 
 
 def _example(key: str, field: FieldInfo | None) -> str:

@@ -66,7 +66,7 @@ def test_init_writes_a_matrix_that_plans_as_it_stands(cli: Any, tmp_path: Path) 
 
 def test_doctor_tells_every_check(cli: Any, matrix: Path) -> None:
     checks = json.loads(cli("doctor", matrix, "--json").stdout)
-    assert {"what", "ok", "mend"} == set(checks[0])
+    assert {"what", "ok", "mend", "note"} == set(checks[0])
     assert any("prometheus" in check["what"] or "everything is there" in check["what"] for check in checks)
 
 

@@ -12,6 +12,8 @@ from smartops_chaos.resources import shipped
 ROOT = Path(__file__).parents[1]
 SHIPPED = (
     ("experiments", "lab", "cpu-stress.yaml"),
+    ("experiments", "exec", "cpu-stress.yaml"),
+    ("faults", "inside", "marked.sh"),
     ("matrix", "quick.yaml"),
     ("matrix", "policies", "default.policy"),
     ("healers", "lab.yaml"),
