@@ -51,12 +51,15 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit)
     the campaign's folder cannot be written.
     """
     target, attempts = _lanes(plan, store, options)
-    if problems := kinds.check(plan, target):
-        raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(mend for _, mend in problems))
+    in_force = bool(store.open_ledgers())
+    if not in_force:
+        _check(plan, target)
     preload(kinds.modules(plan.target))
     target.clear(store.lanes)
     if undone := revert(store):
         emit(events.Warned(f"undid {undone} trial(s) of a run that was cut off"))
+    if in_force:  # only now, since a fault may be why the system does not pass
+        _check(plan, target)
     todo = _todo(plan, store, options)
     running = Running(plan, store, options, attempts, deque(todo), emit)
     with running.signals():
@@ -76,6 +79,11 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit)
         finally:
             target.close()
         return _without_lanes(result, store)
+
+
+def _check(plan: Plan, target: Target) -> None:
+    if problems := kinds.check(plan, target):
+        raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(mend for _, mend in problems))
 
 
 def _lanes(plan: Plan, store: Store, options: Options) -> tuple[Target, Callable[[Say], AnyAttempts]]:

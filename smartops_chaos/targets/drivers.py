@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
@@ -11,6 +13,7 @@ from smartops_chaos.cluster import Cluster, ClusterError, Gone
 from smartops_chaos.faults import victims
 from smartops_chaos.model import FaultPart, Plan
 from smartops_chaos.plan.faultfile import shipped_faults
+from smartops_chaos.targets import rollout
 from smartops_chaos.targets.kubernetes import block
 from smartops_chaos.targets.rights import FAULTS, faults, providers, unknown
 
@@ -18,6 +21,7 @@ _NETWORK = (
     "packet loss and delay: no driver here can do them; on real pods they need Chaos Mesh or root on the node, "
     "so use the lab for them"
 )
+_READY_S = 60.0
 _NOTHING = "use a fault of another driver, or name another `container` in the fault"
 
 
@@ -37,11 +41,11 @@ def _of_part(cluster: Cluster, namespace: str, deployment: str, part: FaultPart)
     try:
         if "kubernetes" in modules and os.pathsep in os.environ.get("KUBECONFIG", ""):
             yield "chaosk8s reads one kubeconfig only, and KUBECONFIG lists several", "export KUBECONFIG with one file"
-        ready = [one for one in victims.pods_of(cluster, namespace, deployment) if victims.is_ready(one)]
-        if not ready:
+        pod = _ready(cluster, namespace, deployment)
+        if pod is None:
             yield f"deployment {deployment} has no ready pod", "wait for it, or mend it"
             return
-        container = victims.victim(namespace, deployment, ready[0], str(part.params.get("container") or "")).container
+        container = victims.victim(namespace, deployment, pod, str(part.params.get("container") or "")).container
         if "exec" in modules:
             tools = container.tools(cluster)
             shell_will_do = part.fault == "cpu-stress" and part.params.get("load") == 1
@@ -50,11 +54,27 @@ def _of_part(cluster: Cluster, namespace: str, deployment: str, part: FaultPart)
                 yield f"{part.fault} needs {needs} in container {container.name} of {deployment}", _NOTHING
         if "app" in modules:
             path = f"{victims.path(namespace, 'pods', container.pod)}:{part.params.get('port', 8000)}/proxy/chaos/modes"
-            cluster.request("GET", path, patience_s=0)
+            cluster.request("GET", path)
     except Gone as error:
         yield str(error), "correct the fault's `deployment` or `port`"
     except (ClusterError, ActivityFailed) as error:
         yield str(error), "mend what it says, or use a fault of another driver"
+
+
+def _ready(cluster: Cluster, namespace: str, deployment: str) -> dict[str, Any] | None:
+    """A ready pod; one that was undone a moment ago, or is being replaced, is waited for."""
+    target, found = victims.deployment(cluster, namespace, deployment), list[dict[str, Any]]()
+
+    def there(pods: Iterable[dict[str, Any]]) -> bool:
+        found[:] = [pod for pod in pods if _in_service(target, pod)]
+        return bool(found)
+
+    deadline = time.monotonic() + (_READY_S if target["spec"]["replicas"] else 0)
+    return found[0] if rollout.wait(cluster, rollout.pods_path(namespace), there, deadline) else None
+
+
+def _in_service(deployment: dict[str, Any], pod: dict[str, Any]) -> bool:
+    return rollout.selects(deployment, pod) and victims.is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
 
 
 def notes(cluster: Cluster, plan: Plan) -> list[str]:

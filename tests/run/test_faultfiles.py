@@ -216,7 +216,6 @@ def test_the_guide_does_what_it_says(cli: Any, folder: Path, monkeypatch: pytest
 
 
 def test_an_action_of_an_installed_extension_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("chaosk8s", reason="chaostoolkit-kubernetes is an extra")
     monkeypatch.setenv("SMARTOPS_NAMESPACE", "somewhere")
     file = tmp_path / "terminate.yaml"
     file.write_text(guide()["faults/terminate.yaml"], encoding="utf-8")
