@@ -32,7 +32,7 @@ from smartops_chaos.model import (
     Targets,
     Trial,
 )
-from smartops_chaos.plan import clustertarget, looks, references
+from smartops_chaos.plan import clustertarget, references
 from smartops_chaos.plan.levels import Levels, resolve
 from smartops_chaos.plan.matrix import FACTORS, OTHER_KIND, KubernetesTarget, Matrix, OtherTarget, Selector, kind
 from smartops_chaos.plan.references import Cell
@@ -65,9 +65,6 @@ def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = Non
         raise FileProblems(list(dict.fromkeys(problems)))
     if repeats is not None:
         matrix = matrix.model_copy(update={"repeats": repeats})
-    if few := looks.too_few(matrix.repeats, matrix.looks):
-        mend = f"{looks.LEAST_TRIALS * matrix.looks} repeats, or fewer looks"
-        raise FileProblems([document.problem(("looks",), few, mend)])
     left = cells(matrix)
     problems += references.cell_problems(document, matrix, left)
     if problems:
@@ -215,7 +212,6 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
         targets=Targets(**matrix.targets.model_dump()),
         sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults),
         weights=dict(matrix.weights),
-        looks=matrix.looks,
     )
 
 

@@ -342,11 +342,6 @@ class Matrix(_Part):
     weights: dict[str, Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]] = Field(
         default={}, description="Weight of a chaos level in the means; 1 unless said.", examples=["{pod-kill: 2}"]
     )
-    looks: Annotated[int, Field(ge=1, le=3)] = Field(
-        default=1,
-        description="Decisions, the one at the end included: an arm that is decided at one is run no further.",
-        examples=[2],
-    )
     seed: Annotated[int, Field(ge=0, le=2**53 - 1)] = Field(
         default=1, description="Decides the order of trials, the victims and the waits.", examples=[20261124]
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,10 @@ from scipy import stats
 
 from smartops_chaos.analysis import table
 from smartops_chaos.analysis.looks import look, upper_share
-from smartops_chaos.analysis.question import Question, Stop, of_plan
+from smartops_chaos.analysis.question import Question, Stop
 from smartops_chaos.analysis.summarise import summarise
-from smartops_chaos.errors import FileProblems
 from smartops_chaos.model import Arm, Targets
-from smartops_chaos.plan.expand import digest, load_plan
 from smartops_chaos.plan.looks import SHARES, ends
-from smartops_chaos.resources import shipped
 
 Trials = Callable[..., list[dict[str, Any]]]
 Rows = list[dict[str, Any]]
@@ -112,18 +108,3 @@ def test_a_useless_arm_is_proven_in_at_most_as_many_campaigns(trials: Trials) ->
 def test_the_upper_bound_is_exact(successes: int) -> None:
     expected = stats.binomtest(successes, 10, alternative="less").proportion_ci(0.975, "exact").high
     assert upper_share(successes, 10, 0.025) == pytest.approx(expected)
-
-
-def test_looks_are_declared_in_the_matrix(tmp_path: Path) -> None:
-    text = shipped("matrix", "quick.yaml").read_text(encoding="utf-8")
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "default.policy").write_text("# none\n", encoding="utf-8")
-    path = tmp_path / "m.yaml"
-    path.write_text(text + "\nlooks: 2\n", encoding="utf-8")
-    with pytest.raises(FileProblems, match="2 looks at 3 repeats leave 2 trials a cell for the first: 10 repeats"):
-        load_plan(path)
-    plan = load_plan(path, repeats=10)
-    assert of_plan(plan).looks == plan.analysis.looks == 2
-    assert digest(plan) == plan.digest
-    path.write_text(text, encoding="utf-8")
-    assert load_plan(path, repeats=10).digest != plan.digest
