@@ -75,6 +75,15 @@ def test_a_policy_is_put_over_the_one_in_the_image(plan: Plan, block: Kubernetes
     assert change.files == {"/app/apps/policy_engine/policies/default.policy": text}
 
 
+def test_its_policies_have_no_comments() -> None:
+    """Its DSL knows none: its policy engine answers 500 to every signal, and the arm never acts."""
+    files = sorted(shipped("matrix", "policies").glob("smartops-*.policy"))
+    assert files
+    for file in files:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        assert [line for line in lines if line.lstrip().startswith("#")] == []
+
+
 def test_everything_with_a_memory_is_restarted(block: KubernetesBlock) -> None:
     assert set(block.reset.restart) == set(block.deployments())
     assert block.reset.remove == {

@@ -137,7 +137,7 @@ def test_cooldown_and_denial_end_without_a_summary(story: Any, healer: HealerFil
         ),
         ("RCA_SKIPPED_NOT_SUSTAINED | service=erp-simulator", "guardrail"),
         ("RCA_SKIPPED_SUSTAIN_EXPIRED | service=erp-simulator", "guardrail"),
-        ("Policy Engine error: timed out", "undiagnosed"),  # the signal is lost
+        ("Policy Engine error: Policy Engine HTTP 500: Internal Server Error", "denied"),  # the signal is lost
         ("ClosedLoopManager: policy denied execution (no policy matched)", "undiagnosed"),  # said of every anomaly
     ],
 )
