@@ -10,15 +10,13 @@ A request that was never sent has no line: the generator itself was late or gone
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import multiprocessing
-import os
 import signal
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from smartops_chaos import sidecar
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Request
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 _NAME = "smartops-chaos-workload"
-_PR_SET_PDEATHSIG = 1
 _RENEW_S = 30.0
 
 
@@ -44,29 +41,17 @@ class Load:
 
 
 def start(load: Load, file: Path, clock: Clock) -> None:
-    """Fork the load generator. It writes `file` and dies with this process.
-
-    A fork, since the modules are there already: milliseconds instead of a quarter of a second.
-    """
-    process = multiprocessing.get_context("fork").Process(
-        target=_process, args=(load, file, clock, os.getpid()), name=_NAME, daemon=True
-    )
-    process.start()
+    """Fork the load generator. It writes `file` and dies with this process."""
+    sidecar.start(_NAME, _run, load, file, clock)
 
 
 def stop() -> None:
     """End the load generator of this process, if there is one; requests in flight are recorded as unanswered."""
-    for process in multiprocessing.active_children():
-        if process.name == _NAME:
-            process.terminate()
-            process.join(5)
-            if process.is_alive():
-                process.kill()
-                process.join()
+    sidecar.stop(_NAME)
 
 
 def running() -> bool:
-    return any(process.name == _NAME and process.is_alive() for process in multiprocessing.active_children())
+    return sidecar.running(_NAME)
 
 
 class Tail:
@@ -100,12 +85,7 @@ def _parse(line: str) -> Request:
     return Request(int(sched), int(late), int(latency), int(status))
 
 
-def _process(load: Load, file: Path, clock: Clock, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
+def _run(load: Load, file: Path, clock: Clock) -> None:
     with file.open("w", encoding="ascii", buffering=1) as out:
         asyncio.run(_loop(load, out, clock))
 

@@ -17,10 +17,8 @@ A watch or a log that is cut off goes on where it was. Reading is asynchronous i
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
+from smartops_chaos import sidecar
 from smartops_chaos.clock import Clock
 from smartops_chaos.cluster import Endpoint
 from smartops_chaos.telemetry import podlogs
@@ -38,7 +37,6 @@ from smartops_chaos.telemetry.podlogs import Line
 from smartops_chaos.telemetry.pods import compact
 
 _NAME = "smartops-chaos-recorder"
-_PR_SET_PDEATHSIG = 1
 _PING_S = 1.0
 _MARGIN_NS = 60 * 10**9  # a node's clock may be behind; what is too old is left out by whoever reads the file
 _BACKLOG_NS = 10**9  # lines that come within this after a log is opened may be older ones
@@ -60,10 +58,7 @@ def start(watched: Watched, file: Path, clock: Clock) -> None:
     stop()
     file.unlink(missing_ok=True)
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(
-        target=_process, args=(watched, file, clock, os.getpid(), theirs), name=_NAME, daemon=True
-    )
-    process.start()
+    sidecar.start(_NAME, _run, watched, file, clock, theirs)
     theirs.close()
     ours.poll(ANSWER_S)  # its first lists are read: what happens from now on is seen
     ours.close()
@@ -71,21 +66,10 @@ def start(watched: Watched, file: Path, clock: Clock) -> None:
 
 def stop() -> None:
     """End the recorder of this process, if there is one."""
-    for process in multiprocessing.active_children():
-        if process.name == _NAME:
-            process.terminate()
-            process.join(5)
-            if process.is_alive():
-                process.kill()
-                process.join()
+    sidecar.stop(_NAME)
 
 
-def _process(watched: Watched, file: Path, clock: Clock, parent: int, ready: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+def _run(watched: Watched, file: Path, clock: Clock, ready: Connection) -> None:
     with file.open("w", encoding="utf-8", buffering=1) as out:
         asyncio.run(_Recorder(watched, out, clock, partial(_tell, ready)).run())
 
