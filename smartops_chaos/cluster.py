@@ -26,6 +26,9 @@ CALL_S = 10.0  # limit of one call
 _PATIENCE_S = 15.0  # how long a call that may succeed later is repeated
 _LATER = (429, 500, 502, 503, 504)
 _SCHEME = "kubernetes"
+_TRIES = 8  # to change what others change as well
+MERGE = "application/merge-patch+json"
+ASK_FOR_ROLES = "`smartops-chaos doctor --rbac MATRIX` prints the roles that are needed"
 
 T = TypeVar("T")
 
@@ -42,43 +45,12 @@ class Gone(ClusterError):
     """The object, or the namespace, does not exist (any more)."""
 
 
-class _Client(client.ApiClient):
-    """Every call ends, also where the caller gave no limit."""
-
-    def call_api(self, *args: Any, **kwargs: Any) -> Any:
-        kwargs["_request_timeout"] = kwargs.get("_request_timeout") or CALL_S
-        return super().call_api(*args, **kwargs)
-
-
 class Cluster:
-    """The API groups that are used, and `call` for calls that are repeated while that helps."""
+    """The API server of one context."""
 
     def __init__(self, api: client.ApiClient, context: str) -> None:
         self.api = api
         self.context = context
-        self.core = client.CoreV1Api(api)
-        self.apps = client.AppsV1Api(api)
-        self.authorization = client.AuthorizationV1Api(api)
-
-    def call(self, func: Callable[..., T], *args: Any, patience_s: float = _PATIENCE_S, **kwargs: Any) -> T:
-        """`func(*args)`, repeated after 429, 5xx and lost connections for `patience_s`.
-
-        Raises Gone for 404, ClusterError with words for everything else. A 409 is not repeated: what was read is stale.
-        """
-        deadline = time.monotonic() + patience_s
-        pause_s = 0.1
-        while True:
-            try:
-                return func(*args, **kwargs)
-            except ApiException as error:
-                if error.status not in _LATER or time.monotonic() + pause_s > deadline:
-                    raise _in_words(error, func.__name__) from error
-                pause_s = max(pause_s, _retry_after(error))
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                if time.monotonic() + pause_s > deadline:
-                    raise ClusterError(f"the API server does not answer: {error}") from error
-            time.sleep(pause_s * (1 + random.random() / 4))
-            pause_s = min(2 * pause_s, 2.0)
 
     def request(
         self,
@@ -93,14 +65,36 @@ class Cluster:
     ) -> Any:
         """The answer's JSON, as the API server wrote it: no model between that could refuse a newer field.
 
-        Repeated and raised as in `call`.
+        Repeated after 429, 5xx and lost connections for `patience_s`. Raises Gone for 404, ClusterError with words for
+        everything else. A 409 is not repeated: what was read is stale.
         """
+        deadline = time.monotonic() + patience_s
+        pause_s = 0.1
+        while True:
+            try:
+                return json.loads(self._open(method, path, query, body, content, limit_s).data or b"null")
+            except ApiException as error:
+                if error.status not in _LATER or time.monotonic() + pause_s > deadline:
+                    raise _in_words(error, f"{method} {path}") from error
+                pause_s = max(pause_s, _retry_after(error))
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if time.monotonic() + pause_s > deadline:
+                    raise ClusterError(f"the API server does not answer: {error}") from error
+            time.sleep(pause_s * (1 + random.random() / 4))
+            pause_s = min(2 * pause_s, 2.0)
 
-        def once() -> Any:
-            return json.loads(self._open(method, path, query, body, content, limit_s).data or b"null")
+    def amend(self, what: str, once: Callable[[], T]) -> T:
+        """`once` reads an object and patches the version that it read; again while somebody else is quicker.
 
-        once.__name__ = f"{method} {path}"
-        return self.call(once, patience_s=patience_s)
+        Raises ClusterError when that goes on, and what `once` raises.
+        """
+        for _ in range(_TRIES):
+            try:
+                return once()
+            except ClusterError as error:
+                if error.status != 409:
+                    raise
+        raise ClusterError(f"{what} is changed by somebody else all the time", 409)
 
     def stream(self, path: str, query: dict[str, str], limit_s: float) -> Iterator[bytes]:
         """The lines of an answer as they come, until silence of more than `limit_s`. Raises ClusterError."""
@@ -183,6 +177,17 @@ class Endpoint:
         return context
 
 
+def path(namespace: str, kind: str, name: str = "") -> str:
+    """Of a collection of objects ("pods", "deployments", ...), or of one of them."""
+    group = "/apis/apps/v1" if kind == "deployments" else "/api/v1"
+    return f"{group}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
+
+
+def proxy(namespace: str, kind: str, name: str, port: int | str, path_there: str = "") -> str:
+    """The path through the API server to a server in the cluster; `kind` is "services" or "pods"."""
+    return path(namespace, kind, f"{name}:{port}") + f"/proxy{path_there}"
+
+
 def service_url(context: str, namespace: str, service: str, port: int | str) -> str:
     """The address of a Service through the API server's proxy, as files and the environment hold it: no secret."""
     return f"{_SCHEME}://{quote(context, safe='')}@{namespace}/{service}:{port}"
@@ -194,9 +199,9 @@ def endpoint(url: str) -> Endpoint:
     if parts.scheme != _SCHEME:
         return Endpoint(url)
     context, _, namespace = parts.netloc.rpartition("@")
-    service, _, path = parts.path.strip("/").partition("/")
-    proxy = f"/api/v1/namespaces/{namespace}/services/{service}/proxy" + (f"/{path}" if path else "")
-    return connect(unquote(context)).endpoint(proxy)
+    service, _, below = parts.path.strip("/").partition("/")
+    name, _, port = service.partition(":")
+    return connect(unquote(context)).endpoint(proxy(namespace, "services", name, port, below and f"/{below}"))
 
 
 @functools.cache
@@ -217,7 +222,7 @@ def connect(context: str = "") -> Cluster:
             config.load_kube_config(**given)  # type: ignore[no-untyped-call]
     except config.ConfigException as error:
         raise ClusterError(f"no cluster: {error}; set KUBECONFIG, or `target.context` in the matrix") from error
-    return Cluster(_Client(configuration), context)
+    return Cluster(client.ApiClient(configuration), context)
 
 
 def _kubeconfig() -> Path:
@@ -236,7 +241,7 @@ def _in_words(error: ApiException, what: str) -> ClusterError:
     if error.status == 401:
         return ClusterError("the cluster does not accept the credentials (401): log in again or renew the token", 401)
     if error.status == 403:
-        return ClusterError(f"{told}; `smartops-chaos doctor --rbac MATRIX` prints the roles that are needed", 403)
+        return ClusterError(f"{told}; {ASK_FOR_ROLES}", 403)
     if error.status == 404:
         return Gone(told, 404)
     return ClusterError(f"{what}: {error.status} {told}", error.status or 0)

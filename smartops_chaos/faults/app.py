@@ -12,13 +12,14 @@ from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
-from smartops_chaos.cluster import Cluster, ClusterError, Gone, connect
+from smartops_chaos.cluster import Cluster, ClusterError, Gone, connect, proxy
 from smartops_chaos.faults import victims
-from smartops_chaos.faults.container import Container, NoProgram, text, until, word
+from smartops_chaos.faults.container import Container, NoProgram, each_within, text, until, word
 from smartops_chaos.faults.victims import Mark, in_words
 
 logger = logging.getLogger("smartops_chaos")
 
+MODES = "/chaos/modes"  # the switches, each on or off
 _ANSWER_S = 5.0
 _PATIENCE_S = 45.0  # a server that is sick by its own switch answers late, until its platform kills it
 
@@ -68,30 +69,24 @@ def enable(
 def switched_on(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
     """Whether every pod that is meant says that the mode is on, or was restarted since."""
     cluster = connect(context)
-    deadline = time.monotonic() + within_s
     found = victims.marks(cluster, namespace, "pods", fault_id)
-    for one in found:
-        while victims.still_runs(cluster, namespace, one) and not _is_on(
-            cluster, victims.container_of(namespace, one), one
-        ):
-            if not until(deadline):
-                return False
-    return bool(found)
+
+    def on_or_gone(one: Mark) -> bool:
+        there = victims.still_runs(cluster, namespace, one)
+        return not there or _is_on(cluster, victims.container_of(namespace, one), one)
+
+    return bool(found) and each_within(within_s, found, on_or_gone)
 
 
 @in_words
 def revert(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
     """Switch the mode off wherever its marks are. Safe to repeat, from any process."""
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, "pods", fault_id)
-    effects, gone = [], "" if found else "pod"
-    for one in found:
-        if _switch_off(cluster, namespace, one):
-            effects.append(f"{one.detail['mode']} was on in {one.name}")
-        else:
-            gone = "process" if victims.still_runs(cluster, namespace, one) else "container"
-        victims.unmark(cluster, namespace, one)
-    return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone}
+
+    def end_one(one: Mark) -> str:
+        return f"{one.detail['mode']} was on in {one.name}" if _switch_off(cluster, namespace, one) else ""
+
+    return victims.end(cluster, namespace, fault_id, end_one)
 
 
 def _switch_off(cluster: Cluster, namespace: str, one: Mark) -> bool:
@@ -111,13 +106,12 @@ def _switch_off(cluster: Cluster, namespace: str, one: Mark) -> bool:
 
 
 def _is_on(cluster: Cluster, where: Container, one: Mark) -> bool:
-    modes = _ask(cluster, where, int(one.detail["port"]), "GET", "/chaos/modes")["modes"]
+    modes = _ask(cluster, where, int(one.detail["port"]), "GET", MODES)["modes"]
     return bool(modes.get(str(one.detail["mode"]).replace("-", "_"), False))
 
 
 def _ask(cluster: Cluster, where: Container, port: int, method: str, path: str) -> Any:
-    proxy = f"/api/v1/namespaces/{where.namespace}/pods/{where.pod}:{port}/proxy{path}"
-    return cluster.request(method, proxy, limit_s=_ANSWER_S)
+    return cluster.request(method, proxy(where.namespace, "pods", where.pod, port, path), limit_s=_ANSWER_S)
 
 
 def in_force(namespace: str, context: str, one: Mark) -> bool:

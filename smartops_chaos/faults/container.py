@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 import websocket
 from kubernetes.stream import ws_client
 
-from smartops_chaos.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.cluster import ASK_FOR_ROLES, Cluster, ClusterError, Gone, path
 
+T = TypeVar("T")
 LIMIT_S = 20.0  # of one program: a container whose CPU time is taken answers slowly
 _NO_PROGRAM = re.compile(r"not found|no such file|permission denied", re.IGNORECASE)
 _HERTZ = 100  # a clock tick of /proc, the same on every Linux
@@ -50,9 +52,9 @@ class Container:
         """
         query = [("command", word) for word in command]
         query += [("container", self.name), ("stdout", "true"), ("stderr", "true")]
-        path = f"/api/v1/namespaces/{self.namespace}/pods/{self.pod}/exec?{urlencode(query)}"
         configuration = cluster.api.configuration
-        url = re.sub(r"^http", "ws", configuration.host) + path
+        exec_path = f"{path(self.namespace, 'pods', self.pod)}/exec?{urlencode(query)}"
+        url = re.sub(r"^http", "ws", configuration.host) + exec_path
         try:
             client: Any = ws_client.WSClient(configuration, url, cluster.headers(), capture_all=False)  # type: ignore[no-untyped-call]
         except websocket.WebSocketBadStatusException as error:
@@ -86,7 +88,7 @@ class Container:
         if error.status_code == 404:
             return Gone(told, 404)
         if error.status_code == 403:
-            told += "; `smartops-chaos doctor --rbac MATRIX` prints the roles that are needed"
+            told += f"; {ASK_FOR_ROLES}"
         return ClusterError(f"exec in pod {self.pod}: {told}", error.status_code)
 
     def tools(self, cluster: Cluster) -> tuple[str, ...]:
@@ -125,6 +127,16 @@ def word(fault_id: str) -> str:
 def text(program: str) -> str:
     """A program of faults/inside/."""
     return files("smartops_chaos.faults").joinpath("inside", program).read_text(encoding="utf-8")
+
+
+def each_within(within_s: float, found: Iterable[T], is_so: Callable[[T], bool]) -> bool:
+    """Whether `is_so` comes true of one after the other before the time is over, asking again and again."""
+    deadline = time.monotonic() + within_s
+    for one in found:
+        while not is_so(one):
+            if not until(deadline):
+                return False
+    return True
 
 
 def until(deadline: float, pause_s: float = 0.1) -> bool:

@@ -6,14 +6,13 @@ It lives and dies with the container: a restart of the pod, by whomever, ends th
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
 from smartops_chaos.cluster import Cluster, connect
 from smartops_chaos.faults import victims
-from smartops_chaos.faults.container import Container, NoProgram, Process, text, until, word
+from smartops_chaos.faults.container import Container, NoProgram, Process, each_within, text, word
 from smartops_chaos.faults.victims import Mark, Victim, in_words
 
 CPU, MEMORY = "cpu-stress", "memory-leak"
@@ -100,13 +99,8 @@ def _needs(fault: str, where: Container) -> str:
 def took_effect(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
     """Whether in every container CPU time was used or memory taken, or the container was killed for it."""
     cluster = connect(context)
-    deadline = time.monotonic() + within_s
     found = victims.marks(cluster, namespace, "pods", fault_id)
-    for one in found:
-        while not _felt(cluster, namespace, one):
-            if not until(deadline):
-                return False
-    return bool(found)
+    return bool(found) and each_within(within_s, found, lambda one: _felt(cluster, namespace, one))
 
 
 def _felt(cluster: Cluster, namespace: str, one: Mark) -> bool:
@@ -122,17 +116,14 @@ def _felt(cluster: Cluster, namespace: str, one: Mark) -> bool:
 def revert(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
     """End the fault's processes wherever its marks are. Safe to repeat, from any process."""
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, "pods", fault_id)
-    effects, gone = [], ""
-    for one in found:
-        there = victims.still_runs(cluster, namespace, one)
-        processes = victims.container_of(namespace, one).marked(cluster, fault_id, "kill") if there else []
-        if processes:
-            effects.append(_effect(one, processes))
-        else:
-            gone = "process" if there else "container"
-        victims.unmark(cluster, namespace, one)
-    return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone if found else "pod"}
+
+    def end_one(one: Mark) -> str:
+        if not victims.still_runs(cluster, namespace, one):
+            return ""
+        processes = victims.container_of(namespace, one).marked(cluster, fault_id, "kill")
+        return _effect(one, processes) if processes else ""
+
+    return victims.end(cluster, namespace, fault_id, end_one)
 
 
 def _effect(one: Mark, processes: list[Process]) -> str:

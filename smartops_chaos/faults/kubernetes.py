@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
-from smartops_chaos.cluster import ClusterError, Gone, connect
+from smartops_chaos.cluster import Gone, connect
 from smartops_chaos.faults import victims
-from smartops_chaos.faults.container import until
+from smartops_chaos.faults.container import each_within
 from smartops_chaos.faults.victims import Mark, Victim, in_words
 
 SCALE = "scale-to-zero"
-_TRIES = 8
-_BUSY = "{} is changed by somebody else all the time"
 
 _killed: dict[str, list[Victim]] = {}  # by fault; a kill is over at once, so only its own probe asks
 
@@ -49,12 +46,12 @@ def pod_kill(
 def pod_gone(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
     """Whether every pod that was killed is gone from the API server."""
     cluster = connect(context)
-    deadline = time.monotonic() + within_s
-    for victim in _killed.get(fault_id, ()):
-        while victims.pod(cluster, namespace, victim.container.pod, victim.uid) is not None:
-            if not until(deadline):
-                return False
-    return fault_id in _killed
+    killed = _killed.get(fault_id, [])
+
+    def gone(victim: Victim) -> bool:
+        return victims.pod(cluster, namespace, victim.container.pod, victim.uid) is None
+
+    return fault_id in _killed and each_within(within_s, killed, gone)
 
 
 def nothing_to_revert(fault_id: str) -> dict[str, Any]:
@@ -66,23 +63,19 @@ def nothing_to_revert(fault_id: str) -> dict[str, Any]:
 def scale_to_zero(namespace: str, context: str, deployment: str, fault_id: str) -> dict[str, Any]:
     """No replica any more. The former number stays on the Deployment, written by the same patch."""
     cluster = connect(context)
-    for _ in range(_TRIES):
+
+    def once() -> dict[str, Any]:
         found = victims.deployment(cluster, namespace, deployment)
         replicas = int(found["spec"].get("replicas", 1))
         if replicas == 0:
             raise ActivityFailed(f"deployment {namespace}/{deployment} has no replicas already")
         hit = [victims.victim(namespace, deployment, one) for one in victims.pods_of(cluster, namespace, deployment)]
         version, detail = found["metadata"]["resourceVersion"], {"fault": SCALE, "replicas": replicas}
-        try:
-            victims.mark(
-                cluster, namespace, "deployments", deployment, fault_id, detail, version=version, spec={"replicas": 0}
-            )
-        except ClusterError as error:
-            if error.status == 409:  # somebody changed it meanwhile: what was read is stale
-                continue
-            raise
+        spec = {"replicas": 0}
+        victims.mark(cluster, namespace, "deployments", deployment, fault_id, detail, version=version, spec=spec)
         return {"fault": SCALE, "momentary": False, "objects": [one.object for one in hit], "replicas": replicas}
-    raise ActivityFailed(_BUSY.format(f"deployment {namespace}/{deployment}"))
+
+    return cluster.amend(f"deployment {namespace}/{deployment}", once)
 
 
 @in_words
@@ -91,18 +84,19 @@ def scaled(namespace: str, context: str, deployment: str, fault_id: str, within_
     cluster = connect(context)
     if not victims.marks(cluster, namespace, "deployments", fault_id):
         return False
-    deadline = time.monotonic() + within_s
-    while any(map(victims.is_ready, victims.pods_of(cluster, namespace, deployment))):
-        if not until(deadline):
-            return False
-    return True
+
+    def empty(name: str) -> bool:
+        return not any(map(victims.is_ready, victims.pods_of(cluster, namespace, name)))
+
+    return each_within(within_s, [deployment], empty)
 
 
 @in_words
 def scale_back(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
     """Put the former number back, unless somebody has scaled the Deployment up since. Safe to repeat."""
     cluster = connect(context)
-    for _ in range(_TRIES):
+
+    def once() -> dict[str, Any]:
         found = victims.marks(cluster, namespace, "deployments", fault_id)
         if not found:
             return {"in_force": False}
@@ -110,18 +104,14 @@ def scale_back(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
         try:
             now = victims.deployment(cluster, namespace, one.name)
         except Gone:
-            continue
+            return {"in_force": False}
         zero = int(now["spec"].get("replicas", 1)) == 0
         spec = {"spec": {"replicas": int(one.detail["replicas"])}} if zero else {}
-        try:
-            victims.unmark(cluster, namespace, one, version=now["metadata"]["resourceVersion"], **spec)
-        except ClusterError as error:
-            if error.status == 409:  # a healer that scales right now must not be overruled by what was read before
-                continue
-            raise
+        victims.unmark(cluster, namespace, one, version=now["metadata"]["resourceVersion"], **spec)
         effect = f"no replicas instead of {one.detail['replicas']}"
         return {"in_force": zero, "effect": effect, "gone": "" if zero else "scaled"}
-    raise ActivityFailed(_BUSY.format(f"{namespace}: the Deployment of {fault_id}"))
+
+    return cluster.amend(f"{namespace}: the Deployment of {fault_id}", once)
 
 
 def in_force(namespace: str, context: str, one: Mark) -> bool:

@@ -15,11 +15,10 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from chaoslib.exceptions import ActivityFailed
 
-from smartops_chaos.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.cluster import MERGE, Cluster, ClusterError, Gone, path
 from smartops_chaos.faults.container import Container
 
 LABEL = "smartops-chaos/fault"
-MERGE = "application/merge-patch+json"
 Kind = Literal["pods", "deployments"]
 
 P = ParamSpec("P")
@@ -63,11 +62,6 @@ def in_words(func: Callable[P, R]) -> Callable[P, R]:
     return told
 
 
-def path(namespace: str, kind: Kind, name: str = "") -> str:
-    group = "/api/v1" if kind == "pods" else "/apis/apps/v1"
-    return f"{group}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
-
-
 def deployment(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = cluster.request("GET", path(namespace, "deployments", name))
     return found
@@ -105,7 +99,7 @@ def victim(namespace: str, name: str, pod: dict[str, Any], container: str = "") 
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod["status"].get("conditions") or ()
+    conditions = pod.get("status", {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
@@ -169,6 +163,22 @@ def still_runs(cluster: Cluster, namespace: str, one: Mark) -> bool:
     found = pod(cluster, namespace, one.name)
     now = container_id(found, str(one.detail["container"])) if found is not None else ""
     return now != "" and now == one.detail["container_id"]
+
+
+def end(cluster: Cluster, namespace: str, fault_id: str, end_one: Callable[[Mark], str]) -> dict[str, Any]:
+    """End a fault wherever its marks on pods are; the answer is what `facts` reads. Safe to repeat, from any process.
+
+    `end_one` says what was in force at a mark until now, or nothing.
+    """
+    found = marks(cluster, namespace, "pods", fault_id)
+    effects, gone = [], "" if found else "pod"
+    for one in found:
+        if effect := end_one(one):
+            effects.append(effect)
+        else:
+            gone = "process" if still_runs(cluster, namespace, one) else "container"
+        unmark(cluster, namespace, one)
+    return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone}
 
 
 def _key(fault_id: str) -> str:

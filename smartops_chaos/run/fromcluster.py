@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from chaoslib.exceptions import ActivityFailed
+
 from smartops_chaos import healerfile
-from smartops_chaos.cluster import Cluster, ClusterError, Gone, connect
+from smartops_chaos.cluster import Cluster, ClusterError, Gone, connect, path, proxy
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.faults import victims
 from smartops_chaos.healerfile import HealerFile
@@ -119,9 +121,7 @@ def look(namespace: str, context: str = "") -> Found:
     try:
         cluster = connect(context)
         cluster.request("GET", f"/api/v1/namespaces/{namespace}")
-        there = [
-            one["metadata"]["name"] for one in cluster.request("GET", victims.path(namespace, "deployments"))["items"]
-        ]
+        there = [one["metadata"]["name"] for one in cluster.request("GET", path(namespace, "deployments"))["items"]]
         healer = _healer(namespace, set(there))
         assert healer.kubernetes is not None
         service = victims.deployment(cluster, namespace, healer.kubernetes.service)
@@ -156,19 +156,19 @@ def _healer(namespace: str, there: set[str]) -> HealerFile:
 def _store(cluster: Cluster, namespace: str, kind: str) -> dict[str, Any] | None:
     """The address of a Service that answers as a Prometheus or Loki does; the namespace's own is preferred."""
     services: list[dict[str, Any]] = []
-    for path in (f"/api/v1/namespaces/{namespace}/services", "/api/v1/services"):
+    for place in (path(namespace, "services"), "/api/v1/services"):
         with suppress(ClusterError):  # nobody needs to be allowed to look everywhere
-            services += cluster.request("GET", path)["items"]
-    path, _, query = _STORES[kind].partition("?")
+            services += cluster.request("GET", place)["items"]
+    question, _, query = _STORES[kind].partition("?")
     asked = dict(parse_qsl(query))
     for service in services:
         meta = service["metadata"]
         if kind not in meta["name"] and kind not in str(meta.get("labels")):
             continue
         for port in service["spec"].get("ports", ()):
-            proxy = f"/api/v1/namespaces/{meta['namespace']}/services/{meta['name']}:{port['port']}/proxy{path}"
+            there = proxy(meta["namespace"], "services", meta["name"], port["port"], question)
             with suppress(ClusterError, ValueError, KeyError, TypeError):
-                if cluster.request("GET", proxy, query=asked, patience_s=0)["status"] == "success":
+                if cluster.request("GET", there, query=asked, patience_s=0)["status"] == "success":
                     elsewhere = {"namespace": meta["namespace"]} if meta["namespace"] != namespace else {}
                     return {"service": meta["name"], **elsewhere, "port": port["port"]}
     return None
@@ -177,8 +177,7 @@ def _store(cluster: Cluster, namespace: str, kind: str) -> dict[str, Any] | None
 def _tools(cluster: Cluster, namespace: str, healer: HealerFile) -> tuple[str, ...]:
     assert healer.kubernetes is not None
     service = healer.kubernetes.service
-    with suppress(ClusterError):
-        for pod in victims.pods_of(cluster, namespace, service):
-            if victims.is_ready(pod):
-                return victims.victim(namespace, service, pod).container.tools(cluster)
+    with suppress(ClusterError, ActivityFailed):
+        (chosen,) = victims.choose(cluster, namespace, service, 0)
+        return chosen.container.tools(cluster)
     return ()

@@ -9,8 +9,8 @@ from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
-from smartops_chaos.cluster import Cluster, ClusterError, Gone
-from smartops_chaos.faults import victims
+from smartops_chaos.cluster import Cluster, ClusterError, Gone, path, proxy
+from smartops_chaos.faults import app, victims
 from smartops_chaos.model import FaultPart, Plan
 from smartops_chaos.plan.faultfile import shipped_faults
 from smartops_chaos.targets import rollout
@@ -53,8 +53,8 @@ def _of_part(cluster: Cluster, namespace: str, deployment: str, part: FaultPart)
                 needs = "python3 or sh" if shell_will_do else "python3"
                 yield f"{part.fault} needs {needs} in container {container.name} of {deployment}", _NOTHING
         if "app" in modules:
-            path = f"{victims.path(namespace, 'pods', container.pod)}:{part.params.get('port', 8000)}/proxy/chaos/modes"
-            cluster.request("GET", path)
+            port = int(part.params.get("port", 8000))
+            cluster.request("GET", proxy(namespace, "pods", container.pod, port, app.MODES))
     except Gone as error:
         yield str(error), "correct the fault's `deployment` or `port`"
     except (ClusterError, ActivityFailed) as error:
@@ -70,7 +70,7 @@ def _ready(cluster: Cluster, namespace: str, deployment: str) -> dict[str, Any] 
         return bool(found)
 
     deadline = time.monotonic() + (_READY_S if target["spec"]["replicas"] else 0)
-    return found[0] if rollout.wait(cluster, rollout.pods_path(namespace), there, deadline) else None
+    return found[0] if rollout.wait(cluster, path(namespace, "pods"), there, deadline) else None
 
 
 def _in_service(deployment: dict[str, Any], pod: dict[str, Any]) -> bool:
@@ -100,8 +100,8 @@ def _inside(cluster: Cluster, namespace: str, service: str) -> Iterator[str]:
         yield f"driver exec: not possible: {error}"
         return
     try:
-        path = f"{victims.path(namespace, 'pods', chosen.container.pod)}:8000/proxy/chaos/modes"
-        cluster.request("GET", path, patience_s=0)
+        switches = proxy(namespace, "pods", chosen.container.pod, 8000, app.MODES)
+        cluster.request("GET", switches, patience_s=0)
         yield f"driver app: {_names('app')}: {service} has the switches; a healer that reads them knows the answer"
     except ClusterError as error:
         yield f"driver app: not possible: {error}"

@@ -9,24 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos import cluster
-from smartops_chaos.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.cluster import ASK_FOR_ROLES, Cluster, ClusterError, Gone
 from smartops_chaos.errors import PreflightFailed, RevertFailed
 from smartops_chaos.faults import facts
 from smartops_chaos.healercluster import FROM_DUMP, Address, KubernetesBlock, Source
 from smartops_chaos.plan.clustertarget import says_production
-from smartops_chaos.targets import objects, rollout
+from smartops_chaos.targets import objects
 from smartops_chaos.targets.base import LaneAddress, LaneLost
 from smartops_chaos.targets.settings import LOCK, Namespace
 from smartops_chaos.targets.taken import OWNER, Taken, owner
 from smartops_chaos.telemetry.reach import with_keys
 
 _PINGS = 15
-_RIGHTS = "`smartops-chaos doctor --rbac MATRIX` prints the roles that are needed"
 
 
 def block(options: dict[str, Any]) -> KubernetesBlock:
     """The healer file's block, as the plan has it."""
     return KubernetesBlock.model_validate(options["system"], context=FROM_DUMP)
+
+
+def located(address: Address, context: str, namespace: str) -> str:
+    """An address as one line without a secret, with all that `reach` needs; `namespace` is the lane's."""
+    where = address.url.rstrip("/") or cluster.service_url(
+        context, address.namespace or namespace, address.service, address.port
+    )
+    return with_keys(where, address.keys()) if isinstance(address, Source) else where
 
 
 class KubernetesTarget:
@@ -60,7 +67,7 @@ class KubernetesTarget:
                 taken.take()
                 self._taken.append(taken)
         except ClusterError as error:
-            raise PreflightFailed(str(error), _RIGHTS) from error
+            raise PreflightFailed(str(error), ASK_FOR_ROLES) from error
         return [self._address(taken) for taken in self._taken]
 
     def revive(self, lane: LaneAddress) -> LaneAddress:
@@ -107,12 +114,7 @@ class KubernetesTarget:
         name, context = taken.objects.name, self._options["context"]
 
         def url(address: Address | None) -> str:
-            if address is None:
-                return ""
-            where = address.url.rstrip("/") or cluster.service_url(
-                context, address.namespace or name, address.service, address.port
-            )
-            return with_keys(where, address.keys()) if isinstance(address, Source) else where
+            return "" if address is None else located(address, context, name)
 
         environment = {
             "SMARTOPS_NAMESPACE": name,
@@ -134,7 +136,7 @@ class KubernetesTarget:
             yield f"there is no namespace {name}", "name another one in `target.lanes` and `target.allow`"
             return
         except ClusterError as error:
-            yield f"whether {name} is for production cannot be told: {error}", _RIGHTS
+            yield f"whether {name} is for production cannot be told: {error}", ASK_FOR_ROLES
             return
         if found.get("status", {}).get("phase") == "Terminating":
             yield f"the namespace {name} is being deleted", "wait, and make it again"
@@ -146,10 +148,10 @@ class KubernetesTarget:
         try:
             yield from self._object_problems(here, name)
         except ClusterError as error:
-            yield f"{name}: {error}", _RIGHTS
+            yield f"{name}: {error}", ASK_FOR_ROLES
 
     def _object_problems(self, here: Cluster, name: str) -> Iterator[tuple[str, str]]:
-        listed = here.request("GET", rollout.deployments_path(name))["items"]
+        listed = here.request("GET", cluster.path(name, "deployments"))["items"]
         there = {one["metadata"]["name"]: one for one in listed}
         for deployment in self._block.deployments():
             if deployment not in there and deployment not in self._block.optional:

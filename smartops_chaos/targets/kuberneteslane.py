@@ -124,7 +124,7 @@ class KubernetesLane:
                 return False
             if not any(float(one["value"][1]) >= 1 for one in result):
                 return False
-        pods = self._cluster.request("GET", rollout.pods_path(self._namespace))["items"]
+        pods = self._cluster.request("GET", cluster.path(self._namespace, "pods"))["items"]
         mine = [pod for pod in pods if rollout.selects(deployment, pod) and not rollout.over(pod)]
         return all(_age_s(pod) >= rule.after_s for pod in mine)
 

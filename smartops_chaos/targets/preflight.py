@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smartops_chaos.cluster import ClusterError, connect, service_url
+from smartops_chaos.cluster import ClusterError, connect
 from smartops_chaos.model import Plan
 from smartops_chaos.targets import drivers, rights
-from smartops_chaos.targets.kubernetes import block
+from smartops_chaos.targets.kubernetes import block, located
 from smartops_chaos.telemetry import prometheus
-from smartops_chaos.telemetry.reach import reach, with_keys
+from smartops_chaos.telemetry.reach import reach
 
 
 def problems(plan: Plan, *, complete: bool) -> list[tuple[str, str]]:
@@ -30,10 +30,9 @@ def _metrics(plan: Plan) -> Iterator[tuple[str, str]]:
     if address is None:
         return
     for lane in plan.target["lanes"]:
-        namespace = address.namespace or lane["namespace"]
-        url = address.url or service_url(plan.target["context"], namespace, address.service, address.port)
+        url = located(address, plan.target["context"], lane["namespace"])
         try:
-            prometheus.data(reach(with_keys(url, address.keys())), "/api/v1/query", {"query": "1"}, retries=0)
+            prometheus.data(reach(url), "/api/v1/query", {"query": "1"}, retries=0)
         except prometheus.PrometheusError as error:
             yield str(error), "mend it, or correct `prometheus` in the matrix's target or in the healer file"
 

@@ -8,20 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from smartops_chaos.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.cluster import Cluster, ClusterError, Gone, path
+from smartops_chaos.faults.victims import is_ready
 
 Json = dict[str, Any]
 Done = Callable[[Iterable[Json]], bool]
 
 _WATCH_S = 30.0  # then the list is read again: a watch that has silently died costs no more than this
-
-
-def deployments_path(namespace: str) -> str:
-    return f"/apis/apps/v1/namespaces/{namespace}/deployments"
-
-
-def pods_path(namespace: str) -> str:
-    return f"/api/v1/namespaces/{namespace}/pods"
 
 
 def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: float, *, hasten: bool) -> str:
@@ -37,9 +30,10 @@ def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: floa
         found.update({one["metadata"]["name"]: one for one in items})
         return all(name in found and complete(found[name]) for name in names)
 
-    if not wait(cluster, deployments_path(namespace), rolled_out, deadline):
+    if not wait(cluster, path(namespace, "deployments"), rolled_out, deadline):
         late = [_progress(found.get(name), name) for name in names if name not in found or not complete(found[name])]
-        why = _waiting(cluster.request("GET", pods_path(namespace))["items"], [found[n] for n in names if n in found])
+        pods = cluster.request("GET", path(namespace, "pods"))["items"]
+        why = _waiting(pods, [found[name] for name in names if name in found])
         return f"not rolled out after {limit_s:.0f} s: {', '.join([*late, *why])}"
     hastened: set[str] = set()
     left: list[str] = []
@@ -58,15 +52,15 @@ def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: floa
                         end_soon(cluster, pod)
         return not left
 
-    if not wait(cluster, pods_path(namespace), only_new, deadline):
+    if not wait(cluster, path(namespace, "pods"), only_new, deadline):
         return f"old or unready pods are left after {limit_s:.0f} s: {', '.join(left)}"
     return ""
 
 
-def wait(cluster: Cluster, path: str, done: Done, deadline: float) -> bool:
+def wait(cluster: Cluster, collection: str, done: Done, deadline: float) -> bool:
     """Follow a collection until `done` or the deadline (of the monotonic clock). Raises ClusterError."""
     while True:
-        listed = cluster.request("GET", path)
+        listed = cluster.request("GET", collection)
         items = {one["metadata"]["uid"]: one for one in listed["items"]}
         if done(items.values()):
             return True
@@ -79,7 +73,7 @@ def wait(cluster: Cluster, path: str, done: Done, deadline: float) -> bool:
             query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(max(1, round(limit_s)))}
             version = ""  # after the watch has ended, by whatever cause, the list is read again
             with suppress(ClusterError):
-                for line in cluster.stream(path, query, limit_s + 1):
+                for line in cluster.stream(collection, query, limit_s + 1):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         break
@@ -108,11 +102,6 @@ def selects(deployment: Json, pod: Json) -> bool:
     return bool(wanted) and wanted.items() <= labels.items()
 
 
-def is_ready(pod: Json) -> bool:
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
 def over(pod: Json) -> bool:
     """Evicted or finished: it stays in the list, but is no pod of its Deployment any more."""
     return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
@@ -120,10 +109,10 @@ def over(pod: Json) -> bool:
 
 def end_soon(cluster: Cluster, pod: Json) -> None:
     """Cut the grace period of a terminating pod to a second; if it is replaced or gone, that is as well."""
-    path = f"{pods_path(pod['metadata']['namespace'])}/{pod['metadata']['name']}"
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     body = {"gracePeriodSeconds": 1, "preconditions": {"uid": pod["metadata"]["uid"]}}
     try:
-        cluster.request("DELETE", path, body=body)
+        cluster.request("DELETE", path(namespace, "pods", name), body=body)
     except Gone:
         return
     except ClusterError as error:

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smartops_chaos.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.cluster import MERGE, Cluster, ClusterError, Gone, path
 from smartops_chaos.targets import objects
 from smartops_chaos.targets.objects import CAMPAIGN, Former, Json
 
 LOCK = "smartops-chaos"  # the ConfigMap that says whose the namespace is
-_TRIES = 8
-_KINDS = {"deployment": "/apis/apps/v1/namespaces/{}/deployments", "configmap": "/api/v1/namespaces/{}/configmaps"}
+_KINDS = ("configmap", "deployment")  # in this order they are put back: what a new pod reads must be there before it
 
 
 class InUse(ClusterError):
@@ -37,7 +36,7 @@ class Namespace:
     ledger: Path | None
 
     def path(self, kind: str, name: str = "") -> str:
-        return _KINDS[kind].format(self.name) + (f"/{name}" if name else "")
+        return path(self.name, f"{kind}s", name)
 
     def read(self, kind: str, name: str) -> Json:
         """Raises Gone when there is none."""
@@ -70,7 +69,7 @@ class Namespace:
         told: list[str] = []
         noted = self._noted()
         mine = f"{CAMPAIGN}={objects.label(self.campaign)}" if self.campaign else CAMPAIGN
-        for kind in ("configmap", "deployment"):  # what a new pod reads must be back before it starts
+        for kind in _KINDS:
             listed = self.cluster.request("GET", self.path(kind), query={"labelSelector": mine})
             names = [one["metadata"]["name"] for one in listed["items"] if one["metadata"]["name"] != LOCK]
             for name in dict.fromkeys([*names, *(name for of, name in noted if of == kind)]):
@@ -104,21 +103,16 @@ class Namespace:
         return amend
 
     def _replace(self, kind: str, name: str, amend: Callable[[Json], Json]) -> Json:
-        for _ in range(_TRIES):
+        def once() -> Json:
             found = self.read(kind, name)
             patch = objects.merge_patch(found, amend(found))
             if not patch:
                 return found
             patch.setdefault("metadata", {})["resourceVersion"] = found["metadata"]["resourceVersion"]
-            try:
-                answer: Json = self.cluster.request(
-                    "PATCH", self.path(kind, name), body=patch, content="application/merge-patch+json"
-                )
-                return answer
-            except ClusterError as error:
-                if error.status != 409:  # somebody was quicker: read again
-                    raise
-        raise ClusterError(f"{kind} {name} in {self.name} is changed by somebody else all the time", 409)
+            answer: Json = self.cluster.request("PATCH", self.path(kind, name), body=patch, content=MERGE)
+            return answer
+
+        return self.cluster.amend(f"{kind} {name} in {self.name}", once)
 
     def _note(self, kind: str, name: str, saved: Former) -> None:
         if self.ledger is None:

@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from smartops_chaos.cluster import ClusterError, Gone
+from smartops_chaos.cluster import ClusterError, Gone, path
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.faults import facts
 from smartops_chaos.targets import objects, rollout
@@ -71,7 +71,7 @@ class Taken:
             for note in self.objects.restore():
                 logger.warning("%s: %s", self.objects.name, note)
             here = self.objects.cluster
-            there = here.request("GET", rollout.deployments_path(self.objects.name))["items"]
+            there = here.request("GET", path(self.objects.name, "deployments"))["items"]
             names = [one["metadata"]["name"] for one in there if one["metadata"]["name"] in self.deployments]
             if late := rollout.settle(here, self.objects.name, names, _LAST_ROLLOUT_S, hasten=True):
                 logger.warning("%s is put back, but %s", self.objects.name, late)

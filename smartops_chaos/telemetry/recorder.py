@@ -30,7 +30,7 @@ from typing import IO, Any
 
 from smartops_chaos import sidecar
 from smartops_chaos.clock import Clock
-from smartops_chaos.cluster import Endpoint
+from smartops_chaos.cluster import Endpoint, path
 from smartops_chaos.telemetry import podlogs
 from smartops_chaos.telemetry.apistream import ANSWER_S, PAUSE_S, ApiStream, Trouble
 from smartops_chaos.telemetry.podlogs import Line
@@ -90,11 +90,12 @@ class _Recorder:
     async def run(self) -> None:
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        namespace = self._watched.namespace
-        core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
-        seen = {f"{core}/pods": self._pod, f"{apps}/deployments": self._deployment, f"{core}/events": self._event}
+        handlers = {"pods": self._pod, "deployments": self._deployment, "events": self._event}
+        seen = {path(self._watched.namespace, kind): handler for kind, handler in handlers.items()}
         async with ApiStream(self._watched.server) as self._api:
-            watches = [self._api.watch(path, one, partial(self._begun, path, len(seen))) for path, one in seen.items()]
+            watches = [
+                self._api.watch(where, one, partial(self._begun, where, len(seen))) for where, one in seen.items()
+            ]
             tasks = [asyncio.create_task(one) for one in (*watches, self._ping())]
             until = asyncio.create_task(stopping.wait())
             await asyncio.wait([until, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -111,8 +112,8 @@ class _Recorder:
 
     # ---- what is seen ------------------------------------------------------------------------------------------
 
-    def _begun(self, path: str, of: int) -> None:
-        self._listed.add(path)
+    def _begun(self, collection: str, of: int) -> None:
+        self._listed.add(collection)
         if len(self._listed) == of:
             self._listed.add("")  # said once
             self._ready()
@@ -171,18 +172,18 @@ class _Recorder:
         if before is not None:
             await asyncio.wait([before], timeout=ANSWER_S)
             before.cancel()
-        path = f"/api/v1/namespaces/{self._watched.namespace}/pods/{pod['name']}/log"
+        log = path(self._watched.namespace, "pods", pod["name"]) + "/log"
         generation = reader.restarts
         if previous:
             try:
-                async for raw in self._api.lines(path, reader.query(container, follow=False) | {"previous": "true"}):
+                async for raw in self._api.lines(log, reader.query(container, follow=False) | {"previous": "true"}):
                     self._line(pod, reader.take(raw))
             except Trouble as trouble:
                 self._write(lost=f"the end of the log of {pod['name']} before its restart: {trouble}")
         while reader.restarts == generation:
             try:
                 live_ns = self._clock.now_ns() + _BACKLOG_NS
-                async for raw in self._api.lines(path, reader.query(container, follow=True)):
+                async for raw in self._api.lines(log, reader.query(container, follow=True)):
                     self._line(pod, reader.take(raw), live=self._clock.now_ns() > live_ns)
             except Trouble as trouble:
                 if trouble.status == 404:

@@ -15,7 +15,7 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 from kubernetes import client
 
-from smartops_chaos.cluster import Cluster, connect
+from smartops_chaos.cluster import MERGE, Cluster, connect, path, proxy
 from smartops_chaos.faults import app, exec, facts, kubernetes, victims
 from smartops_chaos.model import Call, FaultFact, Interval
 from smartops_chaos.resources import shipped
@@ -123,14 +123,14 @@ def test_cpu_stress_burns_in_one_container_until_it_is_reverted(erp: str, fault_
     receipt = exec.cpu_stress(erp, "", "erp", fault_id, 3, 60.0, load=1.0, workers=3)
     assert exec.took_effect(erp, "", fault_id) is True
     assert facts.leaks(cluster, erp) == [fault_id]
-    (marked,) = cluster.request("GET", victims.path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
+    (marked,) = cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
     assert receipt["objects"] == [f"erp/{marked['metadata']['uid']}"]
     answer = exec.revert(erp, "", fault_id)
     assert answer["in_force"] is True
     assert "4 processes used" in answer["effect"]
     assert fact(receipt, True, answer).ended_by == "harness"
     assert facts.leaks(cluster, erp) == []
-    assert not cluster.request("GET", victims.path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
+    assert not cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
     assert exec.revert(erp, "", fault_id)["in_force"] is False
 
 
@@ -139,7 +139,7 @@ def test_cpu_stress_ends_by_itself(erp: str, fault_id: str, cluster: Cluster, un
     until(lambda: facts.leaks(cluster, erp) == [])
     answer = exec.revert(erp, "", fault_id)
     assert answer["in_force"] is False
-    assert not cluster.request("GET", victims.path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
+    assert not cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
     assert receipt["expires_s"] == 1.0
 
 
@@ -174,7 +174,7 @@ def test_a_healer_that_deletes_the_faulted_pod_has_removed_the_fault(
 ) -> None:
     (victim,) = victims.choose(cluster, erp, "erp", 3)
     receipt = exec.cpu_stress(erp, "", "erp", fault_id, 3, 60.0)
-    cluster.request("DELETE", victims.path(erp, "pods", victim.container.pod))
+    cluster.request("DELETE", path(erp, "pods", victim.container.pod))
     until(lambda: victims.pod(cluster, erp, victim.container.pod) is None)
     answer = exec.revert(erp, "", fault_id)
     assert (answer["in_force"], answer["gone"]) == (False, "pod")
@@ -202,12 +202,12 @@ def test_a_healer_that_scales_up_meanwhile_keeps_what_it_did(
 ) -> None:
     receipt = kubernetes.scale_to_zero(erp, "", "erp", fault_id)
     body = {"spec": {"replicas": 3}}
-    cluster.request("PATCH", victims.path(erp, "deployments", "erp"), body=body, content=victims.MERGE)
+    cluster.request("PATCH", path(erp, "deployments", "erp"), body=body, content=MERGE)
     answer = kubernetes.scale_back(erp, "", fault_id)
     assert fact(receipt, True, answer).ended_by == "system"
     assert victims.deployment(cluster, erp, "erp")["spec"]["replicas"] == 3
     body = {"spec": {"replicas": 2}}
-    cluster.request("PATCH", victims.path(erp, "deployments", "erp"), body=body, content=victims.MERGE)
+    cluster.request("PATCH", path(erp, "deployments", "erp"), body=body, content=MERGE)
     until(lambda: len(victims.pods_of(cluster, erp, "erp")) == len(ready(erp)) == 2)
 
 
@@ -231,8 +231,8 @@ def test_a_mode_switches_itself_off(erp: str, fault_id: str, cluster: Cluster, u
 
 def modes_on(cluster: Cluster, namespace: str) -> int:
     def on(pod: str) -> bool:
-        path = f"{victims.path(namespace, 'pods', pod)}:8000/proxy/chaos/modes"
-        return bool(cluster.request("GET", path)["modes"]["error_burst"])
+        there = proxy(namespace, "pods", pod, 8000, app.MODES)
+        return bool(cluster.request("GET", there)["modes"]["error_burst"])
 
     return sum(on(pod["metadata"]["name"]) for pod in ready(namespace))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from smartops_chaos.cluster import Cluster, connect
+from smartops_chaos.cluster import Cluster, connect, path
 from smartops_chaos.faults import victims
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.targets import kinds
@@ -77,7 +77,7 @@ def pods(namespace: str, name: str) -> list[dict[str, Any]]:
 
 def specs(cluster: Cluster, namespace: str) -> dict[str, Any]:
     """Everything of the Deployments that a campaign could have changed."""
-    found = cluster.request("GET", victims.path(namespace, "deployments"))["items"]
+    found = cluster.request("GET", path(namespace, "deployments"))["items"]
     own = "deployment.kubernetes.io/revision"  # the controller's count of templates
     return {
         one["metadata"]["name"]: (

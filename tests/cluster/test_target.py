@@ -16,11 +16,12 @@ from kubernetes import client
 
 from smartops_chaos import cluster, healerfile
 from smartops_chaos.errors import PreflightFailed
+from smartops_chaos.faults.victims import is_ready
 from smartops_chaos.healercluster import Change
 from smartops_chaos.model import Variant
 from smartops_chaos.plan.clustertarget import options
 from smartops_chaos.plan.matrix import KubernetesTarget
-from smartops_chaos.targets import kinds, objects, rollout
+from smartops_chaos.targets import kinds, objects
 from smartops_chaos.targets.base import LaneLost
 from smartops_chaos.targets.kubernetes import KubernetesTarget as Target
 from smartops_chaos.targets.settings import LOCK, InUse, Namespace
@@ -158,8 +159,8 @@ def test_an_arm_takes_effect_with_the_reset_and_the_next_takes_its_place(lab: st
         lane.reset()
         assert objects.get(here.read("deployment", _HEALER), f"env/{_HEALER}/DETECTOR")["value"] == "zscore"
         assert here.read("configmap", _POLICIES)["data"]["default.policy"] == _POLICY
-        pods = here.cluster.request("GET", rollout.pods_path(lab))["items"]
-        assert all(rollout.is_ready(pod) and not pod["metadata"].get("deletionTimestamp") for pod in pods)
+        pods = here.cluster.request("GET", cluster.path(lab, "pods"))["items"]
+        assert all(is_ready(pod) and not pod["metadata"].get("deletionTimestamp") for pod in pods)
         lane.apply(Variant("off", {"healer": "off"}), Variant("default", {}))
         lane.reset()
         off = here.read("deployment", _HEALER)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from smartops_chaos.faults.victims import is_ready
 from smartops_chaos.targets import rollout
 
 Json = dict[str, Any]
@@ -50,7 +51,7 @@ def _pod(phase: str = "Running", ready: str = "True", **labels: str) -> Json:
 def test_pods_of_a_deployment() -> None:
     assert rollout.selects(_deployment(), _pod())
     assert not rollout.selects(_deployment(), _pod(app="other"))
-    assert rollout.is_ready(_pod())
-    assert not rollout.is_ready(_pod(ready="False"))
+    assert is_ready(_pod())
+    assert not is_ready(_pod(ready="False"))
     assert rollout.over(_pod("Failed"))  # evicted: it is still listed
     assert not rollout.over(_pod("Pending"))
