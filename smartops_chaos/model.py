@@ -76,6 +76,10 @@ class Variant:
     name: str
     settings: dict[str, Any]
 
+    def over(self, policy: Variant) -> dict[str, Any]:
+        """The settings of an arm: where a model and its policy set the same, the model's hold."""
+        return {**policy.settings, **self.settings}
+
 
 @dataclass(frozen=True, slots=True)
 class WorkloadLevel:

@@ -202,7 +202,7 @@ def _sla(
 
 def _likely_s(plan: Plan, trial: Trial) -> float:
     level, hold_s = plan.chaos[trial.chaos], plan.analysis.slo.hold_s
-    settings = {**plan.models[trial.model].settings, **plan.policies[trial.policy].settings}
+    settings = plan.models[trial.model].over(plan.policies[trial.policy])
     full_s = level.horizon_s + hold_s
     ends_early = level.parts and (trial.phase == "calibrate" or settings.get("healer") != "off")
     observed_s = min(full_s, level.horizon_s / 3 + plan.analysis.stop_after_good_s) if ends_early else full_s

@@ -170,10 +170,10 @@ def equal_arms(levels: Levels, arms: Sequence[Arm], baseline: Arm) -> dict[Arm, 
     first: dict[str, Arm] = {}
     stands_for: dict[Arm, Arm] = {}
     for arm in dict.fromkeys((baseline, *arms)):
-        model, policy = levels.models[arm.model].settings, levels.policies[arm.policy].settings
-        merged = {**model, **policy}
+        model = levels.models[arm.model]
+        merged = model.over(levels.policies[arm.policy])
         if merged.get("healer") == "off":
-            merged = {**model, "healer": "off"}
+            merged = {**model.settings, "healer": "off"}
         merged.pop("file", None)  # the text counts, not where it came from
         stands_for[arm] = first.setdefault(json.dumps(merged, sort_keys=True), arm)
     return stands_for
@@ -183,7 +183,7 @@ def _warm_up_s(healer: Mapping[str, Any], levels: Levels, arms: Iterable[Arm]) -
     """The longest warm-up that an arm of the matrix needs: all arms wait as long, or they would not be compared."""
     needed = [float(healer["warm_up_s"])]
     for arm in arms:
-        settings = {**levels.policies[arm.policy].settings, **levels.models[arm.model].settings}
+        settings = levels.models[arm.model].over(levels.policies[arm.policy])
         for name, by_value in healer.get("warm_up_for", {}).items():
             if settings.get("healer") != "off":
                 needed.append(float(by_value.get(str(settings.get(name)), 0)))

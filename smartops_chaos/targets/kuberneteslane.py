@@ -64,7 +64,7 @@ class KubernetesLane:
 
     def apply(self, model: Variant, policy: Variant) -> None:
         """The arm is set by the `reset` that follows, so that an object changes, and rolls out, only once."""
-        self._changes = self._block.changes({**policy.settings, **model.settings})
+        self._changes = self._block.changes(model.over(policy))
 
     def reset(self) -> None:
         self._guard(self._reset)

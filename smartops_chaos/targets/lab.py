@@ -106,7 +106,7 @@ class LabLane:
         self._prometheus = address.environment["PROMETHEUS_BASE_URL"]
 
     def apply(self, model: Variant, policy: Variant) -> None:
-        settings = {**policy.settings, **model.settings}
+        settings = model.over(policy)
         detector = settings.get("detector", "none")
         healer = "off" if settings.get("healer") == "off" or detector == "none" else "on"
         arm = {"healer": healer, "detector": detector, "policy": settings.get("policy", "")}

@@ -106,7 +106,7 @@ def _of_addresses(plan: Plan, system: KubernetesBlock, lane: str) -> Iterator[Ri
 def _changes(plan: Plan, system: KubernetesBlock) -> list[Change]:
     """The changes of every arm that the plan has, the healer being off in calibration among them."""
     arms = {(trial.model, trial.policy) for trial in plan.trials}
-    settings = [{**plan.policies[policy].settings, **plan.models[model].settings} for model, policy in arms]
+    settings = [plan.models[model].over(plan.policies[policy]) for model, policy in arms]
     if any(trial.phase == "calibrate" for trial in plan.trials):
         settings.append({"healer": "off"})
     return [change for one in settings for change in system.changes(one)]

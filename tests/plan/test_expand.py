@@ -220,6 +220,14 @@ def test_arms_with_equal_settings_run_once(matrix: Write) -> None:
     assert arms == {Arm("off", "bare"): 9, Arm("zscore", "default"): 9, Arm("zscore", "bare"): 9}
 
 
+def test_arms_are_equal_by_what_is_set_in_the_end(matrix: Write) -> None:
+    """Where both set the same, a target sets the model's: another detector is another arm, whatever the policy says."""
+    policies = (TWO_POLICIES[0], f"{TWO_POLICIES[0]}\n    own: {{file: default.policy, detector: threshold}}")
+    plan = load_plan(matrix(policies, ("baseline: {model: off}", "baseline: {model: off, policy: default}")))
+    assert plan.models["zscore"].over(plan.policies["own"])["detector"] == "zscore"
+    assert plan.same_arm == {"off/own": "off/default", "zscore/own": "zscore/default"}
+
+
 def test_a_cell_excluded_in_one_of_two_equal_arms_still_runs(matrix: Write) -> None:
     plan = load_plan(
         matrix(
