@@ -7,16 +7,8 @@ number of trials and whatever the looks have to do with each other. Most is kept
 from __future__ import annotations
 
 SHARES: dict[int, tuple[float, ...]] = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
-LEAST_TRIALS = 5  # in each cell at the first look
 
 
 def ends(repeats: int, looks: int) -> tuple[int, ...]:
     """The repeat after which each look is; the last one is the end of the campaign."""
     return tuple(round(repeats * k / looks) for k in range(1, looks + 1))
-
-
-def too_few(repeats: int, looks: int) -> str:
-    """Why so many looks are not possible; empty: they are."""
-    if looks == 1 or ends(repeats, looks)[0] >= LEAST_TRIALS:
-        return ""
-    return f"{looks} looks at {repeats} repeats leave {ends(repeats, looks)[0]} trials a cell for the first"

@@ -65,6 +65,12 @@ def undo(trial: TrialDir) -> bool:
     return False
 
 
+def ensure_undone(trial: TrialDir) -> None:
+    """Undo a trial of which something may be in force. Raises RevertFailed, and OSError as `undo`."""
+    if trial.is_open() and not undo(trial):
+        raise RevertFailed(f"{trial.path.name} could not be reverted; see {trial.log}")
+
+
 def preload(modules: Sequence[str]) -> None:
     """What the fork server shall have loaded beside the trial itself; before the first trial."""
     _loaded.extend(module for module in modules if module not in _loaded)

@@ -20,11 +20,11 @@ from typing import Any
 from distributed import Client
 
 from smartops_chaos import __version__
-from smartops_chaos.errors import HarnessFailed, PreflightFailed, RevertFailed, UsageError
+from smartops_chaos.errors import HarnessFailed, PreflightFailed, UsageError
 from smartops_chaos.model import Plan, Record, Trial
 from smartops_chaos.run import dask_worker, events
 from smartops_chaos.run.attempts import Say
-from smartops_chaos.run.child import undo
+from smartops_chaos.run.child import ensure_undone
 from smartops_chaos.run.dask_worker import RESOURCE
 from smartops_chaos.run.store import Store
 from smartops_chaos.targets.base import LaneAddress, Target
@@ -126,7 +126,7 @@ class Attempts:
         threading.Thread(target=self._workers.client.run, args=arguments, daemon=True).start()
 
     def run(self, lane: LaneAddress, trial: Trial) -> tuple[Record, bool]:
-        """Raises HarnessFailed when no worker can carry out the trial, and what the worker raised."""
+        """Raises HarnessFailed when no worker can carry out the trial, RevertFailed, and what the worker raised."""
         if self._store.trial(trial.id).outcome() is not None:
             self._store.set_aside(trial.id)  # to be run again: for a worker a record means that the trial is done
         self._lanes[trial.id] = lane.name
@@ -141,17 +141,11 @@ class Attempts:
             found: tuple[Record, bool] = future.result()
             return found
         except (Exception, CancelledError) as error:
-            self._revert(trial)
+            ensure_undone(self._store.trial(trial.id))  # whoever had the trial is gone or could not go on
             if future.status == "error":
                 raise
             why = f"the Dask scheduler at {self._workers.address} is lost: {getattr(error, 'reason', error)}"
             raise HarnessFailed("stopped while no worker was there" if self._stopped else why) from error
-
-    def _revert(self, trial: Trial) -> None:
-        """From here, since whoever had the trial is gone or could not go on. Raises RevertFailed."""
-        folder = self._store.trial(trial.id)
-        if folder.is_open() and not undo(folder):
-            raise RevertFailed(f"{trial.id} could not be reverted; see {folder.log}")
 
     def _look(self, future: Any) -> None:
         """Without workers the scheduler waits for new ones; a person may not want to."""

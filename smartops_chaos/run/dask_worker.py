@@ -22,11 +22,11 @@ from pathlib import Path
 from distributed import Worker, get_worker
 
 from smartops_chaos import __version__
-from smartops_chaos.errors import PreflightFailed, RevertFailed
+from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.model import Record
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Attempts
-from smartops_chaos.run.child import undo
+from smartops_chaos.run.child import ensure_undone
 from smartops_chaos.run.store import Store
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress
@@ -67,8 +67,7 @@ def run(path: str, trial_id: str) -> tuple[Record, bool]:
     """A task: one trial on a free lane of this worker, as `Attempts.run`; one that is recorded is not run again."""
     with _pool(path) as pool:
         folder = pool.store.trial(trial_id)
-        if folder.is_open() and not undo(folder):  # of a worker that died
-            raise RevertFailed(f"{trial_id} could not be reverted; see {folder.log}")
+        ensure_undone(folder)  # of a worker that died
         if record := folder.read_record():
             return record, True
         return pool.run(trial_id)
