@@ -18,7 +18,6 @@ from smartops_chaos.telemetry.connection import Connection, SourceError, connect
 from smartops_chaos.telemetry.prometheus import PrometheusError
 from smartops_chaos.timeline.interval import firings
 
-_SLACK_MS = 60_000
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _DEFAULT_SCRAPE_S = 60.0  # Prometheus' own default, where no target is known
 
@@ -50,7 +49,7 @@ def fetch(
     for an alert that no rule has.
     """
     source = connection(where)
-    window = start_ns // 1_000_000 - _SLACK_MS, -(-end_ns // 1_000_000)
+    window = prometheus.window(start_ns, end_ns)
     query = prometheus.selector({"__name__": ["ALERTS"], "alertname": names}, labels or {})
     series = prometheus.raw(source, query, *window)
     rules = _rules(source, names, labels or {})

@@ -60,11 +60,11 @@ def fetch(
     does not count. Times are Prometheus' clock. Raises PrometheusError.
     """
     source = connection(where)
-    window = start_ns // 1_000_000 - _SLACK_MS, -(-end_ns // 1_000_000)
-    series = raw(source, selector({"__name__": names}, labels or {}), *window)
+    between = window(start_ns, end_ns)
+    series = raw(source, selector({"__name__": names}, labels or {}), *between)
     instances = sorted({one.labels.get("instance", "") for one in series})
     scrape = selector({"__name__": [_UP, _DURATION], "instance": instances}, {})
-    scrapes = raw(source, scrape, *window) if series else ()
+    scrapes = raw(source, scrape, *between) if series else ()
     failed = {
         (one.labels.get("job"), one.labels.get("instance"), at_ns)
         for one in scrapes
@@ -79,6 +79,11 @@ def fetch(
             scrape_s = max(scrape_s, *lasted, 0.0)
     wanted = {_key(one.name, one.labels): one for one in (*series, *(s for s in scrapes if s.name == _UP))}
     return tuple(wanted[key] for key in sorted(wanted)), scrape_s
+
+
+def window(start_ns: int, end_ns: int) -> tuple[int, int]:
+    """What to ask for, in milliseconds: a minute more than wanted, which brackets what is born at the start."""
+    return start_ns // 1_000_000 - _SLACK_MS, -(-end_ns // 1_000_000)
 
 
 def raw(where: str | Connection, query: str, after_ms: int, until_ms: int) -> tuple[Series, ...]:
