@@ -132,7 +132,7 @@ class _Door:
 
     def _read(self) -> None:
         if self._through_api:
-            from smartops_chaos import cluster  # an extra, which a lab does without
+            from smartops_chaos import cluster  # takes long to load, and a lab does without
 
             self._endpoint = cluster.endpoint(self._given)
             self.url, self.headers = self._endpoint.url, self._endpoint.headers

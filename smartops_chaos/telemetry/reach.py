@@ -45,7 +45,7 @@ def reach(url: str) -> Connection:
 
 
 def _through_api_server(address: str) -> Connection:
-    from smartops_chaos import cluster  # an extra, which a lab does without
+    from smartops_chaos import cluster  # takes long to load, and a lab does without
 
     where = cluster.endpoint(address)
     return Connection(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smartops_chaos import cluster
+from tests.conftest import command
 
-_PROGRAM = [sys.executable, "-c", "from smartops_chaos.cli import main; main()"]
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _MATRIX = """\
 version: 1
@@ -47,7 +46,7 @@ def campaign(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real")
     before = _specs(lab)
     (folder / "m.yaml").write_text(_MATRIX.format(lab=lab), encoding="utf-8")
-    done = subprocess.run([*_PROGRAM, "run", "m.yaml", "--report"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command("run", "m.yaml", "--report"), cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert _specs(lab) == before
     return folder

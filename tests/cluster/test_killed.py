@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 from smartops_chaos.cluster import connect
 from smartops_chaos.faults import victims
+from tests.conftest import command
 
 _ERP = "smartops-erp-simulator"
-_PROGRAM = [sys.executable, "-c", "from smartops_chaos.cli import main; main()"]
 _MATRIX = """\
 version: 1
 name: dead
@@ -51,7 +50,7 @@ def test_the_same_command_undoes_the_fault_before_it_looks_at_the_system(
     """The service has no pod any more: whoever looks first would refuse to go on, and leave it so."""
     (tmp_path / "m.yaml").write_text(_MATRIX.format(lab=lab), encoding="utf-8")
     before = replicas(lab)
-    runner = subprocess.Popen([*_PROGRAM, "run", "m.yaml"], cwd=tmp_path, start_new_session=True)
+    runner = subprocess.Popen(command("run", "m.yaml"), cwd=tmp_path, start_new_session=True)
     try:
         until(lambda: replicas(lab) == 0)
     finally:
@@ -61,7 +60,7 @@ def test_the_same_command_undoes_the_fault_before_it_looks_at_the_system(
         runner.wait()
     until(lambda: session(runner.pid) == [])
     assert replicas(lab) == 0
-    done = subprocess.run([*_PROGRAM, "run", "m.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command("run", "m.yaml"), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "undid 1 trial(s) of a run that was cut off" in done.stderr
     assert replicas(lab) == before

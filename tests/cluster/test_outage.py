@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from kubernetes import client
 
 from smartops_chaos import cluster
 from smartops_chaos.faults import facts
+from tests.conftest import command
 
 Until = Callable[..., Any]
-_PROGRAM = [sys.executable, "-c", "from smartops_chaos.cli import main; main()"]
 _MATRIX = """\
 version: 1
 name: cut
@@ -59,7 +58,7 @@ def _admin() -> dict[str, Any]:
 def _run(folder: Path, lab: str, config: Path) -> subprocess.Popen[str]:
     (folder / "m.yaml").write_text(_MATRIX.format(lab=lab), encoding="utf-8")
     return subprocess.Popen(
-        [*_PROGRAM, "run", "m.yaml"],
+        command("run", "m.yaml"),
         cwd=folder,
         env={**os.environ, "KUBECONFIG": str(config)},
         stdout=subprocess.PIPE,
@@ -79,7 +78,7 @@ def _observing(folder: Path) -> bool:
 
 def _revert(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*_PROGRAM, "revert", "cut-1"],
+        command("revert", "cut-1"),
         cwd=folder,
         env={**os.environ, "KUBECONFIG": str(config)},
         capture_output=True,

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from smartops_chaos.targets import kinds, objects
 from smartops_chaos.targets.base import LaneLost
 from smartops_chaos.targets.kubernetes import KubernetesTarget as Target
 from smartops_chaos.targets.settings import LOCK, InUse, Namespace
+from tests.conftest import command
 
 _POLICY = 'POLICY "p": WHEN anomaly.score > 9 THEN restart(service) PRIORITY 1'
 Json = dict[str, Any]
@@ -223,8 +223,7 @@ def test_a_runner_that_is_killed_in_an_arm_change_leaves_what_revert_puts_back(
 ) -> None:
     (tmp_path / "m.yaml").write_text(_MATRIX.format(lab=lab), encoding="utf-8")
     (tmp_path / "my.policy").write_text(_POLICY, encoding="utf-8")
-    program = [sys.executable, "-c", "from smartops_chaos.cli import main; main()"]
-    runner = subprocess.Popen([*program, "run", "m.yaml"], cwd=tmp_path, start_new_session=True)
+    runner = subprocess.Popen(command("run", "m.yaml"), cwd=tmp_path, start_new_session=True)
     here = _objects(lab, tmp_path)
     try:
         until(lambda: f"deployment {_HEALER}" in here.left())
@@ -234,7 +233,7 @@ def test_a_runner_that_is_killed_in_an_arm_change_leaves_what_revert_puts_back(
     assert f"configmap {LOCK}" in here.left()
     assert _state(lab) != untouched
     how = ["--cluster", lab] if by_labels else ["killed-1"]
-    done = subprocess.run([*program, "revert", *how], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    done = subprocess.run(command("revert", *how), cwd=tmp_path, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
     assert here.left() == []
     assert _state(lab) == untouched

@@ -21,18 +21,18 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     return partial(standin.write, tmp_path)
 
 
-@pytest.fixture
-def until() -> Callable[..., Any]:
+def until(what: Callable[[], Any], within_s: float = 60.0) -> Any:
     """Wait for something to become true; its value."""
+    deadline = time.monotonic() + within_s
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
 
-    def wait(what: Callable[[], Any], within_s: float = 60.0) -> Any:
-        deadline = time.monotonic() + within_s
-        while not (found := what()):
-            assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.05)
-        return found
 
-    return wait
+@pytest.fixture(name="until")
+def _until() -> Callable[..., Any]:
+    return until
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 
 from smartops_chaos import api
 from smartops_chaos.run.store import Store
+from tests.run.conftest import until
 
 pytestmark = pytest.mark.lab
 TRIALS = {"cpu.steady.off.default.1", "cpu.steady.zscore.default.1", "none.steady.zscore.default.1"}
@@ -32,14 +32,6 @@ def ours(folder: Path) -> list[int]:
             continue
         if str(folder) in command or place.startswith(str(folder)):
             found.append(int(process.name))
-    return found
-
-
-def until(what: Callable[[], Any], within_s: float = 60.0) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
     return found
 
 

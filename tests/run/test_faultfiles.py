@@ -14,7 +14,8 @@ from chaoslib.experiment import ensure_experiment_is_valid
 
 from smartops_chaos.plan import faultfile
 from smartops_chaos.run.store import Store
-from tests.run.test_campaign import rows, until
+from tests.run.conftest import until
+from tests.run.test_campaign import rows
 
 GUIDE = Path(__file__).parents[2] / "docs" / "faults.md"
 FAULT = """\
