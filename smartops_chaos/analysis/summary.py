@@ -102,6 +102,21 @@ class HoldNumbers:
 
 
 @dataclass(frozen=True, slots=True)
+class MomentAgreement:
+    """Trials in which a moment was told that metrics and log lines both tell of: by whom, and whether alike."""
+
+    moment: str
+    alike: int
+    logs_only: int
+    metrics_only: int
+    apart: int  # both, but their intervals do not meet
+
+    @property
+    def told(self) -> int:
+        return self.alike + self.logs_only + self.metrics_only + self.apart
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """Mean duration between two moments over healed trials only; `measuring_error_s` = median interval width."""
 
@@ -238,4 +253,5 @@ class Summary:
     comparisons: tuple[Comparison, ...]
     verdicts: tuple[Verdict, ...]
     holds: tuple[HoldNumbers, ...] = ()  # sensitivity to H; empty: no requests are at hand
+    agreement: tuple[MomentAgreement, ...] = ()  # of metrics and logs; empty: no telemetry is at hand
     schema_version: int = 1

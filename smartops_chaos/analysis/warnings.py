@@ -11,13 +11,14 @@ from smartops_chaos.analysis import sla
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell
 from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.question import Question
-from smartops_chaos.analysis.summary import ArmSummary, Calibration
+from smartops_chaos.analysis.summary import ArmSummary, Calibration, MomentAgreement
 from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import percent, unexplained
 
 RUN = "smartops-chaos run MATRIX"
 MANY_LEFT_OUT = 0.10
 UNEVEN = 0.05
+AGREEMENT = 0.90  # wanted of metrics and logs, over the moments that both tell
 ENOUGH_TRIALS = 20  # in a cell: from here on the intervals cover what they say
 _NAMES = {"mttr_reduction": "MTTR reduction", "auto_heal": "auto-heal rate", "sla": "SLA"}
 _FLAGS = {
@@ -191,6 +192,23 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
     if arms and not any(a.controls for a in arms):
         lines.append("No trial without a fault shows false alarms: add `none: {}` to the chaos levels.")
     return lines
+
+
+def disagreement(found: Sequence[MomentAgreement]) -> tuple[str, ...]:
+    """Where metrics and log lines do not tell the same: what a dashboard of these metrics would show wrong."""
+    told, alike = sum(m.told for m in found), sum(m.alike for m in found)
+    if not told or alike >= AGREEMENT * told:
+        return ()
+    logs, metrics, apart = (
+        sum(m.logs_only for m in found),
+        sum(m.metrics_only for m in found),
+        sum(m.apart for m in found),
+    )
+    return (
+        f"Metrics and logs tell the same of {percent(alike / told)} of the moments that both should tell "
+        f"({logs} in the logs only, {metrics} in the metrics only, {apart} at different times): "
+        "see the table Agreement of metrics and logs, then `smartops-chaos derive --explain TRIAL`.",
+    )
 
 
 def _answers(n: int) -> str:

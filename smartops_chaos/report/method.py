@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from smartops_chaos.analysis.summary import Summary
+from smartops_chaos.analysis.summary import MomentAgreement, Summary
 from smartops_chaos.model import Plan
 from smartops_chaos.report.answer import horizons
 from smartops_chaos.report.document import Block, Code, Column, Facts, Paragraph, Section, Table
-from smartops_chaos.report.words import NONE, number, percent, plain, seconds, stated_seconds
+from smartops_chaos.report.words import NONE, number, percent, plain, seconds, share, stated_seconds
 
 _METHOD = (
     "A trial is one fault injected into one healthy lane of the target while an open loop sends requests at a "
@@ -44,6 +44,8 @@ def method(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Section:
         blocks += [_scenarios(plan), _arms(plan)]
     if summary.calibration:
         blocks.append(_calibration(summary))
+    if any(m.told for m in summary.agreement):
+        blocks.append(_agreement(summary))
     return Section("method", "Method and analysis plan", tuple(blocks))
 
 
@@ -148,6 +150,29 @@ def _calibration(summary: Summary) -> Table:
     )
     note = "The harness itself ended the fault at a known second; the service needs its own time to recover after that."
     return Table("tab-calibration", "Calibration", columns, tuple(rows), note)
+
+
+def _agreement(summary: Summary) -> Table:
+    columns = (
+        Column("Moment", grow=1),
+        Column("Told", "right"),
+        Column("Alike", "right"),
+        Column("Logs only", "right"),
+        Column("Metrics only", "right"),
+        Column("At different times", "right"),
+    )
+    found = [m for m in summary.agreement if m.told]
+    columns_of_all = zip(*((m.alike, m.logs_only, m.metrics_only, m.apart) for m in found), strict=True)
+    found.append(MomentAgreement("all", *(sum(column) for column in columns_of_all)))
+    rows = [
+        (m.moment, str(m.told), share(m.alike, m.told), str(m.logs_only), str(m.metrics_only), str(m.apart))
+        for m in found
+    ]
+    note = (
+        "Trials in which a moment was told by log lines or by metrics, where the healer file has rules for both and "
+        "all telemetry was there: how far a dashboard of these metrics shows what happened. At least 90 % are wanted."
+    )
+    return Table("tab-agreement", "Agreement of metrics and logs", columns, tuple(rows), note)
 
 
 def again(provenance: Mapping[str, str]) -> Section:

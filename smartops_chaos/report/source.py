@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from smartops_chaos import healerfile
-from smartops_chaos.analysis import cells, hold, question, summarise, table
+from smartops_chaos.analysis import agreement, cells, hold, question, summarise, table, warnings
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
 from smartops_chaos.errors import NothingSelected, UsageError
@@ -47,14 +47,17 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
         return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
 
     summary = summarise.summarise(rows, asked, campaign=stores[0].name)
+    healer = healerfile.restore(first.plan.healer)
     evidence = [home[name].trial(name).read_evidence() for name in hold.chosen(first.plan, _with_evidence(home))]
-    holds = hold.sensitivity(first.plan, healerfile.restore(first.plan.healer), evidence, asked)
-    warnings = tuple(text.replace("run MATRIX", f"run {first.matrix_file}") for text in summary.warnings)
+    holds = hold.sensitivity(first.plan, healer, evidence, asked)
+    agreed = agreement.agreement(records.values(), healer)
+    told = (*summary.warnings, *warnings.disagreement(agreed))
+    told = tuple(text.replace("run MATRIX", f"run {first.matrix_file}") for text in told)
     return CampaignData(
         name=stores[0].name,
         plan=first.plan,
         provenance={**first.provenance, "plan": first.plan.digest},
-        summary=replace(summary, warnings=warnings, holds=holds),
+        summary=replace(summary, warnings=told, holds=holds, agreement=agreed),
         table=rows,
         records=records,
         requests=requests,

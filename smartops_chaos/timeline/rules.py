@@ -191,6 +191,11 @@ def _label(rule: Rule | LogRule) -> str:
     return f"alert {rule.alert}{{{labels}}}" if rule.alert else f"increase of {rule.increase}{{{labels}}}"
 
 
+def metrics_told(source: str) -> bool:
+    """Of one of an event's sources: whether samples told it, and not a log line."""
+    return not source.startswith("log ")
+
+
 def _since(rule: RuleMatches, from_ns: int) -> Iterator[Match]:
     return (match for match in rule.matches if match.at.hi_ns >= from_ns)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from smartops_chaos.analysis.summary import MomentAgreement
 from smartops_chaos.report import method
 from smartops_chaos.report.document import Code, Facts, Table
 
@@ -33,6 +34,21 @@ def test_a_bare_table_prints_what_it_implies(small):
     stated = {"alpha": 0.025, "targets": {"auto_heal": 0.9}, "sla": None}
     found = facts(method.method(replace(small.summary(), plan=stated), None, small.table))
     assert found == {"alpha": "0.025", "targets, auto heal": "0.9"}
+
+
+def test_agreement_of_metrics_and_logs_adds_up(small):
+    told = (
+        MomentAgreement("detected", 8, 1, 0, 1),
+        MomentAgreement("acted", 5, 0, 1, 0),
+        MomentAgreement("decided", 0, 0, 0, 0),
+    )
+    summary = replace(small.summary(), agreement=told)
+    tables = {b.id: b for b in method.method(summary, small.plan, small.table).blocks if isinstance(b, Table)}
+    table = tables["tab-agreement"]
+    assert [row[0] for row in table.rows] == ["detected", "acted", "all"]
+    assert table.rows[-1][1] == "16"
+    assert table.rows[-1][2].startswith("13/16")
+    assert table.rows[-1][3:] == ("1", "1", "1")
 
 
 def test_long_settings_are_cut(small):
