@@ -37,6 +37,8 @@ class Cell:
     outcomes: Mapping[str, int]  # of all trials, the left out ones too
     left_out: int  # invalid, error, aborted
     not_recorded: int  # fewer than the fullest arm has in this scenario
+    detected_span: tuple[Floats, Floats] | None = None  # detected_s at the early and at the late end of its interval
+    acted_span: tuple[Floats, Floats] | None = None
     rarely_hurts: bool = False  # the baseline was bad in fewer than half of its trials here
 
     @property
@@ -125,10 +127,10 @@ class _Columns:
         self.counted = np.isin(self.outcome, COUNTED)
         self.control = np.isin(self.outcome, CONTROLS) | (self.family == "none")
         self.impact = np.where(self.time == 0, 0.0, numbers(table, "ttr_impact_s"))
-        self.detected = _middle(table, "detected")
-        self.acted = _middle(table, "acted")
+        self.detected = numbers(table, "detected_lo_s"), numbers(table, "detected_hi_s")
         failed_only = numbers(table, "actions") <= numbers(table, "actions_failed")
-        self.acted[failed_only] = np.nan
+        lo, hi = (np.where(failed_only, np.nan, numbers(table, f"acted_{end}_s")) for end in ("lo", "hi"))
+        self.acted = lo, hi
         self.bad = numbers(table, "bad_seconds") + np.nan_to_num(numbers(table, "unknown_seconds"))
         self.has = {c: c in table for c in ("ttr_impact_s", "detected_lo_s", "acted_lo_s", "bad_seconds")}
 
@@ -157,6 +159,13 @@ class _Columns:
         def until(values: Floats) -> Floats:
             return np.clip(np.where(np.isnan(values), horizon_s, values), 0, horizon_s)
 
+        def moment(bounds: tuple[Floats, Floats]) -> tuple[Floats, tuple[Floats, Floats]]:
+            lo, hi = bounds[0][counted], bounds[1][counted]
+            return until((lo + hi) / 2), (until(lo), until(hi))
+
+        detected_s, detected_span = moment(self.detected)
+        acted_s, acted_span = moment(self.acted)
+
         return Cell(
             chaos=chaos,
             workload=workload,
@@ -167,15 +176,12 @@ class _Columns:
             time_s=time,
             recovered=~unrecovered,
             impact_s=until(impact) if self.has["ttr_impact_s"] and not np.isnan(impact).any() else None,
-            detected_s=until(self.detected[counted]) if self.has["detected_lo_s"] else None,
-            acted_s=until(self.acted[counted]) if self.has["acted_lo_s"] else None,
+            detected_s=detected_s if self.has["detected_lo_s"] else None,
+            acted_s=acted_s if self.has["acted_lo_s"] else None,
             bad_s=until(self.bad[counted]) if self.has["bad_seconds"] else None,
             outcomes=dict(sorted(outcomes.items())),
             left_out=sum(outcomes[o] for o in LEFT_OUT),
             not_recorded=max(0, fullest - len(rows)),
+            detected_span=detected_span if self.has["detected_lo_s"] else None,
+            acted_span=acted_span if self.has["acted_lo_s"] else None,
         )
-
-
-def _middle(table: pd.DataFrame, moment: str) -> Floats:
-    middle: Floats = (numbers(table, f"{moment}_lo_s") + numbers(table, f"{moment}_hi_s")) / 2
-    return middle

@@ -121,6 +121,8 @@ def _arm(arm: Arm, measured: pd.DataFrame, all_cells: Sequence[Cell], question: 
         mttr=_mttr(cells, [c.time_s for c in cells], [c.recovered for c in cells], alpha),
         ttd=_mttr(cells, detected, _before_horizon(cells, detected), alpha),
         ttm=_mttr(cells, acted, _before_horizon(cells, acted), alpha),
+        ttd_between=_between([(c, c.detected_span) for c in cells]),
+        ttm_between=_between([(c, c.acted_span) for c in cells]),
         p_detected=_share(_before_horizon(cells, detected)),
         p_mitigated=_share(_before_horizon(cells, acted)),
         auto_heal=auto_heal(cells, [] if is_baseline else of_arm(all_cells, question.baseline), alpha),
@@ -159,6 +161,15 @@ def _mttr(cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArr
     longest = max(c.horizon_s for c, _, _ in known)
     km = kaplan_meier(np.concatenate([t for _, t, _ in known]), np.concatenate([e for _, _, e in known]))
     return Mttr(mean, lo, hi, longest, quantile(km, 0.5), quantile(km, 0.9))
+
+
+def _between(spans: Sequence[tuple[Cell, tuple[Floats, Floats] | None]]) -> tuple[float, float] | None:
+    """Means over the scenarios of both ends of the moments' intervals: nothing is assumed of where in them they lay."""
+    known = [(c, ends) for c, ends in spans if ends is not None and c.n]
+    if not known:
+        return None
+    earliest, latest = (mean_over_scenarios([c.sample(ends[i]) for c, ends in known]).mean for i in (0, 1))
+    return earliest, latest
 
 
 def _before_horizon(cells: Sequence[Cell], times: Sequence[Floats]) -> list[NDArray[np.bool_]]:

@@ -175,6 +175,8 @@ class ArmSummary:
     mttr: Mttr
     ttd: Mttr  # RMST to detection, beside p_detected
     ttm: Mttr  # RMST to the first successful action
+    ttd_between: tuple[float, float] | None  # RMST if each moment lay at the early, or at the late, end of its interval
+    ttm_between: tuple[float, float] | None
     p_detected: float | None
     p_mitigated: float | None
     auto_heal: AutoHeal

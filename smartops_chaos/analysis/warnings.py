@@ -175,6 +175,12 @@ def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration]) 
                 f"The measuring error of {arm.arm} ({error:.2f} s) is more than half of its mean time to recover "
                 f"({mttr:.2f} s): use a higher request rate."
             )
+        for name, mean, between in (("detect", arm.ttd, arm.ttd_between), ("mitigate", arm.ttm, arm.ttm_between)):
+            if mean.rmst_s and between and between[1] - between[0] > mean.rmst_s / 2:
+                lines.append(
+                    f"The mean time to {name} of {arm.arm} is only known to lie between {between[0]:.1f} s and "
+                    f"{between[1]:.1f} s: scrape more often, or give the healer file a log line for it."
+                )
     return lines
 
 

@@ -94,21 +94,28 @@ def _detection(arms: Sequence[ArmSummary], interval: str) -> Table:
     columns = (
         Column("Arm", grow=1),
         Column("Detected", "right"),
-        Column(f"MTTD ({interval} interval)", "right"),
+        Column(f"MTTD\n({interval} interval)", "right"),
+        Column("Measured\nbetween", "right"),
         Column("Mitigated", "right"),
-        Column(f"MTTM ({interval} interval)", "right"),
+        Column(f"MTTM\n({interval} interval)", "right"),
+        Column("Measured\nbetween", "right"),
     )
     rows = [
         (
             arm_name(a),
             percent(a.p_detected),
             with_range(seconds(a.ttd.rmst_s), seconds_range(a.ttd.lo, a.ttd.hi)),
+            seconds_range(*a.ttd_between or (None, None)),
             percent(a.p_mitigated),
             with_range(seconds(a.ttm.rmst_s), seconds_range(a.ttm.lo, a.ttm.hi)),
+            seconds_range(*a.ttm_between or (None, None)),
         )
         for a in arms
     ]
-    note = "Over all counted trials, RMST as above: not detected or not mitigated by the horizon counts as the horizon."
+    note = (
+        "Over all counted trials, RMST as above: not detected or not mitigated by the horizon counts as the horizon. "
+        "Measured between: the mean if every moment lay at the early, or at the late, end of its interval."
+    )
     return Table("tab-detection", "Time to detect and to mitigate", columns, tuple(rows), note)
 
 

@@ -266,3 +266,14 @@ def test_a_hundred_thousand_trials_keep_every_one() -> None:
     found = summarise(frame, ASKED, campaign="large")
     assert sum(a.counted for a in found.arms) == n
     assert arm(found, "on").mttr.rmst_s == pytest.approx(time[1::2].mean())
+
+
+def test_bounds_of_a_mean_assume_nothing_of_where_a_moment_lay(trials: Trials) -> None:
+    rows = trials("off", [50.0, 50.0, 50.0], detected_lo_s=None, detected_hi_s=None)
+    rows += trials("on", [20.0], detected_lo_s=4.0, detected_hi_s=9.0)
+    rows += trials("on", [20.0], detected_lo_s=96.0, detected_hi_s=106.0)  # perhaps only after the horizon
+    rows += trials("on", [20.0], detected_lo_s=None, detected_hi_s=None)
+    arms = {a.model: a for a in summarise(table.from_rows(rows), Question(Arm("off", "default")), campaign="c").arms}
+    assert arms["on"].ttd_between == pytest.approx(((4 + 96 + 100) / 3, (9 + 100 + 100) / 3))
+    assert arms["off"].ttd_between == (100.0, 100.0)
+    assert arms["on"].ttm_between is None  # the table has no such column

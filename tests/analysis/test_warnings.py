@@ -36,6 +36,16 @@ def test_horizon_without_a_reason(trials: Trials) -> None:
     assert "The horizon of kill has no reason" in warned(strong(trials), replace(ASKED, because={}))
 
 
+def test_detection_that_only_a_coarse_grid_tells(trials: Trials) -> None:
+    rows = strong(trials)
+    for row in rows[50:100]:
+        row.update(detected_lo_s=1.0, detected_hi_s=1.5)
+    assert "mean time to detect of on" not in warned(rows)
+    for row in rows[50:100]:
+        row.update(detected_lo_s=1.0, detected_hi_s=4.0)
+    assert "The mean time to detect of on is only known to lie between 1.0 s and 4.0 s" in warned(rows)
+
+
 def test_a_baseline_that_never_recovers(trials: Trials) -> None:
     assert "never recovered in kill / steady" in warned(trials("off", [100] * 3) + trials("on", [1, 2, 3]))
 

@@ -112,6 +112,8 @@ def nothing() -> Summary:
             unknown,
             None,
             None,
+            None,
+            None,
             AutoHeal(None, None, None, None, 0, 0, None, None, None),
             SlaNumbers(None, None, None, None),
             Rca(None, None, None, 0, None, None, {}, 0, {}),
