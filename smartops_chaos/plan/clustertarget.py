@@ -8,7 +8,7 @@ from typing import Any
 
 from smartops_chaos.errors import Problem
 from smartops_chaos.healercluster import FROM_DUMP, KubernetesBlock
-from smartops_chaos.plan.matrix import KubernetesTarget
+from smartops_chaos.plan.targetspec import KubernetesTarget
 from smartops_chaos.yamlfile import Document, did_you_mean
 
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

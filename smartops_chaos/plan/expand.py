@@ -34,9 +34,10 @@ from smartops_chaos.model import (
 )
 from smartops_chaos.plan import clustertarget, references
 from smartops_chaos.plan.levels import Levels, resolve
-from smartops_chaos.plan.matrix import FACTORS, OTHER_KIND, KubernetesTarget, Matrix, OtherTarget, Selector, kind
+from smartops_chaos.plan.matrix import FACTORS, Matrix, Selector
 from smartops_chaos.plan.references import Cell
 from smartops_chaos.plan.select import select
+from smartops_chaos.plan.targetspec import OTHER_KIND, KubernetesTarget, OtherTarget, kind
 
 MOST_REPEATS = 10_000
 

@@ -14,7 +14,7 @@ from kubernetes import client
 from smartops_chaos import cluster, healerfile
 from smartops_chaos.clock import Clock
 from smartops_chaos.plan.clustertarget import options
-from smartops_chaos.plan.matrix import KubernetesTarget
+from smartops_chaos.plan.targetspec import KubernetesTarget
 from smartops_chaos.targets import recording
 from smartops_chaos.targets.base import LaneAddress, LaneLost
 from smartops_chaos.targets.kuberneteslane import KubernetesLane

@@ -19,7 +19,7 @@ from smartops_chaos.faults.victims import is_ready
 from smartops_chaos.healercluster import Change
 from smartops_chaos.model import Variant
 from smartops_chaos.plan.clustertarget import options
-from smartops_chaos.plan.matrix import KubernetesTarget
+from smartops_chaos.plan.targetspec import KubernetesTarget
 from smartops_chaos.targets import kinds, objects
 from smartops_chaos.targets.base import LaneLost
 from smartops_chaos.targets.kubernetes import KubernetesTarget as Target
