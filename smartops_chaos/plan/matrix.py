@@ -1,4 +1,4 @@
-"""The schema of matrix.yaml; its `target` is in `plan.targetspec`. What a schema cannot say: `plan.levels`, `plan.references`."""
+"""The schema of matrix.yaml (`target`: plan.targetspec). The rest is checked in `plan.levels` and `plan.references`."""
 
 from __future__ import annotations
 
