@@ -84,7 +84,7 @@ class KubernetesLane:
                 if name not in self._block.optional:
                     raise
         limit_s = self._block.limit_s
-        if late := rollout.settle(self._cluster, self._namespace, there, limit_s, hasten=restarting):
+        if late := rollout.settle(self._cluster, self._namespace, there, limit_s):
             raise ClusterError(late)
         if not restarting:
             time.sleep(self._between["spacing"])

@@ -68,8 +68,6 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
         yield Right(namespace, "configmaps", ("patch",), "to set the arms", tuple(set_maps))
     if patched:
         yield Right(namespace, "deployments", ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
-    if resets:
-        yield Right(namespace, "pods", ("delete",), "to end old pods without their grace period after a reset")
     for name, part in faults(plan):
         yield from _of_fault(name, part, system.service, namespace)
 
@@ -79,6 +77,7 @@ def _of_fault(level: str, part: FaultPart, service: str, namespace: str) -> Iter
     for module, func in providers(part):
         if (module, func) == (f"{FAULTS}kubernetes", "pod_kill"):
             yield Right(namespace, "pods", ("delete",), why)
+            yield Right(namespace, "deployments", ("patch",), f"{why}: to mark it", (deployment,))
         elif (module, func) == (f"{FAULTS}kubernetes", "scale_to_zero"):
             yield Right(namespace, "deployments", ("patch",), why, (deployment,))
         elif module in (f"{FAULTS}exec", f"{FAULTS}app"):

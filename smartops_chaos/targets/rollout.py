@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from smartops_chaos.cluster import Cluster, ClusterError, Gone, path
+from smartops_chaos.cluster import Cluster, ClusterError, path
 from smartops_chaos.faults.victims import is_ready
 
 Json = dict[str, Any]
@@ -17,11 +17,10 @@ Done = Callable[[Iterable[Json]], bool]
 _WATCH_S = 30.0  # then the list is read again: a watch that has silently died costs no more than this
 
 
-def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: float, *, hasten: bool) -> str:
+def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: float) -> str:
     """Wait until the Deployments are as their specs say, with ready pods only; what is still missing, or nothing.
 
-    `hasten`: give old pods that are terminating one second instead of their grace period; they serve nobody any more.
-    Raises ClusterError.
+    Old pods hold out their grace period: a second, shorter one is not obeyed by every runtime. Raises ClusterError.
     """
     deadline = time.monotonic() + limit_s
     found: dict[str, Json] = {}
@@ -35,7 +34,6 @@ def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: floa
         pods = cluster.request("GET", path(namespace, "pods"))["items"]
         why = _waiting(pods, [found[name] for name in names if name in found])
         return f"not rolled out after {limit_s:.0f} s: {', '.join([*late, *why])}"
-    hastened: set[str] = set()
     left: list[str] = []
 
     def only_new(items: Iterable[Json]) -> bool:
@@ -43,13 +41,9 @@ def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: floa
         left.clear()
         for name in names:
             mine = [pod for pod in pods if selects(found[name], pod) and not over(pod)]
-            old = [pod for pod in mine if pod["metadata"].get("deletionTimestamp")]
-            left.extend(pod["metadata"]["name"] for pod in mine if pod in old or not is_ready(pod))
-            if hasten:
-                for pod in old:
-                    if pod["metadata"]["uid"] not in hastened:
-                        hastened.add(pod["metadata"]["uid"])
-                        end_soon(cluster, pod)
+            left.extend(
+                pod["metadata"]["name"] for pod in mine if pod["metadata"].get("deletionTimestamp") or not is_ready(pod)
+            )
         return not left
 
     if not wait(cluster, path(namespace, "pods"), only_new, deadline):
@@ -105,19 +99,6 @@ def selects(deployment: Json, pod: Json) -> bool:
 def over(pod: Json) -> bool:
     """Evicted or finished: it stays in the list, but is no pod of its Deployment any more."""
     return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
-
-
-def end_soon(cluster: Cluster, pod: Json) -> None:
-    """Cut the grace period of a terminating pod to a second; if it is replaced or gone, that is as well."""
-    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-    body = {"gracePeriodSeconds": 1, "preconditions": {"uid": pod["metadata"]["uid"]}}
-    try:
-        cluster.request("DELETE", path(namespace, "pods", name), body=body)
-    except Gone:
-        return
-    except ClusterError as error:
-        if error.status != 409:
-            raise
 
 
 def _waiting(pods: Iterable[Json], deployments: Sequence[Json]) -> list[str]:

@@ -73,7 +73,7 @@ class Taken:
             here = self.objects.cluster
             there = here.request("GET", path(self.objects.name, "deployments"))["items"]
             names = [one["metadata"]["name"] for one in there if one["metadata"]["name"] in self.deployments]
-            if late := rollout.settle(here, self.objects.name, names, _LAST_ROLLOUT_S, hasten=True):
+            if late := rollout.settle(here, self.objects.name, names, _LAST_ROLLOUT_S):
                 logger.warning("%s is put back, but %s", self.objects.name, late)
             if in_force := facts.leaks(here, self.objects.name):
                 return f"{self.objects.name}: still in force: {', '.join(in_force)}"
