@@ -38,7 +38,7 @@ def _effect(receipt: dict[str, Any], reverts: Sequence[Call], confirmed: bool) -
     told = [call.output["effect"] for call in reverts if isinstance(call.output, dict) and call.output.get("effect")]
     if told:
         return str(told[0])
-    if receipt.get("fault") == "pod-kill" and confirmed:
+    if receipt.get("fault") == kubernetes.KILL and confirmed:
         return f"gone: {', '.join(receipt['objects'])}"
     return ""
 
@@ -86,6 +86,7 @@ def revert_all(cluster: Cluster, namespace: str) -> list[str]:
     reverts: dict[str, Callable[[str, str, str], object]] = {
         "app": app.revert,
         kubernetes.SCALE: kubernetes.scale_back,
+        kubernetes.KILL: kubernetes.unmark_kill,
     }
     found = _marks(cluster, namespace)
     for fault_id in dict.fromkeys(one.fault_id for one in found):
@@ -99,7 +100,8 @@ def _marks(cluster: Cluster, namespace: str) -> list[Mark]:
 
 
 def _acts(cluster: Cluster, namespace: str, one: Mark) -> bool:
-    acting: dict[str, Callable[[str, str, Mark], bool]] = {"app": app.in_force, kubernetes.SCALE: kubernetes.in_force}
+    acting: dict[str, Callable[[str, str, Mark], bool]] = {"app": app.in_force}
+    acting |= dict.fromkeys((kubernetes.SCALE, kubernetes.KILL), kubernetes.in_force)
     try:
         if acting.get(str(one.detail["fault"]), exec.in_force)(namespace, cluster.context, one):
             return True

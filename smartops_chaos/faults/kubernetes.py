@@ -10,11 +10,10 @@ from chaoslib.exceptions import ActivityFailed
 from smartops_chaos.cluster import Gone, connect
 from smartops_chaos.faults import victims
 from smartops_chaos.faults.container import each_within
-from smartops_chaos.faults.victims import Mark, Victim, in_words
+from smartops_chaos.faults.victims import Mark, in_words
 
 SCALE = "scale-to-zero"
-
-_killed: dict[str, list[Victim]] = {}  # by fault; a kill is over at once, so only its own probe asks
+KILL = "pod-kill"
 
 
 @in_words
@@ -23,12 +22,15 @@ def pod_kill(
 ) -> dict[str, Any]:
     """Delete one ready pod (or all) with no grace: SIGKILL, as when its node is lost. Through chaosk8s.
 
-    The pod is looked at again right before, since a healer may have replaced it meanwhile.
+    The pod is looked at again right before, since a healer may have replaced it meanwhile. Who was killed stands on the
+    Deployment until the revert, for the probe: the pods themselves cannot be asked any more.
     """
     from chaosk8s.pod.actions import terminate_pods
 
     cluster = connect(context)
     chosen = victims.choose(cluster, namespace, deployment, seed, pods)
+    killed = {victim.container.pod: victim.uid for victim in chosen}
+    victims.mark(cluster, namespace, "deployments", deployment, fault_id, {"fault": KILL, "pods": killed})
     for victim in chosen:
         name = victim.container.pod
         if victims.pod(cluster, namespace, name, victim.uid) is None:
@@ -38,25 +40,28 @@ def pod_kill(
         gone = terminate_pods(name_pattern=f"^{re.escape(name)}$", ns=namespace, grace_period=0, qty=1, secrets=secrets)
         if gone != [name]:
             raise ActivityFailed(f"pod {name} was not killed: chaosk8s deleted {gone or 'nothing'}")
-    _killed[fault_id] = chosen
-    return {"fault": "pod-kill", "momentary": True, "objects": [victim.object for victim in chosen]}
+    return {"fault": KILL, "momentary": True, "objects": [victim.object for victim in chosen]}
 
 
 @in_words
 def pod_gone(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
     """Whether every pod that was killed is gone from the API server."""
     cluster = connect(context)
-    killed = _killed.get(fault_id, [])
+    found = victims.marks(cluster, namespace, "deployments", fault_id)
 
-    def gone(victim: Victim) -> bool:
-        return victims.pod(cluster, namespace, victim.container.pod, victim.uid) is None
+    def gone(pod: tuple[str, str]) -> bool:
+        return victims.pod(cluster, namespace, *pod) is None
 
-    return fault_id in _killed and each_within(within_s, killed, gone)
+    return bool(found) and each_within(within_s, found[0].detail["pods"].items(), gone)
 
 
-def nothing_to_revert(fault_id: str) -> dict[str, Any]:
-    """A killed pod is replaced by its Deployment; there is nothing to put back."""
-    return {"fault_id": fault_id, "in_force": False}
+@in_words
+def unmark_kill(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
+    """A killed pod is replaced by its Deployment: there is nothing to put back, and only the mark goes."""
+    cluster = connect(context)
+    for one in victims.marks(cluster, namespace, "deployments", fault_id):
+        victims.unmark(cluster, namespace, one)
+    return {"in_force": False}
 
 
 @in_words
@@ -115,5 +120,7 @@ def scale_back(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
 
 
 def in_force(namespace: str, context: str, one: Mark) -> bool:
-    """Whether the Deployment still has no replica."""
+    """Whether the Deployment still has no replica; a kill is over at once."""
+    if one.detail["fault"] == KILL:
+        return False
     return int(victims.deployment(connect(context), namespace, one.name)["spec"].get("replicas", 1)) == 0

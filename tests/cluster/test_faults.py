@@ -115,7 +115,7 @@ def test_pod_kill_hits_the_pod_that_the_seed_names(erp: str, fault_id: str, unti
     assert kubernetes.pod_gone(erp, "", fault_id) is True
     after = {pod["metadata"]["uid"] for pod in victims.pods_of(connect(), erp, "erp")}
     assert set(before) - after == {chosen[0].uid}
-    assert fact(receipt, True, kubernetes.nothing_to_revert(fault_id)).ended_by == "momentary"
+    assert fact(receipt, True, kubernetes.unmark_kill(erp, "", fault_id)).ended_by == "momentary"
     until(lambda: len(ready(erp)) == 2)
 
 
