@@ -336,9 +336,9 @@ class Timeline:
 # The trials table's columns, in order. Seconds count from the middle of the injection's interval.
 _BEFORE = """campaign phase trial chaos family workload model policy repeat block lane attempt started_at outcome reason
     flags horizon_s hold_s time_s ttr_impact_s"""
-_AFTER = """fault_end_s fault_end_by observed_s relapses actions actions_failed needless_actions guardrail_blocks
-    cooldown_skips policy_rule rca_expected rca_top1 rca_rank requests good_requests bad_seconds unknown_seconds
-    lateness_p99_s"""
+_AFTER = """fault_end_s fault_end_width_s fault_end_by observed_s relapses actions actions_failed needless_actions
+    guardrail_blocks cooldown_skips policy_rule rca_expected rca_top1 rca_rank requests good_requests bad_seconds
+    unknown_seconds lateness_p99_s"""
 _INTERVALS = tuple(f"{m}_{end}_s" for m in MOMENTS[1:] for end in ("lo", "hi"))
 COLUMNS = (*_BEFORE.split(), *_INTERVALS, *_AFTER.split())
 

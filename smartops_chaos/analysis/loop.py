@@ -53,6 +53,14 @@ def recovery_width(counted: pd.DataFrame) -> float | None:
     return float(np.median(widths)) if len(widths) else None
 
 
+def calibration_width(trials: pd.DataFrame) -> float | None:
+    """The same for the time from the harness's own end of the fault to recovery: the widths of both."""
+    lo, hi = _moment(trials, "recovered")
+    widths = hi - lo + np.nan_to_num(numbers(trials, "fault_end_width_s"))
+    widths = widths[~np.isnan(widths)]
+    return float(np.median(widths)) if len(widths) else None
+
+
 def funnel(counted: pd.DataFrame) -> tuple[FunnelStep, ...]:
     """Trials that got as far as each moment, having passed all moments before it. Empty without such columns.
 

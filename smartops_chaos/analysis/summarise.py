@@ -229,8 +229,12 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
 
 
 def _calibration(rows: pd.DataFrame) -> tuple[Calibration, ...]:
-    """Trials in which the harness ended the fault: measured minus true time of recovery, unrecovered = the horizon."""
+    """Trials in which the harness ended the fault: measured minus true time of recovery, unrecovered = the horizon.
+
+    The width is that of the error: of the recovery and of the harness's own call that ended the fault.
+    """
     rows = rows[np.isin(texts(rows, "outcome"), COUNTED)]
+    rows = rows[texts(rows, "fault_end_by") == "harness"]
     found = []
     for (chaos, workload), trials in rows.groupby(["chaos", "workload"], sort=True):
         error = numbers(trials, "time_s") - numbers(trials, "fault_end_s")
@@ -241,7 +245,7 @@ def _calibration(rows: pd.DataFrame) -> tuple[Calibration, ...]:
                 workload=str(workload),
                 n=len(error),
                 error_s=float(error.mean()) if len(error) else None,
-                width_s=loop.recovery_width(trials),
+                width_s=loop.calibration_width(trials),
                 worst_s=float(error[np.abs(error).argmax()]) if len(error) else None,
             )
         )

@@ -240,7 +240,7 @@ class Calibration:
     workload: str
     n: int
     error_s: float | None  # mean of measured - true
-    width_s: float | None  # median width of the recovery interval
+    width_s: float | None  # median width of that difference: of the recovery's interval and of the fault's end
     worst_s: float | None
 
 

@@ -26,6 +26,7 @@ from smartops_chaos.model import (
     AnalysisPlan,
     Arm,
     ChaosLevel,
+    FaultPart,
     Plan,
     Sla,
     Slo,
@@ -129,7 +130,7 @@ def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequ
     trials = [
         _trial(f"calibration.{chaos}.{workload}.{n}", "calibrate", (chaos, workload), baseline, n, 0, matrix.seed)
         for chaos, workload in blocks
-        if levels.chaos[chaos].parts
+        if _can_be_ended(matrix, levels.chaos[chaos].parts)
         for n in range(1, matrix.calibrate + 1)
     ]
     order = random.Random(matrix.seed)
@@ -214,6 +215,12 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
         sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults),
         weights=dict(matrix.weights),
     )
+
+
+def _can_be_ended(matrix: Matrix, parts: Sequence[FaultPart]) -> bool:
+    """Whether the harness can end the fault at a second of its own: a pod killed on a cluster comes back by itself."""
+    on_cluster = isinstance(matrix.target, KubernetesTarget)
+    return any(part.lasting for part in parts) if on_cluster else bool(parts)
 
 
 def _trial(name: str, phase: Any, scenario: tuple[str, str], arm: Arm, repeat: int, block: int, seed: int) -> Trial:

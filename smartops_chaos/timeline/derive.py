@@ -15,6 +15,7 @@ from smartops_chaos.model import (
     COLUMNS,
     MOMENTS,
     Action,
+    Call,
     ChaosLevel,
     Event,
     Evidence,
@@ -119,7 +120,7 @@ def _observed(evidence: Evidence, at: Frame, timeline: Timeline, judgement: Judg
         if moment != "injected":
             row[f"{moment}_lo_s"], row[f"{moment}_hi_s"] = at.seconds(event.at)
     row["time_s"], row["ttr_impact_s"] = _scored(evidence.horizon_s, at, timeline, judgement)
-    row["fault_end_s"], row["fault_end_by"] = _fault_end(evidence, at)
+    row["fault_end_s"], row["fault_end_width_s"], row["fault_end_by"] = _fault_end(evidence, at)
     carried_out = executed(timeline.actions)
     return row | {
         "observed_s": max(0.0, (at.until_ns - at.zero.mid_ns) / 1e9),
@@ -161,24 +162,28 @@ def _needless(action: Action, evidence: Evidence, timeline: Timeline, judgement:
     return action.start.lo_ns > health.outage_end(evidence.requests, evidence.slo, recovered).hi_ns
 
 
-def _fault_end(evidence: Evidence, at: Frame) -> tuple[float | None, str | None]:
-    """When the last part of the fault was gone, and who ended it; None while a part is in force.
+def _fault_end(evidence: Evidence, at: Frame) -> tuple[float | None, float | None, str | None]:
+    """When the last part of the fault was gone, how wide that interval is, and who ended it; None while in force.
 
-    In a calibration trial a part that is over at once (a killed pod) ends when our revert returns: by then its pod is
-    ready again.
+    In a calibration trial a part that is over at once (a killed pod) ends within our revert, which has its pod back
+    when it returns; on a cluster there is nothing to revert, and the platform brings it back when it will.
     """
     ends: list[tuple[Interval, str]] = []
-    reverts = [call.at for call in evidence.calls if call.what == "revert" and call.ok]
+    reverts = [call for call in evidence.calls if call.what == "revert" and call.ok and not _in_vain(call)]
     for fact in evidence.faults:
         if evidence.trial.phase == "calibrate" and fact.ended_by == "momentary" and reverts:
-            done_ns = min(call.hi_ns for call in reverts)
-            ends.append((Interval(done_ns, done_ns), "harness"))
+            ends.append((min((call.at for call in reverts), key=lambda when: when.hi_ns), "harness"))
         elif fact.ended is not None:
             ends.append((on_runner(evidence, fact.ended, fact.clock), fact.ended_by))
     if not ends or len(ends) < len(evidence.faults):
-        return None, None
+        return None, None, None
     last, by = max(ends, key=lambda end: end[0].hi_ns)
-    return max(0.0, (last.mid_ns - at.zero.mid_ns) / 1e9), by or None
+    return max(0.0, (last.mid_ns - at.zero.mid_ns) / 1e9), (last.hi_ns - last.lo_ns) / 1e9, by or None
+
+
+def _in_vain(revert: Call) -> bool:
+    """Whether it says itself that there was nothing to end."""
+    return isinstance(revert.output, dict) and revert.output.get("in_force") is False
 
 
 def _told(

@@ -96,9 +96,12 @@ def test_calibration_trials_only_calibrate(trials: Trials) -> None:
             [measured],
             phase="calibrate",
             fault_end_s=fault_end,
+            fault_end_width_s=0.3,
+            fault_end_by="harness",
             recovered_lo_s=measured - 0.1,
             recovered_hi_s=measured + 0.1,
         )
+    rows += trials("off", [3.0], phase="calibrate", fault_end_s=0.0, fault_end_by="momentary")  # nobody ended it
     found = summary(rows)
     assert arm(found, "off").trials == 3
     (calibration,) = found.calibration
@@ -106,7 +109,7 @@ def test_calibration_trials_only_calibrate(trials: Trials) -> None:
         3,
         pytest.approx(0.8),
         pytest.approx(2.0),
-        pytest.approx(0.2),
+        pytest.approx(0.5),
     )
     assert any("off by up to +2.0 s" in w for w in found.warnings)
 

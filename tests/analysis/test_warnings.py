@@ -24,7 +24,9 @@ def strong(trials: Trials) -> list[dict[str, Any]]:
     rows = trials("off", [80, 90, 99, 100, 100] * 10, fault_end_s=None, rca_expected="", flags="")
     rows += trials("on", [5, 6, 7, 8, 9] * 10)
     rows += [row | {"outcome": "clean", "time_s": None} for row in trials("on", [1], chaos="none")]
-    rows += trials("off", [9.0], phase="calibrate", fault_end_s=9.0, recovered_lo_s=8.9, recovered_hi_s=9.1)
+    rows += trials(
+        "off", [9.0], phase="calibrate", fault_end_s=9.0, fault_end_by="harness", recovered_lo_s=8.9, recovered_hi_s=9.1
+    )
     return rows
 
 

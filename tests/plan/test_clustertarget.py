@@ -96,3 +96,10 @@ def test_spacing_counts_in_the_estimate(tmp_path: Path) -> None:
     quick = estimate(load_plan(_write(tmp_path, _TARGET)), "m.yaml")
     spaced = estimate(load_plan(_write(tmp_path, _TARGET.replace("allow", "between: {spacing: 10m}, allow"))), "m.yaml")
     assert spaced.likely_s - quick.likely_s == pytest.approx(2 * (600 - 15))
+
+
+def test_a_fault_that_the_harness_cannot_end_there_is_no_calibration(tmp_path: Path) -> None:
+    file = _write(tmp_path, _TARGET)
+    chaos = "chaos: {kill: {fault: pod-kill}, cpu: {fault: cpu-stress}}"
+    file.write_text(file.read_text(encoding="utf-8").replace("chaos: {none: {}}", chaos), encoding="utf-8")
+    assert [one.chaos for one in load_plan(file).trials if one.phase == "calibrate"] == ["cpu"]

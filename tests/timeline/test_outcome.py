@@ -84,11 +84,18 @@ def test_the_harness_ends_the_fault_of_a_calibration_trial(story: Any) -> None:
     assert row["time_s"] - row["fault_end_s"] == pytest.approx(0.0125)
 
 
-def test_a_killed_pod_of_a_calibration_trial_is_back_when_the_revert_returns(story: Any) -> None:
+def test_a_killed_pod_of_a_calibration_trial_comes_back_within_the_revert(story: Any) -> None:
     trial = story(bad=[(0.3, 5.3)], ended=0.0, ended_by="momentary", phase="calibrate", families=("pod",))
-    revert = Call("revert", 0, Interval(trial.ns(5.0), trial.ns(5.2)), True)
+    revert = Call("revert", 0, Interval(trial.ns(5.0), trial.ns(5.2)), True, "reverted")
     row = replace(trial, more={"calls": (*trial.evidence().calls, revert)}).row()
-    assert (row["fault_end_s"], row["fault_end_by"]) == (5.2, "harness")
+    assert (row["fault_end_s"], row["fault_end_width_s"], row["fault_end_by"]) == (5.1, 0.2, "harness")
+
+
+def test_a_revert_that_found_nothing_to_end_has_not_brought_a_killed_pod_back(story: Any) -> None:
+    trial = story(bad=[(0.3, 3.0)], ended=0.0, ended_by="momentary", phase="calibrate", families=("pod",))
+    revert = Call("revert", 0, Interval(trial.ns(5.0), trial.ns(5.2)), True, {"in_force": False})
+    row = replace(trial, more={"calls": (*trial.evidence().calls, revert)}).row()
+    assert (row["fault_end_s"], row["fault_end_by"]) == (0.0, "momentary")
 
 
 def test_the_load_generator_died_before_anything_was_decided(story: Any) -> None:
