@@ -189,7 +189,9 @@ class _Child:
         observed = [call for call in calls if call.what == "observe" and call.ok]
         output: dict[str, Any] = observed[-1].output if observed else {"until_ns": 0, "early": False}
         now = clock if observed and not self._interrupted else None
-        sources = telemetry.collect(lane, self._healer, start, since_ns, now)
+        # The last H of the observation only shows that health has lasted, or that it is not back by the horizon.
+        needed_ns = output["until_ns"] - round(self._job.slo.hold_s * 1e9)
+        sources = telemetry.collect(lane, self._healer, start, since_ns, needed_ns, now)
         ours = ("gate", "observe")
         failed = [call for call in calls if call.what in ours and not call.ok and not self._interrupted]
         return Evidence(
