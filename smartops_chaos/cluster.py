@@ -22,6 +22,8 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
+from smartops_chaos.units import retry_after_s
+
 CALL_S = 10.0  # limit of one call
 _PATIENCE_S = 15.0  # how long a call that may succeed later is repeated
 _LATER = (429, 500, 502, 503, 504)
@@ -51,6 +53,7 @@ class Cluster:
     def __init__(self, api: client.ApiClient, context: str) -> None:
         self.api = api
         self.context = context
+        self._given_up = False  # the last call was repeated in vain: the next one need not wait as long once more
 
     def request(
         self,
@@ -65,20 +68,24 @@ class Cluster:
     ) -> Any:
         """The answer's JSON, as the API server wrote it: no model between that could refuse a newer field.
 
-        Repeated after 429, 5xx and lost connections for `patience_s`. Raises Gone for 404, ClusterError with words for
-        everything else. A 409 is not repeated: what was read is stale.
+        Repeated after 429, 5xx and lost connections for `patience_s`, once in an outage. Raises Gone for 404,
+        ClusterError with words for everything else. A 409 is not repeated: what was read is stale.
         """
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + (0.0 if self._given_up else patience_s)
         pause_s = 0.1
         while True:
             try:
-                return json.loads(self._open(method, path, query, body, content, limit_s).data or b"null")
+                answer = self._open(method, path, query, body, content, limit_s)
+                self._given_up = False
+                return json.loads(answer.data or b"null")
             except ApiException as error:
+                self._given_up = False
                 if error.status not in _LATER or time.monotonic() + pause_s > deadline:
                     raise _in_words(error, f"{method} {path}") from error
-                pause_s = max(pause_s, _retry_after(error))
+                pause_s = max(pause_s, retry_after_s(error.headers or {}))
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 if time.monotonic() + pause_s > deadline:
+                    self._given_up = True
                     raise ClusterError(f"the API server does not answer: {error}") from error
             time.sleep(pause_s * (1 + random.random() / 4))
             pause_s = min(2 * pause_s, 2.0)
@@ -227,13 +234,6 @@ def connect(context: str = "") -> Cluster:
 
 def _kubeconfig() -> Path:
     return Path(os.environ.get("KUBECONFIG", "~/.kube/config")).expanduser()
-
-
-def _retry_after(error: ApiException) -> float:
-    try:
-        return min(float((error.headers or {}).get("Retry-After", 0)), 5.0)
-    except ValueError:
-        return 0.0
 
 
 def _in_words(error: ApiException, what: str) -> ClusterError:

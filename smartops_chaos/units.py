@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction as Exact
 from typing import Annotated, Literal
 
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 Unit = Literal["duration", "fraction", "rate", "size", "count"]
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([a-zA-Zµ%/]*)")
+_LONGEST_RETRY_S = 5.0  # whatever a server asks for
 _LONGEST = 40  # characters of a quantity; no sensible one is longer
 
 # Largest first. The first spelling of each factor is the one that is written.
@@ -204,3 +205,11 @@ Fraction = Annotated[
         }
     ),
 ]
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """Seconds of an answer's Retry-After, few at most; its other form, a date, is not worth a clock comparison."""
+    try:
+        return min(max(0.0, float(headers.get("Retry-After", "0"))), _LONGEST_RETRY_S)
+    except ValueError:
+        return 0.0

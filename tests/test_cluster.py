@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_a_server_that_is_not_there_is_given_up(here: Cluster, server: _Server) 
     server.server_close()
     with pytest.raises(ClusterError, match="the API server does not answer"):
         here.request("GET", "/x", patience_s=0.2)
+
+
+def test_an_outage_is_waited_out_only_once(here: Cluster, server: _Server) -> None:
+    """Several calls in a row each with its own patience would put off the end of a trial by minutes."""
+    server.answers = [(200, {}, {})]
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(ClusterError):
+        here.request("GET", "/x", patience_s=0.2)
+    begun = time.monotonic()
+    with pytest.raises(ClusterError):
+        here.request("GET", "/x", patience_s=30)
+    assert time.monotonic() - begun < 10
 
 
 def test_the_lines_of_a_watch(here: Cluster, server: _Server) -> None:

@@ -158,3 +158,9 @@ def test_as_types_of_a_model() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (90, "90s"), (7200, "2h"), (0.25, "250ms"), (86400, "1d")])
 def test_durations_are_written_shortly(seconds: float, text: str) -> None:
     assert format_quantity("duration", seconds) == text
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("2", 2), ("0.5", 0.5), ("-1", 0), ("3600", 5), ("Wed, 21 Oct 2026", 0)])
+def test_retry_after(said: str, seconds: float) -> None:
+    assert units.retry_after_s({"Retry-After": said}) == seconds
+    assert units.retry_after_s({}) == 0

@@ -18,8 +18,10 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 
+from smartops_chaos.units import retry_after_s
+
 _BACKOFF_S = 0.1  # before the first repetition; doubled each time
-_LONGEST_WAIT_S = 5.0  # whatever Retry-After says
+_LONGEST_WAIT_S = 5.0
 _LATER = (429, 502, 503, 504)
 _LONGEST_GET = 4000  # characters of parameters: beyond it servers and proxies refuse the address
 _FORM = "application/x-www-form-urlencoded"
@@ -153,7 +155,7 @@ class Connection:
                 return payload
         said = credentials.hide(_words(answer, payload))
         if status in _LATER:
-            raise _Later(f"{whole} has no time ({status}): {said}", status, said, _after(answer))
+            raise _Later(f"{whole} has no time ({status}): {said}", status, said, retry_after_s(answer.headers))
         if 300 <= status < 400:
             elsewhere = answer.headers.get("Location", "").partition("?")[0]
             raise SourceError(
@@ -212,11 +214,3 @@ def _words(answer: requests.Response, payload: Any) -> str:
             if isinstance(payload.get(key), str):
                 return str(payload[key])[:_SAID]
     return answer.text.strip()[:_SAID]
-
-
-def _after(answer: requests.Response) -> float:
-    """Retry-After in seconds; its other form, a date, is not worth a clock comparison."""
-    try:
-        return min(max(0.0, float(answer.headers.get("Retry-After", "0"))), _LONGEST_WAIT_S)
-    except ValueError:
-        return 0.0
