@@ -97,7 +97,7 @@ def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> Non
     from smartops_chaos.run import again
     from smartops_chaos.run.store import campaigns
 
-    found = [again.state(store) for store in campaigns(results)]
+    found = [again.state(store) for store in campaigns(results, headless=True)]
     if as_json:
         print(json.dumps(found))
         return
@@ -132,12 +132,14 @@ def revert(
     from smartops_chaos.run.store import Store
 
     store = Store((campaign_path(campaign, results) if campaign else api.last(results)).resolve())
-    store.read()
+    if not store.has_trials():
+        store.read()  # a word about what it is, before a lock makes a folder of it
     with store.locked():
         count = runner.revert(store)
+        print(f"{count} trial(s) reverted")
         for line in runner.restore(store):
             print(line)
-        print(f"{count} trial(s) reverted; nothing of {store.name} is in force")
+        print(f"nothing of {store.name} is in force")
 
 
 def up(

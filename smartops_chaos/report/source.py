@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from smartops_chaos import healerfile
 from smartops_chaos.analysis import agreement, cells, hold, question, summarise, table, warnings
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
-from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.errors import FileProblems, NothingSelected, Problem, UsageError
 from smartops_chaos.model import Arm, Record, Request
 from smartops_chaos.report.build import CampaignData
 from smartops_chaos.run.store import Store
@@ -40,7 +42,7 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
             home[trial.id], records[trial.id] = store, record
     if not records:
         raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
-    rows = table.from_rows(record.row for record in records.values())
+    rows = _table(records, home)
     asked = question.of_plan(first.plan)
 
     def requests(trial_id: str) -> Sequence[Request]:
@@ -62,6 +64,18 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
         records=records,
         requests=requests,
     )
+
+
+def _table(records: Mapping[str, Record], home: Mapping[str, Store]) -> pd.DataFrame:
+    """Raises FileProblems that name the records' files."""
+    try:
+        return table.from_rows(record.row for record in records.values())
+    except FileProblems as error:
+        files = [str(home[name].trial(name).record) for name in records]
+        mend = "`smartops-chaos derive` computes it again from the evidence"
+        raise FileProblems(
+            [Problem(files[p.line - 1], 0, 0, p.what, p.mend or mend) if p.line else p for p in error.problems]
+        ) from None
 
 
 def _with_evidence(home: Mapping[str, Store]) -> dict[str, Store]:

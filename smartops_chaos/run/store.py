@@ -32,6 +32,7 @@ from smartops_chaos.workload import read as read_requests
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _REPEAT = "move the trial's folder away; the next run repeats the trial"
+_DAMAGED = (ValueError, EOFError, zlib.error, gzip.BadGzipFile)
 _DERIVE = f"`smartops-chaos derive` computes it again from the evidence; if there is none, {_REPEAT}"
 
 
@@ -61,6 +62,10 @@ class TrialDir:
     @property
     def log(self) -> Path:
         return self.path / "log.txt"
+
+    @property
+    def record(self) -> Path:
+        return self.path / "record.json"
 
     def begin(self, experiment: dict[str, Any], fault_ids: tuple[str, ...]) -> None:
         """The intent, on disk before anything is injected."""
@@ -129,41 +134,43 @@ class TrialDir:
             return replace(evidence, requests=self.requests())
         except FileNotFoundError:
             raise UsageError(f"{self.path.name} has no evidence", "it ended before anything was measured") from None
-        except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UsageError(f"{file} or the requests beside it cannot be read: {error}", _REPEAT) from None
+        except _DAMAGED as error:
+            raise UsageError(f"{file} cannot be read: {error}", _REPEAT) from None
 
     def requests(self) -> tuple[Request, ...]:
+        """Raises UsageError when they are damaged."""
         packed = self.path / "samples" / "requests.csv.gz"
         if packed.exists():
-            lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
-            return tuple(Request(*map(int, line.split(","))) for line in lines)
+            try:
+                lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
+                return tuple(_request(line) for line in lines)
+            except _DAMAGED as error:
+                raise UsageError(f"{packed} cannot be read: {error}", _REPEAT) from None
         return read_requests(requests_file(self.path)) if requests_file(self.path).exists() else ()
 
     def write_record(self, record: Record) -> None:
-        write_atomically(self.path / "record.json", adapter(Record).dump_json(record, indent=1) + b"\n")
+        write_atomically(self.record, adapter(Record).dump_json(record, indent=1) + b"\n")
 
     def read_record(self) -> Record | None:
         """None if the trial is not complete. Raises UsageError for a record of another version or a damaged one."""
         try:
-            record: Record = read(self.path / "record.json", Record, _DERIVE)
+            record: Record = read(self.record, Record, _DERIVE)
         except FileNotFoundError:
             return None
         return record
 
     def record_bytes(self) -> bytes:
         """Empty without a record."""
-        path = self.path / "record.json"
-        return path.read_bytes() if path.exists() else b""
+        return self.record.read_bytes() if self.record.exists() else b""
 
     def outcome(self) -> str | None:
         """The record's outcome, at a fraction of the time of the whole record. Raises UsageError as `read_record`."""
-        path = self.path / "record.json"
         try:
-            return str(checked(path, path.read_bytes(), _DERIVE)["row"]["outcome"])
+            return str(checked(self.record, self.record.read_bytes(), _DERIVE)["row"]["outcome"])
         except FileNotFoundError:
             return None
         except (KeyError, TypeError):
-            raise UsageError(f"{path} cannot be read: it has no outcome", _DERIVE) from None
+            raise UsageError(f"{self.record} cannot be read: it has no outcome", _DERIVE) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +194,20 @@ class Store:
         mend = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
         try:
             campaign: CampaignFile = read(self.path / "campaign.json", CampaignFile, mend)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            if self.has_trials():
+                mend = (
+                    f"put it back from a copy; without it `smartops-chaos revert {self.path}` ends the faults, and "
+                    "`revert --cluster NAMESPACE` also puts back what was set there"
+                )
+                raise UsageError(f"{self.path} has trials, but its campaign.json is missing", mend) from None
             raise UsageError(
                 f"{self.path} is no campaign", "`smartops-chaos status` lists the campaigns here"
             ) from None
         return campaign
+
+    def has_trials(self) -> bool:
+        return (self.path / "trials").is_dir()
 
     def trial(self, trial_id: str) -> TrialDir:
         """Raises UsageError for an ID, from a file that others may have written, that would lead elsewhere."""
@@ -260,9 +276,18 @@ class Store:
             yield
 
 
-def campaigns(results: Path) -> list[Store]:
-    """Every campaign below `results`, oldest number first."""
-    found = [file.parent for file in results.glob("*/campaign.json")]
+def _request(line: str) -> Request:
+    sched_ns, late_ns, latency_ns, status = map(int, line.split(","))
+    return Request(sched_ns, late_ns, latency_ns, status)
+
+
+def campaigns(results: Path, *, headless: bool = False) -> list[Store]:
+    """Every campaign below `results`, oldest number first; `headless`: also one whose campaign.json is missing."""
+    found = {
+        file.parent
+        for name in ("campaign.json", *(["trials"] if headless else []))
+        for file in results.glob(f"*/{name}")
+    }
     return [Store(path) for path in sorted(found, key=_number)]
 
 
