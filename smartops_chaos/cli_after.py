@@ -19,11 +19,12 @@ Require = Literal["proven", "observed"]
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 
-def write_report(data: Any, out: Path, *, as_json: bool = False, pdf: bool = True) -> None:
+def write_report(data: Any, out: Path, *, as_json: bool = False, pdf: bool = True) -> list[Path]:
     from smartops_chaos import api
 
     files = api.report(data, out, pdf=pdf)
     print(files[0], file=sys.stderr if as_json else sys.stdout)
+    return files
 
 
 def report(
@@ -31,6 +32,9 @@ def report(
     check: Annotated[bool, typer.Option("--check", help="Exit 1 unless every target is reached.")] = False,
     require: Annotated[Require, typer.Option(help="What --check asks for.")] = "proven",
     junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
+    prometheus: Annotated[
+        Path | None, typer.Option(help="Write the numbers for the textfile collector of Prometheus' node_exporter.")
+    ] = None,
     baseline: Annotated[str, typer.Option(help="For a bare trials table: model=off,policy=default.")] = "",
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,
@@ -39,24 +43,38 @@ def report(
     """Write a campaign's report from its directory: the last one, those named, or a bare trials table."""
     from smartops_chaos import api
     from smartops_chaos.analysis.summarise import to_json
-    from smartops_chaos.report import ci
+    from smartops_chaos.report import ci, exposition
+    from smartops_chaos.run.files import write_atomically
 
     sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
     data = api.load(*sources, baseline=arm_of(baseline) if baseline else None)
+    files: list[Path] = []
     if as_json:
         print(json.dumps(to_json(data.summary)))
     else:
-        write_report(data, reports / data.name)
-    if junit is not None:
-        junit.write_text(ci.junit(data.summary, require), encoding="utf-8")
+        files = write_report(data, reports / data.name)
+    for file, text in ((junit, ci.junit(data.summary, require)), (prometheus, exposition.text(data.summary))):
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, text.encode())  # a collector may read it at any moment
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        shown = [str(file) for file in files if file.suffix in (".pdf", ".html")]
         with Path(page).open("a", encoding="utf-8") as out:
-            out.write(ci.job_summary(data.summary))
+            out.write(ci.job_summary(data.summary, shown, _artifacts()))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in ci.github_annotations(data.summary, require if check else None):
+            print(line, file=sys.stderr)
     if check:
         passed, lines = ci.check(data.summary, require)
         print("\n".join(lines), file=sys.stderr)
         if not passed:
             raise typer.Exit(MISSED)
+
+
+def _artifacts() -> str:
+    """The page of GitHub with the files that this job has uploaded; empty elsewhere."""
+    parts = [os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    return "{}/{}/actions/runs/{}#artifacts".format(*parts) if all(parts) else ""
 
 
 def campaign_path(path: Path, results: Path) -> Path:

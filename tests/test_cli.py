@@ -93,6 +93,25 @@ def test_a_bare_trials_table_gives_a_report(cli: Any, tmp_path: Path) -> None:
     assert checked.returncode == 1
 
 
+def test_a_ci_job_gets_its_files_and_annotations(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ["chaos,workload,model,policy,outcome,time_s,horizon_s"]
+    rows += [f"kill,steady,{arm},default,platform,{20 + n},30" for n in range(3) for arm in ("off", "on")]
+    (tmp_path / "trials.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    asked = ["report", "trials.csv", "--baseline", "model=off,policy=default", "--json", "--check"]
+    asked += ["--junit", "ci/x.xml", "--prometheus", "ci/x.prom"]
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    assert "::" not in cli(*asked).stderr
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    done = cli(*asked)
+    assert done.returncode == 1
+    assert "\n::error title=" in f"\n{done.stderr}"
+    json.loads(done.stdout)
+    assert "smartops_chaos_mttr_seconds{" in (tmp_path / "ci" / "x.prom").read_text(encoding="utf-8")
+    assert sorted(path.name for path in (tmp_path / "ci").iterdir()) == ["x.prom", "x.xml"]
+    assert "| Verdict |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
 def test_help_and_version(cli: Any) -> None:
     assert "Exit codes" in cli("--help").stdout
     assert cli("--version").stdout.startswith("smartops-chaos 0.")

@@ -1,13 +1,18 @@
-"""The verdict for a CI job: pass or fail, JUnit XML, a job summary in Markdown. Summary in, text out."""
+"""The verdict for a CI job: pass or fail, JUnit XML, GitHub's annotations and job summary. Summary in, text out.
+
+Names of arms and levels are a user's: none of them may become markup or a command.
+"""
 
 from __future__ import annotations
 
 import html
 import re
 import xml.etree.ElementTree as ET
-from typing import Literal
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, get_args
 
-from smartops_chaos.analysis.summary import Summary, Verdict
+from smartops_chaos.analysis.summary import Decision, Summary, Verdict
 from smartops_chaos.report.answer import TARGETS, detail, left_out, level, sentences
 from smartops_chaos.report.words import legal, percent
 
@@ -20,11 +25,7 @@ def check(summary: Summary, require: Require = "proven") -> tuple[bool, list[str
 
     A summary without verdicts does not pass: a check that looked at nothing must not be green.
     """
-    lines = [
-        f"{'pass' if passes(v, require) else 'FAIL'}  {v.arm}: {TARGETS[v.target]} {detail(v.value, v.target)}, "
-        f"at least {percent(v.wanted)} wanted: {v.verdict}. {v.why}".rstrip()
-        for v in summary.verdicts
-    ]
+    lines = [f"{'pass' if passes(v, require) else 'FAIL'}  {_told(v)}" for v in summary.verdicts]
     return bool(lines) and all(passes(v, require) for v in summary.verdicts), lines or [_NOTHING]
 
 
@@ -60,24 +61,69 @@ def junit(summary: Summary, require: Require = "proven") -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def job_summary(summary: Summary) -> str:
-    """GitHub-flavoured Markdown: the answer, the verdicts, what makes the result weak, what was left out."""
+def github_annotations(summary: Summary, require: Require | None) -> list[str]:
+    """GitHub's workflow commands: an error for each target that `require` misses, a warning for each weakness.
+
+    `require` None: nothing is checked, so nothing is an error.
+    """
+    missed = [v for v in summary.verdicts if require and not passes(v, require)]
+    told = [("error", f"{TARGETS[v.target]} of {v.arm}: {v.verdict}", _told(v)) for v in missed]
+    if require and not summary.verdicts:
+        told.append(("error", "Nothing was judged", _NOTHING))
+    told += [("warning", f"Weak result: {summary.campaign}", warning) for warning in summary.warnings]
+    return [f"::{kind} title={_command(title, ':,')}::{_command(message)}" for kind, title, message in told]
+
+
+def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = "") -> str:
+    """GitHub-flavoured Markdown: the verdicts, the answer, what makes the result weak, what was left out.
+
+    `files` are those of the report, `artifacts` the address of the page that offers them.
+    """
     lines = [f"## Self-healing benchmark: {_escaped(summary.campaign)}", ""]
-    lines += [_escaped(text) + "\n" for text in sentences(summary, level(summary))]
     if summary.verdicts:
+        counts = Counter(v.verdict for v in summary.verdicts)
+        found = [f"{counts[name]} {name}" for name in get_args(Decision) if counts[name]]
+        lines += [f"**Of {len(summary.verdicts)} targets: {', '.join(found)}.**", ""]
         lines += ["| Arm | Target | Wanted | Measured | Verdict | Why |", "| --- | --- | ---: | ---: | --- | --- |"]
         for v in summary.verdicts:
             cells = (str(v.arm), TARGETS[v.target], percent(v.wanted), detail(v.value, v.target), v.verdict, v.why)
             lines.append("| " + " | ".join(map(_escaped, cells)) + " |")
         lines.append("")
+    else:
+        lines += [f"**{_NOTHING}**", ""]
+    lines += [_escaped(text) + "\n" for text in sentences(summary, level(summary))]
     if summary.warnings:
         lines += ["**What makes this result weak, and what mends it**", ""]
-        # Their commands stand in backticks, which stay.
-        lines += [f"- {html.escape(warning, quote=False)}" for warning in summary.warnings]
+        lines += [f"- {_with_commands(warning)}" for warning in summary.warnings]
         lines.append("")
     lines.append(f"Left out: {_escaped(left_out(summary))}")
-    return "\n".join(lines) + "\n"
+    if files:
+        where = f" in the [artifacts of this run]({artifacts}), if the job uploads them" if artifacts else ""
+        lines += ["", f"The report{where}: {', '.join(f'`{name}`' for name in files if '`' not in name)}"]
+    return "\n".join(lines) + "\n\n"
+
+
+def _told(verdict: Verdict) -> str:
+    value = f"{detail(verdict.value, verdict.target)}, at least {percent(verdict.wanted)} wanted"
+    return _line(f"{verdict.arm}: {TARGETS[verdict.target]} {value}: {verdict.verdict}. {verdict.why}".rstrip())
+
+
+def _line(text: str) -> str:
+    return re.sub(r"\s*[\r\n]\s*", " ", text)
+
+
+def _command(text: str, also: str = "") -> str:
+    """Of a workflow command: without what would end it."""
+    return "".join(f"%{ord(c):02X}" if c in f"%\r\n{also}" else c for c in text)
+
+
+def _with_commands(text: str) -> str:
+    """Escaped, but for commands in backticks, which stay."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0 or "``" in text:
+        return _escaped(text)
+    return "".join(f"`{_line(part)}`" if i % 2 else _escaped(part) for i, part in enumerate(parts))
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", html.escape(_line(text), quote=False))

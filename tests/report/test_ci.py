@@ -4,10 +4,11 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
+from markdown_it import MarkdownIt  # comes with rich
 
 from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.model import Arm
-from smartops_chaos.report.ci import check, job_summary, junit
+from smartops_chaos.report.ci import check, github_annotations, job_summary, junit
 
 ARM = Arm("zscore|<b>", "default")
 
@@ -51,10 +52,45 @@ def test_control_characters_do_not_break_junit(nothing):
     assert "& <why>" in "".join(root.itertext())
 
 
-def test_the_job_summary_keeps_its_table_whatever_the_names(nothing):
-    text = job_summary(replace(nothing, verdicts=(verdict("proven"),), warnings=("run `a --b <c>`",)))
-    (row,) = [line for line in text.splitlines() if "Auto-heal" in line]
-    assert row.replace("\\|", "").count("|") == 7
-    assert "<b>" not in text
-    assert "`a --b &lt;c&gt;`" in text
+def rendered(text: str) -> str:
+    return MarkdownIt("commonmark").enable("table").render(text)
+
+
+HOSTILE = "`a|<img src=x>](http://x) *b* ![c](d) &lt; \\\n\n# e"
+
+
+def test_no_name_is_markup_in_the_job_summary(nothing):
+    hostile = replace(verdict("missed"), arm=Arm(HOSTILE, "default"), why=HOSTILE)
+    warnings = (f"{HOSTILE}: run `a --b <c>` now", f"{HOSTILE}` `{HOSTILE}", f"``{HOSTILE}` x")
+    page = rendered(job_summary(replace(nothing, campaign=HOSTILE, verdicts=(hostile,), warnings=warnings)))
+    assert [tag for tag in ("<img", "<a ", "<em>", "<h1") if tag in page] == []
+    assert page.count("<tr>") == 2
+    assert page.count("<td") == 6
+
+
+def test_the_job_summary_says_verdicts_why_weaknesses_and_where_the_report_is(nothing):
+    summary = replace(
+        nothing, verdicts=(verdict("proven"), verdict("missed")), warnings=("few in a_b: run `a --b <c>` now",)
+    )
+    text = job_summary(summary, ["reports/n-1/report.pdf"], "https://github.com/o/r/actions/runs/1#artifacts")
+    assert "**Of 2 targets: 1 proven, 1 missed.**" in text
+    page = rendered(text)
+    assert page.count("19 of 20 incidents") == 2
+    assert "<li>few in a_b: run <code>a --b &lt;c&gt;</code> now</li>" in page
+    assert "<code>reports/n-1/report.pdf</code>" in page
+    assert '<a href="https://github.com/o/r/actions/runs/1#artifacts">' in page
     assert "Left out: off: 1 invalid: gate; zscore: 1 invalid: gate." in text
+    assert "second arm" in job_summary(replace(nothing, verdicts=()))
+
+
+def test_annotations_are_errors_for_what_is_required_and_warnings_for_weaknesses(nothing):
+    hostile = replace(verdict("missed"), arm=Arm("a: b, 5%\n::error::x", "default"))
+    summary = replace(nothing, verdicts=(hostile, verdict("observed")), warnings=("few\r\n::error::y",))
+    title = "Auto-heal rate of a%3A b%2C 5%25%0A%3A%3Aerror%3A%3Ax%3A missed"
+    told = github_annotations(summary, "observed")
+    assert told[0].startswith(f"::error title={title}::a: b, 5%25 ::error::x: Auto-heal rate 95\u00a0%25")
+    assert told[1:] == ["::warning title=Weak result%3A nothing-1::few%0D%0A::error::y"]
+    assert [line.split()[0] for line in github_annotations(summary, "proven")] == ["::error", "::error", "::warning"]
+    assert [line.split()[0] for line in github_annotations(summary, None)] == ["::warning"]
+    assert github_annotations(replace(nothing, verdicts=()), "proven")[0].startswith("::error title=Nothing")
+    assert not any("\n" in line for line in (*told, *check(summary)[1]))
