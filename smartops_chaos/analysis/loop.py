@@ -62,26 +62,37 @@ def calibration_width(trials: pd.DataFrame) -> float | None:
 
 
 def funnel(counted: pd.DataFrame) -> tuple[FunnelStep, ...]:
-    """Trials that got as far as each moment, having passed all moments before it. Empty without such columns.
+    """Trials that got as far as each moment, and why the others did not. Empty without such columns.
 
-    A later step of the loop implies the earlier ones (an action was decided), and a healed trial passed them all:
-    missing telemetry is no break in the loop. Lost trials are named by their outcome and its reason.
+    Lost trials are named by their outcome and its reason.
     """
     if not any(f"{m}_lo_s" in counted for m in MOMENTS[1:]):
         return ()
+    why = _losses(texts(counted, "outcome"), texts(counted, "reason"))
+    lost_at = np.array(missed(counted), dtype=object)
+    steps = []
+    reached = len(counted)
+    for moment in MOMENTS:
+        lost = Counter(why[lost_at == moment].tolist())
+        reached -= lost.total()
+        steps.append(FunnelStep(moment, reached, dict(sorted(lost.items()))))
+    return tuple(steps)
+
+
+def missed(counted: pd.DataFrame) -> list[str]:
+    """For each counted trial the first moment of the repair that it did not reach; "" if it went all the way.
+
+    A later step of the loop implies the earlier ones (an action was decided), and a healed trial passed them all:
+    missing telemetry is no break in the loop.
+    """
     outcome = texts(counted, "outcome")
     seen = {m: ~np.isnan(_moment(counted, m)[0]) for m in MOMENTS}
     for earlier, later in reversed(list(pairwise(_LOOP))):
         seen[earlier] = seen[earlier] | seen[later]
-    why = _losses(outcome, texts(counted, "reason"))
-    steps = []
-    there: NDArray[np.bool_] = np.ones(len(counted), dtype=bool)
-    for moment in MOMENTS:
-        reached = there & (seen[moment] | (outcome == Outcome.HEALED))
-        lost = Counter(why[there & ~reached].tolist())
-        steps.append(FunnelStep(moment, int(reached.sum()), dict(sorted(lost.items()))))
-        there = reached
-    return tuple(steps)
+    found = np.full(len(counted), "", dtype=object)
+    for moment in reversed(MOMENTS):
+        found[~(seen[moment] | (outcome == Outcome.HEALED))] = moment
+    return found.tolist()
 
 
 def _losses(outcome: NDArray[np.object_], reason: NDArray[np.object_]) -> NDArray[np.object_]:

@@ -9,7 +9,20 @@ import pandas as pd
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, Decision, Summary, Verdict
 from smartops_chaos.model import Arm, Plan
-from smartops_chaos.report.document import Block, Box, Card, CardLine, Cards, Facts, Paragraph, Section, Tone
+from smartops_chaos.report.document import (
+    Block,
+    Box,
+    Card,
+    CardLine,
+    Cards,
+    Facts,
+    Link,
+    Paragraph,
+    Section,
+    Text,
+    Tone,
+)
+from smartops_chaos.report.index import Index
 from smartops_chaos.report.words import (
     NONE,
     count,
@@ -30,12 +43,12 @@ _ALPHA = 0.025  # one-sided; where the summary does not say
 _IDS_IN_WORDS = 6
 
 
-def section(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Section:
+def section(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Index) -> Section:
     blocks: list[Block] = [Paragraph(text, "lead") for text in sentences(summary, level(summary))]
     blocks.append(Cards(_cards(summary)))
     if summary.warnings:
         blocks.append(Box("What makes this result weak, and what mends it", summary.warnings, "weak"))
-    blocks.append(Facts(tuple(_facts(summary, plan, table))))
+    blocks.append(Facts(tuple(_facts(summary, plan, table, index))))
     return Section("answer", "The answer", tuple(blocks))
 
 
@@ -153,18 +166,18 @@ def _card_line(verdict: Verdict, with_why: bool) -> CardLine:
 # ---- what it rests on ----------------------------------------------------------------------------------------
 
 
-def _facts(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Iterable[tuple[str, str]]:
+def _facts(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Index) -> Iterable[tuple[str, Text]]:
     arms = summary.arms
     trials, counted = sum(a.trials for a in arms), sum(a.counted for a in arms)
     controls = sum(a.controls for a in arms)
     text = f"{count(trials, 'trial')} in {count(len(arms), 'arm')}; {counted} with a confirmed fault count"
     yield "Trials", text + (f", {controls} without a fault are controls." if controls else ".")
-    yield "Left out", left_out(summary)
+    yield "Left out", index.link(left_out(summary), counts_as="left out")
     yield "Horizon", "; ".join(horizons(plan, table)) or NONE
     yield "Calibration", _calibration(summary)
     widths = [f"{a.arm}: {seconds(a.measuring_error_s)}" for a in arms if a.measuring_error_s is not None]
     yield "Measuring error", f"{'; '.join(widths)}, the median width of where a recovery lies." if widths else NONE
-    yield "Contested", _contested(arms, table)
+    yield "Contested", _contested(arms, index)
     alarms = [f"{a.arm}: {share(a.false_alarms, a.controls)}" for a in arms if a.controls]
     yield (
         "False alarms",
@@ -212,16 +225,15 @@ def _calibration(summary: Summary) -> str:
     )
 
 
-def _contested(arms: tuple[ArmSummary, ...], table: pd.DataFrame) -> str:
+def _contested(arms: tuple[ArmSummary, ...], index: Index) -> Text:
     n = sum(a.contested for a in arms)
     if not n:
         return "None: in no trial do healer and platform overlap."
-    ids: list[str] = []
-    if {"flags", "trial"} <= set(table.columns):
-        ids = list(
-            table.loc[table["flags"].fillna("").str.split(",").map(lambda f: "contested" in f), "trial"].astype(str)
-        )
-    shown = listing([*ids[:_IDS_IN_WORDS], *(["others"] if len(ids) > _IDS_IN_WORDS else [])]) if ids else ""
-    return f"{count(n, 'trial')} counted as platform, since healer and platform cannot be told apart" + (
-        f": {shown}." if shown else "."
-    )
+    text = f"{count(n, 'trial')} counted as platform, since healer and platform cannot be told apart"
+    found = index.find(noted="contested", counts_as=("counted", "control", "left out"))
+    if not found:
+        return f"{text}."
+    named: list[str | Link] = [f"{text}: "]
+    for row in found[:_IDS_IN_WORDS]:
+        named += [index.trial(row), ", "]
+    return (*named[:-1], f" and {len(found) - _IDS_IN_WORDS} others." if len(found) > _IDS_IN_WORDS else ".")

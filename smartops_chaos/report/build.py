@@ -10,7 +10,7 @@ import pandas as pd
 
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.model import Arm, Outcome, Plan, Record, Request, Targets
-from smartops_chaos.report import answer, healing, loop, method, recovery, render, trials
+from smartops_chaos.report import answer, healing, index, loop, method, recovery, render, trials
 from smartops_chaos.report.document import Report
 from smartops_chaos.report.style import arm_styles
 from smartops_chaos.report.words import count
@@ -22,12 +22,16 @@ def no_requests(_trial: str) -> Sequence[Request]:
     return ()
 
 
+def no_evidence(_trial: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class CampaignData:
     """All that a report is made from; nothing else is read.
 
     `table` has the columns of `model.COLUMNS` (a bare trials table may lack the optional ones). `records` and
-    `requests` are by trial id and may be empty: then the pictures of single trials are left out.
+    `requests` are by trial id and may be empty: then the pictures of single trials are left out, like their evidence.
     """
 
     name: str
@@ -37,6 +41,7 @@ class CampaignData:
     table: pd.DataFrame
     records: Mapping[str, Record] = field(default_factory=dict)
     requests: Callable[[str], Sequence[Request]] = no_requests
+    explain: Callable[[str], str] = no_evidence  # what each rule matched in a trial, as text
 
 
 def build(data: CampaignData, *, appendix: bool = True) -> Report:
@@ -48,16 +53,17 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     styles = arm_styles(arms, baseline or arms[0]) if arms else {}
     targets = plan.analysis.targets if plan else stated_targets(summary)
     interval = answer.level(summary)
+    listed = index.index(table, baseline) if appendix else index.Index()
     sections = [
-        answer.section(summary, plan, table),
-        recovery.section(summary, targets, counted(table), styles, interval),
-        healing.section(summary, targets, styles, interval),
-        *loop.sections(summary.arms, styles, interval),
+        answer.section(summary, plan, table, listed),
+        recovery.section(summary, targets, counted(table), styles, interval, listed),
+        healing.section(summary, targets, styles, interval, listed),
+        *loop.sections(summary.arms, styles, interval, listed),
         method.method(summary, plan, table),
         method.again(data.provenance),
     ]
     if appendix:
-        sections.append(trials.section(plan, table, data.records, data.requests, styles))
+        sections.append(trials.section(listed, plan, data.records, data.requests, data.explain, styles))
     return Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
 
 

@@ -13,8 +13,28 @@ Tone = Literal["good", "weak", "bad", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Paragraph:
+class Link:
+    """Words that lead to the block, row or exhibit with the id `to`; plain words where the report has none.
+
+    `show` narrows a long table down on a screen: facet -> the values of which a row must have one.
+    """
+
     text: str
+    to: str
+    show: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+Text = str | tuple[str | Link, ...]
+
+
+def words(text: Text) -> str:
+    """A text without its links."""
+    return text if isinstance(text, str) else "".join(p if isinstance(p, str) else p.text for p in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    text: Text
     style: Literal["body", "lead", "note"] = "body"
 
 
@@ -23,7 +43,7 @@ class Box:
     """Lines set apart from the text, such as warnings."""
 
     title: str
-    lines: tuple[str, ...]
+    lines: tuple[Text, ...]
     tone: Tone = "none"
 
 
@@ -31,7 +51,7 @@ class Box:
 class Facts:
     """Labels and what they stand for, in two columns. No caption, no number."""
 
-    pairs: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, Text], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +90,24 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Facet:
+    """By what a long table can be narrowed down: for each row the values that it has."""
+
+    name: str
+    values: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     id: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Text, ...], ...]
     note: str = ""
     small: bool = False  # long lists: smaller letters, sortable and searchable on a screen
+    facets: tuple[Facet, ...] = ()
+    ids: tuple[str, ...] = ()  # of the rows, where something leads to one
+    on_paper: tuple[int, ...] | None = None  # the rows that are printed; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +121,35 @@ class Figure:
     svg: str
 
 
-def grouped(rows: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """One trial shown in full."""
+
+    id: str
+    title: str
+    outcome: str
+    alt: str
+    svg: str  # "" if nothing is at hand to draw
+    evidence: str  # what each rule matched, on a screen only; "" if nothing is at hand
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Trials shown in full under one caption, side by side on paper."""
+
+    id: str
+    title: str
+    caption: str
+    exhibits: tuple[Exhibit, ...]
+
+
+def grouped(rows: Sequence[tuple[Text, ...]]) -> tuple[tuple[Text, ...], ...]:
     """Rows without the first cell where it repeats the one above."""
     heads = [row[0] for row in rows]
     return tuple(row if i == 0 or heads[i - 1] != row[0] else ("", *row[1:]) for i, row in enumerate(rows))
 
 
-Block = Paragraph | Box | Facts | Code | Cards | Table | Figure
+Block = Paragraph | Box | Facts | Code | Cards | Table | Figure | Gallery
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +178,21 @@ class Report:
         counts = {"Figure": 0, "Table": 0}
         for section in self.sections:
             for block in section.blocks:
-                if isinstance(block, Figure | Table):
-                    kind = type(block).__name__
+                if isinstance(block, Figure | Table | Gallery):
+                    kind = "Table" if isinstance(block, Table) else "Figure"
                     counts[kind] += 1
                     labels[block.id] = f"{kind} {counts[kind]}"
         return labels
+
+    def anchors(self) -> set[str]:
+        """The ids that something can lead to."""
+        found = {section.id for section in self.sections}
+        for section in self.sections:
+            for block in section.blocks:
+                if isinstance(block, Figure | Table | Gallery):
+                    found.add(block.id)
+                if isinstance(block, Table):
+                    found.update(block.ids)
+                if isinstance(block, Gallery):
+                    found.update(exhibit.id for exhibit in block.exhibits)
+        return found

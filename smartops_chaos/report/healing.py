@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from smartops_chaos.analysis.summary import ArmSummary, Summary
+from smartops_chaos.analysis.summary import ArmSummary, CellNumbers, Summary
 from smartops_chaos.model import Outcome, Targets
 from smartops_chaos.report import figures
 from smartops_chaos.report.answer import arm_name
-from smartops_chaos.report.document import Block, Column, Figure, Paragraph, Section, Table, grouped
+from smartops_chaos.report.document import Block, Column, Figure, Paragraph, Section, Table, Text, grouped
+from smartops_chaos.report.index import Index
 from smartops_chaos.report.style import Styles
 from smartops_chaos.report.words import (
     NONE,
@@ -21,12 +22,15 @@ from smartops_chaos.report.words import (
     with_range,
 )
 
+_BY_HEALER = (plain(Outcome.HEALED), plain(Outcome.PREVENTED))
+_WITHOUT_PERSON = (*_BY_HEALER, plain(Outcome.PLATFORM))
 
-def section(summary: Summary, targets: Targets, styles: Styles, interval: str) -> Section:
-    return Section("healing", "Healing and service level", tuple(_healing(summary, targets, styles, interval)))
+
+def section(summary: Summary, targets: Targets, styles: Styles, interval: str, index: Index) -> Section:
+    return Section("healing", "Healing and service level", tuple(_healing(summary, targets, styles, interval, index)))
 
 
-def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str) -> Iterable[Block]:
+def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str, index: Index) -> Iterable[Block]:
     arms = summary.arms
     yield Figure(
         "fig-rates",
@@ -49,13 +53,15 @@ def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str) 
     rows = [
         (
             arm_name(a),
-            share(a.auto_heal.successes, a.auto_heal.n),
+            index.link(
+                share(a.auto_heal.successes, a.auto_heal.n), a.arm, counts_as="counted", outcome=_WITHOUT_PERSON
+            ),
             with_range(percent(a.auto_heal.no_human), percent_range(a.auto_heal.lo, a.auto_heal.hi)),
-            percent(a.auto_heal.by_healer),
+            index.link(percent(a.auto_heal.by_healer), a.arm, counts_as="counted", outcome=_BY_HEALER),
             _uplift(a),
-            share(a.false_alarms, a.controls),
-            str(a.needless_actions),
-            str(a.contested),
+            index.link(share(a.false_alarms, a.controls), a.arm, counts_as="control", outcome="false alarm"),
+            index.link(str(a.needless_actions), a.arm, noted="needless action"),
+            index.link(str(a.contested), a.arm, noted="contested"),
         )
         for a in arms
     ]
@@ -66,7 +72,7 @@ def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str) 
     yield Table("tab-healing", "Healing by arm", columns, tuple(rows), note)
     yield from _sla(summary, interval)
     if any(a.cells for a in arms):
-        yield _outcomes(arms)
+        yield _outcomes(arms, index)
 
 
 def _uplift(arm: ArmSummary) -> str:
@@ -109,7 +115,13 @@ def _sla(summary: Summary, interval: str) -> Iterable[Block]:
     yield Table("tab-sla", "Service level by arm", columns, tuple(rows), note)
 
 
-def _outcomes(arms: Sequence[ArmSummary]) -> Table:
+def _trials(cell: CellNumbers, arm: ArmSummary, outcome: str, index: Index) -> Text:
+    text = str(cell.outcomes.get(outcome, 0) or "·")
+    use = ("counted", "control", "left out")  # all but calibration
+    return index.link(text, arm.arm, chaos=cell.chaos, workload=cell.workload, counts_as=use, outcome=plain(outcome))
+
+
+def _outcomes(arms: Sequence[ArmSummary], index: Index) -> Table:
     seen = {name for a in arms for c in a.cells for name, n in c.outcomes.items() if n}
     names = [o.value for o in Outcome if o.value in seen]
     rarely = any(c.rarely_hurts for a in arms for c in a.cells)
@@ -118,8 +130,8 @@ def _outcomes(arms: Sequence[ArmSummary]) -> Table:
         (
             f"{c.chaos} / {c.workload}" + (" †" if c.rarely_hurts else ""),
             arm_name(a),
-            str(c.counted),
-            *(str(c.outcomes.get(name, 0) or "·") for name in names),
+            index.link(str(c.counted), a.arm, chaos=c.chaos, workload=c.workload, counts_as="counted"),
+            *(_trials(c, a, name, index) for name in names),
             seconds(c.rmst_s),
             NONE if c.se_s is None else f"± {seconds(c.se_s)}",
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from smartops_chaos.analysis.summary import ArmSummary, Share
+from smartops_chaos.model import MOMENTS
 from smartops_chaos.report import loop_figures
 from smartops_chaos.report.answer import arm_name
 from smartops_chaos.report.document import Block, Column, Figure, Paragraph, Section, Table, grouped
+from smartops_chaos.report.index import Index
 from smartops_chaos.report.style import Styles
 from smartops_chaos.report.words import (
     NONE,
@@ -23,14 +25,14 @@ from smartops_chaos.report.words import (
 )
 
 
-def sections(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> tuple[Section, Section]:
+def sections(arms: Sequence[ArmSummary], styles: Styles, interval: str, index: Index) -> tuple[Section, Section]:
     return (
-        Section("loop", "Where the time goes and where the loop breaks", tuple(_loop(arms, styles, interval))),
-        Section("diagnosis", "Diagnosis", tuple(_diagnosis(arms, styles, interval))),
+        Section("loop", "Where the time goes and where the loop breaks", tuple(_loop(arms, styles, interval, index))),
+        Section("diagnosis", "Diagnosis", tuple(_diagnosis(arms, styles, interval, index))),
     )
 
 
-def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Iterable[Block]:
+def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str, index: Index) -> Iterable[Block]:
     measured = [a for a in arms if any(p.mean_s is not None for p in a.phases)]
     if measured:
         yield Figure(
@@ -49,7 +51,7 @@ def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Iterable
     else:
         yield Paragraph("No counted trial tells when the healer detected or acted.")
     if any(a.operations.actions is not None for a in arms):
-        yield _operations(arms)
+        yield _operations(arms, index)
     if any(a.funnel for a in arms):
         yield Figure(
             "fig-funnel",
@@ -59,9 +61,15 @@ def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Iterable
             loop_figures.funnel(arms, styles),
         )
         lost = [
-            (arm_name(a), step.moment, str(step.reached), str(sum(step.lost.values())), tally(step.lost))
+            (
+                arm_name(a),
+                step.moment,
+                index.link(str(step.reached), a.arm, counts_as="counted", first_missed=(*MOMENTS[i + 1 :], "nothing")),
+                index.link(str(sum(step.lost.values())), a.arm, counts_as="counted", first_missed=step.moment),
+                tally(step.lost),
+            )
             for a in arms
-            for step in a.funnel
+            for i, step in enumerate(a.funnel)
             if any(step.lost.values())
         ]
         if lost:
@@ -119,7 +127,7 @@ def _detection(arms: Sequence[ArmSummary], interval: str) -> Table:
     return Table("tab-detection", "Time to detect and to mitigate", columns, tuple(rows), note)
 
 
-def _operations(arms: Sequence[ArmSummary]) -> Table:
+def _operations(arms: Sequence[ArmSummary], index: Index) -> Table:
     columns = (
         Column("Arm", grow=1),
         Column("Closed loop\n(n)", "right"),
@@ -136,9 +144,9 @@ def _operations(arms: Sequence[ArmSummary]) -> Table:
             arm_name(a),
             f"{seconds(a.operations.closed_loop_s)} ({a.operations.closed_loop_n})",
             _share(a.operations.action_success),
-            _count(a.operations.guardrail_blocks),
-            _count(a.operations.cooldown_skips),
-            _count(a.operations.relapses),
+            index.link(_count(a.operations.guardrail_blocks), a.arm, counts_as="counted", noted="guardrail block"),
+            index.link(_count(a.operations.cooldown_skips), a.arm, counts_as="counted", noted="cooldown skip"),
+            index.link(_count(a.operations.relapses), a.arm, counts_as="counted", noted="relapsed"),
             _share(a.operations.healed_if_right),
             _share(a.operations.healed_if_wrong),
             _share(a.operations.reliability),
@@ -161,7 +169,7 @@ def _count(n: int | None) -> str:
     return NONE if n is None else str(n)
 
 
-def _diagnosis(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Iterable[Block]:
+def _diagnosis(arms: Sequence[ArmSummary], styles: Styles, interval: str, index: Index) -> Iterable[Block]:
     asked = [a for a in arms if a.rca.n]
     if not asked:
         yield Paragraph("No counted trial has a cause that the healer could have named, so nothing is said here.")
@@ -180,8 +188,8 @@ def _diagnosis(arms: Sequence[ArmSummary], styles: Styles, interval: str) -> Ite
     rows = [
         (
             arm_name(a),
-            str(a.rca.n),
-            percent(a.rca.top1),
+            index.link(str(a.rca.n), a.arm, diagnosis=("right", "wrong", "no answer")),
+            index.link(percent(a.rca.top1), a.arm, diagnosis="right"),
             percent_range(a.rca.lo, a.rca.hi),
             *(percent(a.rca.at_k.get(k)) for k in ranks),
             points(a.rca.lift),

@@ -1,4 +1,4 @@
-"""One picture a trial, several on a page: every request, the fault, and the moments of the repair."""
+"""The picture of a trial: every request, the fault, and the moments of the repair."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smartops_chaos.report.style import BAD, GOOD, INK, QUIET, SHADE, ArmStyle, 
 from smartops_chaos.report.words import clip
 from smartops_chaos.timeline.health import is_good
 
-COLUMNS = 2
+_WIDTH_IN, _HEIGHT_IN = 3.3, 2.3
 _LABEL_POINTS = 7.5  # room for one upright label
 
 
@@ -64,24 +64,19 @@ def _answered(request: Request) -> bool:
     return 200 <= request.status < 300 and request.latency_ns > 0
 
 
-def sheet(figure_id: str, pictures: Sequence[Picture], styles: Styles, scale: Scale) -> str:
-    """Pictures in two columns."""
-    rows = -(-len(pictures) // COLUMNS)
+def draw_trial(figure_id: str, picture: Picture, styles: Styles, scale: Scale) -> str:
+    """An SVG of half a page's width."""
 
     def paint(drawing: Drawing) -> None:
-        grid = drawing.subplots(rows, COLUMNS, squeeze=False).ravel()
-        for axes in grid[len(pictures) :]:
-            axes.set_visible(False)
-        for i, (axes, picture) in enumerate(zip(grid, pictures, strict=False)):
-            _requests(axes, picture, scale)
-            _moments(axes, picture.moments)
-            _title(drawing, axes, picture, styles[picture.arm])
-            if i % COLUMNS == 0:
-                axes.set_ylabel("latency [ms]")
-            if i >= len(pictures) - COLUMNS:
-                axes.set_xlabel("time since injection [s]")
+        drawing.subplots_adjust(left=0.165, right=0.985, bottom=0.165, top=0.62)
+        axes = drawing.add_subplot()
+        _requests(axes, picture, scale)
+        _moments(axes, picture.moments)
+        _title(drawing, axes, picture, styles[picture.arm])
+        axes.set_ylabel("latency [ms]")
+        axes.set_xlabel("time since injection [s]")
 
-    return draw(figure_id, 2.12 * rows + 0.1, paint)
+    return draw(figure_id, _HEIGHT_IN, paint, width_in=_WIDTH_IN, layout=None)
 
 
 def _requests(axes: Axes, picture: Picture, scale: Scale) -> None:
@@ -107,7 +102,7 @@ def _title(drawing: Drawing, axes: Axes, picture: Picture, style: ArmStyle) -> N
     """Above the room that the upright labels of the moments need."""
     place: dict[str, Any] = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points"}
     place |= {"fontsize": 6.5, "annotation_clip": False}
-    axes.annotate(clip(picture.title, 50), xytext=(9, 50), fontweight="bold", **place)
+    axes.annotate(clip(picture.title, 46), xytext=(9, 50), fontweight="bold", **place)
     axes.annotate(picture.outcome, xytext=(9, 41), color=QUIET, **place)
     mark = matplotlib.transforms.offset_copy(axes.transAxes, drawing, x=3, y=52.5, units="points")
     axes.plot([0], [1], marker=style.marker, color=style.colour, markersize=5, clip_on=False, transform=mark)
@@ -118,7 +113,7 @@ def _moments(axes: Axes, moments: dict[str, tuple[float, float]]) -> None:
     left, right = axes.get_xlim()
     shown = [(name, *moments[name]) for name in MOMENTS if name in moments]
     shown = sorted((m for m in shown if left <= (m[1] + m[2]) / 2 <= right), key=lambda m: m[1] + m[2])
-    step = _LABEL_POINTS / (3.0 * 72) * (right - left)
+    step = _LABEL_POINTS / (_WIDTH_IN * 0.82 * 72) * (right - left)
     places: list[float] = []
     for _, lo, hi in shown:
         places.append(max((lo + hi) / 2, places[-1] + step if places else left))

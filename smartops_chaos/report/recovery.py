@@ -11,6 +11,7 @@ from smartops_chaos.model import Targets
 from smartops_chaos.report import figures, survival_figures
 from smartops_chaos.report.answer import MANY_ARMS, TARGETS, arm_name, deciding, detail, judged
 from smartops_chaos.report.document import Block, Column, Figure, Paragraph, Section, Table, grouped
+from smartops_chaos.report.index import Index
 from smartops_chaos.report.style import Styles
 from smartops_chaos.report.words import (
     NONE,
@@ -25,12 +26,16 @@ from smartops_chaos.report.words import (
 _ROWS_ON_A_PAGE = 36  # of a forest plot
 
 
-def section(summary: Summary, targets: Targets, table: pd.DataFrame, styles: Styles, interval: str) -> Section:
+def section(
+    summary: Summary, targets: Targets, table: pd.DataFrame, styles: Styles, interval: str, index: Index
+) -> Section:
     """`table` has the counted trials only; `interval` is the confidence level in words."""
-    return Section("time", "Time to recover", tuple(_time(summary, targets, table, styles, interval)))
+    return Section("time", "Time to recover", tuple(_time(summary, targets, table, styles, interval, index)))
 
 
-def _time(summary: Summary, targets: Targets, table: pd.DataFrame, styles: Styles, interval: str) -> Iterable[Block]:
+def _time(
+    summary: Summary, targets: Targets, table: pd.DataFrame, styles: Styles, interval: str, index: Index
+) -> Iterable[Block]:
     arms = summary.arms
     yield Paragraph(
         "MTTR is the restricted mean time to recover, RMST(τ): the mean over all counted trials of the time from "
@@ -39,7 +44,7 @@ def _time(summary: Summary, targets: Targets, table: pd.DataFrame, styles: Style
     )
     if len(judged(summary)) > MANY_ARMS:
         yield _verdicts(summary)
-    yield _mttr(summary, interval)
+    yield _mttr(summary, interval, index)
     if summary.comparisons:
         yield _sensitivity(summary)
     if summary.holds:
@@ -136,14 +141,14 @@ def _verdicts(summary: Summary) -> Table:
     return Table("tab-verdicts", "Verdicts and why", columns, grouped(rows), note)
 
 
-def _mttr(summary: Summary, interval: str) -> Table:
+def _mttr(summary: Summary, interval: str, index: Index) -> Table:
     rows = []
     for arm in summary.arms:
         comparison = deciding(summary, arm.arm)
         reduction = comparison.mttr_reduction if comparison else Reduction(None, None, None, None, None)
         rows.append((
             arm_name(arm),
-            str(arm.counted),
+            index.link(str(arm.counted), arm.arm, counts_as="counted"),
             seconds(arm.mttr.rmst_s),
             seconds_range(arm.mttr.lo, arm.mttr.hi),
             _median(arm.mttr),

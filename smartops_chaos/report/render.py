@@ -8,7 +8,8 @@ and Cyrillic; in the PDF other scripts appear as boxes, in the HTML the browser 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Set
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import typst
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from smartops_chaos.report.document import Report, Section
+from smartops_chaos.report.document import Block, Gallery, Link, Report, Section, Table, Text
 
 _TEMPLATES = files("smartops_chaos.report") / "templates"
 _PNG_PER_INCH = 200.0
@@ -29,7 +30,8 @@ _FIGURE_PAGES = """
 
 
 def html(report: Report) -> str:
-    """One self-contained page. It reads the same without JavaScript, which only sorts and searches long tables."""
+    """One self-contained page. It reads the same without JavaScript, which sorts, searches and narrows down the long
+    table, and folds up the single trials."""
     environment = Environment(
         loader=FunctionLoader(_template),
         autoescape=True,
@@ -37,12 +39,15 @@ def html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = _code
+    anchors = report.anchors()
+    environment.filters["marked"] = lambda text: _marked(text, anchors)
+    environment.filters["kind"] = lambda block: type(block).__name__
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     template = environment.get_template("report.html.j2")
     return template.render(
         report=report,
-        sections=[_section(section) for section in report.sections],
         numbers=report.numbers(),
+        facets=lambda table, row: [facet.values[row] for facet in table.facets],
         style=_template("report.css"),
         script=_template("report.js"),
     )
@@ -50,11 +55,13 @@ def html(report: Report) -> str:
 
 def pdf(report: Report) -> bytes:
     """A tagged PDF (PDF/UA-1) with bookmarks."""
+    printed = replace(report, sections=tuple(_printed(section) for section in report.sections))
     document = {
         "title": report.title,
         "subtitle": report.subtitle,
-        "sections": [_section(section) for section in report.sections],
+        "sections": [_section(section) for section in printed.sections],
         "numbers": report.numbers(),
+        "anchors": dict.fromkeys(sorted(printed.anchors()), True),
     }
     pages = _typst(_template("report.typ"), document, format="pdf", pdf_standards="ua-1")
     if not isinstance(pages, bytes):
@@ -71,10 +78,43 @@ def pngs(report: Report) -> list[bytes]:
     return [pages] if isinstance(pages, bytes) else list(pages)
 
 
+def _marked(text: Text, anchors: Set[str]) -> Markup:
+    """`commands` in backticks -> code; links whose target the report has -> links."""
+    if isinstance(text, str):
+        return _code(text)
+    return Markup("").join(
+        _code(part) if isinstance(part, str) else _link(part) if part.to in anchors else _code(part.text)
+        for part in text
+    )
+
+
+def _link(link: Link) -> Markup:
+    show = json.dumps(dict(link.show), ensure_ascii=False) if link.show else None
+    return Markup('<a href="#{}"{}>{}</a>').format(
+        link.to, Markup(" data-show='{}'").format(show) if show else "", _code(link.text)
+    )
+
+
 def _code(text: str) -> Markup:
-    """`commands` in backticks -> code."""
+    if "`" not in text:
+        return escape(text)
     parts = [f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(text.split("`"))]
     return Markup("").join(Markup(part) for part in parts)
+
+
+def _printed(section: Section) -> Section:
+    """Without what only a screen shows."""
+    blocks: list[Block] = []
+    for block in section.blocks:
+        if isinstance(block, Table):
+            rows = block.rows if block.on_paper is None else tuple(block.rows[i] for i in block.on_paper)
+            blocks.append(replace(block, rows=rows, facets=(), ids=()))
+        elif isinstance(block, Gallery):
+            exhibits = tuple(replace(e, evidence="") for e in block.exhibits if e.svg)
+            blocks += [replace(block, exhibits=exhibits)] if exhibits else []
+        else:
+            blocks.append(block)
+    return replace(section, blocks=tuple(blocks))
 
 
 def _typst(source: str, data: Any, **options: Any) -> bytes | list[bytes]:

@@ -17,6 +17,7 @@ from smartops_chaos.errors import FileProblems, NothingSelected, Problem, UsageE
 from smartops_chaos.model import Arm, Record, Request
 from smartops_chaos.report.build import CampaignData
 from smartops_chaos.run.store import Store
+from smartops_chaos.timeline import derive
 
 
 def campaign(stores: Sequence[Store]) -> CampaignData:
@@ -48,8 +49,15 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     def requests(trial_id: str) -> Sequence[Request]:
         return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
 
-    summary = summarise.summarise(rows, asked, campaign=stores[0].name)
     healer = healerfile.restore(first.plan.healer)
+    chaos = {trial.id: first.plan.chaos[trial.chaos] for trial in first.plan.trials}
+
+    def explain(trial_id: str) -> str:
+        if trial_id not in home or not home[trial_id].trial(trial_id).has_evidence():
+            return ""
+        return derive.explain(home[trial_id].trial(trial_id).read_evidence(), healer, chaos[trial_id])
+
+    summary = summarise.summarise(rows, asked, campaign=stores[0].name)
     evidence = [home[name].trial(name).read_evidence() for name in hold.chosen(first.plan, _with_evidence(home))]
     holds = hold.sensitivity(first.plan, healer, evidence, asked)
     agreed = agreement.agreement(records.values(), healer)
@@ -63,6 +71,7 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
         table=rows,
         records=records,
         requests=requests,
+        explain=explain,
     )
 
 

@@ -99,10 +99,20 @@ def arm_styles(arms: Sequence[Arm], baseline: Arm) -> dict[Arm, ArmStyle]:
     return styles
 
 
-def draw(figure_id: str, height_in: float, paint: Callable[[Drawing], None]) -> str:
-    """Paint a figure of the text's width; returns an SVG element whose ids begin with `figure_id`."""
+def draw(
+    figure_id: str,
+    height_in: float,
+    paint: Callable[[Drawing], None],
+    *,
+    width_in: float = WIDTH_IN,
+    layout: Literal["constrained"] | None = "constrained",
+) -> str:
+    """Paint a figure, of the text's width unless said; returns an SVG element whose ids begin with `figure_id`.
+
+    `layout`: None is several times as fast, but leaves the margins to `paint`.
+    """
     with matplotlib.rc_context({**_RC, "svg.hashsalt": figure_id}):
-        drawing = Drawing(figsize=(WIDTH_IN, height_in), layout="constrained")
+        drawing = Drawing(figsize=(width_in, height_in), layout=layout)
         paint(drawing)
         file = io.StringIO()
         with warnings.catch_warnings():

@@ -1,104 +1,71 @@
-"""The appendix: every trial as a row, and as a picture unless there are too many. Table and requests in, blocks out."""
+"""The appendix: the listed trials as rows, the chosen ones in full. Index, records and requests in, blocks out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import pandas as pd
-
 from smartops_chaos.model import MOMENTS, Arm, Plan, Record, Request
 from smartops_chaos.report import pictures
-from smartops_chaos.report.document import Block, Column, Figure, Section, Table
+from smartops_chaos.report.document import Block, Column, Exhibit, Gallery, Link, Paragraph, Section, Table, Text
+from smartops_chaos.report.index import TABLE, Index, Row, exhibit_id, name, row_id
 from smartops_chaos.report.style import Styles
-from smartops_chaos.report.words import NONE, number, plain, seconds
+from smartops_chaos.report.words import NONE, clip, count, number, plain, seconds
 
-_PER_FIGURE = 2 * pictures.COLUMNS  # half a page: small enough to leave no large gaps
-_MOST_PICTURES = 120
+_MOST_PRINTED = 250  # rows: some five pages
+_LINES, _LETTERS = 120, 600  # of a trial's evidence, and of one line in it
 _CAPTION = (
     "Dots: good requests; crosses: bad ones, and on the uppermost line those without a good answer. Dashed: the "
     "latency that the SLO allows; dotted: the horizon; shaded: the fault in force. Lines with names: the moments of "
     "the repair, in grey where they are known to lie. The mark before the name is the arm's, as in all figures."
 )
-
-Row = Mapping[str, object]
+_EVIDENCE = (
+    "The log lines and samples that each rule matched: in report.html below each of these trials, and for every trial "
+    "by `smartops-chaos derive CAMPAIGN --explain TRIAL`."
+)
 
 
 def section(
+    index: Index,
     plan: Plan | None,
-    table: pd.DataFrame,
     records: Mapping[str, Record],
     requests: Callable[[str], Sequence[Request]],
+    explain: Callable[[str], str],
     styles: Styles,
 ) -> Section:
-    rows = _rows(table)
-    blocks: list[Block] = [_listing(rows)]
-    # Arms side by side, as they are compared; the table keeps the order in which the trials ran.
-    order = {arm: i for i, arm in enumerate(styles)}
-    rows.sort(
-        key=lambda r: (
-            r.get("phase") == "calibrate",
-            *(str(r[name]) for name in ("chaos", "workload")),
-            _number(r.get("repeat")) or 0,
-            order[_arm(r)],
-        )
-    )
-    chosen = _chosen(rows)
-    shown = [p for p in (_picture(row, plan, records, requests) for row in chosen) if p]
-    left_out = (
-        f" {len(chosen)} of {len(rows)} trials are shown: the first repeats, and up to half of them for a flag."
-        if len(chosen) < len(rows)
-        else ""
-    )
-    for i in range(0, len(shown), _PER_FIGURE):
-        some = shown[i : i + _PER_FIGURE]
-        figure_id = f"fig-pictures-{i // _PER_FIGURE + 1}"
-        blocks.append(
-            Figure(
-                figure_id,
-                f"Pictures of trials, part {i // _PER_FIGURE + 1} of {-(-len(shown) // _PER_FIGURE)}",
-                _CAPTION + left_out if i == 0 else "",
-                " ".join(f"{p.title}: {p.outcome}." for p in some),
-                pictures.sheet(figure_id, some, styles, pictures.scale(shown)),
-            )
-        )
+    shown = _exhibits(index, plan, records, requests, explain, styles)
+    blocks: list[Block] = [_listing(index, {exhibit.id for exhibit in shown})]
+    if shown:
+        blocks += [Paragraph(_EVIDENCE, "note"), Gallery("gallery", "Trials in full", _caption(index), shown)]
     return Section("trials", "Every trial", tuple(blocks), new_page=True)
 
 
-def _chosen(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The trials that get a picture, in their order: all of them, or those that say most."""
-    if len(rows) <= _MOST_PICTURES:
-        return rows
-    by_repeat = sorted(range(len(rows)), key=lambda i: _number(rows[i].get("repeat")) or 0)
-    flagged = [i for i in by_repeat if rows[i].get("flags")][: _MOST_PICTURES // 2]
-    kept = set(flagged)
-    for i in by_repeat:
-        if len(kept) == _MOST_PICTURES:
-            break
-        kept.add(i)
-    return [rows[i] for i in sorted(kept)]
+def _caption(index: Index) -> str:
+    if len(index.shown) == index.whole:
+        return _CAPTION
+    return _CAPTION + (
+        f" Shown are {len(index.shown)} of {count(index.whole, 'trial')}: first, in turn from every cell and to no "
+        "more than two thirds, those that want a look (contested, sources in conflict, an uncertain clock, harmed, "
+        "false alarms, unrecovered other than in the baseline), then the first repeats of every cell."
+    )
 
 
-def _listing(trials: Sequence[Row]) -> Table:
-    def cell(row: Row, name: str) -> str:
-        value = row.get(name)
+def _listing(index: Index, exhibits: set[str]) -> Table:
+    def cell(row: Row, column: str) -> str:
+        value = row.get(column)
         if isinstance(value, float):
             return f"{value:g}"
         return NONE if value is None or value == "" else str(value)
 
-    def time(row: Row, name: str) -> str:
-        ends = [_number(row.get(f"{name}_{end}_s")) for end in ("lo", "hi")]
+    def time(row: Row, moment: str) -> str:
+        ends = [_number(row.get(f"{moment}_{end}_s")) for end in ("lo", "hi")]
         return NONE if None in ends else number(sum(e for e in ends if e is not None) / 2, 2)
 
-    rows = []
-    for i, row in enumerate(trials, 1):
-        name = cell(row, "trial")
-        if name == NONE:
-            name = " · ".join(cell(row, factor) for factor in ("chaos", "workload", "model", "policy"))
-        reason = cell(row, "reason")
-        outcome = plain(cell(row, "outcome"))
+    rows: list[tuple[Text, ...]] = []
+    for i, row in enumerate(index.rows):
+        reason, outcome = cell(row, "reason"), plain(cell(row, "outcome"))
         rows.append((
-            str(i),
-            name,
+            str(index.places[i] + 1),
+            (Link(name(row), exhibit_id(i)),) if exhibit_id(i) in exhibits else name(row),
             outcome if reason == NONE else f"{outcome}: {plain(reason)}",
             number(_number(row.get("time_s")), 2),
             *(time(row, moment) for moment in ("impacted", "detected", "acted", "recovered")),
@@ -109,16 +76,25 @@ def _listing(trials: Sequence[Row]) -> Table:
         Column("#", "right"),
         Column("Trial", grow=6),
         Column("Outcome", grow=3),
-        Column("Time", "right"),
-        Column("Impacted", "right"),
-        Column("Detected", "right"),
-        Column("Acted", "right"),
-        Column("Recovered", "right"),
+        Column("Time\n[s]", "right"),
+        Column("Impacted\n[s]", "right"),
+        Column("Detected\n[s]", "right"),
+        Column("Acted\n[s]", "right"),
+        Column("Recovered\n[s]", "right"),
         Column("Actions", "right"),
         Column("Flags", grow=2),
     )
     note = "Seconds since injection, midpoints. Time: what is scored. –: does not count, or was not seen."
-    return Table("tab-trials", "All trials", columns, tuple(rows), note, small=True)
+    if len(index.rows) < index.whole:
+        note += f" {len(index.rows):,} of {index.whole:,} trials are listed; all are in trials.csv."
+    printed = None if len(index.rows) <= _MOST_PRINTED else index.shown
+    if printed is not None:
+        note += (
+            f" On paper only the {len(printed)} that are shown in full; report.html lists {len(index.rows):,}, "
+            "trials.csv has all."
+        )
+    ids = tuple(row_id(i) for i in range(len(rows)))
+    return Table(TABLE, "All trials", columns, tuple(rows), note, True, index.facets, ids, printed)
 
 
 def _arm(row: Row) -> Arm:
@@ -129,11 +105,51 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Row by row, None for what is missing."""
-    columns = [str(name) for name in table.columns]
-    values = table.astype(object).where(table.notna(), None).itertuples(index=False, name=None)
-    return [dict(zip(columns, row, strict=True)) for row in values]
+def _exhibits(
+    index: Index,
+    plan: Plan | None,
+    records: Mapping[str, Record],
+    requests: Callable[[str], Sequence[Request]],
+    explain: Callable[[str], str],
+    styles: Styles,
+) -> tuple[Exhibit, ...]:
+    """Arms side by side, as they are compared; calibration last."""
+    order = {arm: i for i, arm in enumerate(styles)}
+
+    def key(i: int) -> tuple[object, ...]:
+        row = index.rows[i]
+        levels = (str(row["chaos"]), str(row["workload"]))
+        return row.get("phase") == "calibrate", *levels, _number(row.get("repeat")) or 0, order[_arm(row)]
+
+    chosen = {i: _picture(index.rows[i], plan, records, requests) for i in sorted(index.shown, key=key)}
+    drawn = [picture for picture in chosen.values() if picture]
+    scale = pictures.scale(drawn) if drawn else None
+    found = []
+    for i, picture in chosen.items():
+        row = index.rows[i]
+        evidence = _bounded(explain(str(row.get("trial", ""))))
+        svg = pictures.draw_trial(exhibit_id(i), picture, styles, scale) if picture and scale else ""
+        if svg or evidence:
+            found.append(Exhibit(exhibit_id(i), name(row), _outcome(row), _alt(row, picture), svg, evidence))
+    return tuple(found)
+
+
+def _outcome(row: Row) -> str:
+    time = _number(row.get("time_s"))
+    return plain(str(row["outcome"])) + (f", {seconds(time)}" if time is not None else "")
+
+
+def _alt(row: Row, picture: pictures.Picture | None) -> str:
+    moments = picture.moments.items() if picture else ()
+    told = ", ".join(f"{moment} at {seconds((lo + hi) / 2)}" for moment, (lo, hi) in moments)
+    return f"{name(row)}: {_outcome(row)}. {told or 'No moment was seen'}."
+
+
+def _bounded(text: str) -> str:
+    """No trial's evidence makes a report large."""
+    lines = [clip(line, _LETTERS) for line in text.splitlines()]
+    more = len(lines) - _LINES
+    return "\n".join([*lines[:_LINES], *([f"and {more} more lines"] if more > 0 else [])])
 
 
 def _picture(
@@ -142,9 +158,9 @@ def _picture(
     records: Mapping[str, Record],
     requests: Callable[[str], Sequence[Request]],
 ) -> pictures.Picture | None:
-    name = str(row.get("trial", ""))
-    record = records.get(name)
-    sent = requests(name) if record else ()
+    trial = str(row.get("trial", ""))
+    record = records.get(trial)
+    sent = requests(trial) if record else ()
     if plan is None or record is None or not sent:
         return None
     injected = record.timeline.events.get("injected") if record.timeline else None
@@ -153,11 +169,10 @@ def _picture(
         lo, hi = _number(row.get(f"{moment}_lo_s")), _number(row.get(f"{moment}_hi_s"))
         if lo is not None and hi is not None:
             moments[moment] = (lo, hi)
-    time = _number(row.get("time_s"))
     return pictures.Picture(
         title=("calibration: " if row.get("phase") == "calibrate" else "")
         + f"{row['chaos']} / {row['workload']} · {_arm(row)} · {_number(row.get('repeat')) or 0:g}",
-        outcome=plain(str(row["outcome"])) + (f", {seconds(time)}" if time is not None else ""),
+        outcome=_outcome(row),
         arm=_arm(row),
         moments={"injected": (0.0, 0.0), **moments} if injected else moments,
         fault_end_s=_number(row.get("fault_end_s")) if injected and plan.chaos[str(row["chaos"])].parts else 0.0,

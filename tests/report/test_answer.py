@@ -7,7 +7,8 @@ import pytest
 from smartops_chaos.analysis.summary import Calibration, Reduction, Verdict
 from smartops_chaos.model import Arm
 from smartops_chaos.report import answer
-from smartops_chaos.report.document import Box, Cards, Facts, Paragraph
+from smartops_chaos.report.document import Box, Cards, Facts, Paragraph, words
+from smartops_chaos.report.index import Index, index
 
 
 def facts(section) -> dict[str, str]:
@@ -41,30 +42,30 @@ def test_what_cannot_be_said_is_said(nothing):
 
 
 def test_reasons_stand_on_the_cards_while_there_is_room(nothing, simulate):
-    (cards,) = [b for b in answer.section(nothing, None, simulate().table).blocks if isinstance(b, Cards)]
+    (cards,) = [b for b in answer.section(nothing, None, simulate().table, Index()).blocks if isinstance(b, Cards)]
     assert [c.title for c in cards.cards] == ["MTTR reduction", "Auto-heal rate", "Availability"]
     assert {line.why for c in cards.cards for line in c.lines} == {"no trial counts"}
     verdicts = tuple(Verdict("sla", Arm(m, "default"), 0.99, None, None, "missed", "why") for m in "abc")
     many = replace(nothing, verdicts=verdicts)
-    (cards,) = [b for b in answer.section(many, None, simulate().table).blocks if isinstance(b, Cards)]
+    (cards,) = [b for b in answer.section(many, None, simulate().table, Index()).blocks if isinstance(b, Cards)]
     assert {line.why for c in cards.cards for line in c.lines} == {""}
 
 
 def test_warnings_stand_on_the_first_page(small):
     summary = replace(small.summary(), warnings=("weak: `do this`",))
-    boxes = [b for b in answer.section(summary, small.plan, small.table).blocks if isinstance(b, Box)]
+    boxes = [b for b in answer.section(summary, small.plan, small.table, Index()).blocks if isinstance(b, Box)]
     assert [b.lines for b in boxes] == [("weak: `do this`",)]
     calm = replace(summary, warnings=())
-    assert not [b for b in answer.section(calm, small.plan, small.table).blocks if isinstance(b, Box)]
+    assert not [b for b in answer.section(calm, small.plan, small.table, Index()).blocks if isinstance(b, Box)]
 
 
 def test_calibration_is_weighted_and_keeps_its_sign(small):
     calibration = (Calibration("a", "w", 1, 0.1, 0.02, 0.1), Calibration("b", "w", 3, -0.1, 0.02, -0.3))
     summary = replace(small.summary(), calibration=calibration)
-    text = facts(answer.section(summary, small.plan, small.table))["Calibration"].replace("\u00a0", " ")
+    text = facts(answer.section(summary, small.plan, small.table, Index()))["Calibration"].replace("\u00a0", " ")
     assert text.startswith("Measured minus true: −0.05 s on average, −0.30 s at worst, in 4 trials")
     none = replace(summary, calibration=(Calibration("a", "w", 0, None, None, None),))
-    assert "No calibration" in facts(answer.section(none, small.plan, small.table))["Calibration"]
+    assert "No calibration" in facts(answer.section(none, small.plan, small.table, Index()))["Calibration"]
 
 
 def test_the_horizon_stands_with_its_reason(small):
@@ -83,7 +84,8 @@ def test_the_horizon_stands_with_its_reason(small):
 def test_contested_trials_are_named(small, n, others):
     table = small.table.assign(flags=["late_generator,contested"] * n + [""] * (len(small.table) - n))
     arms = tuple(replace(a, contested=n if not a.baseline else 0) for a in small.summary().arms)
-    text = facts(answer.section(replace(small.summary(), arms=arms), small.plan, table))["Contested"]
+    section = answer.section(replace(small.summary(), arms=arms), small.plan, table, index(table, None))
+    text = words(facts(section)["Contested"])
     assert all(trial in text for trial in table["trial"][: min(n, 6)])
     assert ("others" in text) is others
     assert text.startswith("None") is (n == 0)
@@ -97,7 +99,7 @@ def test_left_out_trials_are_counted_by_arm_and_reason(small):
 
 def test_the_answer_shows_at_most_three_arms(simulate):
     campaign = simulate(models=("off", "a", "b", "c", "d"), repeats=1, rate=2.0)
-    section = answer.section(campaign.summary(), campaign.plan, campaign.table)
+    section = answer.section(campaign.summary(), campaign.plan, campaign.table, Index())
     texts = [b.text for b in section.blocks if isinstance(b, Paragraph)]
     assert len(texts) == 4
     assert "The tables below hold 1\u00a0further arm." in texts[-1]

@@ -6,13 +6,14 @@ from smartops_chaos.analysis.summary import SlaNumbers
 from smartops_chaos.model import Targets
 from smartops_chaos.report import healing
 from smartops_chaos.report.document import Paragraph, Table
+from smartops_chaos.report.index import Index
 from smartops_chaos.report.style import arm_styles
 
 
 def section(campaign, summary=None):
     summary = summary or campaign.summary()
     styles = arm_styles([a.arm for a in summary.arms], campaign.plan.analysis.baseline)
-    return healing.section(summary, Targets(), styles, "95 %")
+    return healing.section(summary, Targets(), styles, "95 %", Index())
 
 
 def tables(section) -> dict[str, Table]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartops_chaos.model import MOMENTS, Arm, Request
-from smartops_chaos.report.pictures import Picture, scale, sheet
+from smartops_chaos.report.pictures import Picture, draw_trial, scale
 from smartops_chaos.report.style import arm_styles
 
 ARM = Arm("off", "default")
@@ -33,8 +33,8 @@ def labels(svg: str) -> list[float]:
 def test_labels_of_moments_never_overlap(times):
     moments = {name: (at, at) for name, at in zip(MOMENTS, times, strict=True)}
     picture = replace(PICTURE, moments=moments)
-    places = labels(sheet("fig-x", [picture, picture], STYLES, scale([picture])))
-    assert len(places) == 2 * len(MOMENTS)
+    places = labels(draw_trial("fig-x", picture, STYLES, scale([picture])))
+    assert len(places) == len(MOMENTS)
     assert all(b - a > 6 for a, b in pairwise(places))
 
 
@@ -50,4 +50,4 @@ def test_all_pictures_share_one_scale():
 
 def test_a_trial_in_which_nothing_was_answered_has_a_picture():
     dead = replace(PICTURE, requests=[Request(0, 0, -1, 0)])
-    assert "healed" in sheet("fig-x", [dead], STYLES, scale([dead]))
+    assert "healed" in draw_trial("fig-x", dead, STYLES, scale([dead]))

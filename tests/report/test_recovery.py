@@ -6,6 +6,7 @@ from smartops_chaos.model import Targets
 from smartops_chaos.report import recovery
 from smartops_chaos.report.build import counted
 from smartops_chaos.report.document import Figure, Table
+from smartops_chaos.report.index import Index
 from smartops_chaos.report.style import arm_styles
 from smartops_chaos.report.words import percent, seconds
 
@@ -13,7 +14,7 @@ from smartops_chaos.report.words import percent, seconds
 def section(campaign, summary=None):
     summary = summary or campaign.summary()
     styles = arm_styles([a.arm for a in summary.arms], campaign.plan.analysis.baseline)
-    return recovery.section(summary, Targets(), counted(campaign.table), styles, "95 %")
+    return recovery.section(summary, Targets(), counted(campaign.table), styles, "95 %", Index())
 
 
 def table(section, name) -> Table:

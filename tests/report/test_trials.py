@@ -3,50 +3,82 @@ from __future__ import annotations
 from dataclasses import replace
 
 from smartops_chaos.report import trials
-from smartops_chaos.report.document import Figure, Table
+from smartops_chaos.report.build import no_evidence
+from smartops_chaos.report.document import Gallery, Table, words
+from smartops_chaos.report.index import index
 from smartops_chaos.report.style import arm_styles
 
 
-def section(campaign, table=None, records=None):
+def section(campaign, table=None, records=None, explain=no_evidence):
     table = campaign.table if table is None else table
     arms = [a.arm for a in campaign.summary().arms]
-    styles = arm_styles(arms, campaign.plan.analysis.baseline)
+    baseline = campaign.plan.analysis.baseline
     records = campaign.records if records is None else records
-    return trials.section(campaign.plan, table, records, lambda trial: campaign.requests[trial], styles)
+    return trials.section(
+        index(table, baseline),
+        campaign.plan,
+        records,
+        lambda trial: campaign.requests[trial],
+        explain,
+        arm_styles(arms, baseline),
+    )
 
 
-def test_every_trial_is_a_row_and_a_picture(small):
-    blocks = section(small).blocks
-    table = blocks[0]
-    assert isinstance(table, Table)
-    assert [row[1] for row in table.rows] == list(small.table["trial"])
-    alts = [b.alt for b in blocks if isinstance(b, Figure)]
-    assert sum(alt.count(" · ") for alt in alts) == 2 * len(small.table)
-    assert [b.caption != "" for b in blocks if isinstance(b, Figure)] == [True] + [False] * (len(alts) - 1)
+def blocks(section, kind):
+    return [block for block in section.blocks if isinstance(block, kind)]
+
+
+def names(table):
+    return [words(row[1]) for row in table.rows]
+
+
+def test_every_trial_is_a_row_that_leads_to_its_picture(small):
+    (table,), (gallery,) = (blocks(section(small), kind) for kind in (Table, Gallery))
+    assert names(table) == list(small.table["trial"])
+    assert {row[1][0].to: row[1][0].text for row in table.rows} == {e.id: e.title for e in gallery.exhibits}
+    assert all("<svg" in exhibit.svg for exhibit in gallery.exhibits)
 
 
 def test_arms_stand_side_by_side_and_calibration_last(small):
-    alts = " ".join(b.alt for b in section(small).blocks if isinstance(b, Figure))
-    assert alts.index("cpu-90 / steady · off · 1:") < alts.index("cpu-90 / steady · zscore · 1:")
-    assert alts.index("cpu-90 / steady · zscore · 1:") < alts.index("cpu-90 / steady · off · 2:")
-    assert alts.index("calibration: ") > alts.index("pod-kill / steady · zscore · 3:")
+    (gallery,) = blocks(section(small), Gallery)
+    order = [exhibit.title for exhibit in gallery.exhibits]
+    assert order[:3] == ["cpu-90_steady_off_default_1", "cpu-90_steady_zscore_default_1", "cpu-90_steady_off_default_2"]
+    assert [title.startswith("calibrate") for title in order[-3:]] == [False, True, True]
 
 
-def test_without_records_there_are_only_rows(small):
-    blocks = section(small, records={}).blocks
-    assert [type(b) for b in blocks] == [Table]
+def test_without_records_there_are_only_rows_that_lead_nowhere(small):
+    shown = section(small, records={})
+    assert [type(b) for b in shown.blocks] == [Table]
+    assert all(isinstance(row[1], str) for row in shown.blocks[0].rows)
 
 
-def test_of_too_many_trials_the_first_repeats_and_the_flagged_have_pictures(small, monkeypatch):
-    monkeypatch.setattr(trials, "_MOST_PICTURES", 6)
-    table = small.table.assign(flags=["relapsed" if repeat == 3 else "" for repeat in small.table["repeat"]])
-    blocks = section(small, table).blocks
-    assert len(blocks[0].rows) == len(table)
-    figures = [b for b in blocks if isinstance(b, Figure)]
-    alts = " ".join(b.alt for b in figures)
-    assert alts.count(" · ") == 2 * 6
-    assert sum(f"{repeat}:" in alts for repeat in (1, 3)) == 2
-    assert f"6 of {len(table)} trials are shown" in figures[0].caption
+def test_a_trial_with_evidence_but_no_request_is_shown_as_well(small):
+    (gallery,) = blocks(section(small, records={}, explain=lambda trial: f"{trial}: no request"), Gallery)
+    assert {e.evidence for e in gallery.exhibits} == {f"{trial}: no request" for trial in small.table["trial"]}
+    assert {e.svg for e in gallery.exhibits} == {""}
+
+
+def test_evidence_is_bounded(small):
+    (gallery,) = blocks(section(small, explain=lambda _: "\n".join(["x" * 100_000] * 1000)), Gallery)
+    (evidence, *_) = (e.evidence for e in gallery.exhibits)
+    assert len(evidence) < 100_000
+    assert evidence.endswith("and 880 more lines")
+
+
+def test_of_many_trials_some_are_shown_and_the_text_says_which(simulate):
+    many = simulate(repeats=20, rate=2.0)
+    (gallery,), (table,) = (blocks(section(many), kind) for kind in (Gallery, Table))
+    assert len(gallery.exhibits) == 48
+    assert len(table.rows) == len(many.table) > 48
+    assert f"Shown are 48 of {len(many.table)}\u00a0trials" in gallery.caption
+    assert table.on_paper is None
+
+
+def test_of_very_many_trials_only_those_in_full_are_printed(simulate):
+    many = simulate(repeats=60, rate=1.0)
+    (gallery,), (table,) = (blocks(section(many), kind) for kind in (Gallery, Table))
+    assert {names(table)[i] for i in table.on_paper} == {e.title for e in gallery.exhibits}
+    assert "On paper only the 48" in table.note
 
 
 def test_values_that_were_not_seen_are_dashes(small):
@@ -57,11 +89,11 @@ def test_values_that_were_not_seen_are_dashes(small):
 
 
 def test_a_control_trial_has_no_shade(small):
-    names = [n for n, r in small.records.items() if r.row["chaos"] == "none"]
+    controls = [n for n, r in small.records.items() if r.row["chaos"] == "none"]
     record = next(r for r in small.records.values() if r.timeline)
-    shown = {name: replace(small.records[name], timeline=record.timeline) for name in names}
+    shown = {name: replace(small.records[name], timeline=record.timeline) for name in controls}
     table = small.table[small.table["chaos"] == "none"]
-    (figure,) = [b for b in section(small, table, shown).blocks if isinstance(b, Figure)]
-    assert "#f0e442" not in figure.svg.lower()
-    (figure, *_) = [b for b in section(small).blocks if isinstance(b, Figure)]
-    assert "#f0e442" in figure.svg.lower()
+    (gallery,) = blocks(section(small, table, shown), Gallery)
+    assert not any("#f0e442" in exhibit.svg.lower() for exhibit in gallery.exhibits)
+    (gallery,) = blocks(section(small), Gallery)
+    assert "#f0e442" in gallery.exhibits[0].svg.lower()

@@ -1,0 +1,162 @@
+"""The page in a real browser: a number is clicked, its trials are shown, one of them is opened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websocket
+
+from smartops_chaos.report import render
+from smartops_chaos.report.build import build
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+class Browser:
+    """One page over Chromium's remote debugging."""
+
+    def __init__(self, folder: Path) -> None:
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={folder}",
+        ]
+        self.process = subprocess.Popen(
+            [str(CHROMIUM), *options, "--window-size=1200,900", "about:blank"], stderr=subprocess.DEVNULL
+        )
+        port = folder / "DevToolsActivePort"
+        self.until(lambda: port.exists() and port.read_text().count("\n") >= 1)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port.read_text().split()[0]}/json") as answer:
+            page = next(target for target in json.load(answer) if target["type"] == "page")
+        self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=20)
+        self.calls = 0
+
+    @staticmethod
+    def until(true: Any) -> None:
+        deadline = time.monotonic() + 20
+        while not true():
+            assert time.monotonic() < deadline, "the browser did not get there"
+            time.sleep(0.02)
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        self.calls += 1
+        self.socket.send(json.dumps({"id": self.calls, "method": method, "params": params}))
+        while True:
+            answer = json.loads(self.socket.recv())
+            if answer.get("id") == self.calls:
+                assert "error" not in answer, answer
+                return dict(answer["result"])
+
+    def js(self, expression: str) -> Any:
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def open(self, address: str, *, scripts: bool = True) -> None:
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self.call("Page.navigate", url="about:blank")
+        self.until(lambda: self.js("location.href") == "about:blank")
+        self.call("Page.navigate", url=address)
+        self.until(lambda: self.js("location.href != 'about:blank' && document.readyState") == "complete")
+
+    def click(self, selector: str) -> None:
+        """With the mouse, where the element is on the screen."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        self.js(f"{element}.scrollIntoView({{block: 'center'}})")
+        box = self.js(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({element}.getClientRects()[0])")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def visible(self) -> list[str]:
+        """The trials in the rows that are shown."""
+        rows = "[...document.querySelectorAll('#tab-trials tbody tr')].filter((r) => r.offsetHeight > 0)"
+        return list(self.js(f"{rows}.map((r) => r.cells[1].textContent.trim())"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    started = Browser(tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.socket.close()
+    started.process.terminate()
+    started.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def page(small, tmp_path_factory) -> str:
+    file = tmp_path_factory.mktemp("page") / "report.html"
+    data = small.data()
+    report = build(type(data)(**{**vars(data), "explain": lambda trial: f"raw lines of {trial}"}))
+    file.write_text(render.html(report), encoding="utf-8")
+    return file.as_uri()
+
+
+@pytest.fixture
+def healed(small) -> list[str]:
+    table = small.table
+    return list(table["trial"][(table["model"] == "zscore") & (table["outcome"] == "healed")])
+
+
+def test_from_a_number_to_its_trials_and_on_to_the_raw_lines_of_one(browser, page, healed, small):
+    browser.open(page)
+    assert sorted(browser.visible()) == sorted(small.table["trial"])
+    number = "#tab-healing tbody tr:nth-child(2) td:nth-child(4) a"  # by the healer, in the second arm
+    browser.click(number)
+    browser.until(lambda: sorted(browser.visible()) == sorted(healed))
+    assert browser.js("document.querySelector('.told').textContent").startswith(f"{len(healed)} of {len(small.table)}")
+    first = browser.visible()[0]
+    browser.click("#tab-trials tbody tr:not([hidden]) a")
+    browser.until(lambda: browser.js("[...document.querySelectorAll('details[open]')].length") == 1)
+    opened = browser.js("document.querySelector('details[open]').innerText")
+    assert first in opened
+    assert f"raw lines of {first}" in opened
+    browser.js("history.back()")
+    browser.until(lambda: "model=zscore" in browser.js("location.hash"))
+    assert sorted(browser.visible()) == sorted(healed)
+
+
+def test_an_address_with_a_choice_can_be_passed_on(browser, page, healed):
+    browser.open(f"{page}#tab-trials?model=zscore&outcome=healed&outcome=prevented")
+    assert sorted(browser.visible()) == sorted(healed)
+    assert browser.js("document.querySelector('.filters select option:checked[value*=\"|or|\"]').textContent")
+
+
+def test_choosing_sorting_and_searching(browser, page, small):
+    browser.open(page)
+    select = (
+        "[...document.querySelectorAll('.filters label')].find((l) => l.textContent.startsWith('model')).children[0]"
+    )
+    browser.js(f"((s) => {{ s.value = 'zscore'; s.dispatchEvent(new Event('change')); }})({select})")
+    assert sorted(browser.visible()) == sorted(small.table["trial"][small.table["model"] == "zscore"])
+    browser.click("#tab-trials th:nth-child(4) button")
+    rows = "[...document.querySelectorAll('#tab-trials tbody tr:not([hidden])')]"
+    times = browser.js(f"{rows}.map((r) => parseFloat(r.cells[3].textContent))")
+    known = [t for t in times if t is not None]
+    assert known == sorted(known)
+    assert len(known) > 3
+    browser.click("#tab-trials .filters button")
+    assert len(browser.visible()) == len(small.table)
+    browser.click("#tab-trials input[type=search]")
+    browser.call("Input.insertText", text="calibrate_cpu")
+    assert browser.visible() == ["calibrate_cpu-90_steady"]
+
+
+def test_without_scripts_everything_is_there_and_links_lead_to_the_table(browser, page, small):
+    browser.open(page, scripts=False)
+    assert len(browser.visible()) == len(small.table)
+    assert browser.js("document.querySelectorAll('details.exhibit:not([open])').length") == 0
+    browser.click("#tab-outcomes td a")
+    browser.until(lambda: browser.js("location.hash") == "#tab-trials")
+    browser.until(lambda: abs(browser.js("document.querySelector('#tab-trials').getBoundingClientRect().top")) < 50)
+    assert browser.js("performance.getEntriesByType('resource').length") == 0
