@@ -92,6 +92,8 @@ def run(
             command = " ".join(["smartops-chaos run", matrix.name, *([f"--repeats {repeats}"] if repeats else [])])
             text = matrix.read_text(encoding="utf-8")
             made_by = {"command": command, **provenance(), **kinds.provenance(full.target)}
+            if full.analysis.slo.query:
+                made_by["Requests"] = "none of ours: the SLO is a query about another load"
             store.create(CampaignFile(matrix.name, text, full, made_by))
         return store, selected, campaign.run(selected, store, options, likely_s, emit)
 

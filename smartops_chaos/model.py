@@ -8,6 +8,7 @@ The later arrows stand beside what makes them: `analysis.summary.Summary` and `r
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -89,9 +90,22 @@ class WorkloadLevel:
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    latency_s: float
-    objective: float  # fraction of good requests that a window needs
+    """What good means: of requests, or of what a query says, whose values stand in for requests."""
+
+    latency_s: float  # of a query: how long Prometheus may take to answer it
+    objective: float  # fraction of good requests that a window needs; 1 for a query: every value is good
     hold_s: float  # H: the window's length
+    query: str = ""  # PromQL; empty: requests of our own are sent and judged
+    at_least: float = 0.0  # a good value of the query
+    every_s: float = 0.0  # how often it is asked
+    lag_s: float = 0.0  # how long after a change its values may still be those from before
+
+    @property
+    def fewest(self) -> int:
+        """Requests, or values of the query, that a window needs to be judged."""
+        if self.query:
+            return max(2, math.ceil(0.8 * self.hold_s / self.every_s))
+        return math.ceil(round(2 / (1 - self.objective), 9))  # rounded, since 2 / (1 - 0.95) is 40.00000000000003
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +182,10 @@ class Plan:
 
 
 class Request(NamedTuple):
-    """One request of the open loop. It belongs to its scheduled time, whenever it was sent or answered."""
+    """One request of the open loop. It belongs to its scheduled time, whenever it was sent or answered.
+
+    With `slo.query` it is one evaluation of the query: status 200 for a good value, 503 for a bad one or none.
+    """
 
     sched_ns: int
     late_ns: int  # sent this much after its schedule

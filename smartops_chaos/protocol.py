@@ -24,6 +24,7 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.experiment import lane_names
 from smartops_chaos.model import Slo
 from smartops_chaos.notes import anchor, calls, clock_of, failure, is_ours, kind, note, requests_file
+from smartops_chaos.sampling import good
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
 from smartops_chaos.telemetry import prometheus
@@ -59,7 +60,8 @@ def before_experiment_control(
     fresh = (samples / "clock.json").exists() and not (samples / "calls.ndjson").exists()
     clock = clock_of(trial_dir)[0] if fresh else anchor(trial_dir)
     given = dict(load)
-    url = configuration["workload_url"] + given.pop("path")
+    path = given.pop("path")
+    url = configuration["prometheus_base_url"] if given.get("query") else configuration["workload_url"] + path
     (trial_dir / "samples" / "load.json").write_text(json.dumps(given), encoding="utf-8")
     requests_file(trial_dir).unlink(missing_ok=True)
     kinds.connect(target, _address(target, configuration)).watch(samples, clock)
@@ -125,7 +127,7 @@ def _too_long(name: str, limit_s: float) -> Callable[..., None]:
 
 
 def gate(
-    slo: dict[str, float],
+    slo: dict[str, Any],
     settle_s: float,
     target: dict[str, Any],
     alarms: list[str],
@@ -190,7 +192,7 @@ def wait(seconds: float, configuration: dict[str, Any]) -> bool:
 
 
 def observe(
-    slo: dict[str, float], horizon_s: float, stop_after_good_s: float, configuration: dict[str, Any]
+    slo: dict[str, Any], horizon_s: float, stop_after_good_s: float, configuration: dict[str, Any]
 ) -> dict[str, Any]:
     """Watch to the horizon and H beyond it, or until health has come back and lasted for `stop_after_good_s`."""
     trial_dir = Path(configuration["trial_dir"])
@@ -217,8 +219,7 @@ def query(query: str, configuration: dict[str, Any]) -> dict[str, Any]:
 
 def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:
     """Tolerance of a Prometheus query: every sample of its answer is at least `lowest`, and there is one."""
-    result = (value or {}).get("data", {}).get("result", [])
-    return bool(result) and all(float(one["value"][1]) >= lowest for one in result)
+    return good((value or {}).get("data", {}), lowest)
 
 
 class _Sight:
@@ -230,6 +231,7 @@ class _Sight:
         self._tail = workload.Tail(requests_file(trial_dir))
         self._patience_s = load["timeout_s"] + 1 / load["rate_per_s"] + _LOAD_PATIENCE_S
         self._last_s = time.monotonic()
+        self._asks = "Prometheus has answered no query" if load.get("query") else "the workload has recorded nothing"
 
     def look(self) -> None:
         """Raises RuntimeError when there is no load any more: then nobody can say what users would have seen."""
@@ -239,9 +241,7 @@ class _Sight:
         elif not workload.running():
             raise RuntimeError("the workload has ended before the trial")
         elif time.monotonic() - self._last_s > self._patience_s:
-            raise RuntimeError(
-                f"the workload has recorded nothing for {self._patience_s:.0f} s: it hangs, or the disk is full"
-            )
+            raise RuntimeError(f"{self._asks} for {self._patience_s:.0f} s: it hangs, or the disk is full")
 
 
 def _zero_ns(trial_dir: Path, clock: Clock) -> int:

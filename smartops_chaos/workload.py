@@ -38,6 +38,8 @@ class Load:
     good_within_s: float  # an answer later than this is a bad one
     rate_per_s: float
     limit_s: float  # the loop ends by itself, whatever becomes of the trial
+    query: str = ""  # not empty: `url` is a Prometheus that is asked this instead, see `sampling`
+    at_least: float = 0.0
 
 
 def start(load: Load, file: Path, clock: Clock) -> None:
@@ -87,7 +89,21 @@ def _parse(line: str) -> Request:
 
 def _run(load: Load, file: Path, clock: Clock) -> None:
     with file.open("w", encoding="ascii", buffering=1) as out:
-        asyncio.run(_loop(load, out, clock))
+        if load.query:
+            from smartops_chaos import sampling
+
+            sampling.loop(
+                out,
+                clock,
+                url=load.url,
+                query=load.query,
+                at_least=load.at_least,
+                rate_per_s=load.rate_per_s,
+                timeout_s=load.timeout_s,
+                limit_s=load.limit_s,
+            )
+        else:
+            asyncio.run(_loop(load, out, clock))
 
 
 async def _loop(load: Load, out: IO[str], clock: Clock) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -255,6 +255,8 @@ def _fields(annotation: Any, loc: Loc) -> dict[str, FieldInfo]:
 
 
 def _has_tag(model: Any, tag: str | int) -> bool:
+    if get_origin(model) is Annotated:
+        return any(isinstance(mark, Tag) and mark.tag == tag for mark in get_args(model)[1:])
     fields = getattr(model, "model_fields", {}).values()
     return any(tag in get_args(f.annotation) for f in fields if get_origin(f.annotation) is Literal)
 

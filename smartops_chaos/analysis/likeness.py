@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartops_chaos.model import ChaosLevel, Plan
+from smartops_chaos.model import ChaosLevel, Plan, Slo
 from smartops_chaos.units import format_duration, format_fraction, format_rate
 
 UNKNOWN = "A bare trials table does not say what its levels mean: the same names are taken for the same things."
@@ -28,10 +28,7 @@ def cautions(old: Plan, new: Plan) -> tuple[str, ...]:
     lines = []
     before, now = old.analysis, new.analysis
     if before.slo != now.slo:
-        told = [
-            f"{format_duration(s.latency_s)}, {format_fraction(s.objective)}, hold {format_duration(s.hold_s)}"
-            for s in (before.slo, now.slo)
-        ]
+        told = [f"{_good(s)}, hold {format_duration(s.hold_s)}" for s in (before.slo, now.slo)]
         lines.append(f"`slo` was {told[0]} and is {told[1]}: healthy means another thing in each campaign.")
     for name in sorted(old.chaos.keys() & new.chaos.keys()):
         horizons = [plan.chaos[name].horizon_s for plan in (old, new)]
@@ -61,3 +58,9 @@ def cautions(old: Plan, new: Plan) -> tuple[str, ...]:
 
 def _faults(level: ChaosLevel) -> list[tuple[str, dict[str, float | int | str | bool]]]:
     return [(part.fault, part.params) for part in level.parts]
+
+
+def _good(slo: Slo) -> str:
+    if slo.query:
+        return f"{slo.query} at least {slo.at_least:g}"
+    return f"{format_duration(slo.latency_s)}, {format_fraction(slo.objective)}"

@@ -29,7 +29,6 @@ from smartops_chaos.model import (
     FaultPart,
     Plan,
     Sla,
-    Slo,
     Targets,
     Trial,
 )
@@ -198,6 +197,9 @@ def digest(plan: Plan) -> str:
     del data["digest"], data["name"], data["target"]["lanes"]
     if data["analysis"]["looks"] == 1:
         del data["analysis"]["looks"]  # as before there were looks
+    if not data["analysis"]["slo"]["query"]:
+        for key in ("query", "at_least", "every_s", "lag_s"):
+            del data["analysis"]["slo"][key]  # as before there were queries
     for variants in (data["models"], data["policies"]):
         for variant in variants.values():
             variant["settings"].pop("file", None)
@@ -205,7 +207,7 @@ def digest(plan: Plan) -> str:
 
 
 def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) -> AnalysisPlan:
-    slo = Slo(matrix.slo.latency, matrix.slo.objective, matrix.slo.hold)
+    slo = matrix.slo.slo()
     never = max(level.horizon_s for level in chaos.values()) + slo.hold_s  # every trial is observed to its end
     return AnalysisPlan(
         baseline=baseline,

@@ -23,6 +23,7 @@ from smartops_chaos.plan.matrix import (
     WorkloadSpec,
     check_name,
 )
+from smartops_chaos.plan.slospec import QuerySpec
 from smartops_chaos.yamlfile import Document, did_you_mean
 from smartops_chaos.yamlnodes import Loc
 
@@ -223,7 +224,11 @@ def _policy(document: Document, loc: Loc, written: str, folder: Path, problems: 
 
 
 def _workloads(document: Document) -> dict[str, WorkloadLevel]:
+    """What we send; of a query, how often it is asked."""
     found: dict[str, WorkloadLevel] = {}
+    asked = document.part(QuerySpec, "slo")
+    if asked is not None:
+        return {"default": WorkloadLevel("default", 1 / asked.every)}
     for name in names(document, "workload") or ():
         loc = ("factors", "workload", name)
         spec = document.part(WorkloadSpec, *loc) if loc in document.places else WorkloadSpec()

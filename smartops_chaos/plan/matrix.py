@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from smartops_chaos.plan.slospec import AnySlo
 from smartops_chaos.plan.targetspec import Part, Present, Scalar, Target
 from smartops_chaos.units import Count, Duration, Fraction, Rate, between
 
@@ -128,18 +129,6 @@ class BaselineSpec(Part):
     policy: str = Field(default="", examples=["default"])
 
 
-class SloSpec(Part):
-    latency: Annotated[Duration, between("duration", 0.001, 60)] = Field(
-        description="A good answer arrives within this, from its scheduled time.", examples=["250ms"]
-    )
-    objective: Annotated[Fraction, between("fraction", 0.5, 0.9999)] = Field(
-        description="Share of good requests that a healthy window has.", examples=["95%"]
-    )
-    hold: Annotated[Duration, between("duration", 0.1, 3600)] = Field(
-        description="Length of the window: how long health must last to count.", examples=["2s"]
-    )
-
-
 class SlaSpec(Part):
     window: Annotated[Duration, between("duration", 60, 3650 * 86400)] = Field(examples=["30d"])
     faults: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
@@ -181,7 +170,7 @@ class Matrix(Part):
         default=1, description="Trials of each scenario in which the harness itself ends the fault.", examples=[1]
     )
     baseline: BaselineSpec = Field(examples=["{model: off}"])
-    slo: SloSpec = Field(description="What good means.", examples=["{latency: 250ms, objective: 95%, hold: 2s}"])
+    slo: AnySlo = Field(description="What good means.", examples=["{latency: 250ms, objective: 95%, hold: 2s}"])
     horizon: Horizon = Field(
         description="One value for all, or also in a chaos level.",
         examples=['{after: 30s, because: "on-call answers in 30 s"}'],

@@ -11,7 +11,8 @@ from pydantic import RootModel
 from smartops_chaos.errors import Problem
 from smartops_chaos.model import Arm
 from smartops_chaos.plan.levels import Levels, names
-from smartops_chaos.plan.matrix import FACTORS, BaselineSpec, Matrix, Selector, SloSpec
+from smartops_chaos.plan.matrix import FACTORS, BaselineSpec, Matrix, Selector
+from smartops_chaos.plan.slospec import QuerySpec, SloSpec
 from smartops_chaos.units import Duration, format_duration, format_fraction, format_rate
 from smartops_chaos.yamlfile import Document, did_you_mean
 from smartops_chaos.yamlnodes import Loc
@@ -119,21 +120,14 @@ def _weights(document: Document) -> Iterator[Problem]:
 
 
 def _windows(document: Document, levels: Levels) -> Iterator[Problem]:
-    slo = document.part(SloSpec, "slo")
+    requests, query = document.part(SloSpec, "slo"), document.part(QuerySpec, "slo")
+    if requests is not None:
+        yield from _too_few(document, levels, requests)
+    if query is not None:
+        yield from _query(document, query)
+    slo = requests or query
     if slo is None:
         return
-    needed = fewest_requests(slo.objective)
-    for workload in levels.workloads.values():
-        fit = math.floor(round(slo.hold * workload.rate_per_s, 6))
-        if fit < needed:
-            what = (
-                f"`hold` of {format_duration(slo.hold)} holds {fit} requests of `{workload.name}`, an objective of "
-                f"{format_fraction(slo.objective)} needs {needed}"
-            )
-            longer = math.ceil(needed / workload.rate_per_s * 10) / 10
-            faster = math.ceil(needed / slo.hold)
-            mend = f"make hold {format_duration(longer)} or the rate {format_rate(faster)}"
-            yield document.problem(("slo", "hold"), what, mend)
     for level in levels.chaos.values():
         if 0 < level.horizon_s <= slo.hold:
             own: Loc = ("factors", "chaos", level.name, "horizon", "after")
@@ -146,6 +140,25 @@ def _windows(document: Document, levels: Levels) -> Iterator[Problem]:
         yield document.problem(("stop_after_good",), what, f"use {format_duration(slo.hold)} at least")
 
 
-def fewest_requests(objective: float) -> int:
-    """Requests that a window needs to be judged: ceil(2 / (1 - objective))."""
-    return math.ceil(round(2 / (1 - objective), 6))
+def _too_few(document: Document, levels: Levels, slo: SloSpec) -> Iterator[Problem]:
+    needed = slo.slo().fewest
+    for workload in levels.workloads.values():
+        fit = math.floor(round(slo.hold * workload.rate_per_s, 6))
+        if fit < needed:
+            what = (
+                f"`hold` of {format_duration(slo.hold)} holds {fit} requests of `{workload.name}`, an objective of "
+                f"{format_fraction(slo.objective)} needs {needed}"
+            )
+            longer = math.ceil(needed / workload.rate_per_s * 10) / 10
+            faster = math.ceil(needed / slo.hold)
+            mend = f"make hold {format_duration(longer)} or the rate {format_rate(faster)}"
+            yield document.problem(("slo", "hold"), what, mend)
+
+
+def _query(document: Document, slo: QuerySpec) -> Iterator[Problem]:
+    if ("factors", "workload") in document.places:
+        what, mend = "`workload` is what we send, and with `slo.query` that is nothing", "remove it: your own load runs"
+        yield document.problem(("factors", "workload"), what, mend, at_key=True)
+    if slo.hold < 2 * slo.every:
+        what = f"`hold` of {format_duration(slo.hold)} holds fewer than two values, one {format_duration(slo.every)}"
+        yield document.problem(("slo", "hold"), what, f"make hold {format_duration(2 * slo.every)} or more")

@@ -7,11 +7,18 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
-from smartops_chaos.model import Plan
+from smartops_chaos.model import Plan, Slo
 from smartops_chaos.report.answer import horizons
 from smartops_chaos.report.document import Block, Code, Column, Facts, Paragraph, Section, Table
 from smartops_chaos.report.words import NONE, number, percent, plain, seconds, share, stated_seconds
 
+_OWN_LOAD = (
+    "A trial is one fault injected into one healthy lane of the target, under a load that is not ours. A query is "
+    "asked at a fixed rate; a value is good if it is at least what the SLO says, and bad if it is less, not a "
+    "number, or absent. The service counts as recovered at the first good value from which every observed window "
+    "of length H has good values alone; a relapse moves it. A change lies up to the query's lag before the value "
+    "that shows it. The same function decides, before the injection, that the lane is healthy."
+)
 _METHOD = (
     "A trial is one fault injected into one healthy lane of the target while an open loop sends requests at a "
     "fixed rate. A request is good if a good answer arrives within the SLO's latency of its scheduled time. The "
@@ -38,7 +45,8 @@ _METHOD = (
 
 
 def method(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Section:
-    blocks: list[Block] = [Paragraph(text) for text in _METHOD]
+    measured = _OWN_LOAD if plan and plan.analysis.slo.query else _METHOD[0]
+    blocks: list[Block] = [Paragraph(text) for text in (measured, *_METHOD[1:])]
     blocks += [_plan_facts(plan, table, _looks(summary))] if plan else [Facts(tuple(_stated(summary.plan)))]
     if plan:
         blocks += [_scenarios(plan), _arms(plan)]
@@ -68,8 +76,7 @@ def _plan_facts(plan: Plan, table: pd.DataFrame, looks: str) -> Facts:
         ("Baseline", str(a.baseline)),
         ("Targets", f"MTTR reduction {percent(a.targets.mttr_reduction)}, auto-heal rate "
                     f"{percent(a.targets.auto_heal)}, availability {percent(a.targets.sla)}"),
-        ("SLO", f"{percent(a.slo.objective)} of the requests within {number(a.slo.latency_s * 1e3, 0)}\u00a0ms, "
-                f"over windows of H = {stated_seconds(a.slo.hold_s)}"),
+        ("SLO", f"{_slo(a.slo)}, over windows of H = {stated_seconds(a.slo.hold_s)}"),
         ("Horizon τ", "; ".join(horizons(plan, table)) or NONE),
         ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"),
         ("SLA", sla),
@@ -79,6 +86,13 @@ def _plan_facts(plan: Plan, table: pd.DataFrame, looks: str) -> Facts:
         ("Seed", str(plan.seed)),
         ("Digest of the plan", plan.digest),
     ))  # fmt: skip
+
+
+def _slo(slo: Slo) -> str:
+    if slo.query:
+        asked = f"asked every {stated_seconds(slo.every_s)}, with a lag of up to {stated_seconds(slo.lag_s)}"
+        return f"{slo.query} is at least {slo.at_least:g}, {asked}"
+    return f"{percent(slo.objective)} of the requests within {number(slo.latency_s * 1e3, 0)}\u00a0ms"
 
 
 def _stated(stated: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -9,6 +9,7 @@ from smartops_chaos.model import Plan
 from smartops_chaos.targets import drivers, rights
 from smartops_chaos.targets.kubernetes import block, located
 from smartops_chaos.telemetry import prometheus
+from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.telemetry.reach import reach
 
 
@@ -26,8 +27,13 @@ def problems(plan: Plan, *, complete: bool) -> list[tuple[str, str]]:
 
 
 def _metrics(plan: Plan) -> Iterator[tuple[str, str]]:
-    address = block(plan.target).prometheus
+    address, query = block(plan.target).prometheus, plan.analysis.slo.query
     if address is None:
+        if query:
+            yield (
+                "`slo.query` has no Prometheus to ask",
+                "name one: `prometheus: {service: ..., port: 9090}` in `target`",
+            )
         return
     for lane in plan.target["lanes"]:
         url = located(address, plan.target["context"], lane["namespace"])
@@ -35,6 +41,19 @@ def _metrics(plan: Plan) -> Iterator[tuple[str, str]]:
             prometheus.data(reach(url), "/api/v1/query", {"query": "1"}, retries=0)
         except prometheus.PrometheusError as error:
             yield str(error), "mend it, or correct `prometheus` in the matrix's target or in the healer file"
+            continue
+        if query:
+            yield from _value(reach(url), query.replace("${namespace}", lane["namespace"]))
+
+
+def _value(where: Connection, query: str) -> Iterator[tuple[str, str]]:
+    try:
+        found = prometheus.instant(where, query)["result"]
+    except prometheus.PrometheusError as error:
+        yield str(error), "correct `slo.query`"
+        return
+    if not found:
+        yield f"`slo.query` has no value now: {query}", "correct it, and see that your own load runs"
 
 
 def notes(plan: Plan) -> list[str]:

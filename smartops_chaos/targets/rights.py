@@ -91,7 +91,7 @@ def _of_fault(level: str, part: FaultPart, service: str, namespace: str) -> Iter
 def _of_addresses(plan: Plan, system: KubernetesBlock, lane: str) -> Iterator[Right]:
     verb = _VERBS.get(str(plan.healer["workload"]["method"]).upper(), "create")
     wanted: list[tuple[Address | None, str, str]] = [
-        (system.workload, verb, "to send requests"),
+        (None if plan.analysis.slo.query else system.workload, verb, "to send requests"),
         (system.prometheus, "get", "to read metrics"),
         (system.loki, "get", "to read logs"),
         (system.alertmanager, "get", "to compare alerts"),

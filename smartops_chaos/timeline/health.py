@@ -2,7 +2,8 @@
 
 A request is good if its answer was 2xx and came within `slo.latency_s` of its schedule; it belongs to its schedule.
 A window [t, t + H) is good if at most floor((1 - objective) n) of its n requests are bad, and unknown (never good) if
-n < ceil(2 / (1 - objective)). `window_state` says so for the gate, the impact, the recovery and the running trial.
+n < ceil(2 / (1 - objective)), or if more than a fifth of a query's values are missing. `window_state` says so for the
+gate, the impact, the recovery and the running trial.
 
 The service turns bad at the first bad request of a bad window, and good again at the first good request that begins a
 good window. Between two requests nothing is known: a change lies after the schedule of the request before it, and not
@@ -25,8 +26,8 @@ _LOOK_BACK_NS = 10_000_000_000  # longer than any answer is waited for: until th
 
 
 def window_state(n: int, bad: int, slo: Slo) -> WindowState:
-    """The state of a window with `bad` bad ones among its `n` requests. `slo.objective` lies in (0, 1)."""
-    if n < math.ceil(round(2 / (1 - slo.objective), 9)):  # rounded, since 2 / (1 - 0.95) is 40.00000000000003
+    """The state of a window with `bad` bad ones among its `n` requests. `slo.objective` lies in (0, 1]."""
+    if n < slo.fewest:
         return "unknown"
     return "good" if bad <= _allowed(n, slo) else "bad"
 
@@ -92,7 +93,9 @@ def measure(
     impacts, recoveries = _turns(good, states)
 
     def change(index: int) -> Interval:
-        return Interval(sched[index - 1] if index else injected.lo_ns, sched[index])
+        """A query tells of a change up to `lag_s` after it."""
+        before_ns = sched[index - 1] - round(slo.lag_s * 1e9) if index else injected.lo_ns
+        return Interval(max(before_ns, injected.lo_ns) if slo.query else before_ns, sched[index])
 
     lasting = _lasting(good, states, impacts[-1]) if impacts else None
     known_ns = horizon_ns if stopped_early else max(zero_ns, min(horizon_ns, end_ns - hold_ns))

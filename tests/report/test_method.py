@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from smartops_chaos.analysis.summary import MomentAgreement
+from smartops_chaos.model import Slo
 from smartops_chaos.report import method
 from smartops_chaos.report.document import Code, Facts, Table
 
@@ -34,6 +35,15 @@ def test_a_bare_table_prints_what_it_implies(small):
     stated = {"alpha": 0.025, "targets": {"auto_heal": 0.9}, "sla": None}
     found = facts(method.method(replace(small.summary(), plan=stated), None, small.table))
     assert found == {"alpha": "0.025", "targets, auto heal": "0.9"}
+
+
+def test_a_query_is_told_as_it_was_asked(small):
+    slo = Slo(2.0, 1.0, 10.0, "rate(good[30s])", 0.95, every_s=1.0, lag_s=30.0)
+    plan = replace(small.plan, analysis=replace(small.plan.analysis, slo=slo))
+    section = method.method(small.summary(), plan, small.table)
+    told = "rate(good[30s]) is at least 0.95, asked every 1 s, with a lag of up to 30 s, over windows of H = 10 s"
+    assert facts(section)["SLO"] == told
+    assert "under a load that is not ours" in section.blocks[0].text
 
 
 def test_agreement_of_metrics_and_logs_adds_up(small):

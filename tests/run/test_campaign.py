@@ -199,3 +199,38 @@ def test_chaos_toolkit_itself_takes_the_experiment(cli: Any, matrix: Path, tmp_p
         timeout=60,
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def test_a_query_about_a_load_of_ones_own_decides_instead_of_requests(cli: Any, tmp_path: Path) -> None:
+    """Nobody sends a request here: the pods that are ready are what counts."""
+    (tmp_path / "own.yaml").write_text(
+        """\
+version: 1
+name: own
+target: {kind: lab, lanes: 1, replicas: 2}
+factors: {chaos: {kill: {fault: pod-kill}}, model: {off: {healer: off}}}
+repeats: 1
+calibrate: 0
+baseline: {model: off}
+slo:
+  query: "smartops_k8s_deployment_ready_replicas{deployment='smartops-erp-simulator'}"
+  at_least: 2
+  every: 500ms
+  lag: 1s
+  hold: 2s
+horizon: {after: 12s, because: test}
+stop_after_good: 3s
+""",
+        encoding="utf-8",
+    )
+    done = cli("run", "own.yaml", "--report")
+    assert done.returncode == 0, done.stderr
+    row = rows(tmp_path, "own-1")["kill.default.off.default.1"]
+    assert (row["outcome"], row["reason"]) == ("platform", "no-action")  # the kubelet starts the pod again
+    assert row["impacted_hi_s"] < row["recovered_lo_s"]
+    assert row["recovered_hi_s"] - row["recovered_lo_s"] == pytest.approx(1.5, abs=0.3)  # one value, and the lag
+    store = Store(tmp_path / "results" / "own-1")
+    values = store.trial("kill.default.off.default.1").requests()
+    assert {value.status for value in values} == {200, 503}
+    assert values[1].sched_ns - values[0].sched_ns == 500_000_000
+    assert store.read().provenance["Requests"].startswith("none of ours")

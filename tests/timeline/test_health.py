@@ -294,3 +294,19 @@ def test_when_the_watch_stops_a_trial_its_record_says_recovered(
     found = health(sent, until_s=stop_ns / 1e9, horizon_s=14.0, stopped_early=True)
     assert found.recovered is not None
     assert found.recovered.hi_ns <= stop_ns - 250_000_000 - span_s * 1e9 + 1
+
+
+def test_values_of_a_query_are_all_good_or_their_window_is_bad_and_a_change_lies_up_to_the_lag_before() -> None:
+    slo = Slo(2.0, 1.0, 2.0, "up", 1.0, every_s=0.5, lag_s=1.2)
+    second = 1_000_000_000
+    marks = "..xxxxxx............"
+    values = [Request(n * second // 2, 0, 1_000_000, 200 if mark == "." else 503) for n, mark in enumerate(marks)]
+    found = measure(
+        values, slo, injected=Interval(0, 0), zero_ns=0, horizon_s=8, until_ns=10 * second, stopped_early=False
+    )
+    assert found.impacted == Interval(0, second)  # not before the injection
+    assert found.recovered == Interval(round(2.3 * second), 4 * second)
+    assert (found.bad_s, found.unknown_s) == (3, 0)
+    assert window_state(3, 0, slo) == "unknown"  # of 4
+    assert window_state(4, 0, slo) == "good"
+    assert window_state(4, 1, slo) == "bad"
