@@ -12,22 +12,29 @@ import os
 import platform
 import re
 import subprocess
+import sys
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from smartops_chaos import __version__
-from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.errors import HarnessFailed, NothingSelected, UsageError
 from smartops_chaos.model import Arm, Plan
 from smartops_chaos.plan.estimate import estimate
 from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.plan.lanes import makespan_s
+from smartops_chaos.plan.looks import Stop, before_end, spared
 from smartops_chaos.plan.select import select
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.regression import Regression
     from smartops_chaos.plan.chances import Pilot
+    from smartops_chaos.plan.simulate import Simulated
     from smartops_chaos.report.build import CampaignData
     from smartops_chaos.run import campaign
     from smartops_chaos.run.store import Store
@@ -63,7 +70,9 @@ def open_store(results: Path, full: Plan, campaign_id: str = "") -> tuple[Store,
 
 
 def _unfinished(store: Store) -> bool:
-    return any(store.outcome(trial.id) is None for trial in store.read().plan.trials)
+    made = store.read().plan
+    done_without = spared(made, store.stops())
+    return any(trial.id not in done_without and store.outcome(trial.id) is None for trial in made.trials)
 
 
 def run(
@@ -84,6 +93,10 @@ def run(
 
     options = options or campaign.Options()
     full = load_plan(matrix, repeats=repeats)
+    if full.analysis.looks > 1 and (only or shard):
+        left_out = "--only" if only else "--shard"
+        what = f"with {left_out} there is no look: it decides by all trials of its repeats"
+        raise UsageError(what, f"leave out {left_out}, or write `looks: 1` in {matrix.name}")
     selected = replace(full, trials=select(full, only, shard))
     store, new = open_store(results, full, campaign_id)
     likely_s = estimate(selected, matrix.name, lanes=options.lanes).likely_s
@@ -95,7 +108,21 @@ def run(
             if full.analysis.slo.query:
                 made_by["Requests"] = "none of ours: the SLO is a query about another load"
             store.create(CampaignFile(matrix.name, text, full, made_by))
-        return store, selected, campaign.run(selected, store, options, likely_s, emit)
+        return store, selected, campaign.run(selected, store, options, likely_s, emit, decide)
+
+
+def decide(store: Store, look: int) -> tuple[Stop, ...]:
+    """The arms that a look stops, by the records on disk. Raises HarnessFailed.
+
+    In a process of its own, which ends with it: a runner has no room for pandas, and Ctrl-C does not reach it.
+    """
+    command = [sys.executable, "-P", "-m", "smartops_chaos.analysis.looks", str(store.path), str(look)]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+    if done.returncode:
+        why = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise HarnessFailed(f"look {look} could not be taken: {why}", "mend the cause; the same command resumes")
+    stops: tuple[Stop, ...] = TypeAdapter(tuple[Stop, ...]).validate_json(done.stdout)
+    return stops
 
 
 def provenance() -> dict[str, str]:
@@ -153,6 +180,30 @@ def pilot(path: str | Path, coming: Plan) -> Pilot:
 
     found = source.side(load(path))
     return analysis.pilot(found.name, found.cells, found.baseline, coming)
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A simulated campaign with its plan's looks, at which the lanes wait for each other."""
+
+    stopped: tuple[Stop, ...]
+    trials: int
+    duration_s: float
+
+
+def rehearse(plan: Plan, made: Simulated, lanes: int) -> Rehearsed:
+    """What the looks would have made of a simulated campaign."""
+    import pandas as pd
+
+    from smartops_chaos.analysis import looks
+
+    stops = looks.rehearse(pd.DataFrame(made.columns), plan)
+    left_out, ends = spared(plan, stops), before_end(plan)
+    parts: list[list[float]] = [[] for _ in range(len(ends) + 1)]
+    for trial, repeat, takes_s in zip(made.columns["trial"], made.columns["repeat"], made.takes_s, strict=True):
+        if trial not in left_out:
+            parts[bisect_left(ends, repeat)].append(takes_s)
+    return Rehearsed(stops, sum(map(len, parts)), sum(makespan_s(part, lanes) for part in parts))
 
 
 def write_table(columns: Mapping[str, Any], out: Path) -> None:

@@ -112,6 +112,7 @@ def derive(
 
 def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> None:
     """What ran, what is left, what may still be in force."""
+    from smartops_chaos.model import Arm
     from smartops_chaos.run import again
     from smartops_chaos.run.store import campaigns
 
@@ -122,7 +123,11 @@ def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> Non
     for one in found:
         outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items()) or "nothing recorded"
         dirty = f"; MAY BE IN FORCE: {', '.join(one['open'])}" if one["open"] else ""
-        print(f"{one['campaign']:24} {one['done']}/{one['trials']}  {outcomes}{dirty}")
+        print(f"{one['campaign']:24} {one['done']}/{one['trials'] - one['spared']}  {outcomes}{dirty}")
+        for stop in one["stopped"]:
+            print(f"  {Arm(**stop['arm'])} was decided at look {stop['look']}, after {stop['repeat']} repeats")
+        if one["spared"]:
+            print(f"  {one['spared']} trials of {one['trials']} are spared")
         for problem in one["problems"]:
             print(f"  {problem}", file=sys.stderr)
     if not found:

@@ -67,6 +67,11 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
         f"about {told.likely_s / 60:.0f} min, at most {told.upper_s / 60:.0f} min"
     )
     print("lanes: " + ", ".join(f"{n} about {seconds / 60:.0f} min" for n, seconds in told.lanes_s.items()))
+    for look in told.looks:
+        print(f"\nLook {look.look}, after {look.repeat} repeats, with {look.share:.0%} of alpha:")
+        print("\n".join(f"  {proof}" for proof in look.proofs))
+    if told.looks:
+        print("An arm stops at a look when each of its targets is proven or ruled out.\n\nAt the end:", end="")
     for proof in told.proofs:
         print(f"\n{proof}" + (f"\n  {proof.mend}" if proof.mend else ""))
     if likely is not None:
@@ -84,9 +89,11 @@ def _simulate(made: Plan, truth_file: Path, out: Path, lanes: int, *, as_json: b
     found = simulate(made, yamlfile.load(truth_file, Truth), lanes=lanes)
     api.write_table(found.columns, out)
     print(out, file=sys.stderr)
+    looks = api.rehearse(made, found, lanes) if made.analysis.looks > 1 else None
     if as_json:
         truth = [asdict(arm) for arm in found.truth]
-        print(json.dumps({"schema_version": 1, "truth": truth, "lanes": lanes, "duration_s": found.duration_s}))
+        told = {"schema_version": 1, "truth": truth, "lanes": lanes, "duration_s": found.duration_s}
+        print(json.dumps({**told, "looks": None if looks is None else asdict(looks)}))
         return
     print(f"{'arm':34}{'mean time':>12}{'reduction':>12}{'without a person':>19}")
     for arm in found.truth:
@@ -95,3 +102,6 @@ def _simulate(made: Plan, truth_file: Path, out: Path, lanes: int, *, as_json: b
         print(f"{arm.arm!s:34}{arm.rmst_s:>10.3f} s{reduction:>12}{heals:>19}")
     trials = len(found.columns["trial"])
     print(f"\n{trials} trials would take {found.duration_s / 3600:.2f} h on {lanes} lanes")
+    if looks is not None:
+        arms = ", ".join(f"{stop.arm} after {stop.repeat} repeats" for stop in looks.stopped) or "no arm"
+        print(f"looks would stop {arms}: {looks.trials} trials, {looks.duration_s / 3600:.2f} h; the table has all")

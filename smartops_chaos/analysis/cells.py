@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smartops_chaos.analysis.estimate import Floats, Sample
-from smartops_chaos.analysis.question import Question, Stop
+from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.table import CONTROLS, COUNTED, INCIDENTS, LEFT_OUT, numbers, texts
 from smartops_chaos.model import Arm, Outcome
+from smartops_chaos.plan.looks import Stop
 
 NOT_RECORDED = "not recorded"
 
@@ -108,6 +109,21 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
         rarely = base is not None and base.n > 0 and base.incidents < base.n / 2
         cells += [replace(c, rarely_hurts=rarely) for c in found]
     return cells
+
+
+def held_against(
+    measured: pd.DataFrame, question: Question, arms: Sequence[Arm]
+) -> dict[Arm, tuple[list[Cell], list[Cell]]]:
+    """Each arm's cells, and the baseline's against which they are held; up to the look that has stopped the arm."""
+    found: dict[int | None, list[Cell]] = {None: build(measured, question)}
+    for repeat in {stop.repeat for stop in question.stopped.values()}:
+        found[repeat] = build(measured[numbers(measured, "repeat") <= repeat], question)
+    pairs = {}
+    for arm in arms:
+        stop = question.stopped.get(arm)
+        cells = found[stop.repeat if stop else None]
+        pairs[arm] = of_arm(cells, arm), of_arm(cells, question.baseline)
+    return pairs
 
 
 def _expected(repeat: Floats, arms: Mapping[Arm, NDArray[np.intp]], stop: Stop | None) -> int:

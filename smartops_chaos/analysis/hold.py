@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from smartops_chaos.analysis import table
-from smartops_chaos.analysis.cells import build, of_arm
+from smartops_chaos.analysis.cells import build, held_against
 from smartops_chaos.analysis.compare import pairs, these_scenarios
 from smartops_chaos.analysis.estimate import mean_over_scenarios
 from smartops_chaos.analysis.question import Question
@@ -69,10 +69,9 @@ def sensitivity(
     found = []
     for hold_s in lengths:
         asked, measured = measured_trials(table.from_rows(rows[hold_s]), question)
-        cells = [c for c in build(measured, asked) if c.n]
-        base = of_arm(cells, asked.baseline)
-        for arm in dict.fromkeys([asked.baseline, *sorted({c.arm for c in cells}, key=str)]):
-            ours = of_arm(cells, arm)
+        arms = sorted({c.arm for c in build(measured, asked) if c.n}, key=str)
+        for arm, sides in held_against(measured, asked, list(dict.fromkeys([asked.baseline, *arms]))).items():
+            ours, base = ([c for c in cells if c.n] for cells in sides)
             both = pairs(*common(ours, base))
             trials = [i for i, e in enumerate(evidence) if e.trial.arm == arm]
             changed = sum(rows[hold_s][i]["outcome"] != rows[plan.analysis.slo.hold_s][i]["outcome"] for i in trials)

@@ -7,18 +7,23 @@ was decided then is decided: the final analysis judges the arm by the trials of 
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 from scipy import special
 
-from smartops_chaos.analysis.cells import build
-from smartops_chaos.analysis.question import Question, Stop
-from smartops_chaos.analysis.summarise import measured_trials
+from smartops_chaos.analysis.question import Question, of_plan
+from smartops_chaos.analysis.summarise import measured_trials, others
 from smartops_chaos.analysis.summary import Verdict
-from smartops_chaos.analysis.table import numbers
-from smartops_chaos.analysis.verdicts import ArmTests, decide, judged
+from smartops_chaos.analysis.table import from_rows, numbers
+from smartops_chaos.analysis.verdicts import ArmTests, conclude
+from smartops_chaos.model import Plan
+from smartops_chaos.plan.looks import Stop, before_end
+from smartops_chaos.run.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,9 @@ def look(table: pd.DataFrame, question: Question, number: int, repeat: int) -> L
     `question.stopped` names the arms of earlier looks. The last look stops nothing: it is the end. Raises UsageError
     like `summarise` if the baseline has no trial.
     """
-    question, measured = measured_trials(table, question)
+    question, measured = measured_trials(table, replace(question, look=number))
     measured = measured[numbers(measured, "repeat") <= repeat]
-    now = replace(question, look=number)
-    arms = sorted({c.arm for c in build(measured, now)} - {question.baseline}, key=lambda a: (a.model, a.policy))
-    tests = judged(measured, now, arms)
-    _, verdicts = decide(tests, now)
+    tests, _, verdicts = conclude(measured, question, others(measured, question))
     running = [t for t in tests if t.arm not in question.stopped]
     stop = [t.arm for t in running if number < question.looks and _decided(t, verdicts, question)]
     return Look(
@@ -62,6 +64,27 @@ def _decided(t: ArmTests, verdicts: Sequence[Verdict], question: Question) -> bo
     return all(found[target] or ruled_out[target] for target in asked)
 
 
+def rehearse(table: pd.DataFrame, plan: Plan) -> tuple[Stop, ...]:
+    """What all looks before the end stop, by the table of a whole campaign."""
+    stops: tuple[Stop, ...] = ()
+    for number, end in enumerate(before_end(plan), 1):
+        stops += look(table, of_plan(plan, stops), number, end).stop
+    return stops
+
+
+def take(store: Store, number: int) -> tuple[Stop, ...]:
+    """The arms that a look before the end stops, by the records of a campaign's directory; it writes nothing."""
+    plan = store.read().plan
+    end = before_end(plan)[number - 1]
+    ids = [trial.id for trial in plan.trials if trial.phase == "measure" and trial.repeat <= end]
+    rows = from_rows(record.row for name in ids if (record := store.record(name)) is not None)
+    return look(rows, of_plan(plan, store.stops()), number, end).stop
+
+
 def upper_share(successes: int, n: int, alpha: float) -> float:
     """Exact one-sided upper bound (Clopper and Pearson 1934), n > 0."""
     return 1.0 if successes == n else float(special.betaincinv(successes + 1, n - successes, 1 - alpha))
+
+
+if __name__ == "__main__":  # the process that a runner starts for a look: see api.decide
+    print(json.dumps([asdict(stop) for stop in take(Store(Path(sys.argv[1])), int(sys.argv[2]))]))

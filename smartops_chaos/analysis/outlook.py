@@ -26,7 +26,7 @@ def repeats_needed(tests: Sequence[ArmTests], question: Question) -> dict[tuple[
     number of trials come out as None.
     """
     _, verdicts = decide(tests, question)
-    waiting = {_key(v) for v in verdicts if v.verdict == "observed"}
+    waiting = {_key(v) for v in verdicts if v.verdict == "observed" and v.arm not in question.stopped}
     found: dict[tuple[str, str], int | None] = dict.fromkeys(sorted(waiting))
     if any(sum(c.n for c in t.cells) > _MOST_TRIALS for t in tests):
         return found

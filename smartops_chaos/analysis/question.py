@@ -7,16 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Plan, Sla, Targets
-from smartops_chaos.plan.looks import SHARES
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """An arm that was decided at a look, by the trials up to a repeat; see analysis.looks."""
-
-    arm: Arm
-    look: int  # from 1
-    repeat: int
+from smartops_chaos.plan.looks import SHARES, Stop
 
 
 @dataclass(frozen=True, slots=True)

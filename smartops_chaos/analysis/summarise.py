@@ -39,18 +39,11 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     """
     calibration = _calibration(table[texts(table, "phase") == "calibrate"])
     question, measured = measured_trials(table, question)
-    arms = sorted(
-        {Arm(*pair) for pair in measured[["model", "policy"]].drop_duplicates().itertuples(index=False)}, key=str
-    )
-    if question.baseline not in arms:
-        known = ", ".join(f"model={a.model},policy={a.policy}" for a in arms)
-        raise UsageError(f"the baseline {question.baseline} has no trial", f"arms in the table: {known or 'none'}")
-    planned = {arm for _, _, arm in question.cells}
-    others = sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
+    compared = others(measured, question)
     cells = build(measured, question)
-    tests = verdicts.judged(measured, question, others)
-    comparisons, decided = verdicts.decide(tests, question)
-    summaries = [_arm(arm, measured, cells, question) for arm in (question.baseline, *others)]
+    tests, comparisons, decided = verdicts.conclude(measured, question, compared)
+    summaries = [_arm(question.baseline, measured, of_arm(cells, question.baseline), (), question)]
+    summaries += [_arm(t.arm, measured, t.cells, t.baseline, question) for t in tests]
     return Summary(
         campaign=campaign,
         plan=_stated(question, cells),
@@ -72,9 +65,30 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
 
 
 def measured_trials(table: pd.DataFrame, question: Question) -> tuple[Question, pd.DataFrame]:
-    """Without calibration; arms with equal settings are one arm, by the name of the one that was run."""
+    """Without calibration, and without what a stopped arm did after its look.
+
+    Arms with equal settings are one arm, by the name of the one that was run.
+    """
     question, table = _one_name_an_arm(question, table)
-    return question, table[texts(table, "phase") != "calibrate"]
+    kept = texts(table, "phase") != "calibrate"
+    for arm, stop in question.stopped.items():
+        kept &= (
+            (texts(table, "model") != arm.model)
+            | (texts(table, "policy") != arm.policy)
+            | (numbers(table, "repeat") <= stop.repeat)
+        )
+    return question, table[kept]
+
+
+def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
+    """The arms to judge: in the table or planned. Raises UsageError if the baseline has no trial."""
+    pairs = measured[["model", "policy"]].drop_duplicates().itertuples(index=False)
+    arms = sorted({Arm(*pair) for pair in pairs}, key=str)
+    if question.baseline not in arms:
+        known = ", ".join(f"model={a.model},policy={a.policy}" for a in arms)
+        raise UsageError(f"the baseline {question.baseline} has no trial", f"arms in the table: {known or 'none'}")
+    planned = {arm for _, _, arm in question.cells}
+    return sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
 
 
 def to_json(summary: Summary) -> dict[str, object]:
@@ -99,13 +113,14 @@ def _arm_of(name: str) -> Arm:
     return Arm(model, policy)
 
 
-def _arm(arm: Arm, measured: pd.DataFrame, all_cells: Sequence[Cell], question: Question) -> ArmSummary:
-    alpha = question.alpha
+def _arm(
+    arm: Arm, measured: pd.DataFrame, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question
+) -> ArmSummary:
+    """`baseline`: the cells that `cells` are held against; empty for the baseline itself."""
+    alpha = question.alpha * question.share(arm)  # with looks wider: so intervals hold over all looks together
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
     counted = rows[np.isin(outcome, COUNTED)]
-    cells = of_arm(all_cells, arm)
-    is_baseline = arm == question.baseline
     detected = [c.detected_s for c in cells if c.detected_s is not None]
     acted = [c.acted_s for c in cells if c.acted_s is not None]
     needless = numbers(rows, "needless_actions")
@@ -113,7 +128,7 @@ def _arm(arm: Arm, measured: pd.DataFrame, all_cells: Sequence[Cell], question: 
     return ArmSummary(
         model=arm.model,
         policy=arm.policy,
-        baseline=is_baseline,
+        baseline=arm == question.baseline,
         trials=len(rows),
         counted=len(counted),
         outcomes=dict(sorted(Counter(outcome.tolist()).items())),
@@ -125,7 +140,7 @@ def _arm(arm: Arm, measured: pd.DataFrame, all_cells: Sequence[Cell], question: 
         ttm_between=_between([(c, c.acted_span) for c in cells]),
         p_detected=_share(_before_horizon(cells, detected)),
         p_mitigated=_share(_before_horizon(cells, acted)),
-        auto_heal=auto_heal(cells, [] if is_baseline else of_arm(all_cells, question.baseline), alpha),
+        auto_heal=auto_heal(cells, baseline, alpha),
         sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
         phases=loop.phases(counted),

@@ -211,6 +211,7 @@ class Reduction:
 class Comparison:
     arm: Arm
     baseline: Arm
+    baseline_rmst_s: float | None  # of the trials that count here: up to a look, if one has stopped the arm
     scope: Literal["these-scenarios", "faults-like-these"]
     decides: bool
     mttr_reduction: Reduction

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from smartops_chaos.analysis import sla as availability
-from smartops_chaos.analysis.cells import Cell, build, of_arm
+from smartops_chaos.analysis.cells import Cell, held_against
 from smartops_chaos.analysis.compare import Compared, compare
+from smartops_chaos.analysis.estimate import mean_over_scenarios
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import (
     auto_heal,
@@ -29,6 +31,8 @@ from smartops_chaos.analysis.rates import (
 from smartops_chaos.analysis.summary import AutoHeal, Comparison, Decision, Reduction, SlaNumbers, Verdict
 from smartops_chaos.analysis.table import numbers
 from smartops_chaos.model import Arm
+
+Told = TypeVar("Told", Comparison, Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,41 @@ class ArmTests:
 
 def judged(measured: pd.DataFrame, question: Question, arms: Sequence[Arm]) -> list[ArmTests]:
     """The tests of each arm; of one that a look has stopped by the trials of that look, the baseline's too."""
-    found: dict[int | None, list[Cell]] = {None: build(measured, question)}
-    for repeat in {stop.repeat for stop in question.stopped.values()}:
-        found[repeat] = build(measured[numbers(measured, "repeat") <= repeat], question)
-    tests = []
-    for arm in arms:
-        stop = question.stopped.get(arm)
-        cells = found[stop.repeat if stop else None]
-        tests.append(run_tests(arm, of_arm(cells, arm), of_arm(cells, question.baseline), question))
-    return tests
+    return [run_tests(arm, *cells, question) for arm, cells in held_against(measured, question, arms).items()]
+
+
+def conclude(
+    measured: pd.DataFrame, question: Question, arms: Sequence[Arm]
+) -> tuple[list[ArmTests], tuple[Comparison, ...], tuple[Verdict, ...]]:
+    """Tests, comparisons and verdicts of the arms; of one that a look has stopped as they were decided then.
+
+    Holm's family at a look is all tests as they stood then, each p over its look's share of alpha. Had all arms run to
+    the end, the smallest such p of each test over all looks would be a valid p, and Holm on those proves all that is
+    proven here or more: so the error rate is kept over all arms, targets and looks.
+    """
+    tests = judged(measured, question, arms)
+    comparisons, verdicts = decide(tests, question)
+    for look, repeat in sorted({(stop.look, stop.repeat) for stop in question.stopped.values()}):
+        earlier = {arm: stop for arm, stop in question.stopped.items() if stop.look < look}
+        then = replace(question, look=look, stopped=earlier)
+        compared, decided = decide(judged(measured[numbers(measured, "repeat") <= repeat], then, arms), then)
+        comparisons = _as_then(comparisons, compared, question, look)
+        verdicts = _as_then(verdicts, decided, question, look)
+    return tests, comparisons, verdicts
+
+
+def _as_then(end: Sequence[Told], then: Sequence[Told], question: Question, look: int) -> tuple[Told, ...]:
+    """`end`, but for the arms that were stopped at `look` what was said then."""
+    told = []
+    for old, new in zip(end, then, strict=True):
+        stop = question.stopped.get(new.arm)
+        if stop is None or stop.look != look:
+            told.append(old)
+        elif new.verdict == "undecidable":  # no target of the campaign
+            told.append(new)
+        else:
+            told.append(replace(new, why=f"{new.why}; decided at look {look}, after {stop.repeat} repeats"))
+    return tuple(told)
 
 
 def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -> ArmTests:
@@ -135,9 +165,11 @@ def _p_text(p: float) -> str:
 
 def _comparison(t: ArmTests, compared: Compared, p_adjusted: float, size: int, question: Question) -> Comparison:
     decision, why = _reduction(t, compared, p_adjusted, size, question)
+    filled = [c for c in t.baseline if c.n]
     return Comparison(
         arm=t.arm,
         baseline=question.baseline,
+        baseline_rmst_s=mean_over_scenarios([c.sample(c.time_s) for c in filled]).mean if filled else None,
         scope=compared.scope,
         decides=compared.scope == "these-scenarios",
         mttr_reduction=replace(compared.mttr_reduction, p_adjusted=None if compared.undecidable else p_adjusted),
@@ -156,7 +188,7 @@ def _reduction(
     found = compared.mttr_reduction
     if compared.undecidable or found.estimate is None:
         return "undecidable", compared.undecidable or "the service was never bad in the baseline"
-    says = f"the mean time to recover is reduced by {percent(found.estimate)} {_interval(found, alpha)}"
+    says = f"the mean time to recover is reduced by {percent(found.estimate)} {_interval(found, question.alpha)}"
     if found.estimate < target:
         return "missed", f"{says}, {percent(target)} are wanted"
     silent = _no_reason(t, question)
@@ -179,7 +211,7 @@ def _heal(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tupl
     target, alpha, heal = question.targets.auto_heal, question.alpha * t.share, t.heal
     if heal.no_human is None or heal.lo is None or heal.hi is None:
         return "undecidable", "no trial had an incident"
-    interval = f"{_level(alpha)} interval {percent(heal.lo)} to {percent(heal.hi)}"
+    interval = f"{_level(question.alpha)} interval {percent(heal.lo)} to {percent(heal.hi)}"
     says = f"{heal.successes} of {heal.n} incidents ended without a person, {percent(heal.no_human)} ({interval})"
     if heal.no_human < target:
         return "missed", f"{says}, {percent(target)} are wanted"
@@ -236,6 +268,7 @@ def _lost(t: ArmTests) -> str:
 
 
 def _interval(found: Reduction, alpha: float) -> str:
+    """With looks the interval is wider than at `alpha`, by the look's share: so it holds over all looks together."""
     if found.hi is None:
         return "(no interval)"
     low = "without a lower bound" if found.lo is None else f"{percent(found.lo)}"

@@ -41,12 +41,13 @@ def weaknesses(
     minutes_a_trial: float | None,
 ) -> tuple[str, ...]:
     """The most serious first. `needed` is from outlook.repeats_needed."""
+    running = [c for c in cells if c.arm not in question.stopped]  # the others are decided
     return (
         *_horizon(question, cells),
         *_lost(arms, cells),
         *_scenarios(question, cells),
-        *_too_few(cells),
-        *_outlook(needed, cells, minutes_a_trial),
+        *_too_few(running),
+        *_outlook(needed, running, minutes_a_trial),
         *_sla(question, cells),
         *_instrument(arms, calibration),
         *_healer(arms),

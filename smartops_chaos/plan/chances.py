@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smartops_chaos.model import Plan
-from smartops_chaos.plan.estimate import MOST_REPEATS, Budget, budget_of
+from smartops_chaos.plan.estimate import MOST_REPEATS, Budget, budget_of, plans_at_looks
 from smartops_chaos.plan.power import (
     Spread,
     heals_needed,
@@ -39,6 +39,7 @@ class Chances:
     supposed: str  # where the spread comes from
     per_cell: int
     proves_target_from: float | None  # the smallest true reduction with which the MTTR target is likely to be proven
+    proves_at_looks: dict[int, float | None]  # the same at each look before the end, by its repeat
     shows_reduction_from: float | None  # ... with which some reduction is likely to be shown
     shows_uplift_from: float | None  # the smallest true difference in auto-heal that is likely to be shown
     base_heals: float  # supposed share of the baseline's incidents that end without a person
@@ -48,10 +49,13 @@ class Chances:
     def lines(self) -> list[str]:
         n, most = self.per_cell, f"over {MOST_REPEATS}"
         reductions = ", ".join(f"{count or most} if it is {truth}" for truth, count in self.trials_for.items())
+        looks = {repeats: least for repeats, least in self.proves_at_looks.items() if least is not None}
+        early = ", ".join(f"after {repeats} repeats if it is {_at_least(least)}" for repeats, least in looks.items())
         heals = ", ".join(f"{count or 'too many'} if it is {truth}" for truth, count in self.incidents_for.items())
         return [
             f"Likely (in 80 % of such campaigns) with {n} trials in a cell; {self.supposed}:",
             f"  the MTTR target is proven if the true reduction is {_at_least(self.proves_target_from)}",
+            f"  ... already at a look {early}" if early else "",
             f"  some reduction is shown if it is {_at_least(self.shows_reduction_from)}",
             f"  a difference in auto-heal is shown if it is {_at_least(self.shows_uplift_from, ' points')} "
             f"(the baseline heals {format_fraction(self.base_heals)})",
@@ -74,6 +78,12 @@ def chances(plan: Plan, pilot: Pilot | None = None) -> Chances | None:
         supposed=_supposed(budget, pilot),
         per_cell=budget.per_cell,
         proves_target_from=smallest_reduction(spreads, budget.per_cell, targets.mttr_reduction, alpha),
+        proves_at_looks={
+            repeat: smallest_reduction(
+                spreads, (at := budget_of(so_far, look)).per_cell, targets.mttr_reduction, at.alpha / at.tests
+            )
+            for look, (repeat, so_far) in enumerate(plans_at_looks(plan), 1)
+        },
         shows_reduction_from=smallest_reduction(spreads, budget.per_cell, 0.0, budget.alpha),
         shows_uplift_from=smallest_uplift(heals, budget.trials, budget.base_trials, budget.alpha),
         base_heals=heals,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from smartops_chaos.model import ChaosLevel, Plan, Trial
 from smartops_chaos.plan.clustertarget import between_s, lane_count
 from smartops_chaos.plan.lanes import makespan_s
-from smartops_chaos.plan.looks import SHARES
+from smartops_chaos.plan.looks import SHARES, before_end
 from smartops_chaos.plan.power import (
     LEAST_TRIALS,
     failures_allowed,
@@ -40,12 +40,23 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class LookProofs:
+    """What could be proven at a look before the end."""
+
+    look: int
+    repeat: int  # after which it is
+    share: float  # of alpha
+    proofs: tuple[Proof, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     measured: int  # trials
     calibration: int  # trials
     likely_s: float  # the healer heals in a third of the horizon, where it is on
     upper_s: float  # every trial lasts to its end
-    proofs: tuple[Proof, ...]
+    proofs: tuple[Proof, ...]  # at the end
+    looks: tuple[LookProofs, ...] = ()  # before it
     lanes_s: dict[int, float] = field(default_factory=dict)  # number of lanes -> likely duration
 
 
@@ -81,12 +92,28 @@ def estimate(plan: Plan, matrix: str, *, lanes: int | None = None) -> Estimate:
         calibration=len(plan.trials) - len(measured),
         likely_s=sum(likely) / lanes,
         upper_s=sum(upper) / lanes,
-        proofs=_proofs(plan, measured, budget, command),
+        proofs=_proofs(plan, budget, command),
+        looks=tuple(_looks(plan)),
         lanes_s={n: makespan_s(likely, n) for n in sorted({1, 2, 4, 8, lanes})},
     )
 
 
-def budget_of(plan: Plan) -> Budget:
+def _looks(plan: Plan) -> Iterator[LookProofs]:
+    shares = SHARES[plan.analysis.looks]
+    for look, (repeat, so_far) in enumerate(plans_at_looks(plan), 1):
+        proofs = _proofs(so_far, budget_of(so_far, look), lambda _: "")
+        asked = tuple(replace(p, mend="") for p in proofs if p.target != "sla" or plan.analysis.sla)
+        yield LookProofs(look, repeat, shares[look - 1], asked)
+
+
+def plans_at_looks(plan: Plan) -> list[tuple[int, Plan]]:
+    """For each look before the end after which repeat it is, and the plan with the trials up to it."""
+    ends = before_end(plan)
+    return [(end, replace(plan, trials=tuple(t for t in plan.trials if t.repeat <= end))) for end in ends]
+
+
+def budget_of(plan: Plan, look: int = 0) -> Budget:
+    """`look`: whose share of alpha is used; 0 = the last."""
     measured = [trial for trial in plan.trials if trial.phase == "measure"]
     baseline = plan.analysis.baseline
     faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
@@ -104,14 +131,13 @@ def budget_of(plan: Plan) -> Budget:
         scenarios=tuple(sorted(shared)),
         weights=tuple(plan.analysis.weights.get(chaos, 1.0) for chaos, _ in sorted(shared)),
         tests=len(compared) * (3 if plan.analysis.sla is not None else 2),
-        alpha=plan.analysis.alpha * SHARES[plan.analysis.looks][-1],
+        alpha=plan.analysis.alpha * SHARES[plan.analysis.looks][look - 1],
     )
 
 
-def _proofs(
-    plan: Plan, measured: list[Trial], budget: Budget, command: Callable[[int | None], str]
-) -> tuple[Proof, ...]:
+def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) -> tuple[Proof, ...]:
     targets = plan.analysis.targets
+    measured = [trial for trial in plan.trials if trial.phase == "measure"]
     wanted: dict[Literal["mttr_reduction", "auto_heal", "sla"], str] = {
         "mttr_reduction": f"MTTR reduction of {format_fraction(targets.mttr_reduction)}",
         "auto_heal": f"auto-heal of {format_fraction(targets.auto_heal)}",

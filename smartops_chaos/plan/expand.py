@@ -3,8 +3,8 @@
     plan = load_plan(Path("matrix/quick.yaml"), only=["chaos=pod-kill"], repeats=5, shard="1/2")
 
 Order: calibration trials first; then round after round, each holding every scenario once as a block, blocks shuffled
-within a round and arms within a block by the matrix's seed. So a campaign that ends early is balanced, and more
-repeats only append: ids, seeds, blocks and order of the earlier rounds stay as they are.
+within a round and arms within a block by the matrix's seed. So a campaign that ends early, or looks at its numbers
+before its end, is balanced, and more repeats only append: ids, seeds, blocks and order of the earlier rounds stay.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = Non
     if repeats is not None:
         matrix = matrix.model_copy(update={"repeats": repeats})
     left = cells(matrix)
-    problems += references.cell_problems(document, matrix, left)
+    problems += [*references.cell_problems(document, matrix, left), *references.look_problems(document, matrix)]
     if problems:
         raise FileProblems(problems)
     plan = expand(matrix, levels, healer.model_dump(mode="json"), left)
@@ -216,6 +216,7 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
         targets=Targets(**matrix.targets.model_dump()),
         sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults),
         weights=dict(matrix.weights),
+        looks=matrix.looks,
     )
 
 

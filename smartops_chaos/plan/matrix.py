@@ -166,6 +166,11 @@ class Matrix(Part):
         examples=["[{chaos: none, model: off}]"],
     )
     repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(description="Trials of each cell.", examples=[3])
+    looks: Annotated[int, Field(ge=1, le=3)] = Field(
+        default=1,
+        description="Decisions at equal shares of the repeats, the end included: an arm stops when all is decided.",
+        examples=[2],
+    )
     calibrate: Annotated[Count, between("count", 0, 20)] = Field(
         default=1, description="Trials of each scenario in which the harness itself ends the fault.", examples=[1]
     )

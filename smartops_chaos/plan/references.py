@@ -11,6 +11,7 @@ from pydantic import RootModel
 from smartops_chaos.errors import Problem
 from smartops_chaos.model import Arm
 from smartops_chaos.plan.levels import Levels, names
+from smartops_chaos.plan.looks import LEAST_TRIALS, ends, fewest_repeats
 from smartops_chaos.plan.matrix import FACTORS, BaselineSpec, Matrix, Selector
 from smartops_chaos.plan.slospec import QuerySpec, SloSpec
 from smartops_chaos.units import Duration, format_duration, format_fraction, format_rate
@@ -71,6 +72,18 @@ def cell_problems(document: Document, matrix: Matrix, left: Sequence[Cell]) -> l
         what = "the baseline has no trial: `exclude` removes all its cells"
         found.append(document.problem(("baseline",), what, "name another baseline", at_key=True))
     return found
+
+
+def look_problems(document: Document, matrix: Matrix) -> list[Problem]:
+    """Too few repeats for a decision before the end; `--repeats` counts."""
+    fewest, looks = fewest_repeats(matrix.looks), matrix.looks
+    if matrix.repeats >= fewest:
+        return []
+    what = (
+        f"with {matrix.repeats} repeats the first of {looks} looks comes after {ends(matrix.repeats, looks)[0]} trials "
+        f"of a cell, {LEAST_TRIALS} are needed"
+    )
+    return [document.problem(("looks",), what, f"use {fewest} repeats at least, or `looks: 1`")]
 
 
 def _known(document: Document, loc: Loc, factor: str, name: str) -> Iterator[Problem]:

@@ -85,6 +85,7 @@ class ArmTruth:
 class Simulated:
     columns: Mapping[str, Any]  # of the trials table
     truth: tuple[ArmTruth, ...]
+    takes_s: Floats  # of each trial
     duration_s: float  # of the measured trials on that many lanes
 
 
@@ -113,7 +114,8 @@ def simulate(plan: Plan, truth: Truth, *, lanes: int) -> Simulated:
         else:
             taken_s[rows] = observed_s
     taken_s += before_s(plan, 0.5)
-    return Simulated(_columns(plan, trials, time_s, outcome), _truths(plan, entries), makespan_s(taken_s, lanes))
+    columns = _columns(plan, trials, time_s, outcome)
+    return Simulated(columns, _truths(plan, entries), taken_s, makespan_s(taken_s, lanes))
 
 
 def _entries(

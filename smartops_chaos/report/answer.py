@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -117,12 +117,18 @@ def _recovery(summary: Summary, arm: ArmSummary, baseline: ArmSummary, interval:
     value = reduction.estimate or 0.0
     text = (
         f"With {arm.arm} the service recovers after {seconds(arm.mttr.rmst_s)} on average, "
-        f"with {baseline.arm} after {seconds(baseline.mttr.rmst_s)}: "
+        f"with {baseline.arm} after {seconds(comparison.baseline_rmst_s)}: "
         + (f"{percent(abs(value))} {'less' if value > 0 else 'more'}" if value else "no difference")
     )
     if reduction.lo is not None and reduction.hi is not None:
         text += f" ({interval} interval of the reduction: {percent_range(reduction.lo, reduction.hi)})"
-    return f"{text}."
+    return f"{text}{_stop(summary, arm.arm)}."
+
+
+def _stop(summary: Summary, arm: Arm) -> str:
+    stopped = summary.plan.get("stopped")
+    stop = stopped.get(str(arm)) if isinstance(stopped, Mapping) else None
+    return f", decided at look {stop['look']} after {stop['repeat']} repeats" if stop else ""
 
 
 def _healing(arm: ArmSummary) -> str:

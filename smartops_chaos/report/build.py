@@ -10,6 +10,7 @@ import pandas as pd
 
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.model import Arm, Outcome, Plan, Record, Request, Targets
+from smartops_chaos.plan.looks import Stop
 from smartops_chaos.report import answer, healing, index, loop, method, recovery, render, trials
 from smartops_chaos.report.document import Report
 from smartops_chaos.report.style import arm_styles
@@ -42,6 +43,7 @@ class CampaignData:
     records: Mapping[str, Record] = field(default_factory=dict)
     requests: Callable[[str], Sequence[Request]] = no_requests
     explain: Callable[[str], str] = no_evidence  # what each rule matched in a trial, as text
+    stops: Sequence[Stop] = ()  # arms that were decided at a look
 
 
 def build(data: CampaignData, *, appendix: bool = True) -> Report:

@@ -61,7 +61,10 @@ def _looks(summary: Summary) -> str:
     looks, stopped = summary.plan.get("looks", 1), summary.plan.get("stopped")
     if looks == 1:
         return "one look, at the end"
-    told = f"{looks} looks at equal shares of the repeats, alpha divided among them (Bonferroni)"
+    told = (
+        f"{looks} looks at equal shares of the repeats, alpha divided among them (Bonferroni), "
+        "so intervals are wider and hold over all looks together"
+    )
     arms = stopped.items() if isinstance(stopped, Mapping) else ()
     ends = [f"{arm} at look {s['look']}, by the first {s['repeat']} repeats" for arm, s in arms]
     return f"{told}; decided before the end: {', '.join(ends) or 'no arm'}"

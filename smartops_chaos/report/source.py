@@ -44,7 +44,8 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     if not records:
         raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
     rows = _table(records, home)
-    asked = question.of_plan(first.plan)
+    stops = tuple(stop for store in stores for stop in store.stops())
+    asked = question.of_plan(first.plan, stops)
 
     def requests(trial_id: str) -> Sequence[Request]:
         return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
@@ -72,6 +73,7 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
         records=records,
         requests=requests,
         explain=explain,
+        stops=stops,
     )
 
 
@@ -100,7 +102,8 @@ def bare(path: Path, baseline: Arm) -> CampaignData:
 
 def side(data: CampaignData) -> Side:
     """One side of a comparison. Raises UsageError if its baseline has no trial."""
-    asked = question.of_plan(data.plan) if data.plan else Question(next(a.arm for a in data.summary.arms if a.baseline))
+    baseline = next(a.arm for a in data.summary.arms if a.baseline)
+    asked = question.of_plan(data.plan, data.stops) if data.plan else Question(baseline)
     asked, measured = summarise.measured_trials(data.table, asked)
     return Side(data.name, asked.baseline, cells.build(measured, asked))
 

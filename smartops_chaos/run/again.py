@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from smartops_chaos import healerfile
 from smartops_chaos.errors import ChaosError, UsageError
+from smartops_chaos.plan.looks import Stop, spared
 from smartops_chaos.run.store import Store
 from smartops_chaos.timeline import derive as timeline
 
 
 def state(store: Store) -> dict[str, Any]:
-    """What `status` shows of a campaign. A file that cannot be read is one of its `problems`, and hides no other."""
+    """What `status` shows of a campaign. A file that cannot be read is one of its `problems`, and hides no other.
+
+    What is left is `trials` - `spared` - `done`: looks have made some superfluous.
+    """
     problems: list[str] = []
-    trials, outcomes = 0, Counter[str]()
+    trials, spared_trials, outcomes = 0, 0, Counter[str]()
+    stops: tuple[Stop, ...] = ()
     try:
         plan = store.read().plan
         trials = len(plan.trials)
+        stops = store.stops()
+        spared_trials = len(spared(plan, stops))
         for trial in plan.trials:
             try:
                 if (outcome := store.outcome(trial.id)) is not None:
@@ -29,8 +37,10 @@ def state(store: Store) -> dict[str, Any]:
     return {
         "campaign": store.name,
         "trials": trials,
+        "spared": spared_trials,
         "done": outcomes.total(),
         "outcomes": dict(sorted(outcomes.items())),
+        "stopped": [asdict(stop) for stop in stops],
         "open": [trial.path.name for trial in store.open_ledgers()],
         "problems": problems,
     }

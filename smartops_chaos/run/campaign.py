@@ -14,10 +14,12 @@ from functools import partial
 
 from smartops_chaos.errors import HarnessFailed, PreflightFailed, RevertFailed, UsageError
 from smartops_chaos.model import Outcome, Plan, Trial
+from smartops_chaos.plan.looks import judged_by
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Attempts, Say
 from smartops_chaos.run.child import preload, undo
 from smartops_chaos.run.lanes import AnyAttempts, Emit, Options, Result, Running
+from smartops_chaos.run.looks import Decide, Looks
 from smartops_chaos.run.store import Store
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Target
@@ -44,8 +46,8 @@ def restore(store: Store) -> list[str]:
     return kinds.target(store.read().plan.target).restore(store.lanes)
 
 
-def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit) -> Result:
-    """Run what is not recorded yet. The caller holds the store's lock.
+def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit, decide: Decide) -> Result:
+    """Run what is not recorded yet, and what no look has spared. The caller holds the store's lock.
 
     Raises PreflightFailed before anything is injected, RevertFailed if an earlier trial cannot be undone, OSError if
     the campaign's folder cannot be written.
@@ -60,8 +62,9 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit)
         emit(events.Warned(f"undid {undone} trial(s) of a run that was cut off"))
     if in_force:  # only now, since a fault may be why the system does not pass
         _check(plan, target)
-    todo = _todo(plan, store, options)
-    running = Running(plan, store, options, attempts, deque(todo), emit)
+    looks = Looks(plan, store, decide)
+    todo = _todo(plan, store, options, looks.spared, emit)
+    running = Running(store, options, attempts, deque(todo), looks, emit)
     with running.signals():
         try:
             lanes = target.open(store.lanes)
@@ -69,8 +72,8 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit)
                 events.CampaignStarted(
                     store.name,
                     str(store.path),
-                    len(plan.trials),
-                    len(plan.trials) - len(todo),
+                    looks.trials,
+                    looks.trials - len(todo),
                     tuple(lane.name for lane in lanes),
                     likely_s,
                 )
@@ -110,12 +113,14 @@ def _without_lanes(result: Result, store: Store) -> Result:
     return result
 
 
-def _todo(plan: Plan, store: Store, options: Options) -> list[Trial]:
-    def wanted(trial: Trial) -> bool:
-        outcome = store.outcome(trial.id)
-        return outcome is None or outcome in options.retry
-
-    return [trial for trial in plan.trials if wanted(trial)]
+def _todo(plan: Plan, store: Store, options: Options, spared: frozenset[str], emit: Emit) -> list[Trial]:
+    """What is not recorded, and what shall run again; a trial by which an arm was decided stays as it was then."""
+    outcomes = {trial.id: store.outcome(trial.id) for trial in plan.trials if trial.id not in spared}
+    again = {name for name, outcome in outcomes.items() if outcome in options.retry}
+    if kept := again & judged_by(plan, store.stops()):
+        emit(events.Warned(f"{len(kept)} trials are not run again: an arm was decided by them at a look"))
+        again -= kept
+    return [trial for trial in plan.trials if trial.id in again or outcomes.get(trial.id, "") is None]
 
 
 def judge(result: Result, store: Store, plan: Plan) -> None:

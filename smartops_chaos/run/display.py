@@ -50,6 +50,10 @@ def sentence(event: events.Event) -> str:
             reason = f" ({event.reason})" if event.reason else ""
             after = f" after {event.time_s:.1f} s" if event.time_s is not None and event.outcome in _TIMED else ""
             return f"{event.lane}: {event.trial}: {event.outcome}{reason}{after} [{event.done}/{event.trials}]"
+        case events.LookTaken():
+            told = f"{', '.join(event.stopped) or 'no arm'} decided"
+            spared = f", {event.spared} trials are spared" if event.spared else ""
+            return f"look {event.look}, after {event.repeat} repeats: {told}{spared}"
         case events.Warned():
             return event.text
         case events.LaneBlocked():
@@ -118,6 +122,8 @@ class Live:
             case events.TrialFinished():
                 self._done, self._fresh = event.done, self._fresh + 1
                 self._lanes[event.lane] = ("", "waiting", now)
+            case events.LookTaken():
+                self._trials, self._left = event.trials, self._left - event.spared
         if not isinstance(event, events.TrialStarted) and (text := sentence(event)):
             from rich.text import Text
 

@@ -44,6 +44,15 @@ class TrialFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class LookTaken:
+    look: int
+    repeat: int  # after which it was
+    stopped: tuple[str, ...]  # arms of which everything is decided
+    spared: int  # trials that are not run for that
+    trials: int  # of the campaign without those
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     text: str
 
@@ -63,7 +72,9 @@ class CampaignFinished:
     stopped_by: str = ""  # "", "interrupted", "max-time", "unwritable"
 
 
-Event = CampaignStarted | TrialStarted | PhaseReached | TrialFinished | Warned | LaneBlocked | CampaignFinished
+Event = (
+    CampaignStarted | TrialStarted | PhaseReached | TrialFinished | LookTaken | Warned | LaneBlocked | CampaignFinished
+)
 
 
 def as_dict(event: Event) -> dict[str, Any]:

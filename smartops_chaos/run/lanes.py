@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.model import Outcome, Plan, Record, Trial
+from smartops_chaos.model import Outcome, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
+from smartops_chaos.run.looks import Looks
 from smartops_chaos.run.store import Store
 from smartops_chaos.targets.base import LaneAddress
 
@@ -58,17 +59,17 @@ class AnyAttempts(Protocol):
 class Running:
     def __init__(
         self,
-        plan: Plan,
         store: Store,
         options: Options,
         attempts: Callable[[Say], AnyAttempts],
         todo: deque[Trial],
+        looks: Looks,
         emit: Emit,
     ) -> None:
-        self._plan, self._store, self._todo, self._emit = plan, store, todo, emit
+        self._store, self._todo, self._looks, self._emit = store, todo, looks, emit
         self._deadline: float | None = None
         self._max_time_s = options.max_time_s
-        self._done = len(plan.trials) - len(todo)
+        self._done = looks.trials - len(todo)
         self._outcomes: Counter[str] = Counter()
         self._stopped_by = ""
         self._blocked: list[str] = []
@@ -76,7 +77,8 @@ class Running:
         self._unwritable = ""
         self._signalled = 0
         self._last_block: int | None = None
-        self._lock = threading.Lock()
+        self._under_way = 0
+        self._lock = threading.Condition()
         self._said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
         self._attempts = attempts(self._said.put)
 
@@ -96,7 +98,7 @@ class Running:
         for thread in threads:
             thread.join()
         finished = events.CampaignFinished(
-            self._store.name, self._done, len(self._plan.trials), dict(self._outcomes), self._stopped_by
+            self._store.name, self._done, self._looks.trials, dict(self._outcomes), self._stopped_by
         )
         self._show(finished)
         return Result(
@@ -141,7 +143,13 @@ class Running:
     def _lane(self, lane: LaneAddress) -> None:
         try:
             while (trial := self._next()) is not None:
-                if not self._trial(lane, trial):
+                try:
+                    clean = self._trial(lane, trial)
+                finally:
+                    with self._lock:
+                        self._under_way -= 1
+                        self._lock.notify_all()
+                if not clean:
                     self._blocked.append(lane.name)
                     return
         except RevertFailed as error:
@@ -159,7 +167,12 @@ class Running:
     def _next(self) -> Trial | None:
         """The next trial in the plan's order; out of time, only what completes the block that has begun."""
         with self._lock:
-            if not self._todo or self._stopped_by in ("interrupted", "unwritable"):
+            while self._goes_on() and self._looks.due(self._todo[0]):
+                if self._under_way:
+                    self._lock.wait()
+                elif not self._look():
+                    return None
+            if not self._goes_on():
                 return None
             late = self._deadline is not None and time.monotonic() > self._deadline
             if late and self._todo[0].block != self._last_block:
@@ -167,7 +180,25 @@ class Running:
                 return None
             trial = self._todo.popleft()
             self._last_block = trial.block
+            self._under_way += 1
             return trial
+
+    def _goes_on(self) -> bool:
+        return bool(self._todo) and self._stopped_by not in ("interrupted", "unwritable")
+
+    def _look(self) -> bool:
+        """Whether the look that is due could be taken; if not, no lane goes on, and the next start tries again."""
+        try:
+            taken = self._looks.take()
+        except BaseException:
+            self._todo.clear()
+            raise
+        if taken is None:  # a trial was cut off, or its lane could not go on: that is told already
+            self._todo.clear()
+            return False
+        self._todo = deque(trial for trial in self._todo if trial.id not in self._looks.spared)
+        self._said.put(taken)
+        return True
 
     def _trial(self, lane: LaneAddress, trial: Trial) -> bool:
         """Run one trial to its record; False if something of it is still in force."""
@@ -191,7 +222,7 @@ class Running:
                 float(time_s) if isinstance(time_s, int | float) else None,
                 round(time.monotonic() - begun, 3),
                 done,
-                len(self._plan.trials),
+                self._looks.trials,
             )
         )
         return clean

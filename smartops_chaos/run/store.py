@@ -2,6 +2,7 @@
 
     results/<campaign>/campaign.json     matrix text, plan, provenance
                        events.ndjson     what the runner said, one event a line
+                       look-1.json ...   the arms that a look has stopped, written once, before anybody acts on it
                        .lock  .lanes/    while it runs
                        trials/<trial>/   experiment.json ledger.json journal.json log.txt samples/ record.json
                        trials/<trial>~1/ an earlier attempt, set aside and never deleted
@@ -27,10 +28,12 @@ from typing import Any
 from smartops_chaos.errors import PreflightFailed, UsageError
 from smartops_chaos.model import SCHEMA_VERSION, Evidence, Outcome, Plan, Record, Request
 from smartops_chaos.notes import requests_file
+from smartops_chaos.plan.looks import Stop
 from smartops_chaos.run.files import OTHER_VERSION, adapter, checked, read, to_json, try_lock, write_atomically
 from smartops_chaos.workload import read as read_requests
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
+_LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
 _REPEAT = "move the trial's folder away; the next run repeats the trial"
 _DAMAGED = (ValueError, EOFError, zlib.error, gzip.BadGzipFile)
 _DERIVE = f"`smartops-chaos derive` computes it again from the evidence; if there is none, {_REPEAT}"
@@ -42,6 +45,12 @@ class CampaignFile:
     matrix_text: str
     plan: Plan
     provenance: dict[str, str]
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class LookFile:
+    stops: tuple[Stop, ...]
     schema_version: int = SCHEMA_VERSION
 
 
@@ -208,6 +217,21 @@ class Store:
 
     def has_trials(self) -> bool:
         return (self.path / "trials").is_dir()
+
+    def write_look(self, number: int, stops: tuple[Stop, ...]) -> None:
+        content = adapter(LookFile).dump_json(LookFile(stops), indent=1) + b"\n"
+        write_atomically(self.path / f"look-{number}.json", content)
+
+    def looks(self) -> list[tuple[Stop, ...]]:
+        """What look 1, 2, ... has stopped, as far as they are taken. Raises UsageError for a damaged file."""
+        found: list[tuple[Stop, ...]] = []
+        while (file := self.path / f"look-{len(found) + 1}.json").exists():
+            found.append(read(file, LookFile, _LOOK_AGAIN).stops)
+        return found
+
+    def stops(self) -> tuple[Stop, ...]:
+        """The arms that looks have stopped. Raises UsageError as `looks`."""
+        return tuple(stop for look in self.looks() for stop in look)
 
     def trial(self, trial_id: str) -> TrialDir:
         """Raises UsageError for an ID, from a file that others may have written, that would lead elsewhere."""

@@ -12,10 +12,10 @@ from scipy import stats
 
 from smartops_chaos.analysis import table
 from smartops_chaos.analysis.looks import look, upper_share
-from smartops_chaos.analysis.question import Question, Stop
+from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.model import Arm, Targets
-from smartops_chaos.plan.looks import SHARES, ends
+from smartops_chaos.plan.looks import Stop, ends
 
 Trials = Callable[..., list[dict[str, Any]]]
 Rows = list[dict[str, Any]]
@@ -36,14 +36,6 @@ def campaign(trials: Trials, repeats: int, **means: tuple[float, float]) -> Rows
         times[: round(fails * repeats)] = 100.0
         rows += numbered(trials(model, rng.permutation(times).tolist()))
     return rows
-
-
-def test_the_shares_of_alpha_add_up_to_one() -> None:
-    for looks, shares in SHARES.items():
-        assert sum(shares) == pytest.approx(1)
-        assert len(shares) == looks
-    assert ends(20, 3) == (7, 13, 20)
-    assert ends(10, 1) == (10,)
 
 
 def test_an_arm_with_all_decided_is_stopped_and_another_runs_on(trials: Trials) -> None:

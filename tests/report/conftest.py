@@ -131,7 +131,7 @@ def nothing() -> Summary:
 
     off, zscore = Arm("off", "default"), Arm("zscore", "default")
     comparison = Comparison(
-        zscore, off, "these-scenarios", True, none, none, {"tau": none}, {}, "undecidable", "no trial counts"
+        zscore, off, None, "these-scenarios", True, none, none, {"tau": none}, {}, "undecidable", "no trial counts"
     )
     verdicts = tuple(
         Verdict(target, zscore, 0.4, None, None, "undecidable", "no trial counts")

@@ -21,12 +21,12 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     return partial(standin.write, tmp_path)
 
 
-def until(what: Callable[[], Any], within_s: float = 60.0) -> Any:
+def until(what: Callable[[], Any], within_s: float = 60.0, pause_s: float = 0.05) -> Any:
     """Wait for something to become true; its value."""
     deadline = time.monotonic() + within_s
     while not (found := what()):
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+        time.sleep(pause_s)
     return found
 
 

@@ -31,7 +31,10 @@ def test_a_campaign_of_many_trials_is_whole_and_its_commands_agree(
     outcomes = {"clean": TRIALS // 2, "unrecovered": TRIALS // 4, "platform": TRIALS // 4}
     assert Counter(row["outcome"] for row in found.values()) == outcomes
     assert json.loads(cli("status", "--json").stdout) == [
-        {"campaign": "standin-1", "trials": TRIALS, "done": TRIALS, "outcomes": outcomes, "open": [], "problems": []}
+        {
+            **{"campaign": "standin-1", "trials": TRIALS, "spared": 0, "done": TRIALS, "outcomes": outcomes},
+            **{"stopped": [], "open": [], "problems": []},
+        }
     ]
     again = cli("run", matrix, "--campaign", "standin-1", "--json")
     assert [json.loads(line)["event"] for line in again.stdout.splitlines()] == ["CampaignStarted", "CampaignFinished"]

@@ -1,0 +1,53 @@
+"""The looks of a running campaign: when one is due, that it is taken once, and which trials it spares.
+
+How a look decides is statistics, which a runner does not load: who calls `campaign.run` brings it along. A look is due
+before the first trial beyond it, so lanes wait for each other there: a few seconds of the campaign, and no trial that
+the decision has made superfluous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from smartops_chaos.model import Plan, Trial
+from smartops_chaos.plan.looks import Stop, before_end, spared
+from smartops_chaos.run.events import LookTaken
+from smartops_chaos.run.store import Store
+
+Decide = Callable[[Store, int], tuple[Stop, ...]]  # the look's number, from 1 -> the arms that it stops
+
+
+class Looks:
+    """One thread at a time."""
+
+    def __init__(self, plan: Plan, store: Store, decide: Decide) -> None:
+        """Raises UsageError if what was decided earlier cannot be read."""
+        self._plan, self._store, self._decide = plan, store, decide
+        self._ends = before_end(plan)
+        self._taken = len(store.looks())
+        self.spared = spared(plan, store.stops())
+
+    @property
+    def trials(self) -> int:
+        """How many trials the campaign has without those that are spared."""
+        return len(self._plan.trials) - len(self.spared)
+
+    def due(self, trial: Trial) -> bool:
+        """Whether a look comes before this trial; one of calibration has repeats of its own."""
+        return trial.phase == "measure" and self._taken < len(self._ends) and trial.repeat > self._ends[self._taken]
+
+    def take(self) -> LookTaken | None:
+        """Decide, and write it down before anything follows from it. None: a trial has no result yet.
+
+        Raises ChaosError if it cannot be decided, OSError if it cannot be written.
+        """
+        number, end = self._taken + 1, self._ends[self._taken]
+        needed = [t for t in self._plan.trials if t.phase == "measure" and t.repeat <= end and t.id not in self.spared]
+        if any(self._store.outcome(trial.id) is None for trial in needed):
+            return None
+        stops = self._decide(self._store, number)
+        self._store.write_look(number, stops)
+        self._taken = number
+        before, self.spared = self.spared, spared(self._plan, self._store.stops())
+        arms = tuple(str(stop.arm) for stop in stops)
+        return LookTaken(number, end, arms, len(self.spared) - len(before), self.trials)
