@@ -237,13 +237,16 @@ def _segments(
     hold_ns: int,
     zero_ns: int,
 ) -> list[tuple[int, WindowState]]:
-    """When which state begins: a request's window says what holds until the next request."""
+    """When which state begins: a request's window says what holds until the next request. Neighbours differ."""
     before_first = window_state(bisect_left(sched, zero_ns + hold_ns), 0, slo)
     segments: list[tuple[int, WindowState]] = [(zero_ns, before_first)] if not sched or sched[0] > zero_ns else []
-    turns = sorted((*impacts, *recoveries))
-    for i, state in enumerate(states):
-        is_bad = bisect_left(turns, i + 1) % 2 == 1
-        segments.append((sched[i], "unknown" if state == "unknown" else "bad" if is_bad else "good"))
+    turns = {*impacts, *recoveries}
+    is_bad = False
+    for i, window in enumerate(states):
+        is_bad ^= i in turns
+        state: WindowState = "unknown" if window == "unknown" else "bad" if is_bad else "good"
+        if not segments or segments[-1][1] != state:
+            segments.append((sched[i], state))
     return segments
 
 
