@@ -45,7 +45,7 @@ def child(folder: str) -> None:
 
     from smartops_chaos import experiment, healerfile
     from smartops_chaos.model import ChaosLevel
-    from smartops_chaos.run.store import TrialDir
+    from smartops_chaos.run.trialdir import TrialDir
     from smartops_chaos.timeline.derive import derive
 
     logging.getLogger("chaostoolkit").handlers = [logging.FileHandler(Path(folder) / "log.txt")]
@@ -78,7 +78,8 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from smartops_chaos.run.store import Store, TrialDir
+    from smartops_chaos.run.store import Store
+    from smartops_chaos.run.trialdir import TrialDir
 
     source = TrialDir(options.trial)
     evidence = source.read_evidence()

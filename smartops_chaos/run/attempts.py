@@ -12,7 +12,8 @@ from smartops_chaos.model import Evidence, Plan, Record, Trial
 from smartops_chaos.plan.clustertarget import longest_between_s
 from smartops_chaos.run import events
 from smartops_chaos.run.child import in_child, tell, undo
-from smartops_chaos.run.store import Store, TrialDir
+from smartops_chaos.run.store import Store
+from smartops_chaos.run.trialdir import TrialDir
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
 from smartops_chaos.timeline.derive import derive
 

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.run.store import TrialDir
+from smartops_chaos.run.trialdir import TrialDir
 
 UNWRITTEN = 6  # exit code: nothing is in force, but the ledger could not be written
 UNKNOWN = 255  # exit code of a child whose fork server was gone by then

@@ -11,7 +11,7 @@ from chaoslib.types import Strategy
 
 from smartops_chaos import experiment, notes
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.run.store import TrialDir
+from smartops_chaos.run.trialdir import TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost
 

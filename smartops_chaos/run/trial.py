@@ -30,10 +30,10 @@ from smartops_chaos import experiment, healerfile, notes, protocol, workload
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import RevertFailed
 from smartops_chaos.model import ClockOffset, Evidence
-from smartops_chaos.run import rollbacks, store, telemetry
+from smartops_chaos.run import rollbacks, telemetry, trialdir
 from smartops_chaos.run.child import UNWRITTEN
 from smartops_chaos.run.facts import facts
-from smartops_chaos.run.store import TrialDir
+from smartops_chaos.run.trialdir import TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
 from smartops_chaos.timeline.derive import derive
@@ -48,7 +48,7 @@ logger = logging.getLogger("smartops_chaos")
 configure_logger()
 for _name in ("chaosprometheus.probes", "aiohttp"):
     importlib.import_module(_name)
-store.warm()
+trialdir.warm()
 platform.platform()  # the journal names it; the first call asks another program
 
 

@@ -18,7 +18,8 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import ClockOffset, Evidence, LogLine, Request, Series, Slo, Trial
 from smartops_chaos.run import again
-from smartops_chaos.run.store import CampaignFile, Store, TrialDir
+from smartops_chaos.run.store import CampaignFile, Store
+from smartops_chaos.run.trialdir import TrialDir
 from smartops_chaos.timeline.interval import stepped
 
 BEGIN_NS = 1_795_000_000_123_456_789
