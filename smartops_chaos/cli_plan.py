@@ -63,10 +63,10 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
         block = "calibration" if trial.phase == "calibrate" else f"block {trial.block}"
         print(f"{number:5}  {block:12}  {trial.id}")
     print(
-        f"\n{told.measured} trials and {told.calibration} for calibration on {lanes} lanes: "
-        f"about {told.likely_s / 60:.0f} min, at most {told.upper_s / 60:.0f} min"
+        f"\n{told.measured} trials and {told.calibration} for calibration on {_lanes(lanes)}: "
+        f"about {_time(told.likely_s)}, at most {_time(told.upper_s)}"
     )
-    print("lanes: " + ", ".join(f"{n} about {seconds / 60:.0f} min" for n, seconds in told.lanes_s.items()))
+    print("; ".join(f"on {_lanes(n)} about {_time(seconds)}" for n, seconds in told.lanes_s.items()))
     for look in told.looks:
         print(f"\nLook {look.look}, after {look.repeat} repeats, with {look.share:.0%} of alpha:")
         print("\n".join(f"  {proof}" for proof in look.proofs))
@@ -76,6 +76,16 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
         print(f"\n{proof}" + (f"\n  {proof.mend}" if proof.mend else ""))
     if likely is not None:
         print("\n" + "\n".join(filter(None, likely.lines())))
+
+
+def _lanes(n: int) -> str:
+    return f"{n} lane{'s' if n != 1 else ''}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _simulate(made: Plan, truth_file: Path, out: Path, lanes: int, *, as_json: bool) -> None:
@@ -101,7 +111,7 @@ def _simulate(made: Plan, truth_file: Path, out: Path, lanes: int, *, as_json: b
         heals = "-" if arm.no_human is None else f"{100 * arm.no_human:.2f} %"
         print(f"{arm.arm!s:34}{arm.rmst_s:>10.3f} s{reduction:>12}{heals:>19}")
     trials = len(found.columns["trial"])
-    print(f"\n{trials} trials would take {found.duration_s / 3600:.2f} h on {lanes} lanes")
+    print(f"\n{trials} trials would take {_time(found.duration_s)} on {_lanes(lanes)}")
     if looks is not None:
         arms = ", ".join(f"{stop.arm} after {stop.repeat} repeats" for stop in looks.stopped) or "no arm"
         print(f"looks would stop {arms}: {looks.trials} trials, {looks.duration_s / 3600:.2f} h; the table has all")

@@ -57,7 +57,7 @@ class Estimate:
     upper_s: float  # every trial lasts to its end
     proofs: tuple[Proof, ...]  # at the end
     looks: tuple[LookProofs, ...] = ()  # before it
-    lanes_s: dict[int, float] = field(default_factory=dict)  # number of lanes -> likely duration
+    lanes_s: dict[int, float] = field(default_factory=dict)  # another number of lanes -> likely duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,11 @@ def estimate(plan: Plan, matrix: str, *, lanes: int | None = None) -> Estimate:
     return Estimate(
         measured=len(measured),
         calibration=len(plan.trials) - len(measured),
-        likely_s=sum(likely) / lanes,
-        upper_s=sum(upper) / lanes,
+        likely_s=makespan_s(likely, lanes),
+        upper_s=makespan_s(upper, lanes),
         proofs=_proofs(plan, budget, command),
         looks=tuple(_looks(plan)),
-        lanes_s={n: makespan_s(likely, n) for n in sorted({1, 2, 4, 8, lanes})},
+        lanes_s={n: makespan_s(likely, n) for n in (1, 2, 4, 8) if n != lanes},
     )
 
 
