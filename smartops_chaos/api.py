@@ -230,3 +230,17 @@ def report(data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: b
 
     out = Path(out)
     return build.write(build.build(data, appendix=appendix), out, pdf=pdf) + source.write_data(data, out)
+
+
+def figures(data: CampaignData, out: str | Path) -> list[Path]:
+    """Every figure of the report as SVG, PNG and a caption in Markdown, in `out`; the files written."""
+    from smartops_chaos.report import build, figurefiles
+
+    return figurefiles.write(build.build(data, appendix=False), Path(out))
+
+
+def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list[Path]:
+    """The course of one trial, or of two on one time axis, as such files. Raises UsageError."""
+    from smartops_chaos.report import build, figurefiles
+
+    return figurefiles.write(build.timeline(data, trials), Path(out))

@@ -35,6 +35,12 @@ def report(
     prometheus: Annotated[
         Path | None, typer.Option(help="Write the numbers for the textfile collector of Prometheus' node_exporter.")
     ] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Only the figures, each alone, with its caption and numbers.")
+    ] = False,
+    trial: Annotated[
+        list[str] | None, typer.Option(help="Only the course of this trial; of two on one axis, if given twice.")
+    ] = None,
     baseline: Annotated[str, typer.Option(help="For a bare trials table: model=off,policy=default.")] = "",
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,
@@ -51,6 +57,10 @@ def report(
     files: list[Path] = []
     if as_json:
         print(json.dumps(to_json(data.summary)))
+    elif figures or trial:
+        folder = reports / data.name / "figures"
+        files = (api.figures(data, folder) if figures else []) + (api.timeline(data, trial, folder) if trial else [])
+        print("\n".join(map(str, files)))
     else:
         files = write_report(data, reports / data.name)
     for file, text in ((junit, ci.junit(data.summary, require)), (prometheus, exposition.text(data.summary))):

@@ -112,6 +112,22 @@ def test_a_ci_job_gets_its_files_and_annotations(cli: Any, tmp_path: Path, monke
     assert "| Verdict |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
 
 
+SAMPLE = Path(__file__).parents[1] / "results" / "sample"
+
+
+def test_figures_alone_and_the_course_of_a_trial(cli: Any, tmp_path: Path) -> None:
+    trial = "cpu-90.steady.zscore.default.1"
+    done = cli("report", SAMPLE, "--figures", "--trial", trial)
+    assert done.returncode == 0
+    assert [path.name for path in (tmp_path / "reports" / "sample").iterdir()] == ["figures"]
+    written = {Path(line).name for line in done.stdout.splitlines()}
+    assert {"fig-rates.png", "fig-rates.svg", "fig-rates.md", f"timeline-{trial}.png"} <= written
+    assert written == {path.name for path in (tmp_path / "reports" / "sample" / "figures").iterdir()}
+    unknown = cli("report", SAMPLE, "--trial", "cpu-90.steady.zscor.default.1")
+    assert unknown.returncode == 2
+    assert f"did you mean `{trial}`?" in unknown.stderr
+
+
 def test_help_and_version(cli: Any) -> None:
     assert "Exit codes" in cli("--help").stdout
     assert cli("--version").stdout.startswith("smartops-chaos 0.")

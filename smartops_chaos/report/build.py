@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from smartops_chaos.analysis.summary import Summary
-from smartops_chaos.model import Arm, Outcome, Plan, Record, Request, Targets
+from smartops_chaos.errors import UsageError
+from smartops_chaos.model import Arm, Evidence, Outcome, Plan, Record, Request, Targets
 from smartops_chaos.plan.looks import Stop
-from smartops_chaos.report import answer, healing, index, loop, method, recovery, render, trials
+from smartops_chaos.report import answer, course, figurefiles, healing, index, loop, method, recovery, render, trials
 from smartops_chaos.report.document import Report
-from smartops_chaos.report.style import arm_styles
+from smartops_chaos.report.style import ArmStyle, arm_styles
 from smartops_chaos.report.words import count
 
 _UNSCORED = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID, Outcome.CLEAN, Outcome.FALSE_ALARM)
@@ -25,6 +27,10 @@ def no_requests(_trial: str) -> Sequence[Request]:
 
 def no_evidence(_trial: str) -> str:
     return ""
+
+
+def without_evidence(trial: str) -> Evidence:
+    raise UsageError(f"{trial} has no evidence", "choose a trial of a campaign that was run here")
 
 
 @dataclass(frozen=True)
@@ -44,18 +50,16 @@ class CampaignData:
     requests: Callable[[str], Sequence[Request]] = no_requests
     explain: Callable[[str], str] = no_evidence  # what each rule matched in a trial, as text
     stops: Sequence[Stop] = ()  # arms that were decided at a look
+    evidence: Callable[[str], Evidence] = without_evidence  # raises UsageError for a trial that has none
 
 
 def build(data: CampaignData, *, appendix: bool = True) -> Report:
     """The whole report as plain data; the same input gives the same report. Without `appendix`: no single trials."""
     summary, plan, table = data.summary, data.plan, data.table
-    baseline = next((a.arm for a in summary.arms if a.baseline), None)
-    seen = dict.fromkeys(Arm(str(m), str(p)) for m, p in zip(table["model"], table["policy"], strict=True))
-    arms = list(dict.fromkeys([*(a.arm for a in summary.arms), *seen]))
-    styles = arm_styles(arms, baseline or arms[0]) if arms else {}
+    styles = _styles(data)
     targets = plan.analysis.targets if plan else stated_targets(summary)
     interval = answer.level(summary)
-    listed = index.index(table, baseline) if appendix else index.Index()
+    listed = index.index(table, _baseline(summary)) if appendix else index.Index()
     sections = [
         answer.section(summary, plan, table, listed),
         recovery.section(summary, targets, counted(table), styles, interval, listed),
@@ -69,22 +73,52 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     return Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
 
 
+def timeline(data: CampaignData, trials: Sequence[str]) -> Report:
+    """One figure: the course of one trial, or of two on one time axis.
+
+    Raises UsageError for more, for a trial that the campaign does not have, and for one without evidence.
+    """
+    if len(set(trials)) != len(trials) or len(trials) > course.MOST:
+        raise UsageError(
+            f"{len(trials)} trials for one figure", "give --trial once, or twice with two different trials"
+        )
+    if data.plan is None:
+        raise UsageError(f"{data.name} is a bare trials table", "name a campaign that was run here")
+    known = [trial.id for trial in data.plan.trials]
+    for name in trials:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            mend = f"did you mean `{near[0]}`?" if near else "trials.csv beside the report lists their names"
+            raise UsageError(f"{data.name} has no trial {name}", mend)
+        if name not in data.records:
+            raise UsageError(f"{name} is not finished", "`smartops-chaos run` with its matrix goes on with it")
+    found = [(data.evidence(name), data.records[name]) for name in trials]
+    return course.report(data.plan, data.name, found, _styles(data))
+
+
 def write(report: Report, out: Path, *, pdf: bool = True, html: bool = True, figures: bool = True) -> list[Path]:
-    """Write report.pdf, report.html and figures/<id>.svg and .png below `out`; returns the files, the PDF first."""
+    """Write report.pdf, report.html and the files of figures/ below `out`; returns the files, the PDF first."""
     out.mkdir(parents=True, exist_ok=True)
     contents: dict[Path, bytes] = {}
     if pdf:
         contents[out / "report.pdf"] = render.pdf(report)
     if html:
         contents[out / "report.html"] = render.html(report).encode()
-    if figures:
-        (out / "figures").mkdir(exist_ok=True)
-        for figure, png in zip(report.figures(), render.pngs(report), strict=True):
-            contents[out / "figures" / f"{figure.id}.svg"] = figure.svg.encode()
-            contents[out / "figures" / f"{figure.id}.png"] = png
     for path, content in contents.items():
         path.write_bytes(content)
-    return list(contents)
+    return [*contents, *(figurefiles.write(report, out / "figures") if figures else ())]
+
+
+def _styles(data: CampaignData) -> dict[Arm, ArmStyle]:
+    """Every arm that was measured; the same in all figures of a campaign."""
+    baseline, table = _baseline(data.summary), data.table
+    seen = dict.fromkeys(Arm(str(m), str(p)) for m, p in zip(table["model"], table["policy"], strict=True))
+    arms = list(dict.fromkeys([*(a.arm for a in data.summary.arms), *seen]))
+    return arm_styles(arms, baseline or arms[0]) if arms else {}
+
+
+def _baseline(summary: Summary) -> Arm | None:
+    return next((a.arm for a in summary.arms if a.baseline), None)
 
 
 def stated_targets(summary: Summary) -> Targets:

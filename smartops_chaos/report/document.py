@@ -112,13 +112,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing with a caption. `svg` has ids that are unique in the whole report."""
+    """A drawing with a caption. `svg` has ids that are unique in the whole report.
+
+    As a file it stands alone, with the tables named in `tables` beside it, which have the numbers that it shows.
+    """
 
     id: str
     title: str
     caption: str
     alt: str  # what a reader who cannot see it needs to know
     svg: str
+    tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,10 @@ class Report:
             for block in section.blocks:
                 if isinstance(block, Figure):
                     yield block
+
+    def tables(self) -> dict[str, Table]:
+        """Every table by its id."""
+        return {block.id: block for section in self.sections for block in section.blocks if isinstance(block, Table)}
 
     def numbers(self) -> dict[str, str]:
         """Caption labels by id: "Figure 1", "Table 1" and so on, in reading order."""

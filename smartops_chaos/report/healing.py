@@ -39,6 +39,7 @@ def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str, 
         "n: incidents. Dashed: target.",
         " ".join(f"{a.arm}: {percent(a.auto_heal.no_human)} of {a.auto_heal.n} incidents." for a in arms),
         figures.rates(arms, styles, targets.auto_heal, targets.sla),
+        ("tab-healing", "tab-sla"),
     )
     columns = (
         Column("Arm", grow=1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from smartops_chaos.analysis.summary import ArmSummary, Share
 from smartops_chaos.model import MOMENTS
@@ -42,6 +42,7 @@ def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str, index: Inde
             "Stacked bars. "
             + " ".join(f"{a.arm}: {', '.join(f'{p.name} {seconds(p.mean_s)}' for p in a.phases)}." for a in measured),
             loop_figures.phases(measured, styles),
+            ("tab-phases",),
         )
         yield _phases(measured)
     else:
@@ -59,6 +60,7 @@ def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str, index: Inde
             "Counted trials that reached each moment of the repair. What was lost, and why, is in the next table.",
             " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
             loop_figures.funnel(arms, styles),
+            ("tab-losses",),
         )
         lost = [
             (
@@ -213,6 +215,16 @@ def _diagnosis(arms: Sequence[ArmSummary], styles: Styles, interval: str, index:
             "fig-confusion",
             "Expected and answered causes",
             "Trials in each field; right answers are framed.",
-            "Confusion matrices of root causes.",
+            "Confusion matrices of root causes. " + " ".join(_answers(arm) for arm in speaking),
             loop_figures.confusion(speaking, styles),
+            ("tab-rca",),
         )
+
+
+def _answers(arm: ArmSummary) -> str:
+    def told(row: Mapping[str, int]) -> str:
+        return ", ".join(f"{n} {answer or 'no answer'}" for answer, n in row.items() if n)
+
+    return (
+        f"{arm.arm}: " + "; ".join(f"{cause} expected: {told(row)}" for cause, row in arm.rca.confusion.items()) + "."
+    )

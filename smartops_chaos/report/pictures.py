@@ -54,13 +54,13 @@ class Scale:
 def scale(pictures: Sequence[Picture]) -> Scale:
     """Needs at least one picture, and a request in each."""
     at = [(r.sched_ns - p.injected_ns) / 1e9 for p in pictures for r in (p.requests[0], p.requests[-1])]
-    answered = [r.latency_ns / 1e6 for p in pictures for r in p.requests if _answered(r)]
+    latencies = [r.latency_ns / 1e6 for p in pictures for r in p.requests if answered(r)]
     limits = [p.latency_s * 1e3 for p in pictures]
-    lowest = max(0.1, min([*answered, min(limits) / 10]) * 0.7)
-    return Scale(min(at), max(max(at), min(at) + 1.0), lowest, max([*answered, max(limits) * 3]) * 1.3)
+    lowest = max(0.1, min([*latencies, min(limits) / 10]) * 0.7)
+    return Scale(min(at), max(max(at), min(at) + 1.0), lowest, max([*latencies, max(limits) * 3]) * 1.3)
 
 
-def _answered(request: Request) -> bool:
+def answered(request: Request) -> bool:
     return 200 <= request.status < 300 and request.latency_ns > 0
 
 
@@ -70,7 +70,7 @@ def draw_trial(figure_id: str, picture: Picture, styles: Styles, scale: Scale) -
     def paint(drawing: Drawing) -> None:
         drawing.subplots_adjust(left=0.165, right=0.985, bottom=0.165, top=0.62)
         axes = drawing.add_subplot()
-        _requests(axes, picture, scale)
+        requests(axes, picture, scale)
         _moments(axes, picture.moments)
         _title(drawing, axes, picture, styles[picture.arm])
         axes.set_ylabel("latency [ms]")
@@ -79,9 +79,10 @@ def draw_trial(figure_id: str, picture: Picture, styles: Styles, scale: Scale) -
     return draw(figure_id, _HEIGHT_IN, paint, width_in=_WIDTH_IN, layout=None)
 
 
-def _requests(axes: Axes, picture: Picture, scale: Scale) -> None:
+def requests(axes: Axes, picture: Picture, scale: Scale) -> None:
+    """Every request by its latency, the fault in force behind them, the SLO's latency and the horizon."""
     at = np.array([(r.sched_ns - picture.injected_ns) / 1e9 for r in picture.requests])
-    height = np.array([r.latency_ns / 1e6 if _answered(r) else scale.unanswered_ms for r in picture.requests])
+    height = np.array([r.latency_ns / 1e6 if answered(r) else scale.unanswered_ms for r in picture.requests])
     good = np.array([is_good(r, round(picture.latency_s * 1e9)) for r in picture.requests], dtype=bool)
 
     axes.set_xlim(scale.start_s, scale.end_s)
@@ -102,9 +103,15 @@ def _title(drawing: Drawing, axes: Axes, picture: Picture, style: ArmStyle) -> N
     """Above the room that the upright labels of the moments need."""
     place: dict[str, Any] = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points"}
     place |= {"fontsize": 6.5, "annotation_clip": False}
-    axes.annotate(clip(picture.title, 46), xytext=(9, 50), fontweight="bold", **place)
     axes.annotate(picture.outcome, xytext=(9, 41), color=QUIET, **place)
-    mark = matplotlib.transforms.offset_copy(axes.transAxes, drawing, x=3, y=52.5, units="points")
+    heading(drawing, axes, clip(picture.title, 46), style, above=50, size=6.5)
+
+
+def heading(drawing: Drawing, axes: Axes, text: str, style: ArmStyle, *, above: float, size: float) -> None:
+    """A bold line `above` the axes, in points, behind the mark of the arm."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
+    axes.annotate(text, (0, 1), (9, above), fontsize=size, fontweight="bold", **place)
+    mark = matplotlib.transforms.offset_copy(axes.transAxes, drawing, x=3, y=above + 2.5, units="points")
     axes.plot([0], [1], marker=style.marker, color=style.colour, markersize=5, clip_on=False, transform=mark)
 
 

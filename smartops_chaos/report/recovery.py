@@ -59,6 +59,7 @@ def _time(
             "Marks at 0 s: the fault never hurt.",
             f"Times to recover of {sum(a.counted for a in arms)} trials by scenario and arm.",
             figures.strip(table, arms, styles),
+            ("tab-mttr", "tab-outcomes"),
         )
     if any(not curve.scenario for a in arms for curve in a.curves):
         yield Figure(
@@ -67,14 +68,16 @@ def _time(
             f"Kaplan-Meier over all scenarios of an arm, {interval} bands, ticks: censored. Below: trials at risk.",
             "Kaplan-Meier curves. " + " ".join(f"{a.arm}: median {_median(a.mttr)}." for a in arms),
             survival_figures.kaplan_meier(arms, styles),
+            ("tab-mttr",),
         )
     if sum(bool(curve.scenario) for a in arms for curve in a.curves) > len(arms):
         yield Figure(
             "fig-survival-scenarios",
-            "The same by scenario",
-            f"Colours and lines as above; n in the order {', '.join(str(a.arm) for a in arms)}.",
+            "Share of trials not yet recovered, by scenario",
+            "Kaplan-Meier, ticks: censored. n: trials of each arm, from left to right in the legend, or their range.",
             "Kaplan-Meier curves for each scenario.",
             survival_figures.survival_by_scenario(arms, styles),
+            ("tab-outcomes",),
         )
 
 
@@ -119,9 +122,18 @@ def _forests(comparisons: Sequence[Comparison], targets: Targets, styles: Styles
             "Reduction of MTTR" + (f", part {i + 1} of {len(parts)}" if len(parts) > 1 else ""),
             f"Points with {interval} intervals. Bold: over all scenarios measured; thin: by scenario, descriptive; "
             "“faults like these”: about the faults that the measured ones stand for. An arrow: it goes on.",
-            "Forest plot. " + " ".join(f"{c.arm}: {_reduction(c.mttr_reduction)}." for c in part),
+            "Forest plot. " + " ".join(f"{name}: {_reduction(r)}." for c in part for name, r in _rows(c)),
             figures.forest(figure_id, part, styles, targets.mttr_reduction),
+            ("tab-mttr",),
         )
+
+
+def _rows(comparison: Comparison) -> Iterable[tuple[str, Reduction]]:
+    """The rows that one comparison has in a forest plot, with their names."""
+    if not comparison.decides:
+        return [(f"{comparison.arm}, faults like these", comparison.mttr_reduction)]
+    scenarios = [(f"{comparison.arm}, {name}", part) for name, part in comparison.by_scenario.items()]
+    return [(str(comparison.arm), comparison.mttr_reduction), *scenarios]
 
 
 def _verdicts(summary: Summary) -> Table:

@@ -20,9 +20,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from smartops_chaos.report.document import Block, Gallery, Link, Report, Section, Table, Text
+from smartops_chaos.report.style import PER_INCH
 
 _TEMPLATES = files("smartops_chaos.report") / "templates"
-_PNG_PER_INCH = 200.0
 _FIGURE_PAGES = """
 #set page(width: auto, height: auto, margin: 4pt)
 #json(bytes(sys.inputs.data)).map(svg => image(bytes(svg), format: "svg")).join(pagebreak())
@@ -74,7 +74,7 @@ def pngs(report: Report) -> list[bytes]:
     svgs = [figure.svg for figure in report.figures()]
     if not svgs:
         return []
-    pages = _typst(_FIGURE_PAGES, svgs, format="png", ppi=_PNG_PER_INCH)
+    pages = _typst(_FIGURE_PAGES, svgs, format="png", ppi=float(PER_INCH))
     return [pages] if isinstance(pages, bytes) else list(pages)
 
 

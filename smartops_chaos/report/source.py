@@ -14,7 +14,7 @@ from smartops_chaos.analysis import agreement, cells, hold, question, summarise,
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
 from smartops_chaos.errors import FileProblems, NothingSelected, Problem, UsageError
-from smartops_chaos.model import Arm, Record, Request
+from smartops_chaos.model import Arm, Evidence, Record, Request
 from smartops_chaos.report.build import CampaignData
 from smartops_chaos.run.store import Store
 from smartops_chaos.timeline import derive
@@ -50,6 +50,9 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     def requests(trial_id: str) -> Sequence[Request]:
         return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
 
+    def evidence_of(trial_id: str) -> Evidence:
+        return home[trial_id].trial(trial_id).read_evidence()
+
     healer = healerfile.restore(first.plan.healer)
     chaos = {trial.id: first.plan.chaos[trial.chaos] for trial in first.plan.trials}
 
@@ -74,6 +77,7 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
         requests=requests,
         explain=explain,
         stops=stops,
+        evidence=evidence_of,
     )
 
 

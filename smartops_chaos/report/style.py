@@ -17,7 +17,9 @@ from matplotlib.figure import Figure as Drawing
 from smartops_chaos.model import Arm
 from smartops_chaos.report.words import clip, legal
 
-WIDTH_IN = 6.69  # the text width of an A4 page, so that 8 pt in a figure is 8 pt on paper
+WIDTH_IN = 6.69  # the text width of an A4 page, so that 8 pt in a figure is 8 pt on paper, and 16 pt as wide as a slide
+LETTERS = 7  # points: the labels of axes
+PER_INCH = 300  # pixels, wherever a figure is a bitmap
 
 INK, QUIET, HAIR = "#1b1f24", "#5a6470", "#c9ced6"
 PERCENT = "\u00a0%"  # the sign with its no-break space, as in the text
@@ -60,18 +62,18 @@ _RC: dict[Any, Any] = {  # the keys' type, a long literal, is new in matplotlib 
     "ytick.color": QUIET,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
+    "xtick.labelsize": LETTERS,
+    "ytick.labelsize": LETTERS,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "hatch.linewidth": 0.5,
     "lines.linewidth": 1.4,
     "legend.frameon": False,
-    "legend.fontsize": 7,
+    "legend.fontsize": LETTERS,
     "text.parse_math": False,  # a "$" in the name of a level is a dollar
     "svg.fonttype": "none",
     "figure.dpi": 72,
-    "savefig.dpi": 200,
+    "savefig.dpi": PER_INCH,
 }
 
 
@@ -94,7 +96,7 @@ def arm_styles(arms: Sequence[Arm], baseline: Arm) -> dict[Arm, ArmStyle]:
             clip(str(arm), 40),
             _COLOURS[i % len(_COLOURS)],
             _MARKERS[i % len(_MARKERS)],
-            _LINES[i % len(_LINES)],
+            _LINES[(i + i // len(_COLOURS)) % len(_LINES)],  # a colour that comes again has another line
         )
     return styles
 
@@ -143,8 +145,8 @@ def two_lines(text: str, width: int = 24) -> str:
     return "\n".join(clip(part, width) for part in parts)
 
 
-def legend(axes: Axes, arms: Sequence[Arm], styles: Styles, *, lines: bool = False) -> None:
-    """Names of the arms above the axes, as many in a row as fit."""
+def legend(above: Axes | Drawing, arms: Sequence[Arm], styles: Styles, *, lines: bool = False) -> None:
+    """Names of the arms above the axes, or above all axes of a drawing, as many in a row as fit."""
     marks = [
         matplotlib.lines.Line2D(
             [],
@@ -157,6 +159,17 @@ def legend(axes: Axes, arms: Sequence[Arm], styles: Styles, *, lines: bool = Fal
         )
         for arm in arms
     ]
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    if isinstance(above, Drawing):
+        place = {"loc": "outside upper left"}
+    above.legend(handles=marks, ncols=_columns(arms, styles), borderaxespad=0.3, **place)
+
+
+def legend_height(arms: Sequence[Arm], styles: Styles) -> float:
+    """The room that a legend needs, in inches."""
+    return 0.1 + 0.155 * -(-len(arms) // _columns(arms, styles))
+
+
+def _columns(arms: Sequence[Arm], styles: Styles) -> int:
     longest = max((len(styles[arm].label) for arm in arms), default=0)
-    columns = max(1, min(len(arms), _LEGEND_LETTERS // (longest + 8)))
-    axes.legend(handles=marks, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.3)
+    return max(1, min(len(arms), _LEGEND_LETTERS // (longest + 8)))

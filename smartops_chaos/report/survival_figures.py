@@ -11,8 +11,10 @@ from matplotlib.ticker import PercentFormatter
 
 from smartops_chaos.analysis.summary import ArmSummary, Curve
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import PERCENT, ArmStyle, Styles, draw, legend, two_lines
+from smartops_chaos.report.style import PERCENT, ArmStyle, Styles, draw, legend, legend_height, two_lines
 from smartops_chaos.report.words import clip
+
+_FEW_ARMS = 3  # whose numbers of trials fit below a panel
 
 
 def kaplan_meier(arms: Sequence[ArmSummary], styles: Styles) -> str:
@@ -89,6 +91,10 @@ def survival_by_scenario(arms: Sequence[ArmSummary], styles: Styles) -> str:
             axes.set_ylim(-0.02, 1.04)
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
             axes.grid()
-            axes.set_xlabel(f"time since injection [s]; n = {', '.join(map(str, n))}")
+            few = ", ".join(map(str, n)) if len(n) <= _FEW_ARMS else " to ".join(map(str, sorted({min(n), max(n)})))
+            axes.set_xlabel(f"time since injection [s]; n = {few}")
+        for axes in grid[::columns]:
+            axes.set_ylabel("not yet recovered")
+        legend(drawing, [arm.arm for arm in arms], styles, lines=True)
 
-    return draw("fig-survival-scenarios", 1.7 * lines + 0.1, paint)
+    return draw("fig-survival-scenarios", 1.7 * lines + legend_height([arm.arm for arm in arms], styles), paint)

@@ -162,8 +162,8 @@ def _needless(action: Action, evidence: Evidence, timeline: Timeline, judgement:
     return action.start.lo_ns > health.outage_end(evidence.requests, evidence.slo, recovered).hi_ns
 
 
-def _fault_end(evidence: Evidence, at: Frame) -> tuple[float | None, float | None, str | None]:
-    """When the last part of the fault was gone, how wide that interval is, and who ended it; None while in force.
+def fault_ends(evidence: Evidence) -> tuple[tuple[Interval, str], ...]:
+    """When each part of the fault was gone, and who ended it; empty while a part is in force, or without a fault.
 
     In a calibration trial a part that is over at once (a killed pod) ends within our revert, which has its pod back
     when it returns; on a cluster there is nothing to revert, and the platform brings it back when it will.
@@ -175,7 +175,13 @@ def _fault_end(evidence: Evidence, at: Frame) -> tuple[float | None, float | Non
             ends.append((min((call.at for call in reverts), key=lambda when: when.hi_ns), "harness"))
         elif fact.ended is not None:
             ends.append((on_runner(evidence, fact.ended, fact.clock), fact.ended_by))
-    if not ends or len(ends) < len(evidence.faults):
+    return tuple(ends) if len(ends) == len(evidence.faults) else ()
+
+
+def _fault_end(evidence: Evidence, at: Frame) -> tuple[float | None, float | None, str | None]:
+    """When the last part of the fault was gone, how wide that interval is, and who ended it; None while in force."""
+    ends = fault_ends(evidence)
+    if not ends:
         return None, None, None
     last, by = max(ends, key=lambda end: end[0].hi_ns)
     return max(0.0, (last.mid_ns - at.zero.mid_ns) / 1e9), (last.hi_ns - last.lo_ns) / 1e9, by or None

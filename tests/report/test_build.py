@@ -58,8 +58,8 @@ def test_files(report, tmp_path):
     files = write(report, tmp_path / "out")
     names = [f.relative_to(tmp_path / "out").as_posix() for f in files]
     assert names[:2] == ["report.pdf", "report.html"]
-    assert {f"figures/{f.id}.{kind}" for f in report.figures() for kind in ("svg", "png")} == set(names[2:])
-    assert all(f.stat().st_size > 500 for f in files)
+    assert {f"figures/{f.id}.{kind}" for f in report.figures() for kind in ("svg", "png", "md")} == set(names[2:])
+    assert all(f.stat().st_size > 200 for f in files)
     assert write(report, tmp_path, pdf=False, figures=False) == [tmp_path / "report.html"]
 
 

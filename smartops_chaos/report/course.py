@@ -1,0 +1,186 @@
+"""The course of chosen trials as a report of one figure: chaos against healing. Evidence and records in, Report out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from smartops_chaos.errors import UsageError
+from smartops_chaos.model import MOMENTS, Action, Arm, Evidence, Plan, Record, Request
+from smartops_chaos.report import course_figure, pictures
+from smartops_chaos.report.course_figure import Act, Course
+from smartops_chaos.report.document import Column, Figure, Report, Section, Table
+from smartops_chaos.report.style import Styles
+from smartops_chaos.report.words import NONE, number, percent, plain, seconds, share, stated_seconds
+from smartops_chaos.timeline.derive import fault_ends
+from smartops_chaos.timeline.interval import Frame, frame
+
+MOST = 2
+_REQUESTS = (
+    "every request by its latency; dots: good ones, crosses: bad ones. Dashed: the latency that the SLO allows; "
+)
+_VALUES = "every value of the SLO's query, good or bad; "
+_CAPTION = (
+    "dotted: the horizon; shaded: the fault in force; upright lines: the moments named below. Below: a bar from the "
+    "beginning to the end of the fault, and of what users suffered; marks: moments of the repair, in the middle of the "
+    "interval in which they are known to lie (the thick line); pale: actions, from start to verification. A recovery "
+    "may be dated a little before its cause, as a good window may begin with the few bad requests that the SLO allows."
+)
+
+
+def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]], styles: Styles) -> Report:
+    """One or two trials on one time axis. Raises UsageError for one without any request."""
+    shown = [_course(plan, evidence, record) for evidence, record in trials]
+    names = [evidence.trial.id for evidence, _ in trials]
+    figure_id = f"timeline-{'-and-'.join(names)}"
+    measured = all(frame(e, len(plan.chaos[e.trial.chaos].parts)) for e, _ in trials)
+    axis = "time since injection [s]" + ("" if measured else ", or since the first request where nothing was injected")
+    table = _table(trials, shown)
+    figure = Figure(
+        figure_id,
+        "Chaos against healing: " + " and ".join(names),
+        " ".join(
+            [
+                f"Above: {_VALUES if plan.analysis.slo.query else _REQUESTS}{_CAPTION}",
+                *_pair([evidence for evidence, _ in trials]),
+            ]
+        ),
+        " ".join(_alt(name, course) for name, course in zip(names, shown, strict=True)),
+        course_figure.courses(figure_id, shown, styles, axis),
+        (table.id,),
+    )
+    when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
+    subtitle = f"Plan {plan.digest}  ·  target {plan.target.get('kind', '')}  ·  measured {when}"
+    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (figure, table)),))
+
+
+def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
+    if not evidence.requests:
+        raise UsageError(
+            f"{evidence.trial.id} has no request on record", "its log.txt says why; choose a trial that was measured"
+        )
+    trial, row = evidence.trial, record.row
+    at = frame(evidence, len(plan.chaos[trial.chaos].parts))
+    zero_ns = at.zero.mid_ns if at else evidence.requests[0].sched_ns
+    moments: dict[str, tuple[float, float]] = {}
+    for moment in MOMENTS[1:]:
+        lo, hi = row[f"{moment}_lo_s"], row[f"{moment}_hi_s"]
+        if isinstance(lo, float) and isinstance(hi, float):
+            moments[moment] = (lo, hi)
+    injected = at is not None and bool(plan.chaos[trial.chaos].parts)
+    reason = f" ({plain(str(row['reason']))})" if row["reason"] else ""
+    time_s = f", {seconds(row['time_s'])}" if isinstance(row["time_s"], float) else ""
+    picture = pictures.Picture(
+        title=("calibration: " if trial.phase == "calibrate" else "")
+        + f"{Arm(trial.model, trial.policy)} · {trial.chaos} / {trial.workload} · {trial.repeat}",
+        outcome=plain(str(row["outcome"])) + reason + time_s,
+        arm=trial.arm,
+        moments={"injected": (0.0, 0.0), **moments} if injected else moments,
+        fault_end_s=_fault_end(evidence, at) if at and injected else 0.0,
+        horizon_s=evidence.horizon_s,
+        latency_s=evidence.slo.latency_s,
+        injected_ns=zero_ns,
+        requests=_shown(evidence),
+    )
+    acts = record.timeline.actions if record.timeline else ()
+    users = _users(record, "values" if evidence.slo.query else "requests")
+    return Course(picture, users, bool(evidence.slo.query), _hurt(moments), tuple(_act(act, zero_ns) for act in acts))
+
+
+def _fault_end(evidence: Evidence, at: Frame) -> float | None:
+    """When the fault was over, by the target's account; else, of a trial that failed, by our own revert."""
+    ends = [end for end, _ in fault_ends(evidence)]
+    if not evidence.faults:
+        ends = [call.at for call in evidence.calls if call.what == "revert" and call.ok]
+    return max(0.0, (max(end.mid_ns for end in ends) - at.zero.mid_ns) / 1e9) if ends else None
+
+
+def _hurt(moments: dict[str, tuple[float, float]]) -> tuple[float, float | None] | None:
+    if "impacted" not in moments:
+        return None
+    end = moments.get("recovered")
+    return sum(moments["impacted"]) / 2, sum(end) / 2 if end else None
+
+
+def _shown(evidence: Evidence) -> tuple[Request, ...]:
+    """The requests; the values of a query all at one height, since how long it took says nothing of the service."""
+    if not evidence.slo.query:
+        return evidence.requests
+    return tuple(r._replace(latency_ns=round(course_figure.GOOD_MS * 1e6)) for r in evidence.requests)
+
+
+def _users(record: Record, what: str) -> str:
+    seen = record.timeline.health if record.timeline else None
+    if seen is None or not seen.requests:
+        return ""
+    good = percent(seen.good_requests / seen.requests)
+    return f"{good} of {seen.requests} {what} good"
+
+
+def _act(action: Action, zero_ns: int) -> Act:
+    end = action.verified or action.end or action.start
+    start_s, end_s = ((at.mid_ns - zero_ns) / 1e9 for at in (action.start, end))
+    return Act(action.kind, action.status, start_s, end_s)
+
+
+def _pair(trials: Sequence[Evidence]) -> list[str]:
+    if len(trials) < MOST:
+        return []
+    one, other = (evidence.trial for evidence in trials)
+    if one.block and (one.chaos, one.workload, one.block) == (other.chaos, other.workload, other.block):
+        return [f"Both are of block {one.block}: the same scenario and repeat, in random order."]
+    return ["They are not of one block, so they show two courses and no matched comparison."]
+
+
+def _alt(name: str, course: Course) -> str:
+    moments = course.picture.moments.items()
+    told = ", ".join(f"{moment} at {seconds((lo + hi) / 2)}" for moment, (lo, hi) in moments if moment != "injected")
+    return f"{name}: {course.picture.outcome}; {told or 'no moment was seen'}."
+
+
+def _table(trials: Sequence[tuple[Evidence, Record]], shown: Sequence[Course]) -> Table:
+    """What the figure shows as numbers, a column for each trial."""
+
+    def row(label: str, cells: Sequence[str]) -> tuple[str, ...]:
+        return (label, *cells)
+
+    rows = [row(moment, [_moment(course, moment) for course in shown]) for moment in MOMENTS[1:]]
+    rows.append(row("fault ended", [_ended(record) for _, record in trials]))
+    rows.append(row("actions", [_acts(course) for course in shown]))
+    rows.append(row("scored time (n = 1)", [seconds(_value(record, "time_s")) for _, record in trials]))
+    rows.append(row("horizon", [stated_seconds(evidence.horizon_s) for evidence, _ in trials]))
+    rows.append(row("bad seconds", [seconds(_value(record, "bad_seconds")) for _, record in trials]))
+    rows.append(row("good requests", [_good(record) for _, record in trials]))
+    rows.append(row("relapses", [number(_value(record, "relapses"), 0) for _, record in trials]))
+    rows.append(row("flags", [str(record.row["flags"] or NONE).replace(",", ", ") for _, record in trials]))
+    columns = (Column("Moment"), *(Column(evidence.trial.id, "right") for evidence, _ in trials))
+    note = (
+        "Seconds since injection; from and to are the ends of the interval in which a moment is known to lie. –: not "
+        "seen, or does not count. Requests and bad seconds: from injection to the horizon."
+    )
+    return Table("tab-course", "The numbers of the figure", columns, tuple(rows), note)
+
+
+def _moment(course: Course, moment: str) -> str:
+    if moment not in course.picture.moments:
+        return NONE
+    lo, hi = course.picture.moments[moment]
+    return f"{number(lo, 3)} to {number(hi, 3)}"
+
+
+def _ended(record: Record) -> str:
+    end_s = _value(record, "fault_end_s")
+    return NONE if end_s is None else f"{number(end_s, 3)}, by {record.row['fault_end_by'] or 'nobody known'}"
+
+
+def _acts(course: Course) -> str:
+    return "; ".join(f"{a.kind} {plain(a.status)} at {number(a.start_s, 3)}" for a in course.acts) or NONE
+
+
+def _good(record: Record) -> str:
+    good, sent = record.row["good_requests"], record.row["requests"]
+    return share(good, sent) if isinstance(good, int) and isinstance(sent, int) else NONE
+
+
+def _value(record: Record, name: str) -> float | None:
+    value = record.row[name]
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,119 @@
+"""The course of single trials, from the evidence of the sample campaign."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from smartops_chaos import api, healerfile
+from smartops_chaos.errors import UsageError
+from smartops_chaos.report import build, course, figurefiles
+from smartops_chaos.report.style import arm_styles
+from smartops_chaos.timeline.derive import derive
+
+OFF, HEALED = "cpu-90.steady.off.default.1", "cpu-90.steady.zscore.default.1"
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return api.load(Path(__file__).parents[2] / "results" / "sample")
+
+
+def caption(report) -> str:
+    (figure,) = report.figures()
+    return figurefiles.caption(report, figure)
+
+
+def texts(report) -> str:
+    (figure,) = report.figures()
+    return " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", figure.svg)).replace("\u00a0", " ")
+
+
+def again(data, name, **changes):
+    """A trial's figure as if its evidence had been otherwise."""
+    evidence = replace(data.evidence(name), **changes)
+    chaos = data.plan.chaos[evidence.trial.chaos]
+    record = derive(evidence, healerfile.restore(data.plan.healer), "sample", chaos)
+    arm = evidence.trial.arm
+    return record, course.report(data.plan, "sample", [(evidence, record)], arm_styles([arm], arm))
+
+
+def test_a_trial_against_that_of_the_baseline_in_its_block(sample):
+    report = build.timeline(sample, [OFF, HEALED])
+    row = sample.records[HEALED].row
+    told = caption(report)
+    assert "Both are of block 1" in told
+    assert f"| detected | – | {row['detected_lo_s']:.3f} to {row['detected_hi_s']:.3f} |" in told
+    assert f"| good requests | 8 of 561 | {row['good_requests']} of {row['requests']} |" in told
+    shown = texts(report)
+    assert "unrecovered (undetected)" in shown
+    assert f"{(row['detected_lo_s'] + row['detected_hi_s']) / 2:.2f} s" in shown
+    assert shown.count("not seen") == 6
+    assert "restart" in shown
+
+
+def test_trials_of_two_blocks_are_no_pair(sample):
+    assert "not of one block" in caption(build.timeline(sample, [OFF, HEALED.replace(".1", ".2")]))
+
+
+def test_the_same_trials_give_the_same_figure(sample):
+    assert build.timeline(sample, [HEALED]) == build.timeline(sample, [HEALED])
+
+
+def test_a_trial_in_error_shows_its_requests_the_fault_and_our_revert(sample):
+    record, report = again(sample, HEALED, error="the lane was lost", faults=(), observed_until_ns=0)
+    assert record.row["outcome"] == "error"
+    shown = texts(report)
+    assert "error" in shown
+    assert "0 to 7" in shown  # the fault, to the call that reverted it
+    assert shown.count("not seen") == 7
+
+
+def test_a_trial_that_was_not_injected_counts_from_its_first_request(sample):
+    before = tuple(call for call in sample.evidence(HEALED).calls if call.what == "gate")
+    record, report = again(sample, HEALED, calls=before, faults=(), gate_passed=False, observed_until_ns=0)
+    assert record.row["outcome"] == "invalid"
+    shown = texts(report)
+    assert "since the first request" in shown
+    assert "none" in shown
+
+
+def test_a_trial_without_requests_has_no_course(sample):
+    with pytest.raises(UsageError, match="no request on record"):
+        again(sample, HEALED, requests=())
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "mend"),
+    [
+        (["cpu-90.steady.zscor.default.1"], "has no trial", f"did you mean `{HEALED}`?"),
+        (["?"], "has no trial", "trials.csv"),
+        ([HEALED, HEALED], "2 trials for one figure", "two different trials"),
+        ([HEALED, OFF, "x"], "3 trials for one figure", "two different trials"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_with_its_mend(sample, names, said, mend):
+    with pytest.raises(UsageError, match=said) as error:
+        build.timeline(sample, names)
+    assert mend in error.value.hint
+
+
+def test_a_trial_that_is_not_finished_or_has_no_evidence(sample, small):
+    with pytest.raises(UsageError, match="is not finished"):
+        build.timeline(replace(sample, records={}), [HEALED])
+    with pytest.raises(UsageError, match="has no evidence"):
+        build.timeline(small.data(), [small.plan.trials[0].id])
+    with pytest.raises(UsageError, match="bare trials table"):
+        build.timeline(replace(small.data(), plan=None), ["x"])
+
+
+def test_values_of_a_query_are_good_or_bad_and_have_no_latency(sample):
+    slo = replace(sample.plan.analysis.slo, query="up", at_least=1.0, every_s=0.025, objective=1.0)
+    _, report = again(sample, HEALED, slo=slo)
+    shown = texts(report)
+    assert "latency [ms]" not in shown
+    assert "values good" in shown
+    assert {"good", "bad"} <= set(shown.split())
