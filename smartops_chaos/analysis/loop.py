@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import special
 
 from smartops_chaos.analysis.estimate import Floats
 from smartops_chaos.analysis.summary import FunnelStep, Phase
@@ -24,26 +26,41 @@ PHASES = (
 _LOOP = MOMENTS[2:7]  # detected to verified: what the healer does, each step after the one before
 
 
-def phases(counted: pd.DataFrame) -> tuple[Phase, ...]:
+def phases(counted: pd.DataFrame, alpha: float) -> tuple[Phase, ...]:
     """Over healed trials in which both moments were seen; `n` is their number. A duration is an interval, cut at 0."""
     healed = counted[texts(counted, "outcome") == Outcome.HEALED]
-    return tuple(_phase(healed, *names) for names in PHASES)
+    return tuple(_phase(healed, *names, alpha) for names in PHASES)
 
 
-def _phase(healed: pd.DataFrame, name: str, start: str, end: str) -> Phase:
-    mean_s, width_s, n = interval_between(healed, start, end)
-    return Phase(name=name, start=start, end=end, mean_s=mean_s, n=n, measuring_error_s=width_s)
+def _phase(healed: pd.DataFrame, name: str, start: str, end: str, alpha: float) -> Phase:
+    found = between(healed, start, end, alpha)
+    return Phase(name, start, end, found.mean_s, found.lo_s, found.hi_s, found.n, found.width_s)
 
 
-def interval_between(trials: pd.DataFrame, start: str, end: str) -> tuple[float | None, float | None, int]:
-    """Mean duration, median width of its interval, and in how many trials both moments were seen. Cut at 0."""
+class Duration(NamedTuple):
+    """A mean, its two-sided interval at 2 alpha by Student, the median width of the single intervals, and trials."""
+
+    mean_s: float | None
+    lo_s: float | None
+    hi_s: float | None
+    width_s: float | None
+    n: int
+
+
+def between(trials: pd.DataFrame, start: str, end: str, alpha: float) -> Duration:
+    """Over the trials in which both moments were seen. A duration is an interval, cut at 0, its value the middle."""
     (lo1, hi1), (lo2, hi2) = _moment(trials, start), _moment(trials, end)
     lo, hi = np.maximum(lo2 - hi1, 0), np.maximum(hi2 - lo1, 0)
     seen = ~np.isnan(lo + hi)
     n = int(seen.sum())
     if not n:
-        return None, None, 0
-    return float(((lo + hi) / 2)[seen].mean()), float(np.median((hi - lo)[seen])), n
+        return Duration(None, None, None, None, 0)
+    middle = ((lo + hi) / 2)[seen]
+    mean, width = float(middle.mean()), float(np.median((hi - lo)[seen]))
+    if n < 2:
+        return Duration(mean, None, None, width, n)
+    half = -float(special.stdtrit(n - 1, alpha)) * float(middle.std(ddof=1)) / float(np.sqrt(n))
+    return Duration(mean, max(0.0, mean - half), mean + half, width, n)
 
 
 def recovery_width(counted: pd.DataFrame) -> float | None:

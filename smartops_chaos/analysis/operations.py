@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis import rca
 from smartops_chaos.analysis.cells import Cell
-from smartops_chaos.analysis.loop import interval_between
+from smartops_chaos.analysis.loop import between
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.analysis.sla import budget_used
 from smartops_chaos.analysis.summary import Operations, Share
@@ -28,17 +29,21 @@ def operations(
     asked, rank = rca.ranks(counted)
     incident = np.isin(outcome, [*INCIDENTS, Outcome.PREVENTED]) & asked
     healed = np.isin(outcome, [Outcome.HEALED, Outcome.PREVENTED])
-    loop_s, width_s, n = interval_between(counted, "detected", "verified")
+    closed = between(counted, "detected", "verified", alpha)
     return Operations(
+        detected=_detected(cells, alpha),
+        rules=dict(Counter(texts(counted, "policy_rule").tolist()).most_common()) if "policy_rule" in counted else None,
         actions=actions,
         action_success=None if actions is None or failed is None else share(actions - failed, actions, alpha),
         guardrail_blocks=total(counted, "guardrail_blocks"),
         cooldown_skips=total(counted, "cooldown_skips"),
         relapses=total(counted, "relapses"),
         relapsed=None if "relapses" not in counted else int((numbers(counted, "relapses") > 0).sum()),
-        closed_loop_s=loop_s,
-        closed_loop_error_s=width_s,
-        closed_loop_n=n,
+        closed_loop_s=closed.mean_s,
+        closed_loop_lo_s=closed.lo_s,
+        closed_loop_hi_s=closed.hi_s,
+        closed_loop_error_s=closed.width_s,
+        closed_loop_n=closed.n,
         healed_if_right=_of(healed, incident & (rank == 1), alpha),
         healed_if_wrong=_of(healed, incident & (rank != 1), alpha),
         reliability=share(sum(c.n for c in cells), sum(sum(c.outcomes.values()) for c in cells), alpha),
@@ -55,6 +60,11 @@ def total(table: pd.DataFrame, column: str) -> int | None:
 def share(successes: int, n: int, alpha: float) -> Share:
     lo, hi = wilson(successes, n, alpha) if n else (None, None)
     return Share(successes / n if n else None, lo, hi, successes, n)
+
+
+def _detected(cells: Sequence[Cell], alpha: float) -> Share | None:
+    known = [c.detected_s < c.horizon_s for c in cells if c.detected_s is not None]
+    return share(sum(int(k.sum()) for k in known), sum(map(len, known)), alpha) if known else None
 
 
 def _of(success: NDArray[np.bool_], among: NDArray[np.bool_], alpha: float) -> Share:

@@ -143,7 +143,7 @@ def _arm(
         auto_heal=auto_heal(cells, baseline, alpha),
         sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
-        phases=loop.phases(counted),
+        phases=loop.phases(counted, alpha),
         funnel=loop.funnel(counted),
         curves=_curves(cells, alpha),
         cells=tuple(_cell_numbers(c) for c in cells),

@@ -72,6 +72,8 @@ class Share:
 class Operations:
     """What the healer did in the counted trials, and what they were worth. None: the table does not say."""
 
+    detected: Share | None  # trials in which the healer signalled before the horizon
+    rules: dict[str, int] | None  # policy rule that decided first -> trials; "" = none is known to have
     actions: int | None  # carried out
     action_success: Share | None  # of those
     guardrail_blocks: int | None
@@ -79,6 +81,8 @@ class Operations:
     relapses: int | None  # good stretches that did not last
     relapsed: int | None  # trials with one
     closed_loop_s: float | None  # mean, from detected to verified, in trials that have both
+    closed_loop_lo_s: float | None  # Student's interval of that mean; None under two trials
+    closed_loop_hi_s: float | None
     closed_loop_error_s: float | None  # median width of that duration's interval
     closed_loop_n: int
     healed_if_right: Share  # healed or prevented, of the incidents whose first answer was a cause of the fault
@@ -124,6 +128,8 @@ class Phase:
     start: str
     end: str
     mean_s: float | None
+    lo_s: float | None  # Student's interval of the mean; None under two trials
+    hi_s: float | None
     n: int
     measuring_error_s: float | None
 

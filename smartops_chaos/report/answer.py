@@ -54,8 +54,13 @@ def section(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Ind
 
 def level(summary: Summary) -> str:
     """The confidence level of all two-sided intervals, in words."""
+    return percent(1 - 2 * one_sided(summary))
+
+
+def one_sided(summary: Summary) -> float:
+    """The alpha of all tests."""
     alpha = summary.plan.get("alpha")
-    return percent(1 - 2 * (alpha if isinstance(alpha, float) else _ALPHA))
+    return alpha if isinstance(alpha, float) else _ALPHA
 
 
 def deciding(summary: Summary, arm: Arm) -> Comparison | None:

@@ -13,7 +13,19 @@ from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Evidence, Outcome, Plan, Record, Request, Targets
 from smartops_chaos.plan.looks import Stop
-from smartops_chaos.report import answer, course, figurefiles, healing, index, loop, method, recovery, render, trials
+from smartops_chaos.report import (
+    answer,
+    course,
+    figurefiles,
+    healing,
+    index,
+    loop,
+    method,
+    readers,
+    recovery,
+    render,
+    trials,
+)
 from smartops_chaos.report.document import Report
 from smartops_chaos.report.style import ArmStyle, arm_styles
 from smartops_chaos.report.words import count
@@ -70,6 +82,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     ]
     if appendix:
         sections.append(trials.section(listed, plan, data.records, data.requests, data.explain, styles))
+    sections += readers.sections(summary, listed)
     return Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
 
 

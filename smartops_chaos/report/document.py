@@ -32,6 +32,12 @@ def words(text: Text) -> str:
     return text if isinstance(text, str) else "".join(p if isinstance(p, str) else p.text for p in text)
 
 
+def joined(*texts: Text) -> Text:
+    """One text of several; plain if none of them has a link."""
+    parts = tuple(part for text in texts for part in ((text,) if isinstance(text, str) else text))
+    return parts if any(isinstance(part, Link) for part in parts) else words(parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Paragraph:
     text: Text

@@ -13,7 +13,7 @@ from smartops_chaos.analysis import loop, rca
 from smartops_chaos.analysis.table import CONTROLS, COUNTED, LEFT_OUT, numbers, texts
 from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.report.document import Facet, Link, Text
-from smartops_chaos.report.words import plain
+from smartops_chaos.report.words import NONE, plain
 
 TABLE = "tab-trials"
 MOST_ROWS = 10_000
@@ -140,7 +140,7 @@ def _facets(table: pd.DataFrame) -> tuple[Facet, ...]:
         **{level: texts(table, level) for level in ("chaos", "workload", "model", "policy")},
         "counts_as": use,
         "outcome": [plain(o) for o in outcome.tolist()],
-        "reason": texts(table, "reason"),
+        "reason": [reason or NONE for reason in texts(table, "reason").tolist()],
         "first_missed": missed,
         "diagnosis": diagnosis,
         "expected_cause": np.where(counted, texts(table, "rca_expected"), ""),

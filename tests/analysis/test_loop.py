@@ -23,12 +23,15 @@ def test_a_phase_is_an_interval_difference_over_healed_trials(trials: Trials) ->
     rows[0] |= seen(detected=(1, 3), diagnosed=(2, 4), acted=(5, 5), recovered=(9, 11))
     rows[1] |= seen(detected=(3, 5), acted=(6, 6), recovered=(12, 12))
     rows[2] |= seen(detected=(90, 90)) | {"outcome": "platform"}
-    by_name = {p.name: p for p in phases(table.from_rows(rows))}
+    by_name = {p.name: p for p in phases(table.from_rows(rows), 0.025)}
     assert (by_name["detect"].mean_s, by_name["detect"].n, by_name["detect"].measuring_error_s) == (3, 2, 2)
     # detected in [1, 3], diagnosed in [2, 4]: the duration is in [-1, 3], cut to [0, 3]
     assert (by_name["diagnose"].mean_s, by_name["diagnose"].n, by_name["diagnose"].measuring_error_s) == (1.5, 1, 3)
     assert (by_name["decide"].mean_s, by_name["decide"].n, by_name["decide"].measuring_error_s) == (None, 0, None)
     assert (by_name["recover"].mean_s, by_name["recover"].n) == (5.5, 2)
+    # 5 and 6: half their difference times t(0.975, 1 degree of freedom) = 12.706, and no duration below 0
+    assert (by_name["recover"].lo_s, by_name["recover"].hi_s) == (0.0, pytest.approx(5.5 + 12.706 / 2, abs=0.001))
+    assert (by_name["diagnose"].lo_s, by_name["diagnose"].hi_s) == (None, None)
 
 
 def test_measuring_error_is_the_median_width(trials: Trials) -> None:
@@ -65,7 +68,7 @@ def test_a_bare_table_has_no_funnel(trials: Trials) -> None:
 
 
 def test_phases_of_a_bare_table_are_empty(trials: Trials) -> None:
-    assert [(p.mean_s, p.n) for p in phases(table.from_rows(trials("on", [1, 2])))] == [(None, 0)] * 5
+    assert [(p.mean_s, p.n) for p in phases(table.from_rows(trials("on", [1, 2])), 0.025)] == [(None, 0)] * 5
 
 
 @pytest.mark.parametrize("moment", ["detected", "diagnosed", "decided", "acted"])

@@ -114,3 +114,14 @@ def test_a_large_campaign_is_judged_by_its_first_repeats() -> None:
     one = len(trials) // 100
     assert len(names) == hold.MOST_TRIALS // one * one
     assert names == [t.id for t in trials[: len(names)]]
+
+
+def test_detected_trials_and_the_rules_that_decided(trials: Trials) -> None:
+    rows = trials("off", [50] * 2)
+    rows += trials("on", [9, 9], detected_lo_s=1.0, detected_hi_s=2.0, policy_rule="restart")
+    rows += trials("on", [9], policy_rule="scale") + trials("on", [100, 100])
+    found = operations(rows)
+    assert found.detected is not None
+    assert (found.detected.successes, found.detected.n) == (2, 5)
+    assert found.rules == {"restart": 2, "": 2, "scale": 1}
+    assert operations(trials("off", [50]) + trials("on", [1])).rules is None
