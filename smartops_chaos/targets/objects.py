@@ -159,7 +159,7 @@ def restored(found: Json, saved: Former) -> tuple[Json, list[str]]:
             surprises.append(f"{field} is not there any more")
             continue
         if now not in (one["set"], one["was"]):
-            surprises.append(f"{field} was {_shown(now)}, not {_shown(one['set'])} as we had set it")
+            surprises.append(f"{field} was {shown(now)}, not {shown(one['set'])} as we had set it")
     _set(_texts(after, "annotation"), FORMER, None)
     _set(_labels(after), CAMPAIGN, None)
     return after, surprises
@@ -217,6 +217,6 @@ def _set(inside: Json, key: str, value: Any) -> None:
         inside[key] = value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     text = json.dumps(value.get("value", value) if isinstance(value, dict) else value)
     return text if len(text) <= 40 else text[:40] + "..."

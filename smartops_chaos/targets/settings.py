@@ -7,10 +7,13 @@ A patch carries the version that it was made from, so nobody else's change in be
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +70,41 @@ class Namespace:
         Idempotent. Where an object does not say any more what it was, the ledger does.
         """
         told: list[str] = []
-        noted = self._noted()
-        mine = f"{CAMPAIGN}={objects.label(self.campaign)}" if self.campaign else CAMPAIGN
-        for kind in _KINDS:
-            listed = self.cluster.request("GET", self.path(kind), query={"labelSelector": mine})
-            names = [one["metadata"]["name"] for one in listed["items"] if one["metadata"]["name"] != LOCK]
-            for name in dict.fromkeys([*names, *(name for of, name in noted if of == kind)]):
-                try:
-                    self._replace(kind, name, self._putting_back(kind, name, noted.get((kind, name), {}), told))
-                except Gone:
-                    told.append(f"{kind} {name} is not there any more")
+        for (kind, name), noted in self._ours().items():
+            try:
+                self._replace(kind, name, self._putting_back(kind, name, noted, told))
+            except Gone:
+                told.append(f"{kind} {name} is not there any more")
         if self.ledger is not None:
             self.ledger.unlink(missing_ok=True)
         return told
+
+    def former(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What `restore` would put back: kind and name of an object -> its fields. Raises ClusterError."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for (kind, name), noted in self._ours().items():
+            with suppress(Gone):
+                saved = _saved(self.read(kind, name), noted)
+                found[kind, name] = {field: one["was"] for field, one in saved.items()}
+        return found
+
+    def insist(self, former: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
+        """Put back once more what somebody has changed since `restore`: those fields. Raises ClusterError."""
+        told: dict[str, None] = {}
+
+        def amend(found: Json, what: str, fields: Mapping[str, Any]) -> Json:
+            after = copy.deepcopy(found)
+            for field, was in fields.items():
+                with suppress(KeyError):  # its container is not there any more
+                    if objects.get(found, field) != was:
+                        objects.put(after, field, was)
+                        told[f"{what}: {field} was {objects.shown(was)} before"] = None
+            return after
+
+        for (kind, name), fields in former.items():
+            with suppress(Gone):
+                self._replace(kind, name, partial(amend, what=f"{kind} {name}", fields=fields))
+        return list(told)
 
     def left(self) -> list[str]:
         """Objects that still carry our label, as "kind name"."""
@@ -91,9 +116,7 @@ class Namespace:
 
     def _putting_back(self, kind: str, name: str, noted: Former, told: list[str]) -> Callable[[Json], Json]:
         def amend(found: Json) -> Json:
-            saved = objects.former(found)
-            if not saved:  # only what still is as we set it: the rest is somebody's who removed our annotation
-                saved = {field: one for field, one in noted.items() if _still_ours(found, field, one)}
+            saved = _saved(found, noted)
             after, surprises = objects.restored(found, saved)
             told.extend(
                 f"{kind} {name}: {surprise}; put back to what it was before the campaign" for surprise in surprises
@@ -101,6 +124,18 @@ class Namespace:
             return after
 
         return amend
+
+    def _ours(self) -> dict[tuple[str, str], Former]:
+        """Every object that we changed, with what the ledger says of it."""
+        noted = self._noted()
+        mine = f"{CAMPAIGN}={objects.label(self.campaign)}" if self.campaign else CAMPAIGN
+        found: dict[tuple[str, str], Former] = {}
+        for kind in _KINDS:
+            listed = self.cluster.request("GET", self.path(kind), query={"labelSelector": mine})
+            names = [one["metadata"]["name"] for one in listed["items"] if one["metadata"]["name"] != LOCK]
+            for name in dict.fromkeys([*names, *(name for of, name in noted if of == kind)]):
+                found[kind, name] = noted.get((kind, name), {})
+        return found
 
     def _replace(self, kind: str, name: str, amend: Callable[[Json], Json]) -> Json:
         def once() -> Json:
@@ -137,6 +172,14 @@ class Namespace:
             for field, one in entry["former"].items():
                 fields[field] = {"was": fields.get(field, one)["was"], "set": one["set"]}
         return found
+
+
+def _saved(found: Json, noted: Former) -> Former:
+    """What an object was before: as it says itself, else as the ledger does.
+
+    Then only what still is as we set it: the rest is somebody's who removed our annotation.
+    """
+    return objects.former(found) or {field: one for field, one in noted.items() if _still_ours(found, field, one)}
 
 
 def _still_ours(found: Json, field: str, one: dict[str, Any]) -> bool:

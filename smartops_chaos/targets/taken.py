@@ -8,8 +8,10 @@ import shutil
 import socket
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smartops_chaos.cluster import ClusterError, Gone, path
 from smartops_chaos.errors import PreflightFailed
@@ -18,6 +20,8 @@ from smartops_chaos.targets import objects, rollout
 from smartops_chaos.targets.settings import LOCK, Namespace
 
 OWNER = "owner"  # the file with our name for the lock
+_INSIST_S = 10.0  # to have the last word against a healer that is on its way out
+_AGAIN_S = 1.0  # a pod without a grace period runs on a little after it is gone
 _LAST_ROLLOUT_S = 90.0  # what is put back at the end is also waited for, but not for ever
 
 logger = logging.getLogger("smartops_chaos")
@@ -68,13 +72,12 @@ class Taken:
             if self.holder() not in (self.owner, None):
                 self.released = True  # another campaign has it: what we had changed was put back before it could begin
                 return ""
+            former = self.objects.former()
             for note in self.objects.restore():
                 logger.warning("%s: %s", self.objects.name, note)
             here = self.objects.cluster
-            there = here.request("GET", path(self.objects.name, "deployments"))["items"]
-            names = [one["metadata"]["name"] for one in there if one["metadata"]["name"] in self.deployments]
-            if late := rollout.settle(here, self.objects.name, names, _LAST_ROLLOUT_S):
-                logger.warning("%s is put back, but %s", self.objects.name, late)
+            if changed := self._settle(former):
+                return f"{self.objects.name}: somebody changes again what was put back: {', '.join(changed)}"
             if in_force := facts.leaks(here, self.objects.name):
                 return f"{self.objects.name}: still in force: {', '.join(in_force)}"
             self.unlock()
@@ -86,6 +89,21 @@ class Taken:
         if self.objects.ledger is not None:
             shutil.rmtree(self.objects.ledger.parent, ignore_errors=True)
         return ""
+
+    def _settle(self, former: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
+        """Wait until all is rolled out, and insist where a healer had a last word; what it does not leave alone."""
+        here, name = self.objects.cluster, self.objects.name
+        until_s = time.monotonic() + _INSIST_S
+        while True:
+            there = here.request("GET", path(name, "deployments"))["items"]
+            names = [one["metadata"]["name"] for one in there if one["metadata"]["name"] in self.deployments]
+            if late := rollout.settle(here, name, names, _LAST_ROLLOUT_S):
+                logger.warning("%s is put back, but %s", name, late)
+            again = self.objects.insist(former)
+            if not again or time.monotonic() > until_s:
+                return again
+            logger.warning("%s: changed after it was put back, and put back once more: %s", name, ", ".join(again))
+            time.sleep(_AGAIN_S)
 
     def unlock(self) -> None:
         try:
