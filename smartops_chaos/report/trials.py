@@ -13,10 +13,17 @@ from smartops_chaos.report.words import NONE, clip, count, number, plain, second
 
 _MOST_PRINTED = 250  # rows: some five pages
 _LINES, _LETTERS = 120, 600  # of a trial's evidence, and of one line in it
-_CAPTION = (
+_REQUESTS = (
     "Dots: good requests; crosses: bad ones, and on the uppermost line those without a good answer. Dashed: the "
-    "latency that the SLO allows; dotted: the horizon; shaded: the fault in force. Lines with names: the moments of "
-    "the repair, in grey where they are known to lie. The mark before the name is the arm's, as in all figures."
+    "latency that the SLO allows; "
+)
+_VALUES = (
+    "Dots: good values of the SLO's query, as high as Prometheus took to answer it; crosses on the uppermost line: "
+    "bad ones. Dashed: how long an answer is waited for; "
+)
+_CAPTION = (
+    "dotted: the horizon; shaded: the fault in force. Lines with names: the moments of the repair, in grey where they "
+    "are known to lie. The mark before the name is the arm's, as in all figures."
 )
 _EVIDENCE = (
     "The log lines and samples that each rule matched: in report.html below each of these trials, and for every trial "
@@ -35,14 +42,15 @@ def section(
     shown = _exhibits(index, plan, records, requests, explain, styles)
     blocks: list[Block] = [_listing(index, {exhibit.id for exhibit in shown})]
     if shown:
-        blocks += [Paragraph(_EVIDENCE, "note"), Gallery("gallery", "Trials in full", _caption(index), shown)]
+        blocks += [Paragraph(_EVIDENCE, "note"), Gallery("gallery", "Trials in full", _caption(index, plan), shown)]
     return Section("trials", "Every trial", tuple(blocks), new_page=True)
 
 
-def _caption(index: Index) -> str:
+def _caption(index: Index, plan: Plan | None) -> str:
+    caption = (_VALUES if plan and plan.analysis.slo.query else _REQUESTS) + _CAPTION
     if len(index.shown) == index.whole:
-        return _CAPTION
-    return _CAPTION + (
+        return caption
+    return caption + (
         f" Shown are {len(index.shown)} of {count(index.whole, 'trial')}: first, in turn from every cell and to no "
         "more than two thirds, those that want a look (contested, sources in conflict, an uncertain clock, harmed, "
         "false alarms, unrecovered other than in the baseline), then the first repeats of every cell."
