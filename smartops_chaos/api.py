@@ -195,10 +195,12 @@ def rehearse(plan: Plan, made: Simulated, lanes: int) -> Rehearsed:
     """What the looks would have made of a simulated campaign."""
     import pandas as pd
 
-    from smartops_chaos.analysis import looks
+    from smartops_chaos.analysis import looks, question
 
-    stops = looks.rehearse(pd.DataFrame(made.columns), plan)
-    left_out, ends = spared(plan, stops), before_end(plan)
+    ends = before_end(plan)
+    asked = looks.rehearse(pd.DataFrame(made.columns), question.of_plan(plan), ends)
+    stops = tuple(asked.stopped.values())
+    left_out = spared(plan, stops)
     parts: list[list[float]] = [[] for _ in range(len(ends) + 1)]
     for trial, repeat, takes_s in zip(made.columns["trial"], made.columns["repeat"], made.takes_s, strict=True):
         if trial not in left_out:

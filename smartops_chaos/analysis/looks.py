@@ -19,9 +19,8 @@ from scipy import special
 from smartops_chaos.analysis.question import Question, of_plan
 from smartops_chaos.analysis.summarise import measured_trials, others
 from smartops_chaos.analysis.summary import Verdict
-from smartops_chaos.analysis.table import from_rows, numbers
+from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
-from smartops_chaos.model import Plan
 from smartops_chaos.plan.looks import Stop, before_end
 from smartops_chaos.run.store import Store
 
@@ -64,12 +63,12 @@ def _decided(t: ArmTests, verdicts: Sequence[Verdict], question: Question) -> bo
     return all(found[target] or ruled_out[target] for target in asked)
 
 
-def rehearse(table: pd.DataFrame, plan: Plan) -> tuple[Stop, ...]:
-    """What all looks before the end stop, by the table of a whole campaign."""
-    stops: tuple[Stop, ...] = ()
-    for number, end in enumerate(before_end(plan), 1):
-        stops += look(table, of_plan(plan, stops), number, end).stop
-    return stops
+def rehearse(table: pd.DataFrame, question: Question, ends: Sequence[int]) -> Question:
+    """The question with all that the looks after those repeats stop, by the table of a whole campaign."""
+    for number, end in enumerate(ends, 1):
+        found = {stop.arm: stop for stop in look(table, question, number, end).stop}
+        question = replace(question, stopped={**question.stopped, **found})
+    return question
 
 
 def take(store: Store, number: int) -> tuple[Stop, ...]:
@@ -77,8 +76,8 @@ def take(store: Store, number: int) -> tuple[Stop, ...]:
     plan = store.read().plan
     end = before_end(plan)[number - 1]
     ids = [trial.id for trial in plan.trials if trial.phase == "measure" and trial.repeat <= end]
-    rows = from_rows(record.row for name in ids if (record := store.record(name)) is not None)
-    return look(rows, of_plan(plan, store.stops()), number, end).stop
+    found = {str(store.trial(name).record): record for name in ids if (record := store.record(name)) is not None}
+    return look(from_records(found), of_plan(plan, store.stops()), number, end).stop
 
 
 def upper_share(successes: int, n: int, alpha: float) -> float:

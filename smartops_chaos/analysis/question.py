@@ -23,7 +23,7 @@ class Question:
     same_arm: Mapping[str, str] = field(default_factory=dict)  # "model/policy" -> "model/policy" that stands for it
     cells: frozenset[tuple[str, str, Arm]] = frozenset()  # planned (chaos, workload, arm); empty = those in the table
     looks: int = 1  # decisions that the plan allows, the one at the end included
-    look: int = 0  # which of them is taken; 0 = the last
+    look: int = 0  # which of them is taken, or comes next; 0 = the last
     stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
     stated: Mapping[str, object] = field(default_factory=dict)  # what else of the plan `summary.json` shall print
 
@@ -38,8 +38,8 @@ class Question:
             raise UsageError(f"the weight of {', '.join(light)} must be above 0", "leave the chaos level out instead")
 
 
-def of_plan(plan: Plan, stops: Sequence[Stop] = ()) -> Question:
-    """The question that a campaign's frozen plan asks, and the arms that it stopped at a look."""
+def of_plan(plan: Plan, stops: Sequence[Stop] = (), look: int = 0) -> Question:
+    """The question that a campaign's frozen plan asks, the arms that it stopped at a look, and the look to come."""
     analysis = plan.analysis
     measured = [t for t in plan.trials if t.phase == "measure"]
     return Question(
@@ -52,6 +52,7 @@ def of_plan(plan: Plan, stops: Sequence[Stop] = ()) -> Question:
         same_arm=plan.same_arm,
         cells=frozenset((t.chaos, t.workload, t.arm) for t in measured),
         looks=analysis.looks,
+        look=look,
         stopped={stop.arm: stop for stop in stops},
         stated={
             "slo": asdict(analysis.slo),

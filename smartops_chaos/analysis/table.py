@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from smartops_chaos.errors import FileProblems, Problem, UsageError
-from smartops_chaos.model import COLUMNS, MOMENTS, Outcome
+from smartops_chaos.model import COLUMNS, MOMENTS, Outcome, Record
 
 REQUIRED = ("chaos", "workload", "model", "policy", "outcome", "time_s", "horizon_s")
 LEVELS = ("chaos", "workload", "model", "policy")
@@ -42,6 +42,17 @@ def from_rows(rows: Iterable[Mapping[str, object]], name: str = "records") -> pd
     Raises FileProblems with every problem; its line is the row's number, counted from 1, its column the field's.
     """
     return _validated(pd.DataFrame(list(rows), dtype=object), name, first_line=1)
+
+
+def from_records(records: Mapping[str, Record]) -> pd.DataFrame:
+    """The rows of records by their files. Raises FileProblems that name the files."""
+    try:
+        return from_rows(record.row for record in records.values())
+    except FileProblems as error:
+        files, mend = list(records), "`smartops-chaos derive` computes it again from the evidence"
+        raise FileProblems(
+            [Problem(files[p.line - 1], 0, 0, p.what, p.mend or mend) if p.line else p for p in error.problems]
+        ) from None
 
 
 def read(path: Path) -> pd.DataFrame:

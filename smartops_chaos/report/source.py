@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from smartops_chaos import healerfile
 from smartops_chaos.analysis import agreement, cells, hold, question, summarise, table, warnings
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
-from smartops_chaos.errors import FileProblems, NothingSelected, Problem, UsageError
+from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, Evidence, Record, Request
 from smartops_chaos.report.build import CampaignData
 from smartops_chaos.run.store import Store
@@ -43,9 +41,10 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
             home[trial.id], records[trial.id] = store, record
     if not records:
         raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
-    rows = _table(records, home)
+    rows = table.from_records({str(home[name].trial(name).record): record for name, record in records.items()})
     stops = tuple(stop for store in stores for stop in store.stops())
-    asked = question.of_plan(first.plan, stops)
+    # before its end a campaign with looks has no more of alpha to use than its next look
+    asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
 
     def requests(trial_id: str) -> Sequence[Request]:
         return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
@@ -79,18 +78,6 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
         stops=stops,
         evidence=evidence_of,
     )
-
-
-def _table(records: Mapping[str, Record], home: Mapping[str, Store]) -> pd.DataFrame:
-    """Raises FileProblems that name the records' files."""
-    try:
-        return table.from_rows(record.row for record in records.values())
-    except FileProblems as error:
-        files = [str(home[name].trial(name).record) for name in records]
-        mend = "`smartops-chaos derive` computes it again from the evidence"
-        raise FileProblems(
-            [Problem(files[p.line - 1], 0, 0, p.what, p.mend or mend) if p.line else p for p in error.problems]
-        ) from None
 
 
 def _with_evidence(home: Mapping[str, Store]) -> dict[str, Store]:

@@ -1,6 +1,6 @@
 """Simulated campaigns whose truth is known: how often the verdicts and intervals are wrong.
 
-The models and the full-size run are in benchmarks/statistics.py.
+The models and the full-size runs are in benchmarks/statistics.py and benchmarks/looks.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import looks
 from smartops_chaos.analysis import table
 from smartops_chaos.analysis.compare import Pair, these_scenarios
 from smartops_chaos.analysis.estimate import Sample
@@ -67,6 +68,27 @@ def test_a_wrong_claim_is_made_in_at_most_5_percent(name: str, n: int) -> None:
 def test_three_looks_prove_falsely_no_more_often(name: str) -> None:
     # the nominal 2.5 %, and what chance adds to it in 400 campaigns
     assert BENCHMARK.looked(MODELS[name], 15, 3, 400, np.random.default_rng(2)) <= 0.04
+
+
+@pytest.mark.parametrize("name", ["failures in both", "saturated baseline", "5 % failures unseen"])
+def test_with_three_looks_a_report_says_no_more_often_falsely_proven(name: str) -> None:
+    # both arms and both targets on the border; nominal are 2.5 % in all, and chance adds to it in 150 campaigns
+    rng = np.random.default_rng(4)
+    laws, asked = looks.on_border(MODELS[name], rng)
+    assert looks.campaigns(laws, asked, 30, 3, 150, rng).false_proven <= 0.05
+
+
+def test_looks_spare_trials_and_still_prove_what_is_true() -> None:
+    found = looks.campaigns(looks.unlike(), Targets(), 60, 3, 40, np.random.default_rng(5))
+    assert found.proven["good"] >= 0.9
+    assert found.proven["useless"] == 0
+    assert found.false_proven == 0
+    assert found.trials < 0.75
+
+
+def test_the_program_about_looks_prints_a_line_for_each_case(capsys: pytest.CaptureFixture[str]) -> None:
+    looks.main(["--campaigns", "1", "--trials", "15"])
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(MODELS) + 2 + 2 * 3
 
 
 @pytest.mark.parametrize("name", ["failures in both", "saturated baseline"])

@@ -105,6 +105,21 @@ def test_too_many_trials_are_refused_before_they_are_drawn(matrix: Write) -> Non
         simulate(many, yamlfile.load_text(TRUTH, "t.yaml", Truth), lanes=1)
 
 
+def test_the_looks_of_a_plan_are_rehearsed(matrix: Write, tmp_path: Path) -> None:
+    truth = "version: 1\ntrials: [{model: off, recovers: 9s, never: 70%, by: platform}, {recovers: 20s, spread: 0}]"
+    (tmp_path / "truth.yaml").write_text(truth, encoding="utf-8")
+    path = matrix(("repeats: 3", "repeats: 20"), ("seed: 7", "looks: 2"))
+    arguments = ["plan", str(path), "--simulate", str(tmp_path / "truth.yaml"), "--out", str(tmp_path / "t.csv")]
+    told = json.loads(CliRunner().invoke(app, [*arguments, "--lanes", "3", "--json"]).stdout)
+    looks = told["looks"]
+    assert looks["stopped"] == [{"arm": {"model": "zscore", "policy": "default"}, "look": 1, "repeat": 10}]
+    assert looks["trials"] == 10 * 6, "with the only arm that is compared the baseline ends"
+    assert looks["duration_s"] == pytest.approx(told["duration_s"] / 2, rel=0.05)
+    assert len(table.read(tmp_path / "t.csv")) == 20 * 6
+    text = CliRunner().invoke(app, arguments).stdout
+    assert "looks would stop zscore after 10 repeats: 60 trials" in text
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_the_command_writes_a_table_that_report_reads(name: str, matrix: Write, tmp_path: Path) -> None:
     (tmp_path / "truth.yaml").write_text(TRUTH, encoding="utf-8")

@@ -35,6 +35,16 @@ def test_the_answer_says_size_direction_and_uncertainty(small):
     assert "counts as 12 s, the horizon" in lead(same)
 
 
+def test_an_arm_that_a_look_has_stopped_says_so_beside_the_baseline_of_that_look(small):
+    summary = with_reduction(small.summary(), Reduction(0.58, 0.44, 0.69, 0.01, 0.02))
+    comparison = replace(summary.comparisons[0], baseline_rmst_s=7.5)
+    stopped = {"looks": 2, "stopped": {"zscore": {"look": 1, "repeat": 5}}}
+    text = lead(replace(summary, comparisons=(comparison,), plan=summary.plan | stopped))
+    assert "with off after 7.50 s: 58 % less" in text
+    assert "44 % to 69 %), decided at look 1 after 5 repeats." in text
+    assert "decided" not in lead(summary)
+
+
 def test_what_cannot_be_said_is_said(nothing):
     assert "cannot be said: no trial counts." in lead(nothing)
     assert "No trial had an incident" in lead(nothing)

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from smartops_chaos import api
+from smartops_chaos.analysis.rates import wilson
+from smartops_chaos.plan.looks import SHARES
+from smartops_chaos.report import source
 from smartops_chaos.run.store import Store
 from tests.run.conftest import until
 
@@ -75,6 +79,8 @@ def test_a_decided_arm_stops_and_the_others_run_on(cli: Any, looking: Make, rows
     assert "look" not in told["other", "auto_heal"]["why"]
     assert "decided at look 1" in (tmp_path / "reports/standin-1/report.html").read_text(encoding="utf-8")
     assert not [w for w in summary["warnings"] if "not recorded" in w]
+    side = source.side(api.load(campaign))
+    assert not any(cell.not_recorded for cell in side.cells), "nor are they lost in `compare`"
 
     assert cli("run", matrix).returncode == 0
     assert (tmp_path / "results" / "standin-2").exists(), "a campaign that spares the rest is finished"
@@ -145,11 +151,14 @@ def test_what_looks_cannot_do_is_refused_with_the_mend(cli: Any, looking: Make, 
 
 
 def test_a_look_that_cannot_be_taken_or_read_ends_the_run_and_no_arm_runs_on(
-    cli: Any, looking: Make, rows: Any, tmp_path: Path
+    cli: Any, start: Callable[..., subprocess.Popen[str]], looking: Make, rows: Any, tmp_path: Path
 ) -> None:
-    matrix, campaign = looking(), tmp_path / "results" / "standin-1"
-    assert cli("run", matrix, "--max-time", "1ms").returncode == 0
-    done = set(rows(campaign))
+    matrix, campaign = looking(least_s=0.1, most_s=0.1), tmp_path / "results" / "standin-1"
+    runner = start("run", matrix)
+    until(lambda: rows(campaign))
+    runner.send_signal(signal.SIGINT)
+    runner.communicate()
+    done = {name for name, row in rows(campaign).items() if row["outcome"] != "aborted"}
     assert 0 < len(done) < 3 * 2 * FIRST
     record = campaign / "trials" / min(done) / "record.json"  # one that no table takes: no horizon is so long
     whole = record.read_text(encoding="utf-8")
@@ -159,8 +168,12 @@ def test_a_look_that_cannot_be_taken_or_read_ends_the_run_and_no_arm_runs_on(
     stuck = cli("run", matrix)
     assert stuck.returncode == 6
     assert "look 1 could not be taken" in stuck.stderr
+    assert f"{record}: horizon_s: is more than a day" in stuck.stderr
     assert max(row["repeat"] for row in rows(campaign).values()) == FIRST
     record.write_text(whole, encoding="utf-8")
+    (off,) = [arm for arm in api.load(campaign).summary.arms if arm.model == "off"]
+    of_this_look = 0.025 * SHARES[2][0]
+    assert (off.auto_heal.lo, off.auto_heal.hi) == pytest.approx(wilson(0, FIRST, of_this_look)), "not the end's share"
     assert cli("run", matrix).returncode == 0
     (campaign / "look-1.json").write_text("{", encoding="utf-8")
     assert "look-1.json cannot be read" in cli("status").stderr
