@@ -8,11 +8,13 @@ api.report(campaign, "reports/quick-1")
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 import subprocess
 import sys
+import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +34,7 @@ from smartops_chaos.plan.looks import Stop, before_end, spared
 from smartops_chaos.plan.select import select
 
 if TYPE_CHECKING:
+    from smartops_chaos.analysis.history import History
     from smartops_chaos.analysis.regression import Regression
     from smartops_chaos.plan.chances import Pilot
     from smartops_chaos.plan.simulate import Simulated
@@ -88,7 +91,7 @@ def run(
 ) -> tuple[Store, Plan, campaign.Result]:
     """Run a matrix, or what is left of it. `campaign.judge` says what its result means for an exit code."""
     from smartops_chaos.run import campaign
-    from smartops_chaos.run.store import CampaignFile
+    from smartops_chaos.run.store import SHARD, CampaignFile
     from smartops_chaos.targets import kinds
 
     options = options or campaign.Options()
@@ -104,7 +107,8 @@ def run(
         if new and not (store.path / "campaign.json").exists():
             command = " ".join(["smartops-chaos run", matrix.name, *([f"--repeats {repeats}"] if repeats else [])])
             text = matrix.read_text(encoding="utf-8")
-            made_by = {"command": command, **provenance(), **kinds.provenance(full.target)}
+            made_by = {"command": command, **({SHARD: shard} if shard else {}), "started": _now()}
+            made_by |= {**provenance(), **kinds.provenance(full.target)}
             if full.analysis.slo.query:
                 made_by["Requests"] = "none of ours: the SLO is a query about another load"
             store.create(CampaignFile(matrix.name, text, full, made_by))
@@ -123,6 +127,10 @@ def decide(store: Store, look: int) -> tuple[Stop, ...]:
         raise HarnessFailed(f"look {look} could not be taken: {why}", "mend the cause; the same command resumes")
     stops: tuple[Stop, ...] = TypeAdapter(tuple[Stop, ...]).validate_json(done.stdout)
     return stops
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def provenance() -> dict[str, str]:
@@ -155,6 +163,34 @@ def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
             raise UsageError(f"{paths[0]} is a bare trials table", "say --baseline model=off,policy=default")
         return source.bare(paths[0], baseline)
     return source.campaign([Store(path) for path in paths])
+
+
+def is_history(*sources: str | Path) -> bool:
+    """Whether several campaigns are the nights of a matrix; those run with `--shard` are one campaign."""
+    from smartops_chaos.report import nights
+    from smartops_chaos.run.store import Store
+
+    return nights.is_history([Store(Path(path)) for path in sources])
+
+
+def history(*sources: str | Path) -> History:
+    """Campaign directories of one matrix, in any order: one night each."""
+    from smartops_chaos.report import nights
+    from smartops_chaos.run.store import Store
+
+    return nights.nights([Store(Path(path)) for path in sources])
+
+
+def report_history(found: History, out: str | Path) -> list[Path]:
+    """Write report.pdf, report.html, figures/, history.csv and history.json below `out`; the files written."""
+    from smartops_chaos.report import build, history
+
+    out = Path(out)
+    files = build.write(history.build(found), out)
+    table, numbers = out / "history.csv", out / "history.json"
+    table.write_text(history.to_csv(found), encoding="utf-8")
+    numbers.write_text(json.dumps(history.to_json(found), indent=1) + "\n", encoding="utf-8")
+    return [*files, table, numbers]
 
 
 def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10) -> Regression:

@@ -19,16 +19,22 @@ Require = Literal["proven", "observed"]
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 
-def write_report(data: Any, out: Path, *, as_json: bool = False, pdf: bool = True) -> list[Path]:
+def write_report(data: Any, out: Path, *, as_json: bool = False, pdf: bool = True) -> None:
     from smartops_chaos import api
 
     files = api.report(data, out, pdf=pdf)
     print(files[0], file=sys.stderr if as_json else sys.stdout)
-    return files
 
 
 def report(
-    campaigns: Annotated[list[Path] | None, typer.Argument(metavar="[CAMPAIGN...]")] = None,
+    campaigns: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CAMPAIGN...]",
+            help="None: the last one. Several: the nights of one matrix, which give a history; but campaigns that were "
+            "run with --shard are one campaign.",
+        ),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 unless every target is reached.")] = False,
     require: Annotated[Require, typer.Option(help="What --check asks for.")] = "proven",
     junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
@@ -46,36 +52,56 @@ def report(
     reports: ReportsOption = REPORTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a campaign's report from its directory: the last one, those named, or a bare trials table."""
+    """Write the report of a campaign, of a bare trials table, or the history of several campaigns of one matrix.
+
+    Of a history, --check, --junit, --prometheus and GitHub's job summary are about its newest night.
+    """
     from smartops_chaos import api
     from smartops_chaos.analysis.summarise import to_json
-    from smartops_chaos.report import ci, exposition
+    from smartops_chaos.report import ci, exposition, history
     from smartops_chaos.run.files import write_atomically
 
     sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
-    data = api.load(*sources, baseline=arm_of(baseline) if baseline else None)
+    beside: list[str] = []
     files: list[Path] = []
-    if as_json:
-        print(json.dumps(to_json(data.summary)))
-    elif figures or trial:
-        folder = reports / data.name / "figures"
-        files = (api.figures(data, folder) if figures else []) + (api.timeline(data, trial, folder) if trial else [])
-        print("\n".join(map(str, files)))
+    if api.is_history(*sources):
+        if figures or trial:
+            raise UsageError("--figures and --trial are about one campaign", "name one")
+        found = api.history(*sources)
+        summary, beside = found.newest.summary, list(history.sentences(found))
+        if as_json:
+            print(json.dumps(history.to_json(found)))
+        else:
+            files = api.report_history(found, reports / f"{found.matrix}-history")
+            print("\n".join(beside), file=sys.stderr)
     else:
-        files = write_report(data, reports / data.name)
-    for file, text in ((junit, ci.junit(data.summary, require)), (prometheus, exposition.text(data.summary))):
+        data = api.load(*sources, baseline=arm_of(baseline) if baseline else None)
+        summary = data.summary
+        if as_json:
+            print(json.dumps(to_json(summary)))
+        elif figures or trial:
+            folder = reports / data.name / "figures"
+            drawn = (api.figures(data, folder) if figures else []) + (
+                api.timeline(data, trial, folder) if trial else []
+            )
+            print("\n".join(map(str, drawn)))
+        else:
+            files = api.report(data, reports / data.name)
+    if files:
+        print(files[0])
+    for file, text in ((junit, ci.junit(summary, require)), (prometheus, exposition.text(summary))):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, text.encode())  # a collector may read it at any moment
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         shown = [str(file) for file in files if file.suffix in (".pdf", ".html")]
         with Path(page).open("a", encoding="utf-8") as out:
-            out.write(ci.job_summary(data.summary, shown, _artifacts()))
+            out.write(ci.job_summary(summary, shown, _artifacts(), beside))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in ci.github_annotations(data.summary, require if check else None):
+        for line in ci.github_annotations(summary, require if check else None):
             print(line, file=sys.stderr)
     if check:
-        passed, lines = ci.check(data.summary, require)
+        passed, lines = ci.check(summary, require)
         print("\n".join(lines), file=sys.stderr)
         if not passed:
             raise typer.Exit(MISSED)

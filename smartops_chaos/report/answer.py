@@ -87,7 +87,9 @@ def sentences(summary: Summary, interval: str) -> Iterable[str]:
     """The answer for each arm, best first. `interval`: the confidence level in words."""
     baseline = next((a for a in summary.arms if a.baseline), None)
     others = [a for a in summary.arms if not a.baseline]
-    if baseline is None or not others:
+    if baseline is None:
+        return
+    if not others:
         yield "Only one arm was measured, so nothing can be said about how much better another one is."
         return
     others.sort(key=lambda a: _estimate(summary, a.arm), reverse=True)

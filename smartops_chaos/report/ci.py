@@ -17,7 +17,7 @@ from smartops_chaos.report.answer import TARGETS, detail, left_out, level, sente
 from smartops_chaos.report.words import legal, percent
 
 Require = Literal["proven", "observed"]
-_NOTHING = "Nothing was judged: a campaign needs a second arm beside its baseline."
+_NOTHING = "Nothing was judged: no arm beside the baseline has a result."
 
 
 def check(summary: Summary, require: Require = "proven") -> tuple[bool, list[str]]:
@@ -74,10 +74,10 @@ def github_annotations(summary: Summary, require: Require | None) -> list[str]:
     return [f"::{kind} title={_command(title, ':,')}::{_command(message)}" for kind, title, message in told]
 
 
-def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = "") -> str:
+def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = "", beside: Sequence[str] = ()) -> str:
     """GitHub-flavoured Markdown: the verdicts, the answer, what makes the result weak, what was left out.
 
-    `files` are those of the report, `artifacts` the address of the page that offers them.
+    `files` are those of the report, `artifacts` the address of the page that offers them, `beside` what else to say.
     """
     lines = [f"## Self-healing benchmark: {_escaped(summary.campaign)}", ""]
     if summary.verdicts:
@@ -91,7 +91,7 @@ def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = ""
         lines.append("")
     else:
         lines += [f"**{_NOTHING}**", ""]
-    lines += [_escaped(text) + "\n" for text in sentences(summary, level(summary))]
+    lines += [_escaped(text) + "\n" for text in (*sentences(summary, level(summary)), *beside)]
     if summary.warnings:
         lines += ["**What makes this result weak, and what mends it**", ""]
         lines += [f"- {_with_commands(warning)}" for warning in summary.warnings]

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smartops_chaos import healerfile
 from smartops_chaos.analysis import agreement, cells, hold, question, summarise, table, warnings
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
-from smartops_chaos.errors import NothingSelected, UsageError
+    # before its end a campaign with looks has no more of alpha to use than its next look
+    asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
+    summary = summarise.summarise(rows, asked, campaign=stores[0].name)
+    agreed = agreement.agreement(records.values(), healerfile.restore(first.plan.healer))
 from smartops_chaos.model import Arm, Evidence, Record, Request
+from smartops_chaos.plan.looks import Stop
 from smartops_chaos.report.build import CampaignData
-from smartops_chaos.run.store import Store
+from smartops_chaos.run.store import SHARD, CampaignFile, Store
 from smartops_chaos.timeline import derive
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What directories hold of one campaign: records by trial, and where each is."""
+
+    name: str
+    file: CampaignFile
+    home: Mapping[str, Store]
+    records: Mapping[str, Record]
+    table: pd.DataFrame
+    summary: Summary
+    asked: Question
+    stops: tuple[Stop, ...]
 
 
 def campaign(stores: Sequence[Store]) -> CampaignData:
@@ -23,6 +41,42 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
 
     Raises UsageError if the plans differ or a trial is in two of them, NothingSelected without any record.
     """
+    found = measured(stores)
+    plan, home = found.file.plan, found.home
+
+    def requests(trial_id: str) -> Sequence[Request]:
+        return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
+
+    def evidence_of(trial_id: str) -> Evidence:
+        return home[trial_id].trial(trial_id).read_evidence()
+
+    healer = healerfile.restore(plan.healer)
+    chaos = {trial.id: plan.chaos[trial.chaos] for trial in plan.trials}
+
+    def explain(trial_id: str) -> str:
+        if trial_id not in home or not home[trial_id].trial(trial_id).has_evidence():
+            return ""
+        return derive.explain(home[trial_id].trial(trial_id).read_evidence(), healer, chaos[trial_id])
+
+    evidence = [home[name].trial(name).read_evidence() for name in hold.chosen(plan, _with_evidence(home))]
+    holds = hold.sensitivity(plan, healer, evidence, found.asked)
+    made_by = {label: told for label, told in found.file.provenance.items() if label != SHARD or len(stores) == 1}
+    return CampaignData(
+        name=found.name,
+        plan=plan,
+        provenance={**made_by, "plan": plan.digest},
+        summary=replace(found.summary, holds=holds),
+        table=found.table,
+        records=found.records,
+        requests=requests,
+        explain=explain,
+        stops=found.stops,
+        evidence=evidence_of,
+    )
+
+
+def measured(stores: Sequence[Store]) -> Measured:
+    """What `campaign` is made from, but for the evidence. Raises as `campaign`."""
     files = [store.read() for store in stores]
     first = files[0]
     for store, file in zip(stores, files, strict=True):
@@ -45,39 +99,12 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     stops = tuple(stop for store in stores for stop in store.stops())
     # before its end a campaign with looks has no more of alpha to use than its next look
     asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
-
-    def requests(trial_id: str) -> Sequence[Request]:
-        return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
-
-    def evidence_of(trial_id: str) -> Evidence:
-        return home[trial_id].trial(trial_id).read_evidence()
-
-    healer = healerfile.restore(first.plan.healer)
-    chaos = {trial.id: first.plan.chaos[trial.chaos] for trial in first.plan.trials}
-
-    def explain(trial_id: str) -> str:
-        if trial_id not in home or not home[trial_id].trial(trial_id).has_evidence():
-            return ""
-        return derive.explain(home[trial_id].trial(trial_id).read_evidence(), healer, chaos[trial_id])
-
     summary = summarise.summarise(rows, asked, campaign=stores[0].name)
-    evidence = [home[name].trial(name).read_evidence() for name in hold.chosen(first.plan, _with_evidence(home))]
-    holds = hold.sensitivity(first.plan, healer, evidence, asked)
-    agreed = agreement.agreement(records.values(), healer)
+    agreed = agreement.agreement(records.values(), healerfile.restore(first.plan.healer))
     told = (*summary.warnings, *warnings.disagreement(agreed))
     told = tuple(text.replace("run MATRIX", f"run {first.matrix_file}") for text in told)
-    return CampaignData(
-        name=stores[0].name,
-        plan=first.plan,
-        provenance={**first.provenance, "plan": first.plan.digest},
-        summary=replace(summary, warnings=told, holds=holds, agreement=agreed),
-        table=rows,
-        records=records,
-        requests=requests,
-        explain=explain,
-        stops=stops,
-        evidence=evidence_of,
-    )
+    summary = replace(summary, warnings=told, agreement=agreed)
+    return Measured(stores[0].name, first, home, records, rows, summary, asked, stops)
 
 
 def _with_evidence(home: Mapping[str, Store]) -> dict[str, Store]:
@@ -95,8 +122,13 @@ def side(data: CampaignData) -> Side:
     """One side of a comparison. Raises UsageError if its baseline has no trial."""
     baseline = next(a.arm for a in data.summary.arms if a.baseline)
     asked = question.of_plan(data.plan, data.stops) if data.plan else Question(baseline)
-    asked, measured = summarise.measured_trials(data.table, asked)
-    return Side(data.name, asked.baseline, cells.build(measured, asked))
+    return side_of(data.name, asked, data.table)
+
+
+def side_of(name: str, asked: Question, rows: pd.DataFrame) -> Side:
+    """The same from a trials table and what is asked of it."""
+    asked, trials = summarise.measured_trials(rows, asked)
+    return Side(name, asked.baseline, cells.build(trials, asked))
 
 
 def write_data(data: CampaignData, out: Path) -> list[Path]:

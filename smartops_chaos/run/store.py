@@ -30,6 +30,7 @@ from smartops_chaos.run.trialdir import TrialDir
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
+SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +173,14 @@ def campaigns(results: Path, *, headless: bool = False) -> list[Store]:
         for name in ("campaign.json", *(["trials"] if headless else []))
         for file in results.glob(f"*/{name}")
     }
-    return [Store(path) for path in sorted(found, key=_number)]
+    return [Store(path) for path in sorted(found, key=number)]
 
 
-def _number(path: Path) -> tuple[str, int]:
+def number(path: Path) -> tuple[str, int]:
     match = re.fullmatch(r"(.*?)-(\d+)", path.name)
     return (match[1], int(match[2])) if match else (path.name, 0)
 
 
 def next_free(results: Path, name: str) -> Store:
-    taken = [_number(path)[1] for path in results.glob(f"{name}-*") if _number(path)[0] == name]
+    taken = [number(path)[1] for path in results.glob(f"{name}-*") if number(path)[0] == name]
     return Store(results / f"{name}-{max(taken, default=0) + 1}")

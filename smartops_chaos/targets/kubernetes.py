@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +175,7 @@ class KubernetesTarget:
 
 
 def provenance(options: dict[str, Any]) -> dict[str, str]:
-    """Which cluster, and by which way requests reach it, with what that way takes by itself. Raises ClusterError."""
+    """Which cluster, by which way requests reach it and how long that takes, what runs there. Raises ClusterError."""
     here = cluster.connect(options["context"])
     version = here.request("GET", "/version")["gitVersion"]
     if block(options).workload.url:
@@ -186,7 +188,19 @@ def provenance(options: dict[str, Any]) -> dict[str, str]:
             took_s.append(time.monotonic() - began)
         way = "from the runner through the API server's service proxy; a bare round trip to that server took "
         way += f"{1000 * sorted(took_s)[_PINGS // 2]:.1f} ms (median of {_PINGS} before the first trial)"
-    return {"Cluster": f"Kubernetes {version}", "Requests": way}
+    names = [lane["namespace"] for lane in options["lanes"]]
+    pods = [pod for name in names for pod in here.request("GET", cluster.path(name, "pods"))["items"]]
+    return {"Cluster": f"Kubernetes {version}", "Requests": way, "Images": images(pods)}
+
+
+def images(pods: Iterable[dict[str, Any]]) -> str:
+    """What containers run: each name with its image and digest, since a tag may be moved. Lanes are copies."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for pod in pods:
+        for status in pod.get("status", {}).get("containerStatuses") or ():
+            digest = re.search("sha256:[0-9a-f]{12}", status.get("imageID", ""))
+            found[status["name"]].add(status["image"] + (f" ({digest[0]})" if digest else ""))
+    return "; ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in sorted(found)) or "no pod was running"
 
 
 def revert_namespace(context: str, name: str) -> list[str]:
