@@ -194,7 +194,10 @@ class _Reading:
         self._pods[name] = pod
         if before is None:
             if entry.get("first"):
-                size.hash = pod["hash"]
+                if pod["deleting"] or pod["phase"] in ("Failed", "Succeeded"):
+                    self._left.add(name)  # before our time: of an older template, and no pod of the Deployment any more
+                else:
+                    size.hash = pod["hash"]
                 return
             self._born[name] = self._birth(name, pod, size, at_ns)
         leaving = entry["gone"] or pod["deleting"] or pod["phase"] == "Failed"

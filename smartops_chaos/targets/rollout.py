@@ -40,9 +40,11 @@ def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: floa
         pods = list(items)
         left.clear()
         for name in names:
-            mine = [pod for pod in pods if selects(found[name], pod) and not over(pod)]
+            mine = [pod for pod in pods if selects(found[name], pod)]
             left.extend(
-                pod["metadata"]["name"] for pod in mine if pod["metadata"].get("deletionTimestamp") or not is_ready(pod)
+                pod["metadata"]["name"]
+                for pod in mine
+                if pod["metadata"].get("deletionTimestamp") or not (over(pod) or is_ready(pod))
             )
         return not left
 

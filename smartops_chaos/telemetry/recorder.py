@@ -84,6 +84,7 @@ class _Recorder:
         self._watched, self._out, self._clock, self._ready = watched, out, clock, ready
         self._since_ns = clock.now_ns() - _MARGIN_NS
         self._listed: set[str] = set()
+        self._old: set[str] = set()  # pods that were on their way out before we began
         self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._readers: dict[tuple[str, str], podlogs.Reader] = {}
 
@@ -121,7 +122,9 @@ class _Recorder:
     def _pod(self, one: Json, gone: bool, first: bool) -> None:
         pod = compact(one)
         self._write(pod=pod, gone=gone, **({"first": True} if first else {}))
-        if pod["deployment"] in self._watched.components and not gone:
+        if first and pod["deleting"]:
+            self._old.add(pod["uid"])
+        if pod["deployment"] in self._watched.components and not gone and pod["uid"] not in self._old:
             for name, container in pod["containers"].items():
                 if container["started"]:
                     self._follow(pod, name, container["restarts"])

@@ -79,6 +79,31 @@ def test_a_killed_pod_is_replaced_by_the_platform() -> None:
     )  # the node's second, and when it was known
 
 
+def test_a_pod_of_the_reset_that_is_still_on_its_way_out_is_no_new_template() -> None:
+    """Recorded: the old pod was listed last. The new pod's place was then the fault's own, and nobody's to replace."""
+    text = (Path(__file__).parent / "data" / "pod-kill.ndjson").read_text(encoding="utf-8")
+    entries = [json.loads(line) for line in text.splitlines()]
+    old, killed, new = (
+        f"smartops-erp-simulator/{uid}"
+        for uid in (
+            "2477f30d-ed34-44c0-a314-9403f0f880c4",
+            "ab9f8b31-3349-4f43-876c-bed0b86a879f",
+            "d826a56e-79fc-44ee-a308-a1f1988cc1dc",
+        )
+    )
+    killed_ns = next(
+        one["at"] for one in entries if one.get("pod", {}).get("uid") == killed.partition("/")[2] and one["gone"]
+    )
+    found = history(entries, 0, hit=[killed], injections=[Interval(killed_ns - _S // 10, killed_ns)])
+    assert _causes(found) == [
+        (killed, "exited", "fault"),
+        (new, "started", "platform"),
+        (new, "ready", "platform"),
+    ]
+    assert found.with_successors([killed]) == (killed, new)
+    assert old not in found.replaces
+
+
 def test_a_rollout_is_the_healers_action_on_the_new_pods_and_the_old() -> None:
     entries = [
         *_BEFORE,
