@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
 from smartops_chaos import healerfile
 from smartops_chaos.analysis import agreement, cells, hold, question, summarise, table, warnings
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
-    # before its end a campaign with looks has no more of alpha to use than its next look
-    asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
-    summary = summarise.summarise(rows, asked, campaign=stores[0].name)
-    agreed = agreement.agreement(records.values(), healerfile.restore(first.plan.healer))
+from smartops_chaos.analysis.summary import Summary
+from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, Evidence, Record, Request
 from smartops_chaos.plan.looks import Stop
 from smartops_chaos.report.build import CampaignData
