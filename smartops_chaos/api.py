@@ -277,6 +277,17 @@ def figures(data: CampaignData, out: str | Path) -> list[Path]:
     return figurefiles.write(build.build(data, appendix=False), Path(out))
 
 
+def windows(*sources: str | Path, out: str | Path) -> list[Path]:
+    """Labelled windows of the telemetry of a campaign, or of its shards, in `out`; the files written, the card first.
+
+    Reads one trial at a time. Raises UsageError and NothingSelected.
+    """
+    from smartops_chaos.report import windowfiles
+    from smartops_chaos.run.store import Store
+
+    return windowfiles.write([Store(Path(one)) for one in sources], Path(out))
+
+
 def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list[Path]:
     """The course of one trial, or of two on one time axis, as such files. Raises UsageError."""
     from smartops_chaos.report import build, figurefiles

@@ -47,6 +47,9 @@ def report(
     trial: Annotated[
         list[str] | None, typer.Option(help="Only the course of this trial; of two on one axis, if given twice.")
     ] = None,
+    windows: Annotated[
+        bool, typer.Option("--windows", help="Only labelled windows of the telemetry, to train detectors with.")
+    ] = False,
     baseline: Annotated[str, typer.Option(help="For a bare trials table: model=off,policy=default.")] = "",
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,
@@ -64,6 +67,9 @@ def report(
     sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
     beside: list[str] = []
     files: list[Path] = []
+    if windows:  # without the rest: it reads a campaign of any size one trial at a time
+        print("\n".join(map(str, api.windows(*sources, out=reports / sources[0].name / "windows"))))
+        return
     if api.is_history(*sources):
         if figures or trial:
             raise UsageError("--figures and --trial are about one campaign", "name one")

@@ -128,6 +128,17 @@ def test_figures_alone_and_the_course_of_a_trial(cli: Any, tmp_path: Path) -> No
     assert f"did you mean `{trial}`?" in unknown.stderr
 
 
+def test_windows_alone(cli: Any, tmp_path: Path) -> None:
+    done = cli("report", SAMPLE, "--windows")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == "reports/sample/windows/README.md"
+    assert [path.name for path in (tmp_path / "reports" / "sample").iterdir()] == ["windows"]
+    (tmp_path / "trials.csv").write_text("chaos\n", encoding="utf-8")
+    refused = cli("report", "trials.csv", "--windows")
+    assert refused.returncode == 2
+    assert "is no campaign" in refused.stderr
+
+
 def test_help_and_version(cli: Any) -> None:
     assert "Exit codes" in cli("--help").stdout
     assert cli("--version").stdout.startswith("smartops-chaos 0.")

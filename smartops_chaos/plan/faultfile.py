@@ -73,6 +73,7 @@ class _Extension(BaseModel):
     lasting: bool = Field(examples=[True])
     limit_s: float = Field(default=30.0, gt=0, le=600)  # an activity that does not return by then has failed
     hits: list[str] = []  # Deployments that it touches, where the target itself cannot know
+    leaks: list[str] = []  # metrics by which the fault itself gives away that it is in force
     parameters: dict[str, Parameter] = {}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import NothingSelected, UsageError
-from smartops_chaos.model import Arm, Evidence, Record, Request
+from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Trial
 from smartops_chaos.plan.looks import Stop
 from smartops_chaos.report.build import CampaignData
 from smartops_chaos.run.store import SHARD, CampaignFile, Store
@@ -34,6 +34,26 @@ class Measured:
     summary: Summary
     asked: Question
     stops: tuple[Stop, ...]
+
+
+def shared(stores: Sequence[Store]) -> CampaignFile:
+    """What all directories have in common. Raises UsageError if their plans differ."""
+    files = [store.read() for store in stores]
+    for store, file in zip(stores, files, strict=True):
+        if file.plan.digest != files[0].plan.digest:
+            raise UsageError(f"{store.path} has another plan than {stores[0].path}", "report them one by one")
+    return files[0]
+
+
+def recorded(stores: Sequence[Store], plan: Plan) -> Iterator[tuple[Trial, Store, Record]]:
+    """Every recorded trial with the directory that has it. Raises UsageError if a trial is in two of them."""
+    for trial in plan.trials:
+        found = [(store, record) for store in stores if (record := store.trial(trial.id).read_record())]
+        if len(found) > 1:
+            where = f"{found[0][0].path} and in {found[1][0].path}"
+            raise UsageError(f"{trial.id} is in {where}", "leave one of them out")
+        for store, record in found:
+            yield trial, store, record
 
 
 def campaign(stores: Sequence[Store]) -> CampaignData:
@@ -77,22 +97,11 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
 
 def measured(stores: Sequence[Store]) -> Measured:
     """What `campaign` is made from, but for the evidence. Raises as `campaign`."""
-    files = [store.read() for store in stores]
-    first = files[0]
-    for store, file in zip(stores, files, strict=True):
-        if file.plan.digest != first.plan.digest:
-            raise UsageError(f"{store.path} has another plan than {stores[0].path}", "report them one by one")
+    first = shared(stores)
     home: dict[str, Store] = {}
     records: dict[str, Record] = {}
-    for store in stores:
-        for trial in first.plan.trials:
-            record = store.trial(trial.id).read_record()
-            if record is None:
-                continue
-            if trial.id in home:
-                where = f"{home[trial.id].path} and in {store.path}"
-                raise UsageError(f"{trial.id} is in {where}", "leave one of them out")
-            home[trial.id], records[trial.id] = store, record
+    for trial, store, record in recorded(stores, first.plan):
+        home[trial.id], records[trial.id] = store, record
     if not records:
         raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
     rows = table.from_records({str(home[name].trial(name).record): record for name, record in records.items()})
