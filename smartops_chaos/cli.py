@@ -141,7 +141,7 @@ def run(
     lanes: LanesOption = None,
     max_time: Annotated[str, typer.Option(help="Such as 50m: ends after the block that is under way.")] = "",
     retry: Annotated[str, typer.Option(help="Outcomes to run again, such as error,invalid.")] = "",
-    shard: Annotated[str, typer.Option(help="Such as 1/3: this machine's share of the blocks.")] = "",
+    shard: Annotated[str, typer.Option(help="Such as 1/3: this machine's share of the blocks; not with looks.")] = "",
     scheduler: Annotated[str, typer.Option(help="Of a Dask cluster, whose workers have the lanes.")] = "",
     report: Annotated[bool, typer.Option("--report", help="Write the report at the end.")] = False,
     results: ResultsOption = RESULTS,

@@ -42,6 +42,8 @@ def weaknesses(
 ) -> tuple[str, ...]:
     """The most serious first. `needed` is from outlook.repeats_needed."""
     running = [c for c in cells if c.arm not in question.stopped]  # the others are decided
+    if question.stopped and {c.arm for c in running} <= {question.baseline}:
+        running = []
     return (
         *_horizon(question, cells),
         *_lost(arms, cells),

@@ -123,6 +123,14 @@ def test_a_baseline_that_changes_after_the_look_changes_nothing_for_a_stopped_ar
     assert not any("of good" in line for line in found.warnings), "more repeats cannot be asked of it"
 
 
+@pytest.mark.parametrize("others", [(), ("more",)])
+def test_what_is_decided_by_few_trials_is_not_asked_for_more(trials: Trials, others: tuple[str, ...]) -> None:
+    rows = campaign(trials, 5, good=(5, 0.0), **dict.fromkeys(others, (40, 0.0)))
+    stop = Stop(Arm("good", "default"), 1, 5)
+    found = summarise(table.from_rows(rows), replace(ASKED, stopped={stop.arm: stop}), campaign="x")
+    assert any("rough" in line for line in found.warnings) == bool(others)
+
+
 def test_intervals_hold_over_all_looks_together(trials: Trials) -> None:
     rows = table.from_rows(campaign(trials, 30, good=(20, 0.1)))
     plain, split = (summarise(rows, replace(ASKED, looks=looks), campaign="x") for looks in (1, 2))

@@ -13,12 +13,35 @@ import pytest
 
 from benchmarks import standin
 
+REPEATS = 10  # of a campaign with two looks
+
 
 @pytest.fixture
 def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Writes the stand-in's matrix; the command line finds the stand-in itself."""
     monkeypatch.setenv("PYTHONPATH", str(Path(standin.__file__).parents[1]))
     return partial(standin.write, tmp_path)
+
+
+@pytest.fixture
+def looking(standins: Callable[..., Path]) -> Callable[..., Path]:
+    """Writes a matrix in which `off`, which never recovers, is held against `on` and is ruled out at the first look.
+
+    `other` is `on` by another name, so nothing of it is decided. Two scenarios: a fault, and a control without one.
+    """
+
+    def write(*, other: bool = True, **more: Any) -> Path:
+        file = standins(repeats=REPEATS, lanes=2, **more)
+        healer = file.with_name("healer.yaml")
+        known = healer.read_text(encoding="utf-8").replace("[on, off]}", "[on, off], variant: [a, b]}")
+        healer.write_text(known, encoding="utf-8")
+        text = file.read_text(encoding="utf-8").replace("baseline: {model: off", "looks: 2\nbaseline: {model: on")
+        if other:
+            text = text.replace("on: {healer: on}", "on: {healer: on}, other: {healer: on, variant: b}")
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
 
 
 def until(what: Callable[[], Any], within_s: float = 60.0, pause_s: float = 0.05) -> Any:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,6 +98,18 @@ def test_a_killed_workers_trials_run_again_elsewhere_and_all_are_recorded_once(
     ours = rows(campaign.with_name("here"))
     assert {name: row["outcome"] for name, row in found.items()} == {name: row["outcome"] for name, row in ours.items()}
     assert found.keys() == ours.keys()
+
+
+def test_an_arm_that_a_look_has_stopped_is_given_to_no_worker(
+    cli: Any, looking: Any, cluster: Cluster, until: Any, rows: Any, tmp_path: Path
+) -> None:
+    cluster.worker("a", 2)
+    until(lambda: cluster.lanes() == 2)
+    done = cli("run", looking(), "--scheduler", cluster.address)
+    assert done.returncode == 0, done.stderr
+    assert "look 1, after 5 repeats: off decided, 10 trials are spared" in done.stderr
+    found = rows(tmp_path / "results" / "standin-1").values()
+    assert Counter(row["model"] for row in found) == {"on": 20, "other": 20, "off": 10}
 
 
 def test_what_a_worker_lacks_is_told_before_anything_runs(

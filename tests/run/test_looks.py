@@ -17,31 +17,10 @@ from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.plan.looks import SHARES
 from smartops_chaos.report import source
 from smartops_chaos.run.store import Store
-from tests.run.conftest import until
+from tests.run.conftest import REPEATS, until
 
-REPEATS, FIRST = 10, 5
+FIRST = REPEATS // 2
 Make = Callable[..., Path]
-
-
-@pytest.fixture
-def looking(standins: Make) -> Make:
-    """Writes a matrix in which `off`, which never recovers, is held against `on` and is ruled out at the first look.
-
-    `other` is `on` by another name, so nothing of it is decided. Two scenarios: a fault, and a control without one.
-    """
-
-    def write(*, other: bool = True, **more: Any) -> Path:
-        file = standins(repeats=REPEATS, lanes=2, **more)
-        healer = file.with_name("healer.yaml")
-        known = healer.read_text(encoding="utf-8").replace("[on, off]}", "[on, off], variant: [a, b]}")
-        healer.write_text(known, encoding="utf-8")
-        text = file.read_text(encoding="utf-8").replace("baseline: {model: off", "looks: 2\nbaseline: {model: on")
-        if other:
-            text = text.replace("on: {healer: on}", "on: {healer: on}, other: {healer: on, variant: b}")
-        file.write_text(text, encoding="utf-8")
-        return file
-
-    return write
 
 
 def trials(found: dict[str, dict[str, Any]]) -> Counter[str]:
