@@ -156,7 +156,7 @@ def unexplained(cells: Sequence[Cell], question: Question) -> list[str]:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f} %".replace("-", "−")
 
 
 def _p_text(p: float) -> str:

@@ -71,7 +71,7 @@ def _horizon(question: Question, cells: Sequence[Cell]) -> list[str]:
     if never:
         lines.append(
             f"The baseline never recovered in {_listed(never)}: there the horizon decides how large a reduction looks; "
-            "read it at tau/4, tau/2 and tau."
+            "read it at a quarter and at half of the horizon as well."
         )
     return lines
 

@@ -15,10 +15,12 @@ from smartops_chaos.report.document import (
     Card,
     CardLine,
     Cards,
+    Column,
     Facts,
     Link,
     Paragraph,
     Section,
+    Table,
     Text,
     Tone,
 )
@@ -30,12 +32,15 @@ from smartops_chaos.report.words import (
     percent,
     percent_range,
     seconds,
+    seconds_range,
     share,
     stated_seconds,
     tally,
+    with_range,
 )
 
 TARGETS = {"mttr_reduction": "MTTR reduction", "auto_heal": "Auto-heal rate", "sla": "Availability"}
+_MOST_CARDS = 5  # arms; more stand in a table, so that the first page holds what they rest on as well
 MANY_ARMS = 2  # with more judged arms the reasons move from the cards to a table of their own
 _TONES: dict[Decision, Tone] = {"proven": "good", "observed": "weak", "missed": "bad", "undecidable": "none"}
 _ARMS_IN_WORDS = 3
@@ -45,7 +50,7 @@ _IDS_IN_WORDS = 6
 
 def section(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Index) -> Section:
     blocks: list[Block] = [Paragraph(text, "lead") for text in sentences(summary, level(summary))]
-    blocks.append(Cards(_cards(summary)))
+    blocks.append(Cards(_cards(summary)) if len(judged(summary)) <= _MOST_CARDS else _verdicts(summary))
     if summary.warnings:
         blocks.append(Box("What makes this result weak, and what mends it", summary.warnings, "weak"))
     blocks.append(Facts(tuple(_facts(summary, plan, table, index))))
@@ -90,6 +95,9 @@ def sentences(summary: Summary, interval: str) -> Iterable[str]:
     if baseline is None:
         return
     if not others:
+        if baseline.mttr.rmst_s is not None:
+            between = with_range(seconds(baseline.mttr.rmst_s), seconds_range(baseline.mttr.lo, baseline.mttr.hi))
+            yield f"With {baseline.arm} the service recovers after {between} on average. {_healing(baseline)}"
         yield "Only one arm was measured, so nothing can be said about how much better another one is."
         return
     others.sort(key=lambda a: _estimate(summary, a.arm), reverse=True)
@@ -166,6 +174,15 @@ def _cards(summary: Summary) -> tuple[Card, ...]:
     return tuple(cards)
 
 
+def _verdicts(summary: Summary) -> Table:
+    wanted = {v.target: percent(v.wanted) for v in summary.verdicts}
+    targets = [target for target in TARGETS if target in wanted]
+    said = {(str(v.arm), str(v.target)): f"{detail(v.value, v.target)}, {v.verdict}" for v in summary.verdicts}
+    rows = [(str(arm), *(said.get((str(arm), target), NONE) for target in targets)) for arm in judged(summary)]
+    columns = [Column(f"{TARGETS[target]}\nat least {wanted[target]}", "right") for target in targets]
+    return Table("tab-targets", "Targets", (Column("Arm", grow=1), *columns), tuple(rows))
+
+
 def _card_line(verdict: Verdict, with_why: bool) -> CardLine:
     return CardLine(
         str(verdict.arm),
@@ -189,7 +206,10 @@ def _facts(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Inde
     yield "Horizon", "; ".join(horizons(plan, table)) or NONE
     yield "Calibration", _calibration(summary)
     widths = [f"{a.arm}: {seconds(a.measuring_error_s)}" for a in arms if a.measuring_error_s is not None]
-    yield "Measuring error", f"{'; '.join(widths)}, the median width of where a recovery lies." if widths else NONE
+    yield (
+        "Measuring error",
+        f"{'; '.join(widths)}, the median width of where a recovery lies." if widths else "No recovery was seen.",
+    )
     yield "Contested", _contested(arms, index)
     alarms = [f"{a.arm}: {share(a.false_alarms, a.controls)}" for a in arms if a.controls]
     yield (
@@ -198,6 +218,11 @@ def _facts(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Inde
     )
     needless = [f"{a.arm}: {a.needless_actions}" for a in arms if a.needless_actions]
     yield "Needless actions", "; ".join(needless) + "." if needless else "None."
+    models, policies, orchestrator = (
+        Link(f"the owner of the {part}", f"{owner}-owner")
+        for part, owner in (("models", "model"), ("policies", "policy"), ("orchestrator", "orchestrator"))
+    )
+    yield "Go on to", ("what ", models, ", ", policies, " and ", orchestrator, " should take from this.")
 
 
 def left_out(summary: Summary) -> str:

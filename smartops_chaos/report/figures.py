@@ -11,9 +11,23 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, Reduction
-from smartops_chaos.report.style import HAIR, INK, PERCENT, QUIET, ArmStyle, Styles, draw, legend, row_axis
+from smartops_chaos.report.style import (
+    HAIR,
+    INK,
+    PERCENT,
+    QUIET,
+    TALLEST_IN,
+    ArmStyle,
+    Styles,
+    draw,
+    legend,
+    row_axis,
+    shares,
+)
 from smartops_chaos.report.words import percent, percent_range
 
+_FEW_ARMS = 6  # more stand closer together
+_AROUND_STRIP_IN = 0.9  # height of what is around the rows
 _MANY_POINTS = 1500  # from here on points are drawn as a bitmap inside the SVG
 
 
@@ -52,7 +66,7 @@ def forest(figure_id: str, comparisons: Sequence[Comparison], styles: Styles, ta
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
         axes.set_xlabel("reduction of MTTR against the baseline (right is better)")
 
-    return draw(figure_id, 0.75 + 0.235 * len(rows), paint)
+    return draw(figure_id, 0.75 + 0.205 * len(rows), paint)
 
 
 def forest_rows(comparisons: Sequence[Comparison]) -> int:
@@ -92,9 +106,26 @@ def _interval(axes: Axes, y: int, reduction: Reduction, style: ArmStyle, whole: 
     )
 
 
-def strip(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) -> str:
-    """Every counted trial's time to recover, by scenario and arm; open triangles: not recovered by the horizon."""
+def strips(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
+    """Every counted trial's time to recover, by scenario and arm; as many figures as the scenarios need pages."""
     scenarios = list(dict.fromkeys((c.chaos, c.workload) for arm in arms for c in arm.cells))
+    height_in = max(0.42, (0.17 if len(arms) <= _FEW_ARMS else 0.13) * len(arms))
+    parts = shares(len(scenarios), int((TALLEST_IN - _AROUND_STRIP_IN) / height_in))
+    return [
+        _strip(f"fig-trials-{i}" if i > 1 else "fig-trials", counted, arms, styles, scenarios[part], height_in)
+        for i, part in enumerate(parts, 1)
+    ]
+
+
+def _strip(
+    figure_id: str,
+    counted: pd.DataFrame,
+    arms: Sequence[ArmSummary],
+    styles: Styles,
+    scenarios: Sequence[tuple[str, str]],
+    height_in: float,
+) -> str:
+    """Open triangles: not recovered by the horizon."""
     step = 0.8 / max(len(arms), 1)
 
     def paint(drawing: Drawing) -> None:
@@ -123,7 +154,7 @@ def strip(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) -> 
         axes.set_xlabel("time to recover [s] since injection")
         legend(axes, [arm.arm for arm in arms], styles)
 
-    return draw("fig-trials", 0.9 + max(0.42, 0.17 * len(arms)) * len(scenarios), paint)
+    return draw(figure_id, _AROUND_STRIP_IN + height_in * len(scenarios), paint)
 
 
 def _trials(axes: Axes, times: np.ndarray, horizon: float, at: float, step: float, style: ArmStyle) -> None:
@@ -196,8 +227,8 @@ def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_ta
             axes.set_title("Availability in one window", pad=14)
             _target(axes, sla_target)
             axes.xaxis.set_major_locator(MaxNLocator(4))
-            low, high = axes.get_xlim()
-            axes.set_xlim(low - (1.0 - low) * 0.06, max(high, 1.0))
+            low = min(axes.get_xlim()[0], 0.9999)
+            axes.set_xlim(low - (1.0 - low) * 0.06, 1.0 + (1.0 - low) * 0.03)
             axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=PERCENT))
 
     return draw("fig-rates", 0.85 + 0.34 * len(arms), paint)

@@ -91,6 +91,7 @@ def _sla(summary: Summary, interval: str) -> Iterable[Block]:
             return
     columns = (
         Column("Arm", grow=1),
+        Column("n", "right"),
         Column("Availability", "right"),
         Column(f"{interval}\ninterval", "right"),
         Column("Error budget\nused", "right"),
@@ -100,6 +101,7 @@ def _sla(summary: Summary, interval: str) -> Iterable[Block]:
     rows = [
         (
             arm_name(a),
+            str(a.counted),
             percent(a.sla.availability, 3),
             percent_range(a.sla.lo, a.sla.hi, 3),
             percent(a.operations.budget_used, 1),
@@ -109,9 +111,9 @@ def _sla(summary: Summary, interval: str) -> Iterable[Block]:
         for a in summary.arms
     ]
     note = (
-        "Availability: 1 minus faults a window times mean bad seconds a trial, by the length of the window; unknown "
-        "seconds are bad. Error budget: what the target leaves. Within the objective: share of the time from injection "
-        "to the horizon. The last two columns only describe the trials, which consist of faults."
+        "n: counted trials. Availability: 1 minus faults a window times mean bad seconds a trial, by the length of the "
+        "window; unknown seconds are bad. Error budget: what the target leaves. Within the objective: share of the "
+        "time from injection to the horizon. The last two columns only describe the trials, which consist of faults."
     )
     yield Table("tab-sla", "Service level by arm", columns, tuple(rows), note)
 

@@ -48,7 +48,7 @@ def _loop(arms: Sequence[ArmSummary], styles: Styles, interval: str, index: Inde
     else:
         yield Paragraph("No trial was healed with all its moments seen, so there are no phases to show.")
     if any(a.p_detected is not None or a.p_mitigated is not None for a in arms):
-        yield _detection(arms, interval)
+        yield _detection(arms, interval, index)
     else:
         yield Paragraph("No counted trial tells when the healer detected or acted.")
     if any(a.operations.actions is not None for a in arms):
@@ -100,9 +100,10 @@ def _phases(arms: Sequence[ArmSummary]) -> Table:
     return Table("tab-phases", "Phases of healed trials", columns, tuple(rows), f"{note}.")
 
 
-def _detection(arms: Sequence[ArmSummary], interval: str) -> Table:
+def _detection(arms: Sequence[ArmSummary], interval: str, index: Index) -> Table:
     columns = (
         Column("Arm", grow=1),
+        Column("n", "right"),
         Column("Detected", "right"),
         Column(f"MTTD\n({interval} interval)", "right"),
         Column("Measured\nbetween", "right"),
@@ -113,6 +114,7 @@ def _detection(arms: Sequence[ArmSummary], interval: str) -> Table:
     rows = [
         (
             arm_name(a),
+            index.link(str(a.counted), a.arm, counts_as="counted"),
             percent(a.p_detected),
             with_range(seconds(a.ttd.rmst_s), seconds_range(a.ttd.lo, a.ttd.hi)),
             seconds_range(*a.ttd_between or (None, None)),
@@ -123,7 +125,8 @@ def _detection(arms: Sequence[ArmSummary], interval: str) -> Table:
         for a in arms
     ]
     note = (
-        "Over all counted trials, RMST as above: not detected or not mitigated by the horizon counts as the horizon. "
+        "MTTD and MTTM: mean time to detect and to mitigate (the first action that succeeded), over all n counted "
+        "trials, RMST as above: what was not detected or not mitigated by the horizon counts as the horizon. "
         "Measured between: the mean if every moment lay at the early, or at the late, end of its interval."
     )
     return Table("tab-detection", "Time to detect and to mitigate", columns, tuple(rows), note)
@@ -201,7 +204,8 @@ def _diagnosis(arms: Sequence[ArmSummary], styles: Styles, interval: str, index:
         for a in asked
     ]
     note = (
-        "Against the healer file's causes of the fault; no answer is wrong. Lift: top-1 minus the best constant answer."
+        "Against the healer file's causes of the fault; no answer is wrong. Top-1: the first cause named was right; "
+        "AC@k: one of the first k. Lift: top-1 minus the best constant answer. Macro recall: mean over the causes."
         " "
         "Fewer than two distinct answers carry no diagnostic information."
     )
@@ -211,14 +215,16 @@ def _diagnosis(arms: Sequence[ArmSummary], styles: Styles, interval: str, index:
     if silent:
         yield Paragraph(f"Never answered: {', '.join(silent)}.", "note")
     if speaking:
-        yield Figure(
-            "fig-confusion",
-            "Expected and answered causes",
-            "Trials in each field; right answers are framed.",
-            "Confusion matrices of root causes. " + " ".join(_answers(arm) for arm in speaking),
-            loop_figures.confusion(speaking, styles),
-            ("tab-rca",),
-        )
+        drawn = loop_figures.confusions(speaking, styles)
+        for i, svg in enumerate(drawn, 1):
+            yield Figure(
+                f"fig-confusion-{i}" if i > 1 else "fig-confusion",
+                "Expected and answered causes" + (f", part {i} of {len(drawn)}" if len(drawn) > 1 else ""),
+                "Trials in each field; right answers are framed.",
+                "Confusion matrices of root causes. " + " ".join(_answers(arm) for arm in speaking),
+                svg,
+                ("tab-rca",),
+            )
 
 
 def _answers(arm: ArmSummary) -> str:

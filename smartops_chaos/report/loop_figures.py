@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.model import MOMENTS
-from smartops_chaos.report.style import INK, Styles, draw, row_axis, two_lines
+from smartops_chaos.report.style import INK, TALLEST_IN, Styles, draw, row_axis, shares, two_lines
 from smartops_chaos.report.words import clip, seconds
 
 # One hue, light to dark, so that the order survives print in grey; hatches as the second cue.
@@ -82,14 +82,25 @@ def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:
     return draw("fig-funnel", 1.95 * lines, paint)
 
 
-def confusion(arms: Sequence[ArmSummary], styles: Styles) -> str:
-    """Expected cause against the answer, trials in each field; right answers are framed.
+def confusions(arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
+    """Expected cause against the answer, trials in each field; as many figures as the arms need pages.
 
-    A combination of faults expects any of several causes, joined by "|".
+    Right answers are framed. A combination of faults expects any of several causes, joined by "|".
     """
+    expected = sorted({cause for arm in arms for cause in arm.rca.confusion})
+    height_in = 1.35 + 0.24 * len(expected)
+    parts = shares(len(arms), 2 * max(int(TALLEST_IN / height_in), 1))
+    return [
+        _confusion(f"fig-confusion-{i}" if i > 1 else "fig-confusion", arms[part], styles, expected, height_in)
+        for i, part in enumerate(parts, 1)
+    ]
+
+
+def _confusion(
+    figure_id: str, arms: Sequence[ArmSummary], styles: Styles, expected: Sequence[str], height_in: float
+) -> str:
     columns = min(2, len(arms))
     lines = -(-len(arms) // columns)
-    expected = sorted({cause for arm in arms for cause in arm.rca.confusion})
     named = {answer for arm in arms for row in arm.rca.confusion.values() for answer in row}
     answers = [*sorted(named.union(*(cause.split("|") for cause in expected)) - {""}), ""]
 
@@ -112,4 +123,4 @@ def confusion(arms: Sequence[ArmSummary], styles: Styles) -> str:
             axes.set_xlabel("answered")
             axes.set_ylabel("expected")
 
-    return draw("fig-confusion", (1.35 + 0.24 * len(expected)) * lines, paint)
+    return draw(figure_id, height_in * lines, paint)

@@ -49,7 +49,7 @@ def sections(summary: Summary, index: Index) -> tuple[Section, ...]:
     found: list[Section] = []
     for name, title, tell in owners:
         blocks = tuple(tell(arms, teller)) if arms else (_nothing(summary),)
-        found.append(Section(name, title, blocks, new_page=not found))
+        found.append(Section(name, title, blocks, new_page=bool(arms) and not found))
     note = Paragraph(
         f"In brackets {level(summary)} intervals, of shares by Wilson, of means by Student. The time to detect counts "
         "as the horizon where nothing was detected. In report.html the numbers in blue lead to their trials.",
@@ -175,6 +175,8 @@ def _fact(arms: Sequence[ArmSummary], label: str, tell: Tell, where: str) -> Fac
         parts = [part for _, arm, words in told for part in (f"{arm}: ", words, "; ")]
         return label, joined(*parts[:-1], ".")
     ranked = sorted(told, key=lambda one: one[0])
+    if ranked[0][0] == ranked[-1][0]:
+        return label, joined(f"alike in {count(len(told), 'arm')}, such as {told[0][1]}: ", told[0][2], ".")
     (_, least, few), (_, most, many) = ranked[0], ranked[-1]
     rest = (Link(f"{len(told) - 2} other arms", where),)
     return label, joined(f"least {least}: ", few, f"; most {most}: ", many, "; between them ", rest, ".")

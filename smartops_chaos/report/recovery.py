@@ -23,7 +23,7 @@ from smartops_chaos.report.words import (
     stated_seconds,
 )
 
-_ROWS_ON_A_PAGE = 36  # of a forest plot
+_ROWS_ON_A_PAGE = 40  # of a forest plot
 
 
 def section(
@@ -52,15 +52,17 @@ def _time(
     if any(c.mttr_reduction.estimate is not None for c in summary.comparisons):
         yield from _forests(summary.comparisons, targets, styles, interval)
     if len(table) and any(a.cells for a in arms):
-        yield Figure(
-            "fig-trials",
-            "Every counted trial",
-            "One mark a trial; open triangles: not recovered by the horizon (dotted). Black bars: MTTR of the cell. "
-            "Marks at 0 s: the fault never hurt.",
-            f"Times to recover of {sum(a.counted for a in arms)} trials by scenario and arm.",
-            figures.strip(table, arms, styles),
-            ("tab-mttr", "tab-outcomes"),
-        )
+        drawn = figures.strips(table, arms, styles)
+        for i, svg in enumerate(drawn, 1):
+            yield Figure(
+                f"fig-trials-{i}" if i > 1 else "fig-trials",
+                "Every counted trial" + (f", part {i} of {len(drawn)}" if len(drawn) > 1 else ""),
+                "One mark a trial; open triangles: not recovered by the horizon (dotted). Black bars: MTTR of the cell."
+                " Marks at 0 s: the fault never hurt.",
+                f"Times to recover of {sum(a.counted for a in arms)} trials by scenario and arm.",
+                svg,
+                ("tab-mttr", "tab-outcomes"),
+            )
     if any(not curve.scenario for a in arms for curve in a.curves):
         yield Figure(
             "fig-survival",

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as Drawing
 from smartops_chaos.model import Arm
 from smartops_chaos.report.words import clip, legal
 
+TALLEST_IN = 8.9  # that leaves room for a caption on a page
 WIDTH_IN = 6.69  # the text width of an A4 page, so that 8 pt in a figure is 8 pt on paper, and 16 pt as wide as a slide
 LETTERS = 7  # points: the labels of axes
 PER_INCH = 300  # pixels, wherever a figure is a bitmap
@@ -125,6 +126,12 @@ def draw(
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{figure_id}-", tag.group()), svg)
     return re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+
+
+def shares(n: int, most: int) -> list[slice]:
+    """Slices of n things for figures that hold at most `most` of them, as even as possible."""
+    parts = -(-n // max(most, 1))
+    return [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
 def row_axis(axes: Axes, labels: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def section(
     blocks: list[Block] = [_listing(index, {exhibit.id for exhibit in shown})]
     if shown:
         blocks += [Paragraph(_EVIDENCE, "note"), Gallery("gallery", "Trials in full", _caption(index, plan), shown)]
-    return Section("trials", "Every trial", tuple(blocks), new_page=True)
+    return Section("trials", "Every trial", tuple(blocks))
 
 
 def _caption(index: Index, plan: Plan | None) -> str:
@@ -82,8 +82,8 @@ def _listing(index: Index, exhibits: set[str]) -> Table:
         ))  # fmt: skip
     columns = (
         Column("#", "right"),
-        Column("Trial", grow=6),
-        Column("Outcome", grow=3),
+        Column("Trial", grow=5),
+        Column("Outcome", grow=4),
         Column("Time\n[s]", "right"),
         Column("Impacted\n[s]", "right"),
         Column("Detected\n[s]", "right"),

@@ -7,7 +7,7 @@ import pytest
 from smartops_chaos.analysis.summary import Calibration, Reduction, Verdict
 from smartops_chaos.model import Arm
 from smartops_chaos.report import answer
-from smartops_chaos.report.document import Box, Cards, Facts, Paragraph, words
+from smartops_chaos.report.document import Box, Cards, Facts, Paragraph, Table, words
 from smartops_chaos.report.index import Index, index
 
 
@@ -113,3 +113,26 @@ def test_the_answer_shows_at_most_three_arms(simulate):
     texts = [b.text for b in section.blocks if isinstance(b, Paragraph)]
     assert len(texts) == 4
     assert "The tables below hold 1\u00a0further arm." in texts[-1]
+
+
+def test_one_arm_alone_has_its_own_numbers_on_the_first_page(simulate):
+    campaign = simulate(models=("off",), control=False, rate=2.0)
+    first, last = answer.sentences(campaign.summary(), "95 %")
+    assert first.replace("\u00a0", " ").startswith("With off the service recovers after ")
+    assert "incidents ended without a person" in first
+    assert last.startswith("Only one arm was measured")
+
+
+def test_many_arms_stand_in_a_table_so_that_page_one_holds_what_they_rest_on(simulate):
+    campaign = simulate(models=("off", *"abcdef"), repeats=3, rate=2.0)
+    blocks = answer.section(campaign.summary(), campaign.plan, campaign.table, Index()).blocks
+    assert not [b for b in blocks if isinstance(b, Cards)]
+    (table,) = [b for b in blocks if isinstance(b, Table)]
+    assert [row[0] for row in table.rows] == list("abcdef")
+    assert [column.title.replace("\u00a0", " ") for column in table.columns[1:]] == [
+        "MTTR reduction\nat least 40 %",
+        "Auto-heal rate\nat least 90 %",
+        "Availability\nat least 99 %",
+    ]
+    verdicts = {(str(v.arm), v.target): v.verdict for v in campaign.summary().verdicts}
+    assert all(row[2].endswith(f", {verdicts[row[0], 'auto_heal']}") for row in table.rows)

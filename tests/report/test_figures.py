@@ -7,7 +7,7 @@ from dataclasses import replace
 from smartops_chaos.analysis.summary import Reduction
 from smartops_chaos.report import figures
 from smartops_chaos.report.build import counted
-from smartops_chaos.report.style import arm_styles
+from smartops_chaos.report.style import TALLEST_IN, arm_styles
 
 
 def styles(campaign):
@@ -34,7 +34,7 @@ def test_the_forest_prints_estimates_and_what_cannot_be_given(small):
 
 def test_every_counted_trial_is_one_mark(small):
     summary, rows = small.summary(), counted(small.table)
-    svg = figures.strip(rows, summary.arms, styles(small))
+    svg = figures.strips(rows, summary.arms, styles(small))[0]
     clouds = re.findall(r'<g id="fig-trials-PathCollection_\d+">(.*?)</g>\s*</g>', svg, re.DOTALL)
     assert sum(cloud.count("<use") for cloud in clouds) == len(rows)
 
@@ -46,3 +46,22 @@ def test_rates_show_n_and_leave_out_an_axis_that_nobody_asked_for(small):
     assert "Availability in one window" in found
     arms = [replace(a, sla=replace(a.sla, availability=None)) for a in summary.arms]
     assert "Availability in one window" not in texts(figures.rates(arms, styles(small), 0.9, 0.99))
+
+
+def test_scenarios_that_do_not_fit_on_a_page_go_on_in_another_figure(simulate):
+    campaign = simulate(models=("off", *"abcdefg"), chaos=tuple(f"c{i}" for i in range(10)), repeats=1, rate=1.0)
+    summary = campaign.summary()
+    svgs = figures.strips(counted(campaign.table), summary.arms, styles(campaign))
+    assert len(svgs) == 2
+    heights = [float(re.findall(r'<svg [^>]*\bheight="([\d.]+)pt"', svg)[0]) for svg in svgs]
+    assert max(heights) <= TALLEST_IN * 72
+    shown = [{f"c{i}" for i in range(10) if f"c{i} / steady" in " ".join(texts(svg))} for svg in svgs]
+    assert shown[0].isdisjoint(shown[1])
+    assert shown[0] | shown[1] == {f"c{i}" for i in range(10)}
+
+
+def test_availability_never_has_room_above_all(small):
+    only = small.summary().arms[:1]
+    alone = [replace(a, sla=replace(a.sla, availability=0.9999, lo=None, hi=None)) for a in only]
+    svg = figures.rates(alone, styles(small), 0.9, 0.99)
+    assert not [t for t in texts(svg) if re.fullmatch(r"10[1-9](\.\d+)? %", t)]

@@ -33,7 +33,7 @@ def test_the_funnel_prints_every_count(small):
 
 def test_the_confusion_matrix_holds_every_asked_trial(small):
     arm = next(a for a in small.summary().arms if not a.baseline)
-    found = texts(loop_figures.confusion([arm], styles(small)))
+    found = texts(loop_figures.confusions([arm], styles(small))[0])
     assert sum(int(t) for t in found if t.isdigit()) == arm.rca.n
     assert "no answer" in found
 
@@ -41,6 +41,6 @@ def test_the_confusion_matrix_holds_every_asked_trial(small):
 def test_each_cause_of_a_combination_is_a_right_answer(small):
     arm = next(a for a in small.summary().arms if not a.baseline)
     both = {"cpu|network": {"cpu": 3, "": 1}, "pod": {"pod": 2}}
-    svg = loop_figures.confusion([replace(arm, rca=replace(arm.rca, confusion=both))], styles(small))
+    svg = loop_figures.confusions([replace(arm, rca=replace(arm.rca, confusion=both))], styles(small))[0]
     assert {"cpu", "network", "pod", "3", "1", "2"} <= set(texts(svg))
     assert svg.count("fig-confusion-patch_") == 2 + 2 + 3  # backgrounds, spines, frames

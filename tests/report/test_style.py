@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import arm_styles, draw, two_lines
+from smartops_chaos.report.style import arm_styles, draw, shares, two_lines
 
 ARMS = [Arm(name, "default") for name in ("a", "off", "b", "c", "d", "e", "f")]
 
@@ -55,3 +55,13 @@ def test_long_labels_take_two_short_lines(text):
     lines = two_lines(text).split("\n")
     assert len(lines) <= 2
     assert all(len(line) <= 24 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("n", "most", "sizes"), [(0, 3, []), (3, 3, [3]), (4, 3, [2, 2]), (10, 4, [3, 3, 4]), (2, 0, [1, 1])]
+)
+def test_figures_share_what_does_not_fit_into_one(n, most, sizes):
+    things = list(range(n))
+    parts = [things[part] for part in shares(n, most)]
+    assert [len(part) for part in parts] == sizes
+    assert [thing for part in parts for thing in part] == things
