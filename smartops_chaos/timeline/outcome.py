@@ -9,7 +9,7 @@
     harmed       the impact began between the start of an action and the end of its rollout
     unrecovered  no recovery begins by the horizon
     healed       an executed action on an affected object ended before the recovery began, and the platform alone made
-                 no affected replica Ready in between
+                 no affected replica Ready in between that did not leave again before the outage was over
     platform     recovered otherwise
 
 Order in time is taken as certain only where intervals do not overlap; where overlaps leave healed possible, the outcome
@@ -216,12 +216,8 @@ class _Trial:
         on_target = [action for action in self._executed if _hits(action, self._objects)]
         if not on_target:
             return Judgement(Outcome.PLATFORM, "off-target")
-        ready = [
-            on_runner(self._evidence, event.at, event.clock)
-            for event in self._evidence.platform
-            if event.kind == "ready" and event.cause == "platform" and event.object in self._objects
-        ]
         over = outage_end(self._evidence.requests, self._evidence.slo, recovered)
+        ready = self._made_ready(over)
         answered_ns = over.lo_ns + round(self._evidence.slo.latency_s * 1e9)
         possible = False
         for action in on_target:
@@ -238,6 +234,22 @@ class _Trial:
             return Judgement(Outcome.PLATFORM, "concurrent", contested=True)
         after = all(action.start.lo_ns > over.hi_ns for action in on_target)
         return Judgement(Outcome.PLATFORM, "after" if after else "concurrent")
+
+    def _made_ready(self, over: Interval) -> list[Interval]:
+        """When the platform made an affected replica ready that was not certainly lost again within the outage."""
+        events = [
+            (event, on_runner(self._evidence, event.at, event.clock))
+            for event in self._evidence.platform
+            if event.object in self._objects
+        ]
+        lost = [(event.object, at) for event, at in events if event.kind in ("exited", "not_ready")]
+        return [
+            at
+            for event, at in events
+            if event.kind == "ready"
+            and event.cause == "platform"
+            and not any(of == event.object and at.hi_ns <= gone.lo_ns and gone.hi_ns < over.lo_ns for of, gone in lost)
+        ]
 
 
 def _hits(action: Action, objects: Iterable[str]) -> bool:

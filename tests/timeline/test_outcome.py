@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartops_chaos.model import COLUMNS, Call, ClockOffset, Interval, Outcome
+from smartops_chaos.model import COLUMNS, Call, ClockOffset, Interval, Outcome, PlatformEvent
 
 ERP = "smartops-erp-simulator"
 POD = f"{ERP}/{ERP}-1"
@@ -331,6 +331,21 @@ def test_an_action_that_ends_between_the_last_bad_and_the_first_good_request_is_
 ) -> None:
     row = story(bad=[(0.3, 4.0)], logs=healer_lines(1.2, 1.6, 3.99)).row()
     assert (row["outcome"], row["reason"], row["flags"]) == ("platform", "concurrent", "contested")
+
+
+def test_a_replica_that_left_again_within_the_outage_has_not_ended_it(story: Any, healer_lines: Any) -> None:
+    """Recorded on a cluster: the sick pod's probe passed once more while the rollout was on its way to it."""
+    healed = story(bad=[(0.3, 9.4)], logs=healer_lines(1.2, 1.6, 2.0))
+
+    def with_pod(*events: tuple[float, str, str]) -> tuple[Any, Any]:
+        told = tuple(PlatformEvent(healed.point(at), POD, kind, cause) for at, kind, cause in events)  # type: ignore[arg-type]
+        return replace(healed, more={"platform": told}).ended_as()  # type: ignore[no-any-return]
+
+    ready, gone = (4.6, "ready", "platform"), (5.2, "exited", "action")
+    assert with_pod(ready, gone) == ("healed", "")
+    assert with_pod(ready) == ("platform", "concurrent")
+    assert with_pod(ready, (5.2, "not_ready", "fault"), (7.0, "ready", "platform")) == ("platform", "concurrent")
+    assert with_pod(ready, (9.5, "exited", "action")) == ("platform", "concurrent")  # until then it served
 
 
 def test_the_second_action_can_heal_what_the_first_and_the_platform_did_not(story: Any, healer_lines: Any) -> None:
