@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
@@ -21,7 +22,9 @@ logger = logging.getLogger("smartops_chaos")
 
 MODES = "/chaos/modes"  # the switches, each on or off
 _ANSWER_S = 5.0
-_PATIENCE_S = 45.0  # a server that is sick by its own switch answers late, until its platform kills it
+# A server that is sick by its own switch may not answer at all, until its platform kills it: the public SmartOps'
+# liveness probe takes a minute to that, and its grace another half. Less patience would leave out the worst hit trials.
+_PATIENCE_S = 120.0
 
 
 @in_words
@@ -66,16 +69,18 @@ def enable(
 
 
 @in_words
-def switched_on(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
+def switched_on(namespace: str, context: str, fault_id: str) -> bool:
     """Whether every pod that is meant says that the mode is on, or was restarted since."""
     cluster = connect(context)
     found = victims.marks(cluster, namespace, "pods", fault_id)
 
     def on_or_gone(one: Mark) -> bool:
         there = victims.still_runs(cluster, namespace, one)
-        return not there or _is_on(cluster, victims.container_of(namespace, one), one)
+        with suppress(ClusterError):  # no answer says neither yes nor no
+            return not there or _is_on(cluster, victims.container_of(namespace, one), one)
+        return False
 
-    return bool(found) and each_within(within_s, found, on_or_gone)
+    return bool(found) and each_within(_PATIENCE_S, found, on_or_gone)
 
 
 @in_words
@@ -106,12 +111,14 @@ def _switch_off(cluster: Cluster, namespace: str, one: Mark) -> bool:
 
 
 def _is_on(cluster: Cluster, where: Container, one: Mark) -> bool:
-    modes = _ask(cluster, where, int(one.detail["port"]), "GET", MODES)["modes"]
+    """Raises ClusterError at once if it does not answer."""
+    modes = _ask(cluster, where, int(one.detail["port"]), "GET", MODES, patience_s=0)["modes"]
     return bool(modes.get(str(one.detail["mode"]).replace("-", "_"), False))
 
 
-def _ask(cluster: Cluster, where: Container, port: int, method: str, path: str) -> Any:
-    return cluster.request(method, proxy(where.namespace, "pods", where.pod, port, path), limit_s=_ANSWER_S)
+def _ask(cluster: Cluster, where: Container, port: int, method: str, path: str, patience_s: float = 15.0) -> Any:
+    there = proxy(where.namespace, "pods", where.pod, port, path)
+    return cluster.request(method, there, limit_s=_ANSWER_S, patience_s=patience_s)
 
 
 def in_force(namespace: str, context: str, one: Mark) -> bool:
