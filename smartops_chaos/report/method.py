@@ -28,10 +28,10 @@ _METHOD = (
     "readings of the clock. Durations are differences of such intervals, shown by their midpoints, and each mean "
     "carries the median width as its measuring error.",
     "Healed means that an executed action on an affected object ended before recovery began, and that no affected"
-    " replica was made ready by the platform alone in between. Where the intervals overlap so that both are "
-    "possible, the trial counts as platform and is contested. That is bookkeeping; that a healer causes a better "
-    "result follows only from the comparison with the baseline, whose trials ran in the same blocks in random "
-    "order.",
+    " replica was made ready by the platform alone in between, to stay so until the outage was over. Where the "
+    "intervals overlap so that both are possible, the trial counts as platform and is contested. That is "
+    "bookkeeping; that a healer causes a better result follows only from the comparison with the baseline, whose "
+    "trials ran in the same blocks in random order.",
     "The reduction is 1 minus the ratio of the weighted sums of RMST over the scenarios that both arms have. Its "
     "interval and its test are prudent: half a trial that never recovers is added to the arm, half a trial that is "
     "never hurt to the baseline, and the lower bound is Fieller's with Satterthwaite's degrees of freedom, since plain "
