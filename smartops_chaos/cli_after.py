@@ -87,9 +87,8 @@ def report(
             print(json.dumps(to_json(summary)))
         elif figures or trial:
             folder = reports / data.name / "figures"
-            drawn = (api.figures(data, folder) if figures else []) + (
-                api.timeline(data, trial, folder) if trial else []
-            )
+            drawn = api.figures(data, folder) if figures else []
+            drawn += api.timeline(data, trial, folder) if trial else []
             print("\n".join(map(str, drawn)))
         else:
             files = api.report(data, reports / data.name)
@@ -99,18 +98,25 @@ def report(
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, text.encode())  # a collector may read it at any moment
-    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
-        shown = [str(file) for file in files if file.suffix in (".pdf", ".html")]
-        with Path(page).open("a", encoding="utf-8") as out:
-            out.write(ci.job_summary(summary, shown, _artifacts(), beside))
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in ci.github_annotations(summary, require if check else None):
-            print(line, file=sys.stderr)
+    _tell_github(summary, require if check else None, files, beside)
     if check:
         passed, lines = ci.check(summary, require)
         print("\n".join(lines), file=sys.stderr)
         if not passed:
             raise typer.Exit(MISSED)
+
+
+def _tell_github(summary: Any, require: Require | None, files: list[Path], beside: list[str]) -> None:
+    """The job summary and the annotations, in a job of GitHub Actions; nothing elsewhere."""
+    from smartops_chaos.report import ci
+
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        shown = [str(file) for file in files if file.suffix in (".pdf", ".html")]
+        with Path(page).open("a", encoding="utf-8") as out:
+            out.write(ci.job_summary(summary, shown, _artifacts(), beside))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in ci.github_annotations(summary, require):
+            print(line, file=sys.stderr)
 
 
 def _artifacts() -> str:
