@@ -46,6 +46,7 @@ _TONES: dict[Decision, Tone] = {"proven": "good", "observed": "weak", "missed": 
 _ARMS_IN_WORDS = 3
 _ALPHA = 0.025  # one-sided; where the summary does not say
 _IDS_IN_WORDS = 6
+_UNTOLD = "The trials table does not say."
 
 
 def section(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Index) -> Section:
@@ -205,24 +206,27 @@ def _facts(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Inde
     yield "Left out", index.link(left_out(summary), counts_as="left out")
     yield "Horizon", "; ".join(horizons(plan, table)) or NONE
     yield "Calibration", _calibration(summary)
-    widths = [f"{a.arm}: {seconds(a.measuring_error_s)}" for a in arms if a.measuring_error_s is not None]
-    yield (
-        "Measuring error",
-        f"{'; '.join(widths)}, the median width of where a recovery lies." if widths else "No recovery was seen.",
-    )
-    yield "Contested", _contested(arms, index)
-    alarms = [f"{a.arm}: {share(a.false_alarms, a.controls)}" for a in arms if a.controls]
-    yield (
-        "False alarms",
-        f"{'; '.join(alarms)} trials without a fault." if alarms else "No trial without a fault was run.",
-    )
-    needless = [f"{a.arm}: {a.needless_actions}" for a in arms if a.needless_actions]
-    yield "Needless actions", "; ".join(needless) + "." if needless else "None."
+    widths = _by_arm({str(a.arm): seconds(a.measuring_error_s) for a in arms if a.measuring_error_s is not None})
+    unmeasured = _UNTOLD if "recovered_lo_s" not in table else "No recovery was seen."
+    yield "Measuring error", f"{widths}, the median width of where a recovery lies." if widths else unmeasured
+    yield "Contested", _contested(arms, index) if "flags" in table else _UNTOLD
+    alarms = _by_arm({str(a.arm): share(a.false_alarms, a.controls) for a in arms if a.controls})
+    yield "False alarms", f"{alarms}, of trials without a fault." if alarms else "No trial without a fault was run."
+    needless = _by_arm({str(a.arm): str(a.needless_actions) for a in arms if a.needless_actions})
+    untold = _UNTOLD if "needless_actions" not in table else "None."
+    yield "Needless actions", f"{needless}." if needless else untold
     models, policies, orchestrator = (
         Link(f"the owner of the {part}", f"{owner}-owner")
         for part, owner in (("models", "model"), ("policies", "policy"), ("orchestrator", "orchestrator"))
     )
     yield "Go on to", ("what ", models, ", ", policies, " and ", orchestrator, " should take from this.")
+
+
+def _by_arm(told: Mapping[str, str]) -> str:
+    """Once where they are alike; "" without any."""
+    if len(told) > 1 and len(set(told.values())) == 1:
+        return f"{next(iter(told.values()))} in each of {len(told)} arms"
+    return "; ".join(f"{arm}: {text}" for arm, text in told.items())
 
 
 def left_out(summary: Summary) -> str:

@@ -136,3 +136,19 @@ def test_many_arms_stand_in_a_table_so_that_page_one_holds_what_they_rest_on(sim
     ]
     verdicts = {(str(v.arm), v.target): v.verdict for v in campaign.summary().verdicts}
     assert all(row[2].endswith(f", {verdicts[row[0], 'auto_heal']}") for row in table.rows)
+
+
+def test_what_a_bare_table_does_not_say_is_not_taken_for_none(small):
+    bare = small.table[["chaos", "workload", "model", "policy", "outcome", "time_s", "horizon_s"]]
+    silent = replace(small.summary(), arms=tuple(replace(a, measuring_error_s=None) for a in small.summary().arms))
+    found = facts(answer.section(silent, None, bare, Index()))
+    for label in ("Measuring error", "Contested", "Needless actions"):
+        assert found[label] == "The trials table does not say."
+    assert facts(answer.section(silent, small.plan, small.table, Index()))["Measuring error"] == "No recovery was seen."
+
+
+def test_facts_in_which_arms_are_alike_are_said_once(small):
+    alike = tuple(replace(a, measuring_error_s=0.5, needless_actions=0) for a in small.summary().arms)
+    found = facts(answer.section(replace(small.summary(), arms=alike), small.plan, small.table, Index()))
+    assert found["Measuring error"].replace("\u00a0", " ").startswith("0.50 s in each of 2 arms, the median width")
+    assert found["Needless actions"] == "None."
