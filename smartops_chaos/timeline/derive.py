@@ -222,7 +222,7 @@ def _told(
     for rule in reading.matches:
         yield f"  {rule.what}: {rule.rule}"
         for match in rule.matches[:_SHOWN]:
-            yield f"    {_when(at, match)}  {match.raw}"
+            yield f"    {_when(at, match)}  {match.raw}" + (f"  {match.samples}" if match.samples else "")
         if len(rule.matches) > _SHOWN:
             yield f"    and {len(rule.matches) - _SHOWN} more"
         if not rule.matches:

@@ -40,6 +40,7 @@ class Match:
     stamp_ns: int  # as received
     raw: str  # the line, or the series
     groups: dict[str, str]
+    samples: str = ""  # of a counter: what it was and what it became
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,8 @@ class _Source:
         for series in self._series:
             if series.name == rule.increase and rule.labels.items() <= series.labels.items():
                 for stamp_ns, at in increases(series, self._scrapes_of(series), self._scrape_ns):
-                    yield Match(shift(at, self._metrics_offset), stamp_ns, _shown(series), {})
+                    samples = _samples(series, stamp_ns)
+                    yield Match(shift(at, self._metrics_offset), stamp_ns, _shown(series), {}, samples)
 
     def _in_alerts(self, name: str, labels: Mapping[str, str]) -> Iterable[Match]:
         rule = self._alert_rules.get(name)
@@ -177,6 +179,12 @@ class _Source:
 
 def _process(series: Series) -> tuple[str, str]:
     return series.labels.get("job", ""), series.labels.get("instance", "")
+
+
+def _samples(series: Series, stamp_ns: int) -> str:
+    """ "2 -> 3": the sample before, if there is one, and the one that shows the increase."""
+    i = series.at_ns.index(stamp_ns)
+    return f"{f'{series.values[i - 1]:g}' if i else 'absent'} -> {series.values[i]:g}"
 
 
 def _shown(series: Series) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from smartops_chaos.model import COLUMNS, Evidence, Record
+from smartops_chaos.model import COLUMNS, Evidence, Record, Series
 
 ERP = "smartops-erp-simulator"
 
@@ -75,6 +75,17 @@ def test_explain_shows_each_rule_with_what_it_matched_and_what_it_did_not(story:
     assert '    +1.200  INFO:     127.0.0.1:57074 - "POST /v1/signals/anomaly HTTP/1.1" 202 Accepted' in text
     assert "  cooldown: log cooldown active for\n    matched nothing" in text
     assert f"  restart on lab/{ERP}: success, begun 1.980 to 2.000" in text
+
+
+def test_explain_shows_the_samples_between_which_a_counter_rose(story: Any) -> None:
+    told = story()
+    stamps = tuple(told.ns(t) for t in (-1.0, 0.0, 1.0, 2.0))
+    labels = {"job": "x", "instance": "y", "kind": "anomaly", "result": "accepted"}
+    signals = Series("orchestrator_closed_loop_signals_total", labels, stamps, (2.0, 2.0, 2.0, 5.0))
+    born = replace(signals, labels={**labels, "kind": "rca"}, at_ns=stamps[3:], values=(1.0,))
+    text = replace(told, series=(signals, born)).explained()
+    assert "result=accepted}  2 -> 5" in text
+    assert "kind=rca, result=accepted}  absent -> 1" in text
 
 
 def test_explain_of_a_trial_that_was_not_measured(story: Any) -> None:
