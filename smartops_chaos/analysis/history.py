@@ -41,7 +41,7 @@ class Night:
     recorded: int
     summary: Summary
     side: Side | None
-    why: str = ""  # empty: complete
+    why: str = ""  # what a whole result lacks; empty: complete
 
     @property
     def state(self) -> State:

@@ -84,7 +84,7 @@ def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
             reasons = ", ".join(f"{n} {reason}" for reason, n in arm.left_out.items())
             lines.append(
                 f"{percent(shares[arm.arm])} of the trials of {arm.arm} are left out ({reasons}): "
-                f"`smartops-chaos doctor MATRIX`, then `{RUN} --retry error`."
+                f"`smartops-chaos doctor MATRIX`, then `{RUN} --retry error,invalid`."
             )
     if shares and max(shares.values()) - min(shares.values()) > UNEVEN:
         most, least = max(shares, key=lambda a: shares[a]), min(shares, key=lambda a: shares[a])

@@ -6,13 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import pandas as pd
+
 from smartops_chaos.analysis import history
 from smartops_chaos.analysis.history import History, Night
 from smartops_chaos.analysis.summary import Summary
+from smartops_chaos.analysis.table import LEFT_OUT
+from smartops_chaos.analysis.warnings import MANY_LEFT_OUT
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import Outcome
 from smartops_chaos.plan.looks import spared
 from smartops_chaos.report import source
+from smartops_chaos.report.answer import left_out
+from smartops_chaos.report.words import tally
 from smartops_chaos.run.store import SHARD, CampaignFile, Store, number
 
 
@@ -66,12 +72,12 @@ def _night(store: Store, name: str, after: str) -> Night:
         found = source.measured([store])
         side = source.side_of(name, found.asked, found.table)
     except ChaosError as error:
-        why = str(error).splitlines()[0]
-        return _failed(name, after, file, why)
+        return _failed(name, after, file, str(error).splitlines()[0])
     spare = spared(file.plan, found.stops)
     wanted = [trial.id for trial in file.plan.trials if trial.id not in spare]
-    done = {name for name, record in found.records.items() if record.row["outcome"] != Outcome.ABORTED}
+    done = {trial for trial, record in found.records.items() if record.row["outcome"] != Outcome.ABORTED}
     planned, recorded = len(wanted), sum(trial in done for trial in wanted)
+    nothing = not any(cell.n for cell in side.cells)
     return Night(
         name=name,
         began=file.provenance.get("started") or min(found.table["started_at"].dropna(), default=after),
@@ -80,9 +86,21 @@ def _night(store: Store, name: str, after: str) -> Night:
         planned=planned,
         recorded=recorded,
         summary=replace(found.summary, campaign=name),
-        side=side,
-        why="" if recorded == planned else f"{recorded} of {planned} trials are recorded",
+        side=None if nothing else side,
+        why=_nothing(found.summary) if nothing else _lacking(found.table, planned, recorded),
     )
+
+
+def _nothing(summary: Summary) -> str:
+    return f"no trial has a result ({left_out(summary).removesuffix('.')})"
+
+
+def _lacking(rows: pd.DataFrame, planned: int, recorded: int) -> str:
+    """What a night lacks to be a whole one; a run of which so much is lost ends with exit code 6 too."""
+    if recorded < planned:
+        return f"{recorded} of {planned} trials are recorded"
+    lost = Counter(str(outcome) for outcome in rows["outcome"] if outcome in LEFT_OUT)
+    return f"{tally(lost)} of {len(rows)} trials" if lost.total() > MANY_LEFT_OUT * len(rows) else ""
 
 
 def _failed(name: str, after: str, file: CampaignFile | None, why: str) -> Night:

@@ -111,7 +111,7 @@ def measured(stores: Sequence[Store]) -> Measured:
     summary = summarise.summarise(rows, asked, campaign=stores[0].name)
     agreed = agreement.agreement(records.values(), healerfile.restore(first.plan.healer))
     told = (*summary.warnings, *warnings.disagreement(agreed))
-    told = tuple(text.replace("run MATRIX", f"run {first.matrix_file}") for text in told)
+    told = tuple(text.replace(" MATRIX", f" {first.matrix_file}") for text in told)
     summary = replace(summary, warnings=told, agreement=agreed)
     return Measured(stores[0].name, first, home, records, rows, summary, asked, stops)
 

@@ -67,6 +67,27 @@ def test_several_campaigns_are_a_history_and_a_broken_night_is_shown(cli: Any, m
     assert json.loads(cli("report", *names, "--json").stdout) == told
 
 
+def lose(campaign: Path, keep: int = 0) -> None:
+    """Trials become invalid, all but the first of them."""
+    for file in sorted(campaign.glob("trials/*/record.json"))[keep:]:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        record["row"].update(outcome="invalid", reason="gate", time_s=None)
+        file.write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_a_night_that_lost_its_trials_is_not_complete(make: Make) -> None:
+    folders = [make(f"quick-{n}", n) for n in (1, 2, 3)]
+    lose(folders[1])
+    lose(folders[2], keep=9)
+    found = nights([Store(folder) for folder in folders])
+    assert [(night.state, night.recorded) for night in found.nights] == [
+        ("complete", 14), ("failed", 14), ("incomplete", 14),
+    ]  # fmt: skip
+    assert found.nights[1].why == "no trial has a result (off: 6 invalid: gate; zscore: 6 invalid: gate)"
+    assert found.newest.why == "5 invalid of 14 trials"
+    assert {row.night for row in found.against} == {"quick-1"}
+
+
 def test_a_check_is_about_the_newest_night(cli: Any, make: Make, tmp_path: Path) -> None:
     make("quick-1", 1)
     newest = make("quick-2", 2)
