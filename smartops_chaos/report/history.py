@@ -30,9 +30,9 @@ _WHICH: dict[Which, str] = {"before": "the one before", "median": "the median", 
 _MADE_BY = {"git commit": "Git commit of the newest", "Images": "Images of the newest"}
 _METHOD = (
     "A night is one campaign. Its numbers are those of its own report, with the same estimators and intervals; the "
-    "intervals speak of the trials of that night alone. A night is incomplete if trials are missing or more than 10 % of "
-    "them have no result, and has failed if none has one. Points that rise or fall by chance look like a trend, so none "
-    "is drawn and none is claimed.",
+    "intervals speak of the trials of that night alone. A night is incomplete if trials are missing or more than 10 % "
+    "of them have no result, and has failed if none has one. Points that rise or fall by chance look like a trend, so "
+    "none is drawn and none is claimed.",
     "The newest night is compared by the time to recover, each night relative to its own baseline, as `smartops-chaos "
     "compare` does it: a machine that became slower as a whole cancels out. The intervals are not adjusted; p is, by "
     "Holm over all rows. Median and best are chosen by the reduction of the MTTR among complete nights that measured "
