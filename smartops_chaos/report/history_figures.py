@@ -41,7 +41,7 @@ def by_night(figure_id: str, history: History, styles: Styles, read: Read, unit:
         every = math.ceil(n / _LABELS)
         axes.set_xticks(range(0, n, every), [night_label(history, i) for i in range(0, n, every)])
         axes.grid(axis="y")
-        step = 0.5 / max(len(shown), 1)
+        step = 0.66 / max(len(shown), 1)
         for k, arm in enumerate(shown):
             _arm(axes, history, arm, [night.get(arm) for night in found], (k - (len(shown) - 1) / 2) * step, styles)
         _scale(axes, unit, target)
