@@ -198,8 +198,8 @@ def images(pods: Iterable[dict[str, Any]]) -> str:
     found: defaultdict[str, set[str]] = defaultdict(set)
     for pod in pods:
         for status in pod.get("status", {}).get("containerStatuses") or ():
-            digest = re.search("sha256:[0-9a-f]{12}", status.get("imageID", ""))
-            found[status["name"]].add(status["image"] + (f" ({digest[0]})" if digest else ""))
+            if digest := re.search("sha256:[0-9a-f]{12}", status.get("imageID", "")):  # absent until it has started
+                found[status["name"]].add(f"{status['image']} ({digest[0]})")
     return "; ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in sorted(found)) or "no pod was running"
 
 
