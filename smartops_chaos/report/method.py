@@ -79,10 +79,10 @@ def _plan_facts(plan: Plan, table: pd.DataFrame, looks: str) -> Facts:
         ("Baseline", str(a.baseline)),
         ("Targets", f"MTTR reduction {percent(a.targets.mttr_reduction)}, auto-heal rate "
                     f"{percent(a.targets.auto_heal)}, availability {percent(a.targets.sla)}"),
-        ("SLO", f"{_slo(a.slo)}, over windows of H = {stated_seconds(a.slo.hold_s)}"),
+        ("Service level objective (SLO)", f"{_slo(a.slo)}, over windows of H = {stated_seconds(a.slo.hold_s)}"),
         ("Horizon τ", "; ".join(horizons(plan, table)) or NONE),
         ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"),
-        ("SLA", sla),
+        ("Service level agreement (SLA)", sla),
         ("Weights of scenarios", weights),
         ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms and targets; {looks}"),
         ("Left out", a.exclusions),
