@@ -15,9 +15,9 @@ def facts(section) -> dict[str, str]:
 
 def test_the_analysis_plan_is_printed(small):
     found = facts(method.method(small.summary(), small.plan, small.table))
-    assert found["SLO"] == "95 % of the requests within 250 ms, over windows of H = 2 s"
+    assert found["Service level objective (SLO)"] == "95 % of the requests within 250 ms, over windows of H = 2 s"
     assert found["Targets"] == "MTTR reduction 40 %, auto-heal rate 90 %, availability 99 %"
-    assert found["SLA"] == "4 faults in 30 days"
+    assert found["Service level agreement (SLA)"] == "4 faults in 30 days"
     assert found["Alpha"].startswith("0.025, one-sided")
     assert found["Seed"] == "1"
     assert found["Digest of the plan"] == small.plan.digest
@@ -42,7 +42,7 @@ def test_a_query_is_told_as_it_was_asked(small):
     plan = replace(small.plan, analysis=replace(small.plan.analysis, slo=slo))
     section = method.method(small.summary(), plan, small.table)
     told = "rate(good[30s]) is at least 0.95, asked every 1 s, with a lag of up to 30 s, over windows of H = 10 s"
-    assert facts(section)["SLO"] == told
+    assert facts(section)["Service level objective (SLO)"] == told
     assert "under a load that is not ours" in section.blocks[0].text
 
 
