@@ -25,7 +25,7 @@ factors:
 repeats: 1
 calibrate: 0
 baseline: {{model: off}}
-slo: {{latency: 300ms, objective: 90%, hold: 2s}}
+slo: {{latency: 300ms, objective: 95%, hold: 2s}}
 horizon: {{after: 20s}}
 stop_after_good: 3s
 """
