@@ -39,7 +39,9 @@ Tell = Callable[[ArmSummary], Told]
 
 def sections(summary: Summary, index: Index) -> tuple[Section, ...]:
     """One for each owner; the first begins a page."""
-    arms = [a for a in summary.arms if _acting(a)]
+    acting = [a for a in summary.arms if _acting(a)]
+    arms = [a for a in acting if a.counted or a.controls]
+    lost = [str(a.arm) for a in acting if a not in arms]
     teller = Teller(index, one_sided(summary))
     owners = (
         ("model-owner", "For the owner of the models", _model),
@@ -48,7 +50,9 @@ def sections(summary: Summary, index: Index) -> tuple[Section, ...]:
     )
     found: list[Section] = []
     for name, title, tell in owners:
-        blocks = tuple(tell(arms, teller)) if arms else (_nothing(summary),)
+        blocks = tuple(tell(arms, teller)) if arms else (_nothing(summary, lost),)
+        if arms and lost:
+            blocks = (*blocks, Paragraph(f"No trial of {listing(lost)} counts, so nothing is said of it here."))
         found.append(Section(name, title, blocks, new_page=bool(arms) and not found))
     note = Paragraph(
         f"In brackets {level(summary)} intervals, of shares by Wilson, of means by Student. The time to detect counts "
@@ -66,7 +70,9 @@ def _acting(arm: ArmSummary) -> bool:
     return not arm.baseline or bool(detected and detected.successes) or bool(actions)
 
 
-def _nothing(summary: Summary) -> Paragraph:
+def _nothing(summary: Summary, lost: Sequence[str]) -> Paragraph:
+    if lost:
+        return Paragraph(f"Nothing: no trial of {listing(lost)} counts.")
     names = listing(arm_name(a) for a in summary.arms)
     return Paragraph(f"Nothing: only {names} was measured, and no healer signalled or acted there.")
 
@@ -200,9 +206,9 @@ class _Loss:
 def _losses(
     arms: Sequence[ArmSummary], moments: Sequence[str], mine: Callable[[str], bool] = lambda _: True
 ) -> list[_Loss]:
-    """What the funnels lose at these moments, for reasons that are `mine`."""
+    """What the funnels lose at these moments, for reasons that are `mine`; the baseline's only if it is alone."""
     found = []
-    for arm in arms:
+    for arm in [a for a in arms if not a.baseline] or arms:
         reached = {step.moment: step.reached for step in arm.funnel}
         for step in arm.funnel:
             if step.moment in moments:

@@ -52,8 +52,8 @@ def of(nothing: Summary, *arms: ArmSummary) -> Summary:
     return replace(nothing, arms=(nothing.arms[0], *arms))
 
 
-def test_where_nothing_is_known_each_owner_reads_what_is_missing(nothing):
-    text = told(nothing)
+def test_where_nothing_is_known_each_owner_reads_what_is_missing(nothing, base):
+    text = told(of(nothing, base))
     assert "no moments of the repair" in text["model"]
     assert "no moments of detection" in text["model"]
     assert "no trial without a fault was run" in text["model"]
@@ -67,8 +67,27 @@ def test_without_a_healer_there_is_nothing_to_take(nothing):
     assert set(text.values()) == {"Nothing: only off (baseline) was measured, and no healer signalled or acted there."}
 
 
+def test_an_arm_without_a_trial_that_counts_is_not_told_of_in_zeros(nothing, base):
+    assert set(told(nothing).values()) == {"Nothing: no trial of zscore counts."}
+    silent = replace(base, model="forest", counted=0, controls=0)
+    did = replace(base.operations, guardrail_blocks=0)
+    for text in told(of(nothing, replace(base, operations=did), replace(silent, operations=did))).values():
+        assert "No trial of forest counts, so nothing is said of it here." in text
+        assert "forest: " not in text
+
+
+def test_the_baseline_is_not_the_first_thing_to_look_at(nothing, base):
+    off = replace(base, baseline=True, model="off", funnel=funnel(30, detected={"unrecovered: undetected": 20}))
+    off = replace(off, operations=replace(off.operations, detected=share(10, 30, 0.025)))
+    on = replace(base, funnel=funnel(30, detected={"unrecovered: undetected": 2}))
+    assert "zscore: 2 of 30" in told(replace(nothing, arms=(off, on)))["model"]
+    assert "off (baseline): 20 of 30" in told(replace(nothing, arms=(off,)))["model"]
+
+
 def test_a_baseline_that_heals_is_read_like_the_others(nothing):
-    old = replace(nothing.arms[0], operations=replace(nothing.arms[0].operations, detected=share(3, 4, 0.025)))
+    old = replace(
+        nothing.arms[0], counted=4, operations=replace(nothing.arms[0].operations, detected=share(3, 4, 0.025))
+    )
     assert "off: 3 of 4 (30 % to 95 %)" in told(replace(nothing, arms=(old, nothing.arms[1])))["model"]
 
 

@@ -14,8 +14,12 @@ from smartops_chaos.report.document import (
     Cards,
     Code,
     Column,
+    Exhibit,
+    Facet,
     Facts,
     Figure,
+    Gallery,
+    Link,
     Paragraph,
     Report,
     Section,
@@ -147,3 +151,48 @@ def test_a_long_table_repeats_its_head(rows):
         pages = [page.get_textpage().get_text_range() for page in document]
     assert len(pages) == (1 if rows == 0 else max(len(pages), 3))
     assert all("Headword" in page for page in pages)
+
+
+def linked() -> Report:
+    """A number that leads to rows, a trial that leads to its exhibit, and a link that leads nowhere."""
+    svg = draw("e1", 1.0, lambda drawing: drawing.text(0.01, 0.5, "drawn"))
+    numbers = Table("tab-n", "Numbers", (Column("n"),), (((Link("7", "tab-t", (("arm", ("a", "b'<")),)),),),))
+    trials = Table(
+        "tab-t",
+        "Trials",
+        (Column("trial"),),
+        (((Link("t1", "e1"),),), ("t2",), ((Link("t3", "e3"),),)),
+        small=True,
+        facets=(
+            Facet(
+                "arm",
+                (("a",), ("b'<",), ("c", '"d')),
+            ),
+        ),
+        ids=("r1", "r2", "r3"),
+        on_paper=(0, 2),
+    )
+    shown = Gallery("gallery", "In full", "Why these.", (Exhibit("e1", "t1", "healed", "alt", svg, "raw <line>"),))
+    return Report("r", "", (Section("s", "S", (numbers, trials, shown)),))
+
+
+def test_a_number_leads_to_its_rows_and_a_trial_to_its_exhibit():
+    page = render.html(linked())
+    assert """<a href="#tab-t" data-show='{&#34;arm&#34;: [&#34;a&#34;, &#34;b&#39;&lt;&#34;]}'>7</a>""" in page
+    assert '<a href="#e1">t1</a>' in page
+    assert '<details class="exhibit" id="e1" open>' in page
+    assert "raw &lt;line&gt;</pre>" in page
+    assert '<td class="left">t3</td>' in page  # its exhibit is not there
+    assert '<tr id="r3" data-values="[[&#34;c&#34;,&#34;\\&#34;d&#34;]]">' in page
+    assert Page(page).text.count("raw <line>") == 1
+
+
+def test_on_paper_long_tables_are_cut_and_links_lead_to_pictures():
+    content = render.pdf(linked())
+    text = pdf_text(content)
+    assert "t1" in text
+    assert "t3" in text
+    assert "t2" not in text
+    assert "drawn" in text
+    assert "<line>" not in text
+    assert content.count(b"/Subtype /Link") + content.count(b"/Subtype/Link") == 2
