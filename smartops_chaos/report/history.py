@@ -171,7 +171,7 @@ def _nights(history: History) -> Section:
         )
         alt = f"{measure.title} of {count(len(styles), 'arm')} in {count(len(history.nights), 'night')}; see the table."
         svg = by_night(f"fig-{measure.id}", history, styles, measure.read, measure.unit, measure.target)
-        blocks.append(Figure(f"fig-{measure.id}", measure.title, caption, alt, svg))
+        blocks.append(Figure(f"fig-{measure.id}", measure.title, caption, alt, svg, ("tab-nights",)))
     blocks.append(_numbers(history, level))
     return Section("nights", "Night by night", tuple(blocks), new_page=True)
 

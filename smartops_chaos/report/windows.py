@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -55,7 +55,7 @@ def why_not(evidence: Evidence, record: Record, chaos: ChaosLevel) -> str:
     """Why a trial has no windows; empty if it has."""
     if record.row["outcome"] in _UNTRUE:
         return f"{record.row['outcome']}: what was true in it is not known"
-    if _frame(evidence, chaos) is None or _begin_ns(evidence) is None:
+    if _frame(evidence, chaos) is None or _gate(evidence) is None:
         return "not injected or not observed"
     return "" if evidence.series else "no metrics: " + ("; ".join(evidence.missing) or "the healer file names none")
 
@@ -73,9 +73,10 @@ def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[Windo
     Needs `why_not` to be empty. Around every change stands a window in which its label is unknown: as wide as the
     interval in which the change is known to lie, the bounds of Prometheus' clock, and the duration of a scrape.
     """
-    at, begin_ns = _frame(evidence, chaos), _begin_ns(evidence)
+    at, gate = _frame(evidence, chaos), _gate(evidence)
     assert at is not None
-    assert begin_ns is not None
+    assert gate is not None
+    begin_ns = gate.lo_ns
     margin_ns = _margin_ns(evidence)
     ends = [end for end, _ in fault_ends(evidence)]
     injected = at.injected if chaos.parts else None
@@ -83,7 +84,7 @@ def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[Windo
     momentary = not any(part.lasting for part in chaos.parts)
     end_ns = min(at.until_ns, at.zero.mid_ns + round((evidence.horizon_s + evidence.slo.hold_s) * 1e9))
     phases = _phases(begin_ns, end_ns, injected, over, margin_ns)
-    users = _users(evidence, record, at.injected.lo_ns, begin_ns, end_ns, margin_ns)
+    users = _users(evidence, record, gate, at.injected.lo_ns, end_ns, margin_ns)
     cuts = sorted({ns for lo, hi, _ in (*phases, *users) for ns in (lo, hi)} | {begin_ns, end_ns})
     found: list[Window] = []
     impacted = record.timeline.health.impacted if record.timeline else None
@@ -150,9 +151,9 @@ def _frame(evidence: Evidence, chaos: ChaosLevel) -> Frame | None:
     return at if at is not None and at.until_ns > at.injected.hi_ns else None
 
 
-def _begin_ns(evidence: Evidence) -> int | None:
-    """From the gate on the lane is as it should be: before it the harness sets the arm and resets it."""
-    gates = [call.at.lo_ns for call in evidence.calls if call.what == "gate" and call.output is True]
+def _gate(evidence: Evidence) -> Interval | None:
+    """The gate that was passed: from its beginning on the arm is set and the lane reset, at its end users are well."""
+    gates = [call.at for call in evidence.calls if call.what == "gate" and call.output is True]
     return gates[-1] if gates else None
 
 
@@ -173,23 +174,29 @@ def _phases(begin_ns: int, stop_ns: int, injected: Interval | None, over: Interv
     return [span for span in spans if span[0] < span[1]]
 
 
-def _users(evidence: Evidence, record: Record, gated_ns: int, begin_ns: int, stop_ns: int, margin_ns: int) -> _Spans:
+def _users(
+    evidence: Evidence, record: Record, gate: Interval, injected_ns: int, stop_ns: int, margin_ns: int
+) -> _Spans:
     """Whether users were hurt: before the injection and after it, by the function that dates impact and recovery."""
+    begin_ns, slo = gate.lo_ns, evidence.slo
     before = health.measure(
         evidence.requests,
-        evidence.slo,
+        slo,
         injected=Interval(begin_ns, begin_ns),
         zero_ns=begin_ns,
-        horizon_s=(gated_ns - begin_ns) / 1e9,
-        until_ns=gated_ns,
+        horizon_s=(injected_ns - begin_ns) / 1e9,
+        until_ns=injected_ns,
         stopped_early=True,  # requests that were under way at the injection say nothing of the time before it
     )
+    if before.impacted and not before.recovered:  # too late to date it, but the gate has found a good window
+        well_ns = gate.hi_ns - round((slo.hold_s + slo.latency_s) * 1e9)
+        before = replace(before, recovered=Interval(well_ns, well_ns))
     assert record.timeline is not None
     after = record.timeline.health
-    spans = _hurt(before, begin_ns, gated_ns, margin_ns)
+    spans = _hurt(before, begin_ns, injected_ns, margin_ns)
     if after.unknown_s > 0:  # somewhere users said too little: then only what is known to be bad is known
-        return spans + [span for span in _hurt(after, gated_ns, stop_ns, margin_ns) if span[2] == "yes"]
-    return spans + _hurt(after, gated_ns, stop_ns, margin_ns)
+        return spans + [span for span in _hurt(after, injected_ns, stop_ns, margin_ns) if span[2] == "yes"]
+    return spans + _hurt(after, injected_ns, stop_ns, margin_ns)
 
 
 def _hurt(seen: Health, lo_ns: int, hi_ns: int, margin_ns: int) -> _Spans:

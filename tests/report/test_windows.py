@@ -104,6 +104,21 @@ def test_without_a_fault_all_is_normal_unless_users_say_otherwise(sample):
     assert {w.label for w in found if w.impaired == "yes"} == {"unknown"}
 
 
+@pytest.mark.parametrize("bad_s", [1.0, 2.2])
+def test_a_start_that_hurt_is_not_normal_and_the_window_that_the_gate_found_good_is(sample, bad_s):
+    evidence = sample.evidence(HEALED)
+    gate = next(call.at for call in evidence.calls if call.what == "gate")
+    bad_ns = gate.lo_ns + round(bad_s * SECOND)
+    requests = tuple(r._replace(status=503) if r.sched_ns < bad_ns else r for r in evidence.requests)
+    found, _, times = read(sample, replace(evidence, requests=requests))
+    hurt = next(time for window, time in zip(found, times, strict=True) if window.impaired == "yes")
+    begin_s = times[0][0]
+    assert found[0].label == "unknown"
+    assert hurt[1] - begin_s == pytest.approx(bad_s, abs=0.3)
+    (well,) = [time for window, time in zip(found, times, strict=True) if window.label == "normal" and time[0] < 0]
+    assert well[1] == pytest.approx(0, abs=0.07)
+
+
 def test_the_healers_words_and_deeds_change_no_label(sample):
     evidence = sample.evidence(HEALED)
     silent = replace(evidence, logs=(), series=tuple(s for s in evidence.series if "orchestrator" not in s.name))
