@@ -57,6 +57,8 @@ def test_a_trial_against_that_of_the_baseline_in_its_block(sample):
 
 def test_trials_of_two_blocks_are_no_pair(sample):
     assert "not of one block" in caption(build.timeline(sample, [OFF, HEALED.replace(".1", ".2")]))
+    calibration = "calibration.cpu-90.steady.1"
+    assert "not of one block" in caption(build.timeline(sample, [calibration, HEALED]))
 
 
 def test_the_same_trials_give_the_same_figure(sample):

@@ -142,6 +142,7 @@ def test_the_same_campaign_gives_the_same_bytes(written, tmp_path):
     files = windowfiles.write([SAMPLE], tmp_path)
     assert [file.name for file in files] == ["README.md", "windows.csv", "samples.csv.gz", "metrics.csv"]
     assert all(file.read_bytes() == (written / file.name).read_bytes() for file in files)
+    assert (written / "samples.csv.gz").read_bytes()[3:8] == bytes(5)  # no name and no time in it
 
 
 def test_a_larger_campaign_takes_no_more_memory(tmp_path):

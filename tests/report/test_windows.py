@@ -139,6 +139,8 @@ def test_what_the_clocks_leave_open_is_unknown(sample):
         return next(w.start_ns for w in windows if w.phase == "fault") - windows[0].end_ns
 
     assert width(wider) - width(found) == pytest.approx(300_000_000, abs=2_000_000)
+    slower, _, _ = read(sample, replace(evidence, scrape_s=evidence.scrape_s + 0.1))
+    assert width(slower) - width(found) == pytest.approx(200_000_000, abs=10)
 
 
 def test_an_end_that_is_known_only_between_two_moments_leaves_all_between_them_unknown(sample):
@@ -151,6 +153,16 @@ def test_an_end_that_is_known_only_between_two_moments_leaves_all_between_them_u
     assert dark == pytest.approx((1.0, 3.0), abs=0.05)
     # Users are hurt in it, but by what, nobody says.
     assert any(w.phase == "unknown" and w.impaired == "yes" and w.label == "unknown" for w in found)
+
+
+def test_where_too_few_requests_tell_nobody_is_said_to_be_well(sample):
+    evidence = sample.evidence(HEALED)
+    zero_ns = windows.zero_ns(evidence, sample.plan.chaos["cpu-90"])
+    gap = tuple(r for r in evidence.requests if not 4 * SECOND < r.sched_ns - zero_ns < 6 * SECOND)
+    found, record, _ = read(sample, replace(evidence, requests=gap))
+    assert record.row["unknown_seconds"] > 0
+    assert {w.impaired for w in found if w.start_ns > zero_ns} == {"yes", "unknown"}
+    assert {w.label for w in found if w.phase == "after"} == {"unknown"}
 
 
 def test_samples_are_those_of_the_trial_and_know_what_was_hit(sample):
