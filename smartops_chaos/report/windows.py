@@ -194,8 +194,8 @@ def _users(
     assert record.timeline is not None
     after = record.timeline.health
     spans = _hurt(before, begin_ns, injected_ns, margin_ns)
-    if after.unknown_s > 0:  # somewhere users said too little: then only what is known to be bad is known
-        return spans + [span for span in _hurt(after, injected_ns, stop_ns, margin_ns) if span[2] == "yes"]
+    if after.unknown_s > 0:  # somewhere too few requests tell, which moves the recovery
+        return spans
     return spans + _hurt(after, injected_ns, stop_ns, margin_ns)
 
 

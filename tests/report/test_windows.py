@@ -161,8 +161,11 @@ def test_where_too_few_requests_tell_nobody_is_said_to_be_well(sample):
     gap = tuple(r for r in evidence.requests if not 4 * SECOND < r.sched_ns - zero_ns < 6 * SECOND)
     found, record, _ = read(sample, replace(evidence, requests=gap))
     assert record.row["unknown_seconds"] > 0
-    assert {w.impaired for w in found if w.start_ns > zero_ns} == {"yes", "unknown"}
-    assert {w.label for w in found if w.phase == "after"} == {"unknown"}
+    assert {(w.phase, w.impaired, w.label) for w in found if w.start_ns > zero_ns} == {
+        ("fault", "unknown", "cpu"),
+        ("unknown", "unknown", "unknown"),
+        ("after", "unknown", "unknown"),
+    }
 
 
 def test_samples_are_those_of_the_trial_and_know_what_was_hit(sample):
