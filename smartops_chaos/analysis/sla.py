@@ -16,6 +16,7 @@ from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.estimate import Sample, interval, mean_over_scenarios, p_below, step
 from smartops_chaos.analysis.summary import SlaNumbers
 from smartops_chaos.model import Sla
+from smartops_chaos.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class SlaTest:
     p: float  # one-sided, H0: availability < target; with the lost trials bad to the horizon; 1 if undecidable
     bound: float | None  # lower bound of availability
     undecidable: str
+
+
+def window(sla: Sla) -> str:
+    """Such as "30 days", or "1h" for less than a day."""
+    return f"{sla.window_s / 86400:g} days" if sla.window_s >= 86400 else format_duration(sla.window_s)
 
 
 def availability(cells: Sequence[Cell], sla: Sla | None, alpha: float, within_trials: float | None) -> SlaNumbers:

@@ -241,7 +241,7 @@ def _sla(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tuple
         return "undecidable", found.undecidable or "availability cannot be computed"
     says = f"availability {100 * t.sla.availability:.4f} %"
     if question.sla is not None:
-        says += f" with {question.sla.faults:g} such faults in {question.sla.window_s / 86400:g} days"
+        says += f" with {question.sla.faults:g} such faults in {availability.window(question.sla)}"
     if t.sla.availability < target:
         return "missed", f"{says}, {100 * target:g} % are wanted"
     silent = _no_reason(t, question)

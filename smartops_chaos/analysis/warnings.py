@@ -156,7 +156,7 @@ def _sla(question: Question, cells: Sequence[Cell]) -> list[str]:
         return []
     return [
         f"The SLA target of {100 * question.targets.sla:g} % asks nothing: it is met even if no fault is ever repaired "
-        f"before the horizon ({question.sla.faults:g} faults in {question.sla.window_s / 86400:g} days). "
+        f"before the horizon ({question.sla.faults:g} faults in {sla.window(question.sla)}). "
         "State more faults, a shorter window or a higher target."
     ]
 

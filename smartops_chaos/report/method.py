@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from smartops_chaos.analysis.sla import window
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
 from smartops_chaos.model import Plan, Slo
 from smartops_chaos.report.answer import horizons
@@ -72,7 +73,7 @@ def _looks(summary: Summary) -> str:
 
 def _plan_facts(plan: Plan, table: pd.DataFrame, looks: str) -> Facts:
     a = plan.analysis
-    sla = f"{a.sla.faults:g} faults in {a.sla.window_s / 86400:g} days" if a.sla else "not stated"
+    sla = f"{a.sla.faults:g} faults in {window(a.sla)}" if a.sla else "not stated"
     weights = ", ".join(f"{name} {w:g}" for name, w in a.weights.items()) or "equal"
     return Facts((
         ("Analysis plan", "Frozen in the campaign before the first trial."),

@@ -134,6 +134,8 @@ def test_sla_by_hand(trials: Trials) -> None:
     assert found.verdict == "observed"
     many = [row for row in rows for _ in range(20)]
     assert verdict(many, "sla", asked).verdict == "proven"
+    for window_s, told in ((3600, "in 1h"), (9000, "in 150m"), (30 * 86400, "in 30 days")):
+        assert told in verdict(rows, "sla", replace(asked, sla=Sla(window_s, 5))).why
     assert verdict(rows, "sla", replace(asked, targets=Targets(sla=0.999))).verdict == "missed"
 
 
