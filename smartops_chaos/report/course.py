@@ -32,8 +32,7 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
     shown = [_course(plan, evidence, record) for evidence, record in trials]
     names = [evidence.trial.id for evidence, _ in trials]
     figure_id = f"timeline-{'-and-'.join(names)}"
-    measured = all(frame(e, len(plan.chaos[e.trial.chaos].parts)) for e, _ in trials)
-    axis = "time since injection [s]" + ("" if measured else ", or since the first request where nothing was injected")
+    zeros = dict.fromkeys(_zero(plan, evidence) for evidence, _ in trials)
     table = _table(trials, shown)
     figure = Figure(
         figure_id,
@@ -45,7 +44,7 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
             ]
         ),
         " ".join(_alt(name, course) for name, course in zip(names, shown, strict=True)),
-        course_figure.courses(figure_id, shown, styles, axis),
+        course_figure.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
         (table.id,),
     )
     when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
@@ -99,6 +98,13 @@ def _hurt(moments: dict[str, tuple[float, float]]) -> tuple[float, float | None]
         return None
     end = moments.get("recovered")
     return sum(moments["impacted"]) / 2, sum(end) / 2 if end else None
+
+
+def _zero(plan: Plan, evidence: Evidence) -> str:
+    parts = len(plan.chaos[evidence.trial.chaos].parts)
+    if frame(evidence, parts) is None:
+        return "the first request"
+    return "injection" if parts else "observation began"
 
 
 def _shown(evidence: Evidence) -> tuple[Request, ...]:

@@ -16,7 +16,7 @@ from smartops_chaos.report.words import clip, count, number, plain, stated_secon
 
 LANES = ("fault in force", "users hurt", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
 GOOD_MS = 10.0  # where a good value of a query is drawn
-_PANEL_IN, _AROUND_IN = (1.3, 1.05), 0.75  # a panel's height alone, and where there are two
+_PANEL_IN, _AROUND_IN = (1.4, 1.15), 0.75  # a panel's height alone, and where there are two
 _PAPER: dict[str, Any] = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 _AT_ONCE_S = 0.005
 _LETTER = 0.0105  # its width as a share of the axes
@@ -72,10 +72,11 @@ def _panel(drawing: Drawing, axes: Axes, course: Course, style: ArmStyle, scale:
         axes.set_yticks([GOOD_MS, scale.unanswered_ms], ["good", "bad"])
     else:
         axes.set_ylabel("latency [ms]")
-    pictures.heading(drawing, axes, f"{clip(picture.title, 44)}: {picture.outcome}", style, above=4, size=LETTERS + 0.5)
+    pictures.heading(drawing, axes, clip(picture.title, 70), style, above=14, size=LETTERS + 0.5)
     place: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
     place |= {"fontsize": LETTERS, "color": QUIET}
-    axes.annotate(course.users, (1, 1), (0, 4), xycoords="axes fraction", ha="right", **place)
+    told = "; ".join(part for part in (picture.outcome, course.users) if part)
+    axes.annotate(told, (0, 1), (9, 4), xycoords="axes fraction", **place)
     for lo, hi in picture.moments.values():
         axes.axvline((lo + hi) / 2, color=INK, linewidth=0.5, alpha=0.6)
     beside = [(picture.latency_s * 1e3, f"SLO\n{number(picture.latency_s * 1e3, 0)} ms")]

@@ -79,7 +79,7 @@ def test_a_trial_that_was_not_injected_counts_from_its_first_request(sample):
     record, report = again(sample, HEALED, calls=before, faults=(), gate_passed=False, observed_until_ns=0)
     assert record.row["outcome"] == "invalid"
     shown = texts(report)
-    assert "since the first request" in shown
+    assert "time since the first request [s]" in shown
     assert "none" in shown
 
 
