@@ -61,8 +61,8 @@ def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str, 
             index.link(percent(a.auto_heal.by_healer), a.arm, counts_as="counted", outcome=_BY_HEALER),
             _uplift(a),
             index.link(share(a.false_alarms, a.controls), a.arm, counts_as="control", outcome="false alarm"),
-            index.link(str(a.needless_actions), a.arm, noted="needless action"),
-            index.link(str(a.contested), a.arm, noted="contested"),
+            index.link(_known(a, a.needless_actions), a.arm, noted="needless action"),
+            index.link(_known(a, a.contested), a.arm, noted="contested"),
         )
         for a in arms
     ]
@@ -74,6 +74,11 @@ def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str, 
     yield from _sla(summary, interval)
     if any(a.cells for a in arms):
         yield _outcomes(arms, index)
+
+
+def _known(arm: ArmSummary, n: int) -> str:
+    """A table that does not tell what the healer did has no zeros."""
+    return str(n) if n or arm.operations.actions is not None else NONE
 
 
 def _uplift(arm: ArmSummary) -> str:

@@ -65,16 +65,16 @@ def sections(summary: Summary, index: Index) -> tuple[Section, ...]:
 
 
 def _acting(arm: ArmSummary) -> bool:
-    """Whether there was a healer to learn about: every arm but a baseline that never signalled and never acted."""
+    """Whether there was a healer to learn about: every arm but a baseline that never signalled, acted or healed."""
     detected, actions = arm.operations.detected, arm.operations.actions
-    return not arm.baseline or bool(detected and detected.successes) or bool(actions)
+    return bool(not arm.baseline or (detected and detected.successes) or actions or arm.auto_heal.by_healer)
 
 
 def _nothing(summary: Summary, lost: Sequence[str]) -> Paragraph:
     if lost:
         return Paragraph(f"Nothing: no trial of {listing(lost)} counts.")
     names = listing(arm_name(a) for a in summary.arms)
-    return Paragraph(f"Nothing: only {names} was measured, and no healer signalled or acted there.")
+    return Paragraph(f"Nothing: only {names} was measured, and no healer is seen to have signalled or acted there.")
 
 
 # ---- one page for each -------------------------------------------------------------------------------------------

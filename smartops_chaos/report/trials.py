@@ -98,8 +98,8 @@ def _listing(index: Index, exhibits: set[str]) -> Table:
     printed = None if len(index.rows) <= _MOST_PRINTED else index.shown
     if printed is not None:
         note += (
-            f" On paper only the {len(printed)} that are shown in full; report.html lists {len(index.rows):,}, "
-            "trials.csv has all."
+            f" On paper only {len(printed)}: those that want a look, then the first repeats; report.html lists "
+            f"{len(index.rows):,}, trials.csv has all."
         )
     ids = tuple(row_id(i) for i in range(len(rows)))
     return Table(TABLE, "All trials", columns, tuple(rows), note, True, index.facets, ids, printed)

@@ -51,3 +51,10 @@ def test_nothing_known_gives_dashes_and_no_empty_table(small, nothing):
     found = tables(section(small, nothing))
     assert set(found) == {"tab-healing"}
     assert {row[1:5] for row in found["tab-healing"].rows} == {("–", "–", "–", "–")}
+
+
+def test_what_a_table_does_not_tell_is_no_zero(small, nothing):
+    row = tables(section(small, nothing))["tab-healing"].rows[1]
+    assert row[-2:] == ("–", "–")
+    row = tables(section(small))["tab-healing"].rows[1]
+    assert row[-2] == "0"

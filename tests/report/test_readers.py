@@ -64,7 +64,9 @@ def test_where_nothing_is_known_each_owner_reads_what_is_missing(nothing, base):
 
 def test_without_a_healer_there_is_nothing_to_take(nothing):
     text = told(replace(nothing, arms=nothing.arms[:1]))
-    assert set(text.values()) == {"Nothing: only off (baseline) was measured, and no healer signalled or acted there."}
+    assert set(text.values()) == {
+        "Nothing: only off (baseline) was measured, and no healer is seen to have signalled or acted there."
+    }
 
 
 def test_an_arm_without_a_trial_that_counts_is_not_told_of_in_zeros(nothing, base):
@@ -203,6 +205,12 @@ def test_measured_campaigns_read_well(simulate, shape):
     campaign = simulate(repeats=2, rate=1.0, **shape)
     for text in told(campaign.summary(), index(campaign.table, campaign.plan.analysis.baseline)).values():
         assert not re.search(r"\bNone\b|\bnan\b|\(–|: \.|: ;|  ", text)
+
+
+def test_a_single_arm_that_heals_is_told_of_although_nothing_else_is_known(nothing, base):
+    heal = replace(base.auto_heal, by_healer=0.5, n=30)
+    text = told(replace(nothing, arms=(replace(base, baseline=True, auto_heal=heal),)))
+    assert "Healed by its action: zscore: 15 of 30 (33 % to 67 %)." in text["orchestrator"]
 
 
 def test_a_bare_table_of_seven_columns(small):

@@ -78,7 +78,7 @@ def test_of_very_many_trials_only_those_in_full_are_printed(simulate):
     many = simulate(repeats=60, rate=1.0)
     (gallery,), (table,) = (blocks(section(many), kind) for kind in (Gallery, Table))
     assert {names(table)[i] for i in table.on_paper} == {e.title for e in gallery.exhibits}
-    assert "On paper only the 48" in table.note
+    assert "On paper only 48: " in table.note
 
 
 def test_values_that_were_not_seen_are_dashes(small):
