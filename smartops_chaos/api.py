@@ -183,13 +183,13 @@ def history(*sources: str | Path) -> History:
 
 def report_history(found: History, out: str | Path) -> list[Path]:
     """Write report.pdf, report.html, figures/, history.csv and history.json below `out`; the files written."""
-    from smartops_chaos.report import build, history
+    from smartops_chaos.report import build, history, historyfiles
 
     out = Path(out)
     files = build.write(history.build(found), out)
     table, numbers = out / "history.csv", out / "history.json"
-    table.write_text(history.to_csv(found), encoding="utf-8")
-    numbers.write_text(json.dumps(history.to_json(found), indent=1) + "\n", encoding="utf-8")
+    table.write_text(historyfiles.to_csv(found), encoding="utf-8")
+    numbers.write_text(json.dumps(historyfiles.to_json(found), indent=1) + "\n", encoding="utf-8")
     return [*files, table, numbers]
 
 

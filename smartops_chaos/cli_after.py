@@ -61,7 +61,7 @@ def report(
     """
     from smartops_chaos import api
     from smartops_chaos.analysis.summarise import to_json
-    from smartops_chaos.report import ci, exposition, history
+    from smartops_chaos.report import ci, exposition, history, historyfiles
     from smartops_chaos.run.files import write_atomically
 
     sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
@@ -76,7 +76,7 @@ def report(
         found = api.history(*sources)
         summary, beside = found.newest.summary, list(history.sentences(found))
         if as_json:
-            print(json.dumps(history.to_json(found)))
+            print(json.dumps(historyfiles.to_json(found)))
         else:
             files = api.report_history(found, reports / f"{found.matrix}-history")
             print("\n".join(beside), file=sys.stderr)
