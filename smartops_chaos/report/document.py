@@ -55,7 +55,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Labels and what they stand for, in two columns. No caption, no number."""
+    """Labels and what they stand for, in two columns; a new line in it is one. No caption, no number."""
 
     pairs: tuple[tuple[str, Text], ...]
 

@@ -29,6 +29,7 @@ from smartops_chaos.report.reader_facts import (
 )
 from smartops_chaos.report.words import NONE, count, listing, percent, plain, tally
 
+_ARMS_ON_ONE_PAGE = 2
 _ARMS_IN_WORDS = 4  # of more only the extremes
 _TRIALS_IN_WORDS = 4
 _NEVER = {"decided": "decided on", "acted": "acted on"}  # "were never ..."; the other moments as they are
@@ -38,7 +39,7 @@ Tell = Callable[[ArmSummary], Told]
 
 
 def sections(summary: Summary, index: Index) -> tuple[Section, ...]:
-    """One for each owner; the first begins a page."""
+    """One for each owner: all on one page, or a page for each if there are many arms to tell of."""
     acting = [a for a in summary.arms if _acting(a)]
     arms = [a for a in acting if a.counted or a.controls]
     lost = [str(a.arm) for a in acting if a not in arms]
@@ -48,19 +49,20 @@ def sections(summary: Summary, index: Index) -> tuple[Section, ...]:
         ("policy-owner", "For the owner of the policies", _policy),
         ("orchestrator-owner", "For the owner of the orchestrator", _orchestrator),
     )
-    found: list[Section] = []
-    for name, title, tell in owners:
-        blocks = tuple(tell(arms, teller)) if arms else (_nothing(summary, lost),)
-        if arms and lost:
-            blocks = (*blocks, Paragraph(f"No trial of {listing(lost)} counts, so nothing is said of it here."))
-        found.append(Section(name, title, blocks, new_page=bool(arms) and not found))
     note = Paragraph(
         f"In brackets {level(summary)} intervals, of shares by Wilson, of means by Student. The time to detect counts "
         "as the horizon where nothing was detected. In report.html the numbers in blue lead to their trials.",
         "note",
     )
-    if arms:
-        found[-1] = Section(found[-1].id, found[-1].title, (*found[-1].blocks, note))
+    apart = len(arms) > _ARMS_ON_ONE_PAGE
+    found: list[Section] = []
+    for name, title, tell in owners:
+        blocks = list(tell(arms, teller)) if arms else [_nothing(summary, lost)]
+        if arms and lost:
+            blocks.append(Paragraph(f"No trial of {listing(lost)} counts, so nothing is said of it here."))
+        if apart or (arms and tell is _orchestrator):
+            blocks.append(note)
+        found.append(Section(name, title, tuple(blocks), new_page=apart or (bool(arms) and not found)))
     return tuple(found)
 
 
@@ -177,12 +179,13 @@ def _fact(arms: Sequence[ArmSummary], label: str, tell: Tell, where: str) -> Fac
         return None
     if len(told) == len(arms) > 1 and len({words for _, _, words in told}) == 1:
         return label, joined("all arms alike: ", told[0][2], ".")
+    if len(told) > 1 and not any(rank for rank, _, _ in told):
+        return label, joined(f"alike in {count(len(told), 'arm')}, such as {told[0][1]}: ", told[0][2], ".")
     if len(told) <= _ARMS_IN_WORDS:
-        parts = [part for _, arm, words in told for part in (f"{arm}: ", words, "; ")]
+        between = ";\n" if len(arms) > _ARMS_ON_ONE_PAGE else "; "
+        parts = [part for _, arm, words in told for part in (f"{arm}: ", words, between)]
         return label, joined(*parts[:-1], ".")
     ranked = sorted(told, key=lambda one: one[0])
-    if ranked[0][0] == ranked[-1][0]:
-        return label, joined(f"alike in {count(len(told), 'arm')}, such as {told[0][1]}: ", told[0][2], ".")
     (_, least, few), (_, most, many) = ranked[0], ranked[-1]
     rest = (Link(f"{len(told) - 2} other arms", where),)
     return label, joined(f"least {least}: ", few, f"; most {most}: ", many, "; between them ", rest, ".")

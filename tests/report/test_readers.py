@@ -200,6 +200,20 @@ def test_arms_that_are_alike_are_told_once_and_many_by_their_extremes(nothing, b
     assert re.search(r"least m3: 5 of 30 \(.*?\); most m5: 29 of 30 \(.*?\); between them 4 other arms\.", text)
 
 
+def test_zeros_are_told_once(nothing, base):
+    arms = [replace(base, model=f"m{i}", counted=20 + i, outcomes={}) for i in range(3)]
+    text = told(of(nothing, *arms))["orchestrator"]
+    assert "Harmed trials: alike in 3 arms, such as m0: 0 of 20 (0 % to 16 %)." in text
+
+
+@pytest.mark.parametrize(("n", "pages"), [(1, [True, False, False]), (3, [True, True, True])])
+def test_each_owner_has_a_page_where_there_is_much_to_tell(nothing, base, n, pages):
+    arms = [replace(base, model=f"m{i}") for i in range(n)]
+    found = readers.sections(of(nothing, *arms), Index())
+    assert [section.new_page for section in found] == pages
+    assert ["In brackets 95" in plain(section) for section in found] == [*pages[1:], True]
+
+
 @pytest.mark.parametrize("shape", [{"heal": 0.0}, {"heal": 1.0}, {"models": ("off", "a", "b", "c", "d", "e")}])
 def test_measured_campaigns_read_well(simulate, shape):
     campaign = simulate(repeats=2, rate=1.0, **shape)
