@@ -94,6 +94,7 @@ def models() -> Mapping[str, Model]:
     """Hard cases: rare failures that a small sample does not show, zeros, a baseline that (nearly) always fails."""
     even = lognormal(12, 0.6), lognormal(20, 0.6)
     few_fail = lognormal(5, 0.3, fails=0.05), lognormal(20, 0.3)
+    slower = lognormal(5, 0.3, fails=0.05), lognormal(30, 0.4)
     rare = lognormal(4, 0.1, fails=0.02), lognormal(10, 0.1)
     saturated = lognormal(15, 0.4, fails=0.5), always(TAU_S)
     nearly_saturated = lognormal(54, 0.1, fails=0.05), lognormal(30, 0.5, fails=0.9, zeros=0.05)
@@ -107,6 +108,7 @@ def models() -> Mapping[str, Model]:
         "skewed": Model((skewed, skewed)),
         "failures in both": Model((fails_both, fails_both)),
         "5 % failures unseen": Model((few_fail,)),
+        "5 %, a slower baseline": Model((slower,)),
         "2 % failures unseen": Model((rare, rare)),
         "saturated baseline": Model((saturated, saturated)),
         "nearly saturated": Model((nearly_saturated,)),

@@ -5,8 +5,8 @@ reduction = 1 - sum(w RMST_arm) / sum(w RMST_baseline) over the scenarios that b
 Two scopes. `these-scenarios`: the variance comes from the trials within each scenario; nothing is said about other
 faults. `faults-like-these`: the fault family is the unit, so it speaks about faults that were not tried.
 
-The p value and the lower end of the interval are prudent (see analysis.estimate): half a pseudo-trial at the horizon
-is added to the arm and half a one at 0 to the baseline in every scenario, and H0 is tested on the difference
+The p value and the lower end of the interval are prudent (see analysis.estimate): a pseudo-trial at the horizon
+is added to the arm and one at 0 to the baseline in every scenario, and H0 is tested on the difference
 arm - (1 - target) baseline, in seconds. The same on the logarithm of the ratio would ask more trials of a healer the
 faster it is. The estimate and the upper end are plain.
 """
@@ -33,6 +33,7 @@ from smartops_chaos.analysis.estimate import (
 )
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.summary import Reduction
+from smartops_chaos.plan.power import FOR_PROOF
 
 Scope: TypeAlias = Literal["these-scenarios", "faults-like-these"]
 HORIZONS = {"tau/4": 0.25, "tau/2": 0.5, "tau": 1.0}
@@ -118,8 +119,8 @@ def these_scenarios(scenarios: Sequence[Pair], target: float, alpha: float) -> R
     if not base.mean > 0:
         return NOTHING
     estimate = 1 - arm.mean / base.mean
-    above = mean_over_scenarios([p.arm for p in scenarios], prudent=True)
-    below = mean_over_scenarios([p.base for p in scenarios], prudent=True)
+    above = mean_over_scenarios([p.arm for p in scenarios], pseudo=FOR_PROOF)
+    below = mean_over_scenarios([p.base for p in scenarios], pseudo=FOR_PROOF)
     difference = weighted_difference(above, below, 1 - target)
     if np.isnan(difference.variance):
         return Reduction(estimate, None, None, None, None)

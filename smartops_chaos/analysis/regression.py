@@ -19,6 +19,7 @@ import numpy as np
 from smartops_chaos.analysis.cells import Cell, of_arm
 from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.estimate import (
+    FOR_INTERVAL,
     Estimate,
     Sample,
     log_ratio,
@@ -241,7 +242,7 @@ def _candidates(fours: Sequence[_Four], *, slow: bool) -> list[Estimate]:
         samples = [getattr(f, side) for f in fours]
         prudent = [s if high else replace(s, worst=0.0) for s in samples]
         means = dict(zip(_SIDES, _means(fours), strict=True))
-        means[side] = mean_over_scenarios(prudent, prudent=True)
+        means[side] = mean_over_scenarios(prudent, pseudo=FOR_INTERVAL)
         found.append(_log_change(list(means.values())))
     return [e for e in found if e is not None]
 

@@ -16,12 +16,13 @@ from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.estimate import Sample, interval, mean_over_scenarios, p_below, step
 from smartops_chaos.analysis.summary import SlaNumbers
 from smartops_chaos.model import Sla
+from smartops_chaos.plan.power import FOR_PROOF
 from smartops_chaos.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
 class SlaTest:
-    """Prudent like the MTTR's: half a pseudo-trial that is bad to the horizon is added to each scenario."""
+    """Prudent like the MTTR's: a pseudo-trial that is bad to the horizon is added to each scenario."""
 
     p: float  # one-sided, H0: availability < target; with the lost trials bad to the horizon; 1 if undecidable
     bound: float | None  # lower bound of availability
@@ -61,8 +62,8 @@ def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) 
     lost = [np.append(s.values, np.full(c.lost, s.worst)) for s, c in zip(samples, cells, strict=True)]
     worst = [Sample(values, s.weight, s.worst) for values, s in zip(lost, samples, strict=True)]
     limit = (1 - target) * sla.window_s / sla.faults if sla.faults > 0 else np.inf
-    found = [p_below(mean_over_scenarios(s, prudent=True), limit) for s in (samples, worst)]
-    prudent = mean_over_scenarios(samples, prudent=True)
+    found = [p_below(mean_over_scenarios(s, pseudo=FOR_PROOF), limit) for s in (samples, worst)]
+    prudent = mean_over_scenarios(samples, pseudo=FOR_PROOF)
     return SlaTest(max(found), _available(prudent.mean + step(prudent, alpha), sla), "")
 
 

@@ -34,7 +34,7 @@ _METHOD = (
     "bookkeeping; that a healer causes a better result follows only from the comparison with the baseline, whose "
     "trials ran in the same blocks in random order.",
     "The reduction is 1 minus the ratio of the weighted sums of RMST over the scenarios that both arms have. Its "
-    "interval and its test are prudent: half a trial that never recovers is added to the arm, half a trial that is "
+    "interval and its test are prudent: a trial that never recovers is added to the arm, one that is "
     "never hurt to the baseline, and the lower bound is Fieller's with Satterthwaite's degrees of freedom, since plain "
     "intervals cover too little where failures are rare. A target is proven if the hypothesis that it is not met is "
     "rejected, one-sided, adjusted by Holm over arms and targets, at τ/2 and τ, and if the result survives counting "

@@ -5,19 +5,16 @@ The models and the full-size runs are in benchmarks/statistics.py and benchmarks
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from benchmarks import looks
+from benchmarks import looks, statistics
 from smartops_chaos.analysis import table
-from smartops_chaos.analysis.compare import Pair, these_scenarios
+from smartops_chaos.analysis.compare import Pair, at_share, these_scenarios
 from smartops_chaos.analysis.estimate import Sample
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import summarise
@@ -28,31 +25,38 @@ Trials = Callable[..., list[dict[str, Any]]]
 ASKED = Question(Arm("off", "default"), because={"kill": "demonstration"})
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / "statistics.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-BENCHMARK = load("benchmarks_statistics")
-MODELS = BENCHMARK.models()
-TRAPS = BENCHMARK.traps()
+MODELS = statistics.models()
+TRAPS = statistics.traps()
 
 
 @pytest.mark.parametrize("n", [5, 10])
 @pytest.mark.parametrize("name", MODELS)
 def test_at_most_5_percent_false_proven(name: str, n: int) -> None:
-    found = BENCHMARK.errors(MODELS[name], n, 300, np.random.default_rng(n))
+    found = statistics.errors(MODELS[name], n, 300, np.random.default_rng(n))
     assert found.false_proven_at_tau <= 0.05
+
+
+@pytest.mark.parametrize("n", [5, 10, 20, 30, 45, 60, 100])
+def test_failures_that_no_trial_shows_prove_nothing(n: int) -> None:
+    """The worst case exactly: times that hardly vary, and a share of failures that may or may not be seen."""
+    tau, quick = 100.0, 5.0
+
+    def proven(failures: int, target: float) -> bool:
+        times = np.where(np.arange(n) < failures, tau, quick * np.linspace(0.999, 1.001, n))
+        pairs = [Pair("f", Sample(times, 1, tau), Sample(30 * np.linspace(0.98, 1.02, n), 1, 0))]
+        found = (these_scenarios(at_share(pairs, share), target, 0.025).p for share in (0.5, 1.0))
+        return all(p is not None and p <= 0.025 for p in found)
+
+    for share in np.linspace(0.01, 0.25, 49):
+        target = 1 - ((1 - share) * quick + share * tau) / 30
+        chances = [float(stats.binom.pmf(k, n, share)) for k in range(4)]
+        if target > 0 and chances[0] > 0.05:
+            assert sum(chance for k, chance in enumerate(chances) if proven(k, target)) <= 0.05
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_intervals_cover_in_93_percent(name: str) -> None:
-    found = BENCHMARK.errors(MODELS[name], 20, 400, np.random.default_rng(20))
+    found = statistics.errors(MODELS[name], 20, 400, np.random.default_rng(20))
     assert found.coverage >= 0.93
     assert found.coverage_of_mean >= 0.93
 
@@ -61,13 +65,13 @@ def test_intervals_cover_in_93_percent(name: str) -> None:
 @pytest.mark.parametrize("name", TRAPS)
 def test_a_wrong_claim_is_made_in_at_most_5_percent(name: str, n: int) -> None:
     # of 200 campaigns; 5 % of them, and what chance adds to that in one of 1000 such tests
-    assert BENCHMARK.fooled(TRAPS[name], n, 200, np.random.default_rng(n)) <= 0.10
+    assert statistics.fooled(TRAPS[name], n, 200, np.random.default_rng(n)) <= 0.10
 
 
 @pytest.mark.parametrize("name", ["all or nothing", "saturated baseline", "equal spread"])
 def test_three_looks_prove_falsely_no_more_often(name: str) -> None:
     # the nominal 2.5 %, and what chance adds to it in 400 campaigns
-    assert BENCHMARK.looked(MODELS[name], 15, 3, 400, np.random.default_rng(2)) <= 0.04
+    assert statistics.looked(MODELS[name], 15, 3, 400, np.random.default_rng(2)) <= 0.04
 
 
 @pytest.mark.parametrize("name", ["failures in both", "saturated baseline", "5 % failures unseen"])
@@ -93,11 +97,11 @@ def test_the_program_about_looks_prints_a_line_for_each_case(capsys: pytest.Capt
 
 @pytest.mark.parametrize("name", ["failures in both", "saturated baseline"])
 def test_two_equal_campaigns_are_called_different_in_at_most_5_percent(name: str) -> None:
-    assert BENCHMARK.told_apart(MODELS[name], 20, 100, np.random.default_rng(1)) <= 0.05
+    assert statistics.told_apart(MODELS[name], 20, 100, np.random.default_rng(1)) <= 0.05
 
 
 def test_the_program_prints_a_line_for_each_model_and_size(capsys: pytest.CaptureFixture[str]) -> None:
-    BENCHMARK.main(["--campaigns", "5", "--trials", "3", "5"])
+    statistics.main(["--campaigns", "5", "--trials", "3", "5"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 2 * len(MODELS) + 2 + len(TRAPS) + 2 * (2 + len(MODELS))
 
@@ -107,7 +111,7 @@ def verdicts(rows: list[dict[str, Any]], question: Question = ASKED) -> dict[str
 
 
 def times(rng: np.random.Generator, n: int, mean: float, fails: float) -> list[float]:
-    drawn: list[float] = BENCHMARK.lognormal(mean, 0.5, fails=fails)(rng, n).tolist()
+    drawn: list[float] = statistics.lognormal(mean, 0.5, fails=fails)(rng, n).tolist()
     return drawn
 
 

@@ -74,14 +74,14 @@ def test_few_trials_name_the_command_that_would_prove_it(trials: Trials) -> None
         row["started_at"] = f"2026-11-24T09:{2 * n:02d}:00+00:00"
     text = warned(rows)
     assert "With 3 trials in a cell the intervals are rough" in text
-    # twice the trials prove the reduction, 36 of 36 the auto-heal rate; 2 minutes a trial
-    assert "MTTR reduction of on. If further trials go like these, `smartops-chaos run MATRIX --repeats 6`" in text
+    # three times the trials prove the reduction, 36 of 36 the auto-heal rate; 2 minutes a trial
+    assert "MTTR reduction of on. If further trials go like these, `smartops-chaos run MATRIX --repeats 9`" in text
     assert "auto-heal rate of on. If further trials go like these, `smartops-chaos run MATRIX --repeats 36`" in text
     assert "(66 more trials, about 132 min more)" in text
 
 
 def test_that_many_repeats_do_prove_it(trials: Trials) -> None:
-    rows = trials("off", [80, 90, 100] * 2) + trials("on", [5, 6, 7] * 2)
+    rows = trials("off", [80, 90, 100] * 3) + trials("on", [5, 6, 7] * 3)
     found = summarise(table.from_rows(rows), ASKED, campaign="test").verdicts
     assert next(v for v in found if v.target == "mttr_reduction").verdict == "proven"
 

@@ -33,7 +33,7 @@ SURE = Spread(1.0, (1.0,), 1.0, 0.1)
 TWO = [Spread(1.0, lognormal(0.5, 0.6), 1.0, 0.6)] * 2
 
 
-@pytest.mark.parametrize("n", [10, 30])
+@pytest.mark.parametrize("n", [15, 30])
 def test_the_smallest_reduction_is_proven_in_about_80_percent(n: int) -> None:
     reduction = smallest_reduction(TWO, n, 0.4, 0.025)
     assert reduction is not None
