@@ -53,6 +53,11 @@ def resident_mb(pid: int) -> float:
     raise ValueError(f"process {pid} has ended")
 
 
+def adopt_orphans() -> None:
+    """What a runner leaves behind becomes our child, so that `cpu_s` counts it."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
 def cpu_s() -> float:
     """CPU seconds of all descendants that have ended; orphans come to us, as we are their subreaper."""
     while True:
@@ -99,7 +104,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the campaign, which is kept")
     options = parser.parse_args()
     least_s, most_s = map(float, options.takes.split(","))
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     with tempfile.TemporaryDirectory() as name:
         folder = options.keep or Path(name)
         repeats = options.trials // _PER_REPEAT

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class KubernetesTarget:
 
     def close(self) -> None:
         """Put everything back. Raises RevertFailed where that failed; the others are put back all the same."""
-        failed = list(filter(None, (taken.release() for taken in self._taken)))
+        failed = _release(self._taken)
         self._taken = [taken for taken in self._taken if not taken.released]
         if failed:
             campaign = "CAMPAIGN" if self._directory is None else self._directory.parent.name
@@ -100,7 +101,7 @@ class KubernetesTarget:
         Raises RevertFailed.
         """
         left = [self._of(directory, name) for name in self._names if (directory / name / OWNER).exists()]
-        failed = list(filter(None, (one.release() for one in left)))
+        failed = _release(left)
         if failed:
             raise RevertFailed("; ".join(failed), "mend the cause, then the same command again")
         return [f"{one.objects.name} is as it was before the campaign" for one in left]
@@ -201,6 +202,12 @@ def images(pods: Iterable[dict[str, Any]]) -> str:
             if digest := re.search("sha256:[0-9a-f]{12}", status.get("imageID", "")):  # absent until it has started
                 found[status["name"]].add(f"{status['image']} ({digest[0]})")
     return "; ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in sorted(found)) or "no pod was running"
+
+
+def _release(lanes: Sequence[Taken]) -> list[str]:
+    """Put all back at once, since each waits for its rollouts; what failed."""
+    with ThreadPoolExecutor(max_workers=max(1, len(lanes))) as pool:
+        return list(filter(None, pool.map(Taken.release, lanes)))
 
 
 def revert_namespace(context: str, name: str) -> list[str]:
