@@ -19,6 +19,7 @@ from smartops_chaos.cluster import ASK_FOR_ROLES, Cluster, ClusterError, Gone, p
 
 T = TypeVar("T")
 LIMIT_S = 20.0  # of one program: a container whose CPU time is taken answers slowly
+_SENT = re.compile(r"\?command=[^\s\"]*")  # an API server that does not reach its node repeats the whole program
 _NO_PROGRAM = re.compile(r"not found|no such file|permission denied", re.IGNORECASE)
 _HERTZ = 100  # a clock tick of /proc, the same on every Linux
 
@@ -74,7 +75,7 @@ class Container:
         answer = json.loads(status or '{"status": "Failure", "message": "the container ended"}')
         if answer["status"] == "Success":
             return out
-        told = f"{err.strip()} {answer.get('message', '')}".strip()
+        told = _SENT.sub("", f"{err.strip()} {answer.get('message', '')}".strip())
         if _NO_PROGRAM.search(answer.get("message", "")):
             raise NoProgram(f"pod {self.pod}: container {self.name} has no {command[0]}: {told}")
         raise ClusterError(f"exec in pod {self.pod}: {told}")
@@ -85,6 +86,7 @@ class Container:
             told = str(json.loads(body)["message"])
         except (ValueError, KeyError, TypeError):
             told = str(error)
+        told = _SENT.sub("", told)
         if error.status_code == 404:
             return Gone(told, 404)
         if error.status_code == 403:
