@@ -33,7 +33,7 @@ from smartops_chaos.analysis.estimate import (
 )
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.summary import Reduction
-from smartops_chaos.plan.power import FOR_PROOF
+from smartops_chaos.plan.power import PRUDENCE
 
 Scope: TypeAlias = Literal["these-scenarios", "faults-like-these"]
 HORIZONS = {"tau/4": 0.25, "tau/2": 0.5, "tau": 1.0}
@@ -119,8 +119,8 @@ def these_scenarios(scenarios: Sequence[Pair], target: float, alpha: float) -> R
     if not base.mean > 0:
         return NOTHING
     estimate = 1 - arm.mean / base.mean
-    above = mean_over_scenarios([p.arm for p in scenarios], pseudo=FOR_PROOF)
-    below = mean_over_scenarios([p.base for p in scenarios], pseudo=FOR_PROOF)
+    above = mean_over_scenarios([p.arm for p in scenarios], pseudo=PRUDENCE)
+    below = mean_over_scenarios([p.base for p in scenarios], pseudo=PRUDENCE)
     difference = weighted_difference(above, below, 1 - target)
     if np.isnan(difference.variance):
         return Reduction(estimate, None, None, None, None)

@@ -5,10 +5,10 @@ trial as unit (stratified sampling), its degrees of freedom Satterthwaite's (194
 
 Prudence: few trials do not show what happens in one trial of 50, and then their variance is far too small. So the
 unfavourable end of every interval, and every p value, allows for a pseudo-trial with the worst value in each scenario.
-Half a one does for an interval: with 5 % of failures and n = 20 the plain one covers in about 70 % of simulated
-campaigns, this one in more than 95 %. What is `proven` takes a whole one: where 2 to 5 % of the trials fail and none of
-45 to 100 shows it, half a one would let 8 to 13 % of the campaigns on the border prove what is not so, a whole one lets
-at most 5 % (benchmarks/statistics.py).
+With 5 % of failures and n = 20 the plain interval covers in about 70 % of simulated campaigns, this one in more than
+95 %. Half a pseudo-trial would not do: where 2 to 5 % of the trials fail and none of 45 to 100 shows it, it lets 8 to
+13 % of the campaigns on the border prove what is not so, and covers in 91 %; a whole one lets at most 5 %
+(benchmarks/statistics.py).
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from smartops_chaos.plan.power import PRUDENCE
+
 Floats: TypeAlias = NDArray[np.float64]
-FOR_INTERVAL = 0.5  # trials: the weight of the pseudo-trial in an interval; for a proof see plan.power
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ def interval(samples: Sequence[Sample], alpha: float) -> tuple[float | None, flo
     plain = mean_over_scenarios(samples)
     if np.isnan(plain.variance):
         return None, None
-    low = mean_over_scenarios([replace(s, worst=0.0) for s in samples], pseudo=FOR_INTERVAL)
-    high = mean_over_scenarios(samples, pseudo=FOR_INTERVAL)
+    low = mean_over_scenarios([replace(s, worst=0.0) for s in samples], pseudo=PRUDENCE)
+    high = mean_over_scenarios(samples, pseudo=PRUDENCE)
     longest = mean_over_scenarios([replace(s, values=np.array([s.worst])) for s in samples]).mean
     spread = float(np.exp(step(plain, alpha) / plain.mean)) if plain.mean > 0 else 1.0
     lowest = min(plain.mean / spread, low.mean - step(low, alpha))

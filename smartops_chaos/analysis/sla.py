@@ -16,7 +16,7 @@ from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.estimate import Sample, interval, mean_over_scenarios, p_below, step
 from smartops_chaos.analysis.summary import SlaNumbers
 from smartops_chaos.model import Sla
-from smartops_chaos.plan.power import FOR_PROOF
+from smartops_chaos.plan.power import PRUDENCE
 from smartops_chaos.units import format_duration
 
 
@@ -62,8 +62,8 @@ def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) 
     lost = [np.append(s.values, np.full(c.lost, s.worst)) for s, c in zip(samples, cells, strict=True)]
     worst = [Sample(values, s.weight, s.worst) for values, s in zip(lost, samples, strict=True)]
     limit = (1 - target) * sla.window_s / sla.faults if sla.faults > 0 else np.inf
-    found = [p_below(mean_over_scenarios(s, pseudo=FOR_PROOF), limit) for s in (samples, worst)]
-    prudent = mean_over_scenarios(samples, pseudo=FOR_PROOF)
+    found = [p_below(mean_over_scenarios(s, pseudo=PRUDENCE), limit) for s in (samples, worst)]
+    prudent = mean_over_scenarios(samples, pseudo=PRUDENCE)
     return SlaTest(max(found), _available(prudent.mean + step(prudent, alpha), sla), "")
 
 

@@ -13,7 +13,7 @@ from statistics import NormalDist, fmean, pstdev
 
 POWER = 0.8  # what counts as likely
 LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
-FOR_PROOF = 1.0  # trials: the weight of the unfavourable pseudo-trial in each cell; why so much: analysis.estimate
+PRUDENCE = 1.0  # trials: the weight of the unfavourable pseudo-trial in each cell; why so much: analysis.estimate
 
 
 def trials_needed(share: float, alpha: float) -> int:
@@ -160,15 +160,15 @@ def _expected(values: Sequence[float], widen: float, tau: float, pseudo: float, 
     """Mean and its variance to expect of `trials` values cut at tau and a pseudo-trial; on the scale 1."""
     cut = [min(v, tau) for v in values]
     mean, deviation = fmean(cut), widen * pstdev(cut)
-    worst, size = pseudo * tau, trials + FOR_PROOF
-    prudent = (trials * mean + FOR_PROOF * worst) / size
-    squares = (trials - 1) * deviation**2 + trials * (mean - prudent) ** 2 + FOR_PROOF * (worst - prudent) ** 2
+    worst, size = pseudo * tau, trials + PRUDENCE
+    prudent = (trials * mean + PRUDENCE * worst) / size
+    squares = (trials - 1) * deviation**2 + trials * (mean - prudent) ** 2 + PRUDENCE * (worst - prudent) ** 2
     return prudent, squares / (size - 1) / size
 
 
 def _mean_and_variance(value: float, pseudo: float, trials: int) -> tuple[float, float]:
     """Of `trials` equal values and a pseudo-trial: the mean and the variance of that mean."""
-    size = trials + FOR_PROOF
-    mean = (trials * value + FOR_PROOF * pseudo) / size
-    squares = trials * (value - mean) ** 2 + FOR_PROOF * (pseudo - mean) ** 2
+    size = trials + PRUDENCE
+    mean = (trials * value + PRUDENCE * pseudo) / size
+    squares = trials * (value - mean) ** 2 + PRUDENCE * (pseudo - mean) ** 2
     return mean, squares / (size - 1) / size
