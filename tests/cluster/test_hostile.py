@@ -41,8 +41,9 @@ namespace = open(ROOT + "namespace").read()
 trust = ssl.create_default_context(cafile=ROOT + "ca.crt")
 def call(method, path, body=None):
     head = {"Authorization": "Bearer " + open(ROOT + "token").read(), "Content-Type": "application/merge-patch+json"}
-    url, data = "https://kubernetes.default.svc" + path, None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, head, method=method), context=trust) as answer:
+    url, data = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + path, body and json.dumps(body).encode()
+    request = urllib.request.Request(url, data, head, method=method)
+    with urllib.request.urlopen(request, None, 5, context=trust) as answer:
         return json.loads(answer.read())
 def seconds(pod):
     begun = time.monotonic()
@@ -114,7 +115,7 @@ repeats: 1
 calibrate: 0
 baseline: {{model: off}}
 slo: {{latency: 300ms, objective: 90%, hold: 1s}}
-horizon: {{after: 8s}}
+horizon: {{after: 12s}}
 stop_after_good: 3s
 """
 

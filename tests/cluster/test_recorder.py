@@ -29,6 +29,13 @@ for number in range({_LINES}):
     time.sleep(0.01)
 sys.exit(3)
 """
+_SLOW_TO_GO = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    print("still here", flush=True)
+    time.sleep(0.1)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +98,28 @@ def test_no_line_is_lost_or_doubled_by_cuts_and_restarts(
     restarts = [entry["pod"]["containers"]["main"]["restarts"] for entry in tail.read() if _is_talkers(entry)]
     assert restarts[-1] == 1
     assert recording.lost(tail.read()) == ()
+
+
+def test_what_a_pod_on_its_way_out_says_is_no_signal_of_this_trial(
+    wire: Any, talker: str, api: client.ApiClient, lab: str, tmp_path: Path, until: Until
+) -> None:
+    """The reset has replaced it: its healer's last words would be a false alarm of the arm that comes."""
+    apps, core, label = client.AppsV1Api(api), client.CoreV1Api(api), "app=talker"
+    container = {"name": "main", "command": ["python", "-c", _SLOW_TO_GO]}
+    template = {"spec": {"containers": [container], "terminationGracePeriodSeconds": 8}}
+    apps.patch_namespaced_deployment(talker, lab, {"spec": {"replicas": 1, "template": template}})
+
+    def running() -> list[Any]:
+        found = core.list_namespaced_pod(lab, label_selector=label).items
+        ours = [pod for pod in found if pod.spec.termination_grace_period_seconds == 8]  # not an earlier test's
+        return [pod for pod in ours if pod.status.phase == "Running"]
+
+    old = until(running, 30)[0].metadata
+    core.delete_namespaced_pod(old.name, lab)
+    tail = _record(wire, lab, (talker,), tmp_path)
+    until(lambda: any("log" in entry and entry["uid"] != old.uid for entry in tail.read()), 30)
+    until(lambda: any(_is_talkers(entry) and entry["gone"] for entry in tail.read()), 30)
+    assert not [entry for entry in tail.read() if "log" in entry and entry["uid"] == old.uid]
 
 
 def _is_talkers(entry: dict[str, Any]) -> bool:
