@@ -19,7 +19,7 @@ version: 1
 name: real
 target: {{kind: kubernetes, healer: lab-kubernetes, lanes: [{{namespace: {lab}}}], allow: [{lab}]}}
 factors:
-  chaos: {{cpu: {{fault: cpu-stress, workers: 12}}}} # so many that it hurts before the healer has acted
+  chaos: {{cpu: {{fault: cpu-stress, workers: 12, pods: all}}}} # so much that it hurts before the healer has acted
   model: {{off: {{healer: off}}, threshold: {{detector: threshold}}}}
   workload: {{steady: {{rate: 20/s}}}}
 repeats: 1

@@ -168,12 +168,10 @@ def test_it_heals_a_busy_replica(ready: Lab, load: Callable[[], OpenLoop]) -> No
     loop = load()
     ready.until(lambda: ready.healer("/v1/detector").json()["armed"])
     victim = min(ready.pods())
-    hurt = loop.sent()
     burn = ["sh", "-c", f"setsid timeout 120 python -c '{BURN}' </dev/null >/dev/null 2>&1 &"]
     stream(ready.core.connect_get_namespaced_pod_exec, victim, ready.namespace, command=burn, stdout=True, stderr=True)
     ready.until(lambda: "| result=SUCCESS |" in ready.healer_log())
     ready.until(lambda: victim not in ready.pods() and loop.healthy_since(loop.sent() - 3 * RATE_PER_S))
-    assert any((loop.good_share(n) or 1) < 0.95 for n in range(hurt, loop.sent(), 5)), "it did not hurt"
     where = re.escape(f"{ready.namespace}/{ERP}")
     story = [
         r'"POST /v1/signals/anomaly HTTP/1\.1" 202 Accepted',

@@ -223,7 +223,7 @@ stop_after_good: 3s
 """,
         encoding="utf-8",
     )
-    done = cli("run", "own.yaml", "--report")
+    done = cli("run", "own.yaml")
     assert done.returncode == 0, done.stderr
     row = rows(tmp_path, "own-1")["kill.default.off.default.1"]
     assert (row["outcome"], row["reason"]) == ("platform", "no-action")  # the kubelet starts the pod again
