@@ -14,7 +14,6 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from smartops_chaos import __version__
+from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import HarnessFailed, NothingSelected, UsageError
 from smartops_chaos.model import Arm, Plan
 from smartops_chaos.plan.estimate import estimate
@@ -107,7 +107,7 @@ def run(
         if new and not (store.path / "campaign.json").exists():
             command = " ".join(["smartops-chaos run", matrix.name, *([f"--repeats {repeats}"] if repeats else [])])
             text = matrix.read_text(encoding="utf-8")
-            made_by = {"command": command, **({SHARD: shard} if shard else {}), "started": _now()}
+            made_by = {"command": command, **({SHARD: shard} if shard else {}), "started": utc_now()}
             made_by |= {**provenance(), **kinds.provenance(full.target)}
             if full.analysis.slo.query:
                 made_by["Requests"] = "none of ours: the SLO is a query about another load"
@@ -127,10 +127,6 @@ def decide(store: Store, look: int) -> tuple[Stop, ...]:
         raise HarnessFailed(f"look {look} could not be taken: {why}", "mend the cause; the same command resumes")
     stops: tuple[Stop, ...] = TypeAdapter(tuple[Stop, ...]).validate_json(done.stdout)
     return stops
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def provenance() -> dict[str, str]:

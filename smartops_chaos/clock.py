@@ -27,3 +27,8 @@ class Clock:
         before = self.now_ns()
         wall = time.time_ns()
         return wall - self.now_ns(), wall - before
+
+
+def utc_now() -> str:
+    """The wall clock for people and files, to the second: ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

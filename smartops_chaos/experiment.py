@@ -8,7 +8,7 @@ Every user-given part stays inside the arguments of an activity; nothing is put 
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from smartops_chaos.model import ChaosLevel, FaultPart, Slo, Trial, Variant
@@ -84,7 +84,7 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
             module,
             "observe",
             {
-                "slo": _goal(job.slo),
+                "slo": asdict(job.slo),
                 "horizon_s": job.chaos.horizon_s,
                 "stop_after_good_s": job.stop_after_good_s,
             },
@@ -212,7 +212,7 @@ def _gate(module: str, job: Job) -> list[dict[str, Any]]:
     moments, actions = job.healer.get("moments", {}), job.healer.get("actions", {})
     alarms = [rule["log"] for rule in (*moments.get("detected", ()), *actions.get("start", ())) if rule.get("log")]
     arguments = {
-        "slo": _goal(job.slo),
+        "slo": asdict(job.slo),
         "settle_s": round(float(job.healer["warm_up_s"]) + job.wait_s, 3),
         "target": job.target,
         "alarms": alarms,
@@ -236,11 +236,6 @@ def _load(job: Job) -> dict[str, Any]:
         "query": job.slo.query,  # Chaos Toolkit fills in `${namespace}`
         "at_least": job.slo.at_least,
     }
-
-
-def _goal(slo: Slo) -> dict[str, Any]:
-    """What the gate and the observation are told; only whoever asks the query needs its text."""
-    return asdict(replace(slo, query="see load" if slo.query else ""))
 
 
 def _activity(module: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:

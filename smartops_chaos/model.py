@@ -177,6 +177,11 @@ class Plan:
     seed: int
     digest: str  # of everything above that changes behaviour; another digest is another campaign
 
+    @property
+    def measured(self) -> tuple[Trial, ...]:
+        """The trials without calibration."""
+        return tuple(trial for trial in self.trials if trial.phase == "measure")
+
 
 # ---- Evidence ------------------------------------------------------------------------------------------------
 

@@ -169,7 +169,7 @@ def gate(
 def _watched(url: str, query: str) -> bool:
     """A fresh Prometheus scrapes only after a while; without it the next probe would find nothing."""
     try:
-        return at_least(1, {"data": prometheus.instant(reach(url), query)})
+        return good(prometheus.instant(reach(url), query), 1)
     except prometheus.PrometheusError:
         return False
 

@@ -24,6 +24,7 @@ _SECONDS = {"d": Exact(86400), "h": Exact(3600), "m": Exact(60), "min": Exact(60
     "us": Exact(1, 1_000_000),
     "µs": Exact(1, 1_000_000),
 }
+_PROMETHEUS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _PER_SECOND = {"/s": Exact(1), "/m": Exact(1, 60), "/min": Exact(1, 60), "/h": Exact(1, 3600)}
 _BYTES = {"TiB": 2**40, "TB": 10**12, "GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "KiB": 2**10} | {
     "kB": 10**3,
@@ -205,6 +206,11 @@ Fraction = Annotated[
         }
     ),
 ]
+
+
+def prometheus_duration_s(text: str) -> float:
+    """Of Prometheus' own form of a duration, such as 1m30s: its m is a minute beside ms, and it has weeks and years."""
+    return sum(float(number) * _PROMETHEUS_S[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", text))
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:

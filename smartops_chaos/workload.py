@@ -72,17 +72,18 @@ class Tail:
             self._stream = self._file.open(encoding="ascii")
         lines = (self._rest + self._stream.read()).split("\n")
         self._rest = lines.pop()
-        return [_parse(line) for line in lines]
+        return [parse(line) for line in lines]
 
 
 def read(file: Path) -> tuple[Request, ...]:
     """All requests of a file, sorted by schedule; a torn last line is left out."""
     text = file.read_text(encoding="ascii")
     whole, _, _ = text.rpartition("\n")
-    return tuple(sorted(_parse(line) for line in whole.split("\n") if line))
+    return tuple(sorted(parse(line) for line in whole.split("\n") if line))
 
 
-def _parse(line: str) -> Request:
+def parse(line: str) -> Request:
+    """One line of the file. Raises ValueError."""
     sched, late, latency, status = line.split(",")
     return Request(int(sched), int(late), int(latency), int(status))
 

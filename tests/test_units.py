@@ -164,3 +164,8 @@ def test_durations_are_written_shortly(seconds: float, text: str) -> None:
 def test_retry_after(said: str, seconds: float) -> None:
     assert units.retry_after_s({"Retry-After": said}) == seconds
     assert units.retry_after_s({}) == 0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("200ms", 0.2), ("15s", 15), ("1h", 3600)])
+def test_durations_as_prometheus_writes_them(text: str, seconds: float) -> None:
+    assert units.prometheus_duration_s(text) == pytest.approx(seconds)

@@ -175,7 +175,7 @@ def _plan_changes(old: Plan | None, new: Plan | None) -> Iterable[str]:
             told.append(f"new {what}: {', '.join(sorted(is_now - was))}")
         if was - is_now:
             told.append(f"{what} no longer there: {', '.join(sorted(was - is_now))}")
-    repeats = [max((t.repeat for t in plan.trials if t.phase == "measure"), default=0) for plan in (old, new)]
+    repeats = [max((t.repeat for t in plan.measured), default=0) for plan in (old, new)]
     if repeats[0] != repeats[1]:
         told.append(f"repeats: {repeats[0]} → {repeats[1]}")
     if old.seed != new.seed:
@@ -188,11 +188,11 @@ def _plan_changes(old: Plan | None, new: Plan | None) -> Iterable[str]:
 
 
 def _scenarios(plan: Plan) -> set[str]:
-    return {f"{t.chaos} / {t.workload}" for t in plan.trials if t.phase == "measure"}
+    return {f"{t.chaos} / {t.workload}" for t in plan.measured}
 
 
 def _arms(plan: Plan) -> set[str]:
-    return {str(t.arm) for t in plan.trials if t.phase == "measure"}
+    return {str(t.arm) for t in plan.measured}
 
 
 def same_thing(old: Plan | None, new: Plan | None) -> bool:

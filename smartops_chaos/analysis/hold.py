@@ -6,7 +6,7 @@ times the plan's H are tried where the requests allow it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from smartops_chaos.analysis import table
@@ -26,11 +26,11 @@ SHARES = (0.5, 1.0, 1.5)
 MOST_TRIALS = 400  # derived again: a large campaign is judged by its first repeats
 
 
-def chosen(plan: Plan, done: Mapping[str, object]) -> list[str]:
+def chosen(plan: Plan, done: Container[str]) -> list[str]:
     """Trials to derive again: all that were measured, or those of the first repeats."""
     found: list[str] = []
-    for repeat in sorted({t.repeat for t in plan.trials if t.phase == "measure"}):
-        more = [t.id for t in plan.trials if t.phase == "measure" and t.repeat == repeat and t.id in done]
+    for repeat in sorted({t.repeat for t in plan.measured}):
+        more = [t.id for t in plan.measured if t.repeat == repeat and t.id in done]
         if found and len(found) + len(more) > MOST_TRIALS:
             break
         found += more

@@ -75,7 +75,7 @@ def take(store: Store, number: int) -> tuple[Stop, ...]:
     """The arms that a look before the end stops, by the records of a campaign's directory; it writes nothing."""
     plan = store.read().plan
     end = before_end(plan)[number - 1]
-    ids = [trial.id for trial in plan.trials if trial.phase == "measure" and trial.repeat <= end]
+    ids = [trial.id for trial in plan.measured if trial.repeat <= end]
     found = {str(store.trial(name).record): record for name in ids if (record := store.record(name)) is not None}
     return look(from_records(found), of_plan(plan, store.stops()), number, end).stop
 

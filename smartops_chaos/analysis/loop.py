@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
-from smartops_chaos.analysis.estimate import Floats
+from smartops_chaos.analysis.estimate import Floats, t_quantile
 from smartops_chaos.analysis.summary import FunnelStep, Phase
 from smartops_chaos.analysis.table import numbers, texts
 from smartops_chaos.model import MOMENTS, Outcome
@@ -59,23 +58,25 @@ def between(trials: pd.DataFrame, start: str, end: str, alpha: float) -> Duratio
     mean, width = float(middle.mean()), float(np.median((hi - lo)[seen]))
     if n < 2:
         return Duration(mean, None, None, width, n)
-    half = -float(special.stdtrit(n - 1, alpha)) * float(middle.std(ddof=1)) / float(np.sqrt(n))
+    half = t_quantile(alpha, n - 1) * float(middle.std(ddof=1)) / float(np.sqrt(n))
     return Duration(mean, max(0.0, mean - half), mean + half, width, n)
 
 
 def recovery_width(counted: pd.DataFrame) -> float | None:
     """Median width in seconds of the interval in which recovery lies: the measuring error of a time to recover."""
     lo, hi = _moment(counted, "recovered")
-    widths = (hi - lo)[~np.isnan(hi - lo)]
-    return float(np.median(widths)) if len(widths) else None
+    return _median(hi - lo)
 
 
 def calibration_width(trials: pd.DataFrame) -> float | None:
     """The same for the time from the harness's own end of the fault to recovery: the widths of both."""
     lo, hi = _moment(trials, "recovered")
-    widths = hi - lo + np.nan_to_num(numbers(trials, "fault_end_width_s"))
-    widths = widths[~np.isnan(widths)]
-    return float(np.median(widths)) if len(widths) else None
+    return _median(hi - lo + np.nan_to_num(numbers(trials, "fault_end_width_s")))
+
+
+def _median(widths: Floats) -> float | None:
+    known = widths[~np.isnan(widths)]
+    return float(np.median(known)) if len(known) else None
 
 
 def funnel(counted: pd.DataFrame) -> tuple[FunnelStep, ...]:

@@ -41,7 +41,6 @@ class Question:
 def of_plan(plan: Plan, stops: Sequence[Stop] = (), look: int = 0) -> Question:
     """The question that a campaign's frozen plan asks, the arms that it stopped at a look, and the look to come."""
     analysis = plan.analysis
-    measured = [t for t in plan.trials if t.phase == "measure"]
     return Question(
         baseline=analysis.baseline,
         targets=analysis.targets,
@@ -50,7 +49,7 @@ def of_plan(plan: Plan, stops: Sequence[Stop] = (), look: int = 0) -> Question:
         weights=analysis.weights,
         because={name: level.because for name, level in plan.chaos.items() if level.because},
         same_arm=plan.same_arm,
-        cells=frozenset((t.chaos, t.workload, t.arm) for t in measured),
+        cells=frozenset((t.chaos, t.workload, t.arm) for t in plan.measured),
         looks=analysis.looks,
         look=look,
         stopped={stop.arm: stop for stop in stops},

@@ -124,6 +124,7 @@ def _arm(
     detected = [c.detected_s for c in cells if c.detected_s is not None]
     acted = [c.acted_s for c in cells if c.acted_s is not None]
     needless = numbers(rows, "needless_actions")
+    did = operations(counted, cells, question.sla, question.targets.sla, alpha)
     nothing_prevented = sum(c.outcomes.get(Outcome.PREVENTED, 0) for c in cells if c.rarely_hurts)
     return ArmSummary(
         model=arm.model,
@@ -138,7 +139,7 @@ def _arm(
         ttm=_mttr(cells, acted, _before_horizon(cells, acted), alpha),
         ttd_between=_between([(c, c.detected_span) for c in cells]),
         ttm_between=_between([(c, c.acted_span) for c in cells]),
-        p_detected=_share(_before_horizon(cells, detected)),
+        p_detected=did.detected.value if did.detected else None,
         p_mitigated=_share(_before_horizon(cells, acted)),
         auto_heal=auto_heal(cells, baseline, alpha),
         sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
@@ -152,7 +153,7 @@ def _arm(
         controls=int(np.isin(outcome, CONTROLS).sum()),
         needless_actions=int(np.nansum(needless)) + nothing_prevented,
         contested=sum("contested" in flags.split(",") for flags in texts(rows, "flags")),
-        operations=operations(counted, cells, question.sla, question.targets.sla, alpha),
+        operations=did,
     )
 
 

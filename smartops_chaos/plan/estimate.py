@@ -75,7 +75,6 @@ class Budget:
 def estimate(plan: Plan, matrix: str, *, lanes: int | None = None) -> Estimate:
     """`matrix`: the file's name as it shall stand in proposed commands; `lanes` instead of the plan's."""
     lanes = lanes or lane_count(plan.target)
-    measured = [trial for trial in plan.trials if trial.phase == "measure"]
     likely = [_likely_s(plan, trial) for trial in plan.trials]
     upper = [_upper_s(plan, trial) for trial in plan.trials]
     budget = budget_of(plan)
@@ -88,8 +87,8 @@ def estimate(plan: Plan, matrix: str, *, lanes: int | None = None) -> Estimate:
         return f"smartops-chaos run {matrix} --repeats {repeats} (about {minutes} min)"
 
     return Estimate(
-        measured=len(measured),
-        calibration=len(plan.trials) - len(measured),
+        measured=len(plan.measured),
+        calibration=len(plan.trials) - len(plan.measured),
         likely_s=makespan_s(likely, lanes),
         upper_s=makespan_s(upper, lanes),
         proofs=_proofs(plan, budget, command),
@@ -114,7 +113,7 @@ def plans_at_looks(plan: Plan) -> list[tuple[int, Plan]]:
 
 def budget_of(plan: Plan, look: int = 0) -> Budget:
     """`look`: whose share of alpha is used; 0 = the last."""
-    measured = [trial for trial in plan.trials if trial.phase == "measure"]
+    measured = plan.measured
     baseline = plan.analysis.baseline
     faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
     arms = Counter(trial.arm for trial in faults)
@@ -137,7 +136,7 @@ def budget_of(plan: Plan, look: int = 0) -> Budget:
 
 def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) -> tuple[Proof, ...]:
     targets = plan.analysis.targets
-    measured = [trial for trial in plan.trials if trial.phase == "measure"]
+    measured = plan.measured
     wanted: dict[Literal["mttr_reduction", "auto_heal", "sla"], str] = {
         "mttr_reduction": f"MTTR reduction of {format_fraction(targets.mttr_reduction)}",
         "auto_heal": f"auto-heal of {format_fraction(targets.auto_heal)}",

@@ -6,10 +6,10 @@ number of trials and whatever the looks have to do with each other. Most is kept
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smartops_chaos.model import Arm, Plan, Trial
+from smartops_chaos.model import Arm, Plan
 
 SHARES: dict[int, tuple[float, ...]] = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
 LEAST_TRIALS = 5  # in a cell at the first look
@@ -36,7 +36,7 @@ def fewest_repeats(looks: int) -> int:
 
 def before_end(plan: Plan) -> tuple[int, ...]:
     """The repeats after which the plan's looks are, without the last one: that is the report."""
-    repeats = max((trial.repeat for trial in _measured(plan)), default=0)
+    repeats = max((trial.repeat for trial in plan.measured), default=0)
     return ends(repeats, plan.analysis.looks)[:-1]
 
 
@@ -44,18 +44,14 @@ def judged_by(plan: Plan, stops: Sequence[Stop]) -> frozenset[str]:
     """IDs of the trials by which stopped arms were decided: theirs, and the baseline's up to the same look."""
     until = {stop.arm: stop.repeat for stop in stops}
     until[plan.analysis.baseline] = max(until.values(), default=0)
-    return frozenset(trial.id for trial in _measured(plan) if trial.repeat <= until.get(trial.arm, 0))
+    return frozenset(trial.id for trial in plan.measured if trial.repeat <= until.get(trial.arm, 0))
 
 
 def spared(plan: Plan, stops: Sequence[Stop]) -> frozenset[str]:
     """IDs of the trials that nobody needs: a stopped arm's after its look; the baseline's when no arm is left."""
     until = {stop.arm: stop.repeat for stop in stops}
     baseline = plan.analysis.baseline
-    compared = {trial.arm for trial in _measured(plan) if plan.chaos[trial.chaos].parts} - {baseline}
+    compared = {trial.arm for trial in plan.measured if plan.chaos[trial.chaos].parts} - {baseline}
     if stops and compared <= set(until):
         until[baseline] = max(until.values())
-    return frozenset(trial.id for trial in _measured(plan) if trial.repeat > until.get(trial.arm, trial.repeat))
-
-
-def _measured(plan: Plan) -> Iterable[Trial]:
-    return (trial for trial in plan.trials if trial.phase == "measure")
+    return frozenset(trial.id for trial in plan.measured if trial.repeat > until.get(trial.arm, trial.repeat))

@@ -9,7 +9,7 @@ explained in docs/planning.md. Times to recover are lognormal, and cut at the ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -91,7 +91,7 @@ class Simulated:
 
 def simulate(plan: Plan, truth: Truth, *, lanes: int) -> Simulated:
     """Calibration is left out. Raises UsageError for more than a million trials, or cells without a truth."""
-    trials = [t for t in plan.trials if t.phase == "measure"]
+    trials = plan.measured
     if len(trials) > MOST_TRIALS:
         raise UsageError(f"{len(trials)} trials are too many to simulate", f"at most {MOST_TRIALS}: fewer --repeats")
     cells: dict[tuple[str, str, str, str], list[int]] = {}
@@ -150,7 +150,7 @@ def _lognormal(entry: Entry) -> tuple[float, float]:
     return float(np.log(entry.recovers)) - sigma**2 / 2, sigma
 
 
-def _columns(plan: Plan, trials: list[Trial], time_s: Floats, outcome: NDArray[np.object_]) -> dict[str, Any]:
+def _columns(plan: Plan, trials: Sequence[Trial], time_s: Floats, outcome: NDArray[np.object_]) -> dict[str, Any]:
     return {
         "campaign": plan.name,
         "phase": "measure",

@@ -9,11 +9,10 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from smartops_chaos.model import Slo
 from smartops_chaos.plan.targetspec import Part, Present
-from smartops_chaos.units import Duration, Fraction, between, parse_fraction
+from smartops_chaos.units import Duration, Fraction, between, parse_fraction, prometheus_duration_s
 
 _ANSWERED_S = 2.0  # how long Prometheus may take to answer the query
 _RANGE = re.compile(r"\[((?:[0-9]+(?:ms|[smhdwy]))+)")
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}  # as Prometheus counts
 
 
 def _number(value: object) -> object:
@@ -71,8 +70,7 @@ class QuerySpec(Part):
 
 def _longest_range_s(query: str) -> float:
     """Of the ranges such as [1m30s] in a query; 0 without one."""
-    ranges = (re.findall(r"([0-9]+)(ms|[smhdwy])", text) for text in _RANGE.findall(query))
-    return max((sum(int(n) * _SECONDS[unit] for n, unit in parts) for parts in ranges), default=0.0)
+    return max(map(prometheus_duration_s, _RANGE.findall(query)), default=0.0)
 
 
 def _kind(slo: object) -> str:

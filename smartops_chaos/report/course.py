@@ -60,11 +60,7 @@ def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
     trial, row = evidence.trial, record.row
     at = frame(evidence, len(plan.chaos[trial.chaos].parts))
     zero_ns = at.zero.mid_ns if at else evidence.requests[0].sched_ns
-    moments: dict[str, tuple[float, float]] = {}
-    for moment in MOMENTS[1:]:
-        lo, hi = row[f"{moment}_lo_s"], row[f"{moment}_hi_s"]
-        if isinstance(lo, float) and isinstance(hi, float):
-            moments[moment] = (lo, hi)
+    moments = pictures.moments(row)
     injected = at is not None and bool(plan.chaos[trial.chaos].parts)
     reason = f" ({plain(str(row['reason']))})" if row["reason"] else ""
     time_s = f", {seconds(row['time_s'])}" if isinstance(row["time_s"], float) else ""
@@ -152,11 +148,11 @@ def _table(trials: Sequence[tuple[Evidence, Record]], shown: Sequence[Course]) -
     rows = [row(moment, [_moment(course, moment) for course in shown]) for moment in MOMENTS[1:]]
     rows.append(row("fault ended", [_ended(record) for _, record in trials]))
     rows.append(row("actions", [_acts(course) for course in shown]))
-    rows.append(row("scored time (n = 1)", [seconds(_value(record, "time_s")) for _, record in trials]))
+    rows.append(row("scored time (n = 1)", [seconds(pictures.as_number(record.row["time_s"])) for _, record in trials]))
     rows.append(row("horizon", [stated_seconds(evidence.horizon_s) for evidence, _ in trials]))
-    rows.append(row("bad seconds", [seconds(_value(record, "bad_seconds")) for _, record in trials]))
+    rows.append(row("bad seconds", [seconds(pictures.as_number(record.row["bad_seconds"])) for _, record in trials]))
     rows.append(row("good requests", [_good(record) for _, record in trials]))
-    rows.append(row("relapses", [number(_value(record, "relapses"), 0) for _, record in trials]))
+    rows.append(row("relapses", [number(pictures.as_number(record.row["relapses"]), 0) for _, record in trials]))
     rows.append(row("flags", [str(record.row["flags"] or NONE).replace(",", ", ") for _, record in trials]))
     columns = (Column("Moment"), *(Column(evidence.trial.id, "right") for evidence, _ in trials))
     note = (
@@ -174,7 +170,7 @@ def _moment(course: Course, moment: str) -> str:
 
 
 def _ended(record: Record) -> str:
-    end_s = _value(record, "fault_end_s")
+    end_s = pictures.as_number(record.row["fault_end_s"])
     return NONE if end_s is None else f"{number(end_s, 3)}, by {record.row['fault_end_by'] or 'nobody known'}"
 
 
@@ -185,8 +181,3 @@ def _acts(course: Course) -> str:
 def _good(record: Record) -> str:
     good, sent = record.row["good_requests"], record.row["requests"]
     return share(good, sent) if isinstance(good, int) and isinstance(sent, int) else NONE
-
-
-def _value(record: Record, name: str) -> float | None:
-    value = record.row[name]
-    return float(value) if isinstance(value, int | float) else None

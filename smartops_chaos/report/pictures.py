@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,17 @@ class Scale:
     def unanswered_ms(self) -> float:
         """Requests without a good answer have no latency to show: a line of their own above all others."""
         return self.highest_ms * 1.6
+
+
+def as_number(value: object) -> float | None:
+    """Of a cell of a row: None for what is no number."""
+    return float(value) if isinstance(value, int | float) else None
+
+
+def moments(row: Mapping[str, object]) -> dict[str, tuple[float, float]]:
+    """What was seen after the injection: moment -> seconds from, to."""
+    ends = {m: (as_number(row.get(f"{m}_lo_s")), as_number(row.get(f"{m}_hi_s"))) for m in MOMENTS[1:]}
+    return {moment: (lo, hi) for moment, (lo, hi) in ends.items() if lo is not None and hi is not None}
 
 
 def scale(pictures: Sequence[Picture]) -> Scale:
@@ -115,10 +126,10 @@ def heading(drawing: Drawing, axes: Axes, text: str, style: ArmStyle, *, above: 
     axes.plot([0], [1], marker=style.marker, color=style.colour, markersize=5, clip_on=False, transform=mark)
 
 
-def _moments(axes: Axes, moments: dict[str, tuple[float, float]]) -> None:
+def _moments(axes: Axes, seen: dict[str, tuple[float, float]]) -> None:
     """Lines in the picture, upright labels above it, moved apart where they would overlap."""
     left, right = axes.get_xlim()
-    shown = [(name, *moments[name]) for name in MOMENTS if name in moments]
+    shown = [(name, *seen[name]) for name in MOMENTS if name in seen]
     shown = sorted((m for m in shown if left <= (m[1] + m[2]) / 2 <= right), key=lambda m: m[1] + m[2])
     step = _LABEL_POINTS / (_WIDTH_IN * 0.82 * 72) * (right - left)
     places: list[float] = []

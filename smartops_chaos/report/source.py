@@ -19,6 +19,7 @@ from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Trial
 from smartops_chaos.plan.looks import Stop
 from smartops_chaos.report.build import CampaignData
 from smartops_chaos.run.store import SHARD, CampaignFile, Store
+from smartops_chaos.run.trialdir import TrialDir
 from smartops_chaos.timeline import derive
 
 
@@ -64,21 +65,23 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     found = measured(stores)
     plan, home = found.file.plan, found.home
 
+    def folder(trial_id: str) -> TrialDir:
+        return home[trial_id].trial(trial_id)
+
     def requests(trial_id: str) -> Sequence[Request]:
-        return home[trial_id].trial(trial_id).requests() if trial_id in home else ()
+        return folder(trial_id).requests() if trial_id in home else ()
 
     def evidence_of(trial_id: str) -> Evidence:
-        return home[trial_id].trial(trial_id).read_evidence()
+        return folder(trial_id).read_evidence()
 
     healer = healerfile.restore(plan.healer)
     chaos = {trial.id: plan.chaos[trial.chaos] for trial in plan.trials}
+    there = {name for name in home if folder(name).has_evidence()}
 
     def explain(trial_id: str) -> str:
-        if trial_id not in home or not home[trial_id].trial(trial_id).has_evidence():
-            return ""
-        return derive.explain(home[trial_id].trial(trial_id).read_evidence(), healer, chaos[trial_id])
+        return derive.explain(evidence_of(trial_id), healer, chaos[trial_id]) if trial_id in there else ""
 
-    evidence = [home[name].trial(name).read_evidence() for name in hold.chosen(plan, _with_evidence(home))]
+    evidence = [evidence_of(name) for name in hold.chosen(plan, there)]
     holds = hold.sensitivity(plan, healer, evidence, found.asked)
     made_by = {label: told for label, told in found.file.provenance.items() if label != SHARD or len(stores) == 1}
     return CampaignData(
@@ -114,10 +117,6 @@ def measured(stores: Sequence[Store]) -> Measured:
     told = tuple(text.replace(" MATRIX", f" {first.matrix_file}") for text in told)
     summary = replace(summary, warnings=told, agreement=agreed)
     return Measured(stores[0].name, first, home, records, rows, summary, asked, stops)
-
-
-def _with_evidence(home: Mapping[str, Store]) -> dict[str, Store]:
-    return {name: store for name, store in home.items() if store.trial(name).has_evidence()}
 
 
 def bare(path: Path, baseline: Arm) -> CampaignData:

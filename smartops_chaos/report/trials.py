@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from smartops_chaos.model import MOMENTS, Arm, Plan, Record, Request
+from smartops_chaos.model import Arm, Plan, Record, Request
 from smartops_chaos.report import pictures
 from smartops_chaos.report.document import Block, Column, Exhibit, Gallery, Link, Paragraph, Section, Table, Text
 from smartops_chaos.report.index import TABLE, Index, Row, exhibit_id, name, row_id
@@ -65,7 +65,7 @@ def _listing(index: Index, exhibits: set[str]) -> Table:
         return NONE if value is None or value == "" else str(value)
 
     def time(row: Row, moment: str) -> str:
-        ends = [_number(row.get(f"{moment}_{end}_s")) for end in ("lo", "hi")]
+        ends = [pictures.as_number(row.get(f"{moment}_{end}_s")) for end in ("lo", "hi")]
         return NONE if None in ends else number(sum(e for e in ends if e is not None) / 2, 2)
 
     rows: list[tuple[Text, ...]] = []
@@ -75,7 +75,7 @@ def _listing(index: Index, exhibits: set[str]) -> Table:
             str(index.places[i] + 1),
             (Link(name(row), exhibit_id(i)),) if exhibit_id(i) in exhibits else name(row),
             outcome if reason == NONE else f"{outcome}: {plain(reason)}",
-            number(_number(row.get("time_s")), 2),
+            number(pictures.as_number(row.get("time_s")), 2),
             *(time(row, moment) for moment in ("impacted", "detected", "acted", "recovered")),
             cell(row, "actions"),
             cell(row, "flags").replace(",", ", "),
@@ -109,10 +109,6 @@ def _arm(row: Row) -> Arm:
     return Arm(str(row["model"]), str(row["policy"]))
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _exhibits(
     index: Index,
     plan: Plan | None,
@@ -127,7 +123,7 @@ def _exhibits(
     def key(i: int) -> tuple[object, ...]:
         row = index.rows[i]
         levels = (str(row["chaos"]), str(row["workload"]))
-        return row.get("phase") == "calibrate", *levels, _number(row.get("repeat")) or 0, order[_arm(row)]
+        return row.get("phase") == "calibrate", *levels, pictures.as_number(row.get("repeat")) or 0, order[_arm(row)]
 
     chosen = {i: _picture(index.rows[i], plan, records, requests) for i in sorted(index.shown, key=key)}
     drawn = [picture for picture in chosen.values() if picture]
@@ -143,7 +139,7 @@ def _exhibits(
 
 
 def _outcome(row: Row) -> str:
-    time = _number(row.get("time_s"))
+    time = pictures.as_number(row.get("time_s"))
     return plain(str(row["outcome"])) + (f", {seconds(time)}" if time is not None else "")
 
 
@@ -172,19 +168,15 @@ def _picture(
     if plan is None or record is None or not sent:
         return None
     injected = record.timeline.events.get("injected") if record.timeline else None
-    moments = {}
-    for moment in MOMENTS[1:]:
-        lo, hi = _number(row.get(f"{moment}_lo_s")), _number(row.get(f"{moment}_hi_s"))
-        if lo is not None and hi is not None:
-            moments[moment] = (lo, hi)
+    moments, end_s = pictures.moments(row), pictures.as_number(row.get("fault_end_s"))
     return pictures.Picture(
         title=("calibration: " if row.get("phase") == "calibrate" else "")
-        + f"{row['chaos']} / {row['workload']} · {_arm(row)} · {_number(row.get('repeat')) or 0:g}",
+        + f"{row['chaos']} / {row['workload']} · {_arm(row)} · {pictures.as_number(row.get('repeat')) or 0:g}",
         outcome=_outcome(row),
         arm=_arm(row),
         moments={"injected": (0.0, 0.0), **moments} if injected else moments,
-        fault_end_s=_number(row.get("fault_end_s")) if injected and plan.chaos[str(row["chaos"])].parts else 0.0,
-        horizon_s=_number(row.get("horizon_s")) or 0.0,
+        fault_end_s=end_s if injected and plan.chaos[str(row["chaos"])].parts else 0.0,
+        horizon_s=pictures.as_number(row.get("horizon_s")) or 0.0,
         latency_s=plan.analysis.slo.latency_s,
         injected_ns=injected.at.mid_ns if injected else sent[0].sched_ns,
         requests=sent,

@@ -24,6 +24,7 @@ from smartops_chaos.model import ChaosLevel, Evidence, Plan, Record, Series
 from smartops_chaos.report import source, windowcard, windows
 from smartops_chaos.report.windowcard import Contents, Metric
 from smartops_chaos.run.store import Store
+from smartops_chaos.timeline.rules import process_of
 
 _TIMES = ("start_s", "end_s", "samples")
 _ABOUT = ("kind", "block", "chaos", "family", "workload", "model", "policy", "objects", "zero_ns")
@@ -135,15 +136,11 @@ class _Answers:
         self._fault = {name for block in blocks for name in block.get("leaks", ())}
 
     def of(self, all_series: Sequence[Series]) -> Iterator[tuple[Series, str]]:
-        healers = {_process(series) for series in all_series if series.name in self._read and series.name != "ALERTS"}
+        healers = {process_of(series) for series in all_series if series.name in self._read and series.name != "ALERTS"}
         for series in all_series:
             read = "healer: read by its rules" if series.name in self._read else ""
-            near = "healer: from its process" if _process(series) in healers else ""
+            near = "healer: from its process" if process_of(series) in healers else ""
             yield series, "fault: its own switch" if series.name in self._fault else read or near
-
-
-def _process(series: Series) -> tuple[str, str]:
-    return series.labels.get("job", ""), series.labels.get("instance", "")
 
 
 def _seconds(ns: int) -> str:

@@ -16,14 +16,13 @@ from typing import Literal
 from smartops_chaos.model import ChaosLevel, Evidence, Health, Interval, Outcome, Record, Series, Trial
 from smartops_chaos.timeline import health
 from smartops_chaos.timeline.derive import fault_ends
-from smartops_chaos.timeline.interval import Frame, frame, offset_of
+from smartops_chaos.timeline.interval import STAMP_NS, Frame, frame, offset_of
 from smartops_chaos.timeline.rules import METRICS_CLOCK
 
 Split = Literal["train", "validation", "test"]
 
 NORMAL, UNKNOWN = "normal", "unknown"
 _UNTRUE = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID)  # nobody knows what was injected, or whether anything was
-_STAMP_NS = 2_000_000  # by which Prometheus may move a stamp onto its grid
 _HELD_OUT = 5  # one block in so many is for validation, and one for the test
 
 _Spans = list[tuple[int, int, str]]
@@ -160,7 +159,7 @@ def _gate(evidence: Evidence) -> Interval | None:
 def _margin_ns(evidence: Evidence) -> int:
     """By how much a sample may have been taken before or after its stamp, on the runner's clock."""
     offset = offset_of(evidence.clocks, METRICS_CLOCK)
-    return (offset.hi_ns - offset.lo_ns) // 2 + 1 + round(evidence.scrape_s * 1e9) + _STAMP_NS
+    return (offset.hi_ns - offset.lo_ns) // 2 + 1 + round(evidence.scrape_s * 1e9) + STAMP_NS
 
 
 def _phases(begin_ns: int, stop_ns: int, injected: Interval | None, over: Interval | None, margin_ns: int) -> _Spans:

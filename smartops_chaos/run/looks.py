@@ -42,7 +42,7 @@ class Looks:
         Raises ChaosError if it cannot be decided, OSError if it cannot be written.
         """
         number, end = self._taken + 1, self._ends[self._taken]
-        needed = [t for t in self._plan.trials if t.phase == "measure" and t.repeat <= end and t.id not in self.spared]
+        needed = [t for t in self._plan.measured if t.repeat <= end and t.id not in self.spared]
         if any(self._store.outcome(trial.id) is None for trial in needed):
             return None
         stops = self._decide(self._store, number)

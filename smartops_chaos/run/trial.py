@@ -27,7 +27,7 @@ from chaoslib.types import Strategy
 from pydantic import TypeAdapter
 
 from smartops_chaos import experiment, healerfile, notes, protocol, workload
-from smartops_chaos.clock import Clock
+from smartops_chaos.clock import Clock, utc_now
 from smartops_chaos.errors import RevertFailed
 from smartops_chaos.model import ClockOffset, Evidence
 from smartops_chaos.run import rollbacks, telemetry, trialdir
@@ -108,7 +108,7 @@ class _Child:
         self._interrupted = False
         self._alarms = 0
         self._unreverted = "no rollback was played"
-        self._started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._started_at = utc_now()
 
     def run(self) -> None:
         signal.signal(signal.SIGINT, self._interrupt)

@@ -16,6 +16,7 @@ from smartops_chaos.errors import PreflightFailed, UsageError
 from smartops_chaos.model import Evidence, Record, Request
 from smartops_chaos.notes import requests_file
 from smartops_chaos.run.files import adapter, checked, read, to_json, try_lock, write_atomically
+from smartops_chaos.workload import parse
 from smartops_chaos.workload import read as read_requests
 
 _REPEAT = "move the trial's folder away; the next run repeats the trial"
@@ -121,7 +122,7 @@ class TrialDir:
         if packed.exists():
             try:
                 lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
-                return tuple(_request(line) for line in lines)
+                return tuple(map(parse, lines))
             except _DAMAGED as error:
                 raise UsageError(f"{packed} cannot be read: {error}", _REPEAT) from None
         return read_requests(requests_file(self.path)) if requests_file(self.path).exists() else ()
@@ -149,8 +150,3 @@ class TrialDir:
             return None
         except (KeyError, TypeError):
             raise UsageError(f"{self.record} cannot be read: it has no outcome", _DERIVE) from None
-
-
-def _request(line: str) -> Request:
-    sched_ns, late_ns, latency_ns, status = map(int, line.split(","))
-    return Request(sched_ns, late_ns, latency_ns, status)

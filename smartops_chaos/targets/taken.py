@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smartops_chaos.clock import utc_now
 from smartops_chaos.cluster import ClusterError, Gone, path
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.faults import facts
@@ -40,7 +41,7 @@ class Taken:
         """Raises PreflightFailed, ClusterError."""
         name, campaign = self.objects.name, objects.label(self.objects.campaign)
         mend = f"wait for that campaign; if it is dead: smartops-chaos revert --cluster {name}"
-        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        started = utc_now()
         data = {"campaign": campaign, "owner": self.owner, "host": socket.gethostname(), "since": started}
         meta = {"name": LOCK, "labels": {objects.CAMPAIGN: campaign}}
         try:

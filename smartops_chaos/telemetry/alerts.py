@@ -17,8 +17,8 @@ from smartops_chaos.telemetry import prometheus
 from smartops_chaos.telemetry.connection import Connection, SourceError, connection
 from smartops_chaos.telemetry.prometheus import PrometheusError
 from smartops_chaos.timeline.interval import firings
+from smartops_chaos.units import prometheus_duration_s
 
-_UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _DEFAULT_SCRAPE_S = 60.0  # Prometheus' own default, where no target is known
 
 
@@ -81,7 +81,7 @@ def _rules(source: Connection, names: Sequence[str], labels: Mapping[str, str]) 
             raise
         targets = []
     ours = [one for one in targets if labels.items() <= one["labels"].items()] or targets
-    intervals = (_seconds(one["scrapeInterval"]) for one in ours if "scrapeInterval" in one)
+    intervals = (prometheus_duration_s(one["scrapeInterval"]) for one in ours if "scrapeInterval" in one)
     scrape_s = max(intervals, default=_DEFAULT_SCRAPE_S)
     return tuple(AlertRule(name, evaluation_s[name], scrape_s) for name in names)
 
@@ -115,8 +115,3 @@ def _disagreements(
             told = f"Alertmanager has it from {alert['startsAt']}, when Prometheus did not begin to fire"
             notes.append(f"alert {rule.name}: {told}")
     return tuple(notes)
-
-
-def _seconds(duration: str) -> float:
-    """Prometheus' own form of a duration, such as 1m30s."""
-    return sum(float(number) * _UNIT_S[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration))

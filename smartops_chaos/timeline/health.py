@@ -95,7 +95,7 @@ def measure(
     def change(index: int) -> Interval:
         """A query tells of a change up to `lag_s` after it."""
         before_ns = sched[index - 1] - round(slo.lag_s * 1e9) if index else injected.lo_ns
-        return Interval(max(before_ns, injected.lo_ns) if slo.query else before_ns, sched[index])
+        return Interval(max(before_ns, injected.lo_ns), sched[index])
 
     lasting = _lasting(good, states, impacts[-1]) if impacts else None
     known_ns = horizon_ns if stopped_early else max(zero_ns, min(horizon_ns, end_ns - hold_ns))

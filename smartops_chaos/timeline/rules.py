@@ -9,6 +9,7 @@ harness itself puts things right.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -163,11 +164,11 @@ class _Source:
 
     def _scrapes_of(self, series: Series) -> list[int]:
         """Stamps at which the same process was scraped; they show where `series` was absent, and not just missed."""
-        process = _process(series)
+        process = process_of(series)
         if process not in self._scrapes:
             stamps: set[int] = set()
             for other in self._series:
-                if _process(other) != process:
+                if process_of(other) != process:
                     continue
                 if not _NOT_SCRAPED.fullmatch(other.name):
                     stamps.update(other.at_ns)
@@ -177,13 +178,14 @@ class _Source:
         return self._scrapes[process]
 
 
-def _process(series: Series) -> tuple[str, str]:
+def process_of(series: Series) -> tuple[str, str]:
+    """Job and instance: what was scraped."""
     return series.labels.get("job", ""), series.labels.get("instance", "")
 
 
 def _samples(series: Series, stamp_ns: int) -> str:
     """ "2 -> 3": the sample before, if there is one, and the one that shows the increase."""
-    i = series.at_ns.index(stamp_ns)
+    i = bisect_left(series.at_ns, stamp_ns)
     return f"{f'{series.values[i - 1]:g}' if i else 'absent'} -> {series.values[i]:g}"
 
 

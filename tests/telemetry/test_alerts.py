@@ -187,8 +187,3 @@ def test_a_gap_of_more_than_an_evaluation_is_a_new_firing() -> None:
     assert at.hi_ns == pytest.approx(100 * S, abs=60_000_000)
     assert at.lo_ns < 88 * S - 50_000_000
     assert at.hi_ns > 100 * S + 50_000_000
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("200ms", 0.2), ("15s", 15), ("1h", 3600)])
-def test_durations_as_prometheus_writes_them(text: str, seconds: float) -> None:
-    assert alerts._seconds(text) == pytest.approx(seconds)
