@@ -10,12 +10,11 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smartops_chaos import yamlfile
 from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.model import ChaosLevel, FaultPart, Variant, WorkloadLevel
-from smartops_chaos.plan import faultfile
-from smartops_chaos.plan.faultfile import FaultFile
-from smartops_chaos.plan.matrix import (
+from smartops_chaos.schema import faultfile, yamlfile
+from smartops_chaos.schema.faultfile import FaultFile
+from smartops_chaos.schema.matrix import (
     FACTORS,
     ChaosSpec,
     Horizon,
@@ -23,9 +22,9 @@ from smartops_chaos.plan.matrix import (
     WorkloadSpec,
     check_name,
 )
-from smartops_chaos.plan.slospec import QuerySpec
-from smartops_chaos.yamlfile import Document, did_you_mean
-from smartops_chaos.yamlnodes import Loc
+from smartops_chaos.schema.slospec import QuerySpec
+from smartops_chaos.schema.yamlfile import Document, did_you_mean
+from smartops_chaos.schema.yamlnodes import Loc
 
 Settings = Mapping[str, list[str] | str]  # of a healer file: the values that may be set, or "text"
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Plan, Trial
-from smartops_chaos.plan.matrix import FACTORS
-from smartops_chaos.yamlfile import did_you_mean
+from smartops_chaos.schema.matrix import FACTORS
+from smartops_chaos.schema.yamlfile import did_you_mean
 
 
 def select(plan: Plan, only: Sequence[str], shard: str) -> tuple[Trial, ...]:

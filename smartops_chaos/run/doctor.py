@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos.errors import UsageError
-from smartops_chaos.plan.clustertarget import lane_count
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.run.store import campaigns
+from smartops_chaos.schema.clustertarget import lane_count
+from smartops_chaos.store.campaign_folder import campaigns
 from smartops_chaos.targets import kinds
 
 
@@ -60,9 +60,9 @@ def roles(matrix: Path | None) -> list[str]:
     plan = load_plan(matrix) if matrix is not None else None
     if plan is None or plan.target["kind"] != "kubernetes":
         raise UsageError("--rbac is for a matrix on a cluster", "name one with `target: {kind: kubernetes, ...}`")
-    from smartops_chaos.targets import rights
+    from smartops_chaos.kubernetes import rbac
 
-    return rights.roles(plan)
+    return rbac.roles(plan)
 
 
 def _writable(results: Path) -> Check:

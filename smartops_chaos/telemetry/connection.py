@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 
-from smartops_chaos.units import retry_after_s
+from smartops_chaos.schema.units import retry_after_s
 
 _BACKOFF_S = 0.1  # before the first repetition; doubled each time
 _LONGEST_WAIT_S = 5.0

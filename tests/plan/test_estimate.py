@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos.plan.estimate import Proof, estimate
 from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.planning.estimate import Proof, estimate
 from smartops_chaos.resources import shipped
 
 Write = Callable[..., Path]

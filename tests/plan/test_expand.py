@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartops_chaos import healerfile
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
-from smartops_chaos.plan.estimate import estimate
 from smartops_chaos.plan.expand import cells, expand, load_plan
 from smartops_chaos.plan.levels import Levels
-from smartops_chaos.plan.matrix import Matrix
+from smartops_chaos.planning.estimate import estimate
 from smartops_chaos.resources import shipped
+from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.matrix import Matrix
 
 Write = Callable[..., Path]
 FACTORS = ("chaos", "workload", "model", "policy")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos import api, healerfile
+from smartops_chaos import api
 from smartops_chaos.errors import UsageError
 from smartops_chaos.report import build, course, figurefiles
 from smartops_chaos.report.style import arm_styles
+from smartops_chaos.schema import healerfile
 from smartops_chaos.timeline.derive import derive
 
 OFF, HEALED = "cpu-90.steady.off.default.1", "cpu-90.steady.zscore.default.1"
