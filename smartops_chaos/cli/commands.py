@@ -125,7 +125,7 @@ def doctor(
     else:
         for check in found:
             told = ("note" if check.note else "ok  ") if check.ok else "FAIL"
-            print(f"{told} {check.what}" + ("" if check.ok else f"\n     {check.mend}"))
+            print(f"{told} {check.what}" + ("" if check.ok else f"\n     {check.hint}"))
     if not all(check.ok for check in found):
         raise typer.Exit(4)
 

@@ -56,7 +56,10 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
     likely = chances(made, None if pilot is None else api.pilot(pilot, made))
     if as_json:
         document: dict[str, Any] = {"schema_version": 1, "name": made.name, "digest": made.digest}
-        document |= {"trials": [asdict(trial) for trial in made.trials], "estimate": asdict(told)}
+        document |= {
+            "trials": [asdict(trial) for trial in made.trials],
+            "estimate": asdict(told, dict_factory=_published),
+        }
         print(json.dumps({**document, "chances": None if likely is None else asdict(likely)}))
         return
     for number, trial in enumerate(made.trials, 1):
@@ -73,7 +76,7 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
     if told.looks:
         print("An arm stops at a look when each of its targets is proven or ruled out.\n\nAt the end:", end="")
     for proof in told.proofs:
-        print(f"\n{proof}" + (f"\n  {proof.mend}" if proof.mend else ""))
+        print(f"\n{proof}" + (f"\n  {proof.hint}" if proof.hint else ""))
     if likely is not None:
         print("\n" + "\n".join(filter(None, likely.lines())))
 
@@ -116,3 +119,8 @@ def _simulate(made: Plan, truth_file: Path, out: Path, lanes: int, *, as_json: b
     if looks is not None:
         arms = ", ".join(f"{stop.arm} after {stop.repeat} repeats" for stop in looks.stopped) or "no arm"
         print(f"looks would stop {arms}: {looks.trials} trials, {looks.duration_s / 3600:.2f} h; the table has all")
+
+
+def _published(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The JSON keys of today: a proof's `hint` has always been published as `mend`."""
+    return {"mend" if name == "hint" else name: value for name, value in fields}

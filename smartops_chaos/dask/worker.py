@@ -101,7 +101,7 @@ class _Pool:
         self._worker, self._lanes = worker, _offered(worker)
         self._target = kinds.target(plan.target, self._lanes)
         if problems := kinds.check(plan, self._target):
-            raise PreflightFailed("; ".join(f"{what}: {mend}" for what, mend in problems))
+            raise PreflightFailed("; ".join(f"{what}: {hint}" for what, hint in problems))
 
         def say(event: events.Event) -> None:
             worker.log_event(topic(path), [type(event).__name__, asdict(event)])

@@ -52,8 +52,8 @@ class Workers(Target):
                 address, timeout=_CONNECT_S, set_as_default=False, name="smartops-chaos"
             )
         except (OSError, ValueError) as error:
-            mend = "start one with `dask scheduler`; it prints its address"
-            raise PreflightFailed(f"no Dask scheduler answers at {address}: {error}", mend) from None
+            hint = "start one with `dask scheduler`; it prints its address"
+            raise PreflightFailed(f"no Dask scheduler answers at {address}: {error}", hint) from None
 
     def lanes(self) -> dict[str, int]:
         """Workers that offer lanes, and how many. Raises OSError when the scheduler is gone."""
@@ -74,7 +74,7 @@ class Workers(Target):
         for address, problems in told.items():
             if isinstance(problems, BaseException):
                 problems = [(repr(problems), "install the same smartops-chaos on every worker")]
-            found += [(f"worker {address}: {what}", mend) for what, mend in problems]
+            found += [(f"worker {address}: {what}", hint) for what, hint in problems]
         return found
 
     def clear(self, directory: Path) -> None:

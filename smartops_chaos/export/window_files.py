@@ -32,7 +32,7 @@ _ABOUT = ("kind", "block", "chaos", "family", "workload", "model", "policy", "ob
 WINDOW_COLUMNS = ("window", "trial", "split", "phase", "impaired", "label", *_TIMES, *_ABOUT)
 SAMPLE_COLUMNS = ("window", "at_s", "metric", "job", "labels", "value", "hit")
 METRIC_COLUMNS = ("metric", "job", "series", "samples", "every_s", "gives_away")
-_MEND = "windows need trials that ran here, and a healer file that names `metrics`"
+_HINTS = "windows need trials that ran here, and a healer file that names `metrics`"
 
 
 def write(stores: Sequence[Store], out: Path) -> list[Path]:
@@ -58,7 +58,7 @@ def write(stores: Sequence[Store], out: Path) -> list[Path]:
         listed.unlink()
         sampled.unlink()
         why = window_card.left_out(contents) or "none is recorded"
-        raise NothingSelected(f"{stores[0].name} has no trial with windows ({why})", _MEND)
+        raise NothingSelected(f"{stores[0].name} has no trial with windows ({why})", _HINTS)
     with measured.open("w", encoding="utf-8", newline="") as rows:
         table = csv.writer(rows, lineterminator="\n")
         table.writerow(METRIC_COLUMNS)

@@ -31,8 +31,8 @@ def problems(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
     for lane in plan.target["lanes"]:
         for level, part in faults(plan):
             deployment = str(part.params.get("deployment") or block(plan.target).service)
-            for what, mend in _of_part(cluster, lane["namespace"], deployment, part):
-                found.setdefault(f"`{level}` in {lane['namespace']}: {what}", mend)
+            for what, hint in _of_part(cluster, lane["namespace"], deployment, part):
+                found.setdefault(f"`{level}` in {lane['namespace']}: {what}", hint)
     return list(found.items())
 
 

@@ -39,7 +39,7 @@ class Taken:
     def take(self) -> None:
         """Raises PreflightFailed, ClusterError."""
         name, campaign = self.objects.name, objects.label(self.objects.campaign)
-        mend = f"wait for that campaign; if it is dead: smartops-chaos revert --cluster {name}"
+        hint = f"wait for that campaign; if it is dead: smartops-chaos revert --cluster {name}"
         started = utc_now()
         data = {"campaign": campaign, "owner": self.owner, "host": socket.gethostname(), "since": started}
         meta = {"name": LOCK, "labels": {objects.CAMPAIGN: campaign}}
@@ -52,11 +52,11 @@ class Taken:
             held = self.objects.read("configmap", LOCK).get("data") or {}
             if held.get("owner") != self.owner:
                 whose = f"campaign {held.get('campaign')} on {held.get('host')} since {held.get('since')}"
-                raise PreflightFailed(f"the namespace {name} is in use by {whose}", mend) from None
+                raise PreflightFailed(f"the namespace {name} is in use by {whose}", hint) from None
             return
         if left := [one for one in self.objects.left() if one != f"configmap {LOCK}"]:
             self.unlock()
-            raise PreflightFailed(f"{name} is still as an earlier campaign has set it: {', '.join(left)}", mend)
+            raise PreflightFailed(f"{name} is still as an earlier campaign has set it: {', '.join(left)}", hint)
 
     def holder(self) -> str | None:
         """The owner of the lock, None without one. Raises ClusterError."""

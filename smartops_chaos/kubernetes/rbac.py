@@ -132,7 +132,7 @@ def unknown(plan: Plan) -> list[str]:
 
 def missing(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
     """(right that the API server would refuse, how to mend it), asked for each right by itself. Raises ClusterError."""
-    mend = "`smartops-chaos doctor --rbac MATRIX` prints the roles; an administrator applies and binds them"
+    hint = "`smartops-chaos doctor --rbac MATRIX` prints the roles; an administrator applies and binds them"
     found: dict[str, str] = {}
     for right in needed(plan):
         for verb in right.verbs:
@@ -140,7 +140,7 @@ def missing(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
                 if not _allowed(cluster, right, verb, name):
                     what = f"{right.resource}{f' {name}' if name else ''}: no right to {verb}"
                     found.setdefault(f"{right.namespace}: {what}", right.why)
-    return [(f"{what} ({why})", mend) for what, why in found.items()]
+    return [(f"{what} ({why})", hint) for what, why in found.items()]
 
 
 def _allowed(cluster: Cluster, right: Right, verb: str, name: str) -> bool:

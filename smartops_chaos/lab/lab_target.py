@@ -83,7 +83,7 @@ def _answers(lane_file: Path) -> bool:
 def lacking(models: Iterable[Variant]) -> list[tuple[str, str]]:
     """What variants of the healer need that is not installed, and how to mend it."""
     words = {detect.lacking(str(model.settings.get("detector", "none"))) for model in models}
-    return [(what, mend) for what, _, mend in (word.partition(": ") for word in sorted(words - {""}))]
+    return [(what, hint) for what, _, hint in (word.partition(": ") for word in sorted(words - {""}))]
 
 
 def exports(lane_file: Path) -> dict[str, str]:

@@ -128,8 +128,8 @@ def _weights(document: Document) -> Iterator[Problem]:
         return
     for name in weights:
         if name not in known:
-            what, mend = f"no chaos level is named `{name}`", did_you_mean(name, known)
-            yield document.problem(("weights", name), what, mend, at_key=True)
+            what, hint = f"no chaos level is named `{name}`", did_you_mean(name, known)
+            yield document.problem(("weights", name), what, hint, at_key=True)
 
 
 def _windows(document: Document, levels: Levels) -> Iterator[Problem]:
@@ -145,8 +145,8 @@ def _windows(document: Document, levels: Levels) -> Iterator[Problem]:
         if 0 < level.horizon_s <= slo.hold:
             own: Loc = ("factors", "chaos", level.name, "horizon", "after")
             what = f"the horizon of {format_duration(level.horizon_s)} is not longer than `hold`"
-            mend = f"use more than {format_duration(slo.hold)}"
-            yield document.problem(own if own in document.places else ("horizon", "after"), what, mend)
+            hint = f"use more than {format_duration(slo.hold)}"
+            yield document.problem(own if own in document.places else ("horizon", "after"), what, hint)
     stop = document.part(_Stop, "stop_after_good")
     if stop is not None and stop.root < slo.hold:
         what = f"`stop_after_good` of {format_duration(stop.root)} is shorter than `hold`"
@@ -164,14 +164,14 @@ def _too_few(document: Document, levels: Levels, slo: SloSpec) -> Iterator[Probl
             )
             longer = math.ceil(needed / workload.rate_per_s * 10) / 10
             faster = math.ceil(needed / slo.hold)
-            mend = f"make hold {format_duration(longer)} or the rate {format_rate(faster)}"
-            yield document.problem(("slo", "hold"), what, mend)
+            hint = f"make hold {format_duration(longer)} or the rate {format_rate(faster)}"
+            yield document.problem(("slo", "hold"), what, hint)
 
 
 def _query(document: Document, slo: QuerySpec) -> Iterator[Problem]:
     if ("factors", "workload") in document.places:
-        what, mend = "`workload` is what we send, and with `slo.query` that is nothing", "remove it: your own load runs"
-        yield document.problem(("factors", "workload"), what, mend, at_key=True)
+        what, hint = "`workload` is what we send, and with `slo.query` that is nothing", "remove it: your own load runs"
+        yield document.problem(("factors", "workload"), what, hint, at_key=True)
     if slo.hold < 2 * slo.every:
         what = f"`hold` of {format_duration(slo.hold)} holds fewer than two values, one {format_duration(slo.every)}"
         yield document.problem(("slo", "hold"), what, f"make hold {format_duration(2 * slo.every)} or more")

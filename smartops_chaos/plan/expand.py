@@ -87,7 +87,7 @@ def _healer(document: yamlfile.Document, folder: Path) -> tuple[HealerFile, str]
         if any(problem.line for problem in error.problems):
             raise
         what = error.problems[0]  # of the file as a whole: said where the matrix names it
-        raise FileProblems([document.problem(("target", "healer"), what.what, what.mend)]) from None
+        raise FileProblems([document.problem(("target", "healer"), what.what, what.hint)]) from None
     return healer, "kubernetes" if kind(target) == "kubernetes" else ""
 
 

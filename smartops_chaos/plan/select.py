@@ -68,8 +68,8 @@ def _parse_only(only: Sequence[str], plan: Plan) -> dict[str, set[str]]:
                 raise UsageError(f"--only {text}: `{factor}` is not a factor", did_you_mean(factor, FACTORS))
             name = name.strip()
             if name not in levels[factor]:
-                mend = did_you_mean(name, levels[factor])
-                raise UsageError(f"--only {text}: no {factor} level is named `{name}`", mend)
+                hint = did_you_mean(name, levels[factor])
+                raise UsageError(f"--only {text}: no {factor} level is named `{name}`", hint)
             wanted.setdefault(factor, set()).add(name)
     return wanted
 

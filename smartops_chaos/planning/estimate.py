@@ -27,12 +27,12 @@ MOST_REPEATS = 500  # beyond it no number of repeats is proposed
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the budget can say about one target. `mend` tells how to get further; empty = nothing to mend."""
+    """What the budget can say about one target. `hint` tells how to get further; empty = nothing to do."""
 
     target: Literal["mttr_reduction", "auto_heal", "sla"]
     possible: bool
     text: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         return ("" if self.possible else "CANNOT PROVE ") + self.text
@@ -100,7 +100,7 @@ def _looks(plan: Plan) -> Iterator[LookProofs]:
     shares = SHARES[plan.analysis.looks]
     for look, (repeat, so_far) in enumerate(plans_at_looks(plan), 1):
         proofs = _proofs(so_far, budget_of(so_far, look), lambda _: "")
-        asked = tuple(replace(p, mend="") for p in proofs if p.target != "sla" or plan.analysis.sla)
+        asked = tuple(replace(p, hint="") for p in proofs if p.target != "sla" or plan.analysis.sla)
         yield LookProofs(look, repeat, shares[look - 1], asked)
 
 
@@ -142,8 +142,8 @@ def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) ->
         "sla": f"SLA of {format_fraction(targets.sla)}",
     }
     if not budget.tests:
-        why, mend = "no arm with a fault is compared with the baseline", "add a model or a policy, and a fault"
-        return tuple(Proof(target, False, f"{text}: {why}", mend) for target, text in wanted.items())
+        why, hint = "no arm with a fault is compared with the baseline", "add a model or a policy, and a fault"
+        return tuple(Proof(target, False, f"{text}: {why}", hint) for target, text in wanted.items())
     levels = [plan.chaos[name] for name in dict.fromkeys(trial.chaos for trial in measured)]
     silent = [level for level in levels if level.parts and not level.because.strip()]
     if silent:

@@ -86,7 +86,7 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit,
 
 def _check(plan: Plan, target: Target) -> None:
     if problems := kinds.check(plan, target):
-        raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(mend for _, mend in problems))
+        raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(hint for _, hint in problems))
 
 
 def _lanes(plan: Plan, store: Store, options: Options) -> tuple[Target, Callable[[Say], AnyAttempts]]:
@@ -97,8 +97,8 @@ def _lanes(plan: Plan, store: Store, options: Options) -> tuple[Target, Callable
     try:
         from smartops_chaos.dask.workers import Workers
     except ModuleNotFoundError as error:
-        mend = 'pip install "smartops-chaos[dask]"'
-        raise UsageError(f"--scheduler needs the package {error.name}", mend) from None
+        hint = 'pip install "smartops-chaos[dask]"'
+        raise UsageError(f"--scheduler needs the package {error.name}", hint) from None
     workers = Workers(options.scheduler, plan, store, options.lanes)
     return workers, workers.attempts
 

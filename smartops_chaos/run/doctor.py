@@ -19,11 +19,17 @@ from smartops_chaos.targets import kinds
 class Check:
     what: str
     ok: bool
-    mend: str = ""
+    hint: str = ""
     note: bool = False  # nothing to mend, only to know
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        told = asdict(self)
+        return {
+            "what": told.pop("what"),
+            "ok": told.pop("ok"),
+            "mend": told.pop("hint"),
+            **told,
+        }  # the keys as published
 
 
 def checks(matrix: Path | None, results: Path) -> list[Check]:
@@ -33,14 +39,14 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
     options = plan.target if plan is not None else default
     target = kinds.target(options)
     problems = kinds.check(plan, target) if plan is not None else target.check()
-    found = [Check(f"target {options['kind']}: {what}", False, mend) for what, mend in problems]
+    found = [Check(f"target {options['kind']}: {what}", False, hint) for what, hint in problems]
     if not problems:
         found.append(Check(f"target {options['kind']}: everything is there", True))
     found += [Check(what, True, note=True) for what in (kinds.notes(plan) if plan is not None and not problems else ())]
     if options["kind"] == "lab":
         cores, lanes = len(os.sched_getaffinity(0)), lane_count(options)
-        mend = f"set `lanes: {cores}`: lanes that share a core disturb each other"
-        found.append(Check(f"{lanes} lanes on {cores} cores", lanes <= cores, mend))
+        hint = f"set `lanes: {cores}`: lanes that share a core disturb each other"
+        found.append(Check(f"{lanes} lanes on {cores} cores", lanes <= cores, hint))
     found.append(_writable(results))
     dirty = [f"{store.name}/{trial.path.name}" for store in campaigns(results) for trial in store.open_ledgers()]
     found.append(

@@ -55,15 +55,15 @@ def problems(document: Document, block: KubernetesBlock | None) -> Iterator[Prob
         elif name not in target.allow:
             yield document.problem(at, f"`{name}` is not in `allow`", "add it there, if trials may break things in it")
         elif says_production(name) and name not in target.production:
-            mend = f"if you mean it: `production: [{name}]`"
-            yield document.problem(at, f"the name of `{name}` says production", mend)
+            hint = f"if you mean it: `production: [{name}]`"
+            yield document.problem(at, f"the name of `{name}` says production", hint)
         if name in seen:
             yield document.problem(at, f"`{name}` stands here twice", "a lane needs a namespace of its own")
         seen.add(name)
     for name in target.replicas:
         if block is not None and name not in block.deployments():
-            mend = did_you_mean(name, block.deployments())
-            yield document.problem(("target", "replicas", name), f"no Deployment `{name}`", mend, at_key=True)
+            hint = did_you_mean(name, block.deployments())
+            yield document.problem(("target", "replicas", name), f"no Deployment `{name}`", hint, at_key=True)
 
 
 def options(target: KubernetesTarget, healer: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,8 +136,8 @@ def load(path: Path) -> FaultFile:
         raise FileProblems(problems)
     index = next((i for i, e in enumerate(experiment.extensions) if e.name == NAME), None)
     if index is None:
-        what, mend = f"no extension is named {NAME}", f"add `- {{name: {NAME}, family: cpu, lasting: true}}`"
-        raise FileProblems([document.problem(("extensions",), what, mend, at_key=True)])
+        what, hint = f"no extension is named {NAME}", f"add `- {{name: {NAME}, family: cpu, lasting: true}}`"
+        raise FileProblems([document.problem(("extensions",), what, hint, at_key=True)])
     extension_only = Document(document.name, document.data["extensions"][index], _below(document, index))
     extension, problems = extension_only.check(_Extension)
     problems += _missing_activities(document, experiment)

@@ -35,14 +35,14 @@ class Document:
     data: dict[str, Any]
     places: dict[Loc, At]
 
-    def problem(self, loc: Loc, what: str, mend: str = "", *, at_key: bool = False) -> Problem:
+    def problem(self, loc: Loc, what: str, hint: str = "", *, at_key: bool = False) -> Problem:
         """A problem at the value (or its key) at `loc`, or at the nearest mapping around it that is in the file."""
         exact = loc in self.places
         while loc not in self.places:
             loc = loc[:-1]
         at = self.places[loc]
         line, column = at.value if exact and not at_key else at.key
-        return Problem(self.name, line, column, what, mend)
+        return Problem(self.name, line, column, what, hint)
 
     def check(self, model: type[M]) -> tuple[M | None, list[Problem]]:
         """The data as a `model`, or None and every problem."""
@@ -84,8 +84,8 @@ def read(path: Path) -> Document:
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file. Raises FileProblems if there is none, or more than half a megabyte."""
 
-    def refuse(what: str, mend: str = "") -> FileProblems:
-        return FileProblems([Problem(str(path), 0, 0, what, mend)])
+    def refuse(what: str, hint: str = "") -> FileProblems:
+        return FileProblems([Problem(str(path), 0, 0, what, hint)])
 
     try:
         if path.exists() and not path.is_file():
@@ -155,10 +155,10 @@ def _translate(document: Document, model: type[BaseModel], detail: ErrorDetails)
     if detail["type"] == "extra_forbidden":
         known = _fields(model, raw[:-1])
         return document.problem(loc, f"unknown key `{key}`", did_you_mean(key, known), at_key=True)
-    what, mend = _explain(key, detail, field)
+    what, hint = _explain(key, detail, field)
     if detail["type"].startswith("union_tag"):
         loc = (*loc, _tag_key(detail.get("ctx", {})))
-    return document.problem(loc, what, mend)
+    return document.problem(loc, what, hint)
 
 
 def _in_file(data: Any, loc: Loc, missing: bool) -> Loc:
@@ -205,8 +205,8 @@ def _explain(key: str, detail: ErrorDetails, field: FieldInfo | None) -> tuple[s
     }
     start = kind.partition("_")[0]
     if start in wanted_kinds and kind.endswith(("_type", "_parsing", "_from_float", "_size")):
-        mend = f'put it in quotes: "{_cut(given)}"' if start == "string" and not isinstance(given, dict | list) else ""
-        return f"{name} is {_kind(given)}, not {wanted_kinds[start]}", mend or _example(key, field)
+        hint = f'put it in quotes: "{_cut(given)}"' if start == "string" and not isinstance(given, dict | list) else ""
+        return f"{name} is {_kind(given)}, not {wanted_kinds[start]}", hint or _example(key, field)
     limits = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
     if kind in limits:
         words = {"ge": "at least", "le": "at most", "gt": "more than", "lt": "less than"}[limits[kind]]

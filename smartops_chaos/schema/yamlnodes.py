@@ -65,8 +65,8 @@ class _Reader:
         self._name = name
         self._open: list[Node] = []
 
-    def refuse(self, node: Node, what: str, mend: str) -> None:
-        self.problems.append(Problem(self._name, *_start(node), what, mend))
+    def refuse(self, node: Node, what: str, hint: str) -> None:
+        self.problems.append(Problem(self._name, *_start(node), what, hint))
 
     def value(self, node: Node, loc: Loc, key: tuple[int, int]) -> Any:
         if len(self.places) >= _MOST_NODES:
@@ -150,18 +150,18 @@ def _syntax(error: YAMLError, text: str, name: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     what = error.problem or error.context or "cannot be read"
-    mend = "see the line and the one before it"
+    hint = "see the line and the one before it"
     if "'\\t'" in what:
-        mend = "indent with spaces, not tabs"
+        hint = "indent with spaces, not tabs"
     elif "mapping values are not allowed" in what:
-        mend = "put a text that contains `: ` in quotes, and check the indentation"
+        hint = "put a text that contains `: ` in quotes, and check the indentation"
     elif "cannot start any token" in what:
-        mend = "put the text in quotes"
+        hint = "put the text in quotes"
     elif "another document" in what:
-        what, mend = "a second document begins here", "keep one document in the file"
+        what, hint = "a second document begins here", "keep one document in the file"
     elif "alias" in (error.context or what):
-        mend = "define it first with &"
-    return Problem(name, line, column, f"not YAML: {what}", mend)
+        hint = "define it first with &"
+    return Problem(name, line, column, f"not YAML: {what}", hint)
 
 
 def _cut(text: str) -> str:

@@ -66,16 +66,16 @@ class Store:
 
     def read(self) -> CampaignFile:
         """Raises UsageError when the directory is no campaign, a damaged one or one of another version."""
-        mend = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
+        hint = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
         try:
-            campaign: CampaignFile = read(self.path / "campaign.json", CampaignFile, mend)
+            campaign: CampaignFile = read(self.path / "campaign.json", CampaignFile, hint)
         except (FileNotFoundError, NotADirectoryError):
             if self.has_trials():
-                mend = (
+                hint = (
                     f"put it back from a copy; without it `smartops-chaos revert {self.path}` ends the faults, and "
                     "`revert --cluster NAMESPACE` also puts back what was set there"
                 )
-                raise UsageError(f"{self.path} has trials, but its campaign.json is missing", mend) from None
+                raise UsageError(f"{self.path} has trials, but its campaign.json is missing", hint) from None
             raise UsageError(
                 f"{self.path} is no campaign", "`smartops-chaos status` lists the campaigns here"
             ) from None
@@ -151,8 +151,8 @@ class Store:
             self.path.mkdir(parents=True, exist_ok=True)
             file = (self.path / ".lock").open("a+", encoding="ascii")
         except OSError as error:
-            mend = "make it writable, or choose another folder with --results"
-            raise PreflightFailed(f"{self.path} cannot be written: {error.strerror}", mend) from None
+            hint = "make it writable, or choose another folder with --results"
+            raise PreflightFailed(f"{self.path} cannot be written: {error.strerror}", hint) from None
         with file as lock:
             if not try_lock(lock):
                 lock.seek(0)

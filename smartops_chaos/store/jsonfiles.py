@@ -43,32 +43,32 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, default=str) + "\n").encode()
 
 
-def checked(path: Path, content: bytes, mend: str) -> dict[str, Any]:
+def checked(path: Path, content: bytes, hint: str) -> dict[str, Any]:
     """The JSON object in a file of ours. Raises UsageError when it is damaged or of another version."""
     try:
         data = from_json(content)
     except ValueError as error:
-        raise UsageError(f"{path} cannot be read: {error}", mend) from None
+        raise UsageError(f"{path} cannot be read: {error}", hint) from None
     if not isinstance(data, dict):
-        raise UsageError(f"{path} cannot be read: it is no JSON object", mend)
+        raise UsageError(f"{path} cannot be read: it is no JSON object", hint)
     version = data.get("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         newer = not isinstance(version, int) or version > SCHEMA_VERSION
         what = f"{path} has schema_version {version}, this program reads {SCHEMA_VERSION}"
-        raise UsageError(what, OTHER_VERSION if newer else mend)
+        raise UsageError(what, OTHER_VERSION if newer else hint)
     return data
 
 
-def read(path: Path, kind: type, mend: str) -> Any:
+def read(path: Path, kind: type, hint: str) -> Any:
     """A file of ours as a `kind`. Raises FileNotFoundError, and UsageError as `checked`."""
     content = path.read_bytes()
-    checked(path, content, mend)
+    checked(path, content, hint)
     try:
         return adapter(kind).validate_json(content)
     except ValidationError as error:
         what = error.errors()[0]
         where = ".".join(map(str, what["loc"]))
-        raise UsageError(f"{path} cannot be read: {where}: {what['msg']}", mend) from None
+        raise UsageError(f"{path} cannot be read: {where}: {what['msg']}", hint) from None
 
 
 def try_lock(file: IO[str]) -> bool:

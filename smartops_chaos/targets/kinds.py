@@ -82,6 +82,6 @@ def _named(kind: str) -> Kind:
     try:
         found: Kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        mend = "install it where smartops-chaos runs, or put its folder on PYTHONPATH"
-        raise UsageError(f"target kind {kind}: {error}", mend) from None
+        hint = "install it where smartops-chaos runs, or put its folder on PYTHONPATH"
+        raise UsageError(f"target kind {kind}: {error}", hint) from None
     return found

@@ -111,9 +111,9 @@ def test_only_the_healer_that_uses_it_loads_scikit_learn():
 def test_without_scikit_learn_a_run_is_refused_with_the_mend(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)  # as importlib sees a package that is not there
     plan = load_plan(shipped("matrix", "nightly.yaml"))
-    [(what, mend)] = kinds.check(plan, LabTarget(1, 2))
+    [(what, hint)] = kinds.check(plan, LabTarget(1, 2))
     assert what == "the detector isolation-forest needs scikit-learn"
-    assert mend == "pip install 'smartops-chaos[forest]'"
+    assert hint == "pip install 'smartops-chaos[forest]'"
     others = load_plan(shipped("matrix", "nightly.yaml"), only=("model=off,zscore",))
     assert kinds.check(others, LabTarget(1, 2)) == []
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from smartops_chaos.telemetry.alerts import Alerts
-from smartops_chaos.telemetry.loki import Found, LokiError
-from smartops_chaos.telemetry.prometheus import PrometheusError
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import AlertRule, ClockOffset, LogLine, Series
 from smartops_chaos.schema.healerfile import HealerFile, load
+from smartops_chaos.telemetry.alerts import Alerts
+from smartops_chaos.telemetry.loki import Found, LokiError
+from smartops_chaos.telemetry.prometheus import PrometheusError
 from smartops_chaos.trial import evidence
 
 S = 1_000_000_000
