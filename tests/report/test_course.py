@@ -90,7 +90,7 @@ def test_a_trial_without_requests_has_no_course(sample):
 
 
 @pytest.mark.parametrize(
-    ("names", "said", "mend"),
+    ("names", "said", "hint"),
     [
         (["cpu-90.steady.zscor.default.1"], "has no trial", f"did you mean `{HEALED}`?"),
         (["?"], "has no trial", "trials.csv"),
