@@ -85,6 +85,18 @@ class Reduction:
 
 
 @dataclass(frozen=True, slots=True)
+class Mean:
+    """The weighted mean over scenarios, in seconds, with its two-sided interval at 2 alpha by inversion."""
+
+    estimate_s: float
+    lo_s: float
+    hi_s: float
+    p: float  # one-sided, H0: mean >= limit; the larger one of without and with the lost trials at their horizon
+    p_ruled_out: float  # one-sided, H0: mean <= limit; with the lost trials at 0
+    trials: int  # below FEWEST_PAIRS both p are 1
+
+
+@dataclass(frozen=True, slots=True)
 class _Pool:
     """All trials of an arm: times in horizons, (campaigns, N), and each trial's stake, the largest 1."""
 
@@ -117,6 +129,19 @@ def reduction(arm: Sequence[Trials], base: Sequence[Trials], target: float, alph
         p = max(float(reduction_p(*sides, target)[0]) for sides in ((arm, base), _at_worst(arm, base)))
         p_ruled_out = max(float(ruled_out_p(*sides, target)[0]) for sides in ((arm, base), _at_best(arm, base)))
     return Reduction(1 - above / below if below > 0 else None, float(lo[0]), float(hi[0]), p, p_ruled_out, pairs)
+
+
+def mean(arm: Sequence[Trials], limit_s: float, alpha: float) -> Mean:
+    """The arm alone: is its mean below `limit_s`, which lies between 0 and the horizons' mean?"""
+    pool = _pool(arm)
+    trials = pool.times.shape[1]
+    lo, hi = mean_interval(arm, alpha)
+    p, p_ruled_out = 1.0, 1.0
+    if trials >= FEWEST_PAIRS:
+        late, early = ([with_lost(one, end * one.horizon_s) for one in arm] for end in (1.0, 0.0))
+        p = max(float(mean_p_below(some, limit_s)[0]) for some in (arm, late))
+        p_ruled_out = max(float(mean_p_above(some, limit_s)[0]) for some in (arm, early))
+    return Mean(float(pool.mean[0]) * _horizon_s(arm), float(lo[0]), float(hi[0]), p, p_ruled_out, trials)
 
 
 def _at_worst(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
@@ -279,7 +304,7 @@ def _least(x: _Pool, y: _Pool, c: Floats) -> _Least:
         high, low = _bet(x, c * m), _bet(y.mirrored, 1 - m)
         if done.all():
             break
-    return _Least(high.value + low.value, high.slope * m)
+    return _Least(np.maximum(high.value + low.value, 0.0), high.slope * m)
 
 
 def _factor(x: _Pool, y: _Pool, alpha: float) -> Floats:
