@@ -1,4 +1,4 @@
-"""How many incidents are detected (or mitigated), and how soon: a race between the detection and the end of the incident.
+"""How many incidents are detected (or mitigated), and how soon: a race between detection and the end of the incident.
 
 An incident that ends before anybody noticed is over: nothing is left to detect. To score it as undetected until the
 horizon would punish the healer for what needed no detection, and to leave it out would hide it. So detection and end

@@ -18,6 +18,7 @@ from smartops_chaos.analysis.likelihood_ratio import (
     mean_interval,
     mean_p_above,
     mean_p_below,
+    proven_from,
     reduction,
     reduction_e,
     reduction_interval,
@@ -259,6 +260,26 @@ def test_the_mean_of_an_arm_alone() -> None:
     assert found.p == pytest.approx(mean_p_below(lost, 12.0)[0])
     assert found.p > mean_p_below([arm[0], replace(arm[1], lost=0)], 12.0)[0]
     assert mean([trials(0.0, 0.0, lost=9)], 0.5, 0.025).p == 1.0
+
+
+def test_how_short_the_horizon_may_be_for_the_verdict() -> None:
+    """The arm takes 2 of 12 s, the baseline never recovers: at h the reduction is 1 - 2 / h, so 40 % at 3.3 s."""
+    arm, base = [trials(*[2.0] * 30, horizon_s=12.0)], [trials(*[12.0] * 30, horizon_s=12.0)]
+    found = proven_from(arm, base, 0.4, 0.025)
+    assert found is not None
+    assert 2 / 0.6 / 12 < found < 0.5
+
+    def p_at(horizon_s: float) -> float:
+        cut = (
+            [trials(*[min(2.0, horizon_s)] * 30, horizon_s=horizon_s)],
+            [trials(*[horizon_s] * 30, horizon_s=horizon_s)],
+        )
+        return float(reduction_p(*cut, 0.4)[0])
+
+    assert p_at(12 * found) <= 0.025 < p_at(12 * (found - 0.01))
+    assert proven_from(arm, base, 0.9, 0.025) is None
+    assert proven_from([replace(arm[0], lost=20)], base, 0.4, 0.025) is None
+    assert proven_from([trials(*[0.0] * 30)], [trials(*[1.0] * 30)], 0.4, 0.025) == 0.01
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:
