@@ -22,8 +22,8 @@ _VALUES = "every value of the SLO's query, good or bad; "
 _CAPTION = (
     "dotted: the horizon; shaded: the fault in force; upright lines: the moments named below. Below: a bar from the "
     "beginning to the end of the fault, and of what users suffered; marks: moments of the repair, in the middle of the "
-    "interval in which they are known to lie (the thick line); pale: actions, from start to verification. A recovery "
-    "may be dated a little before its cause, as a good window may begin with the few bad requests that the SLO allows."
+    "interval in which they are known to lie (the thick line); pale: actions, from start to verification. The fewer "
+    "requests fail in an outage, the wider are the intervals of impact and recovery."
 )
 
 
