@@ -74,28 +74,29 @@ def exact(scenarios: int, n: int) -> Iterator[tuple[str, float, int, float]]:
         yield method, level, arms, one
 
 
-def unlike(n: int, horizons: tuple[float, float], level: float) -> float:
-    """Two scenarios with these horizons: the largest error, also where they fail and are quiet unlike each other."""
-    counts = np.array(list(product(range(n + 1), repeat=4)))
+def unlike(sizes: tuple[int, int], horizons: tuple[float, float], level: float) -> float:
+    """Two scenarios with so many trials and such horizons: the largest error, also if they fail unlike each other."""
+    first, second = sizes
+    counts = np.array(list(product(range(first + 1), range(second + 1), repeat=2)))
 
     def side(column: int, one: float, other: float) -> list[Trials]:
         return [
-            Trials(np.where(np.arange(n) < counts[:, [column + s]], other, one) * tau, tau)
+            Trials(np.where(np.arange(sizes[s]) < counts[:, [column + s]], other, one) * tau, tau)
             for s, tau in enumerate(horizons)
         ]
 
     p = reduction_p(side(0, 0.0, 1.0), side(2, 1.0, 0.0), TARGET)
     rejected = counts[p <= level]
     grid = np.linspace(0, 1, 41)
-    chance = binomial(n, grid)
+    chance, other = binomial(first, grid), binomial(second, grid)
     worst = 0.0
     for q0, q1, p0 in product(range(0, 41, 4), range(0, 41, 4), range(41)):
         whole = (1 - TARGET) * ((1 - grid[q0]) * horizons[0] + (1 - grid[q1]) * horizons[1])
         p1 = (whole - grid[p0] * horizons[0]) / horizons[1]
         if 0 <= p1 <= 1:
-            last = binomial(n, np.array([p1]))[0]
+            last = binomial(second, np.array([p1]))[0]
             each = chance[p0][rejected[:, 0]] * last[rejected[:, 1]]
-            worst = max(worst, float((each * chance[q0][rejected[:, 2]] * chance[q1][rejected[:, 3]]).sum()))
+            worst = max(worst, float((each * chance[q0][rejected[:, 2]] * other[q1][rejected[:, 3]]).sum()))
     return worst
 
 
@@ -106,15 +107,16 @@ def main() -> None:
     heads = "".join(f"{f'{arms} arms':>10}" for arms in ARMS)
     print("largest chance of a false `proven`, as a share of the level (1.00 = all that is allowed)")
     print(f"{'scenarios':>9} {'trials':>7}  {'method':<17} {'level':>8}{heads}")
-    for scenarios, trials in sizes.items():
-        for n in trials:
+    for scenarios, numbers in sizes.items():
+        for n in numbers:
             found = {(method, level, arms): one for method, level, arms, one in exact(scenarios, n)}
             for method, level in dict.fromkeys((method, level) for method, level, _ in found):
                 shares = "".join(f"{found[method, level, arms] / level:>10.2f}" for arms in ARMS)
                 print(f"{scenarios:>9} {n:>7}  {method:<17} {level:>8.4f}{shares}", flush=True)
-    print("\ntwo scenarios with unlike horizons")
-    for horizons, n, level in product(((1.0, 3.0), (1.0, 10.0)), (3, 5), LEVELS):
-        print(f"{horizons} {n} trials each, level {level:.4f}: {unlike(n, horizons, level) / level:.2f}", flush=True)
+    print("\ntwo scenarios that are unlike: horizons, trials, the largest error as a share of the level")
+    for horizons, trials, level in product(((1.0, 1.0), (1.0, 3.0), (1.0, 10.0)), ((5, 5), (6, 2), (2, 6)), LEVELS):
+        share = unlike(trials, horizons, level) / level
+        print(f"{horizons!s:>12} {trials!s:>7} {level:>8.4f} {share:>6.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ _BOOK = (
 class Trials:
     """The scored times of one scenario in one arm: 0 = never bad, `horizon_s` = not recovered.
 
-    `values` has shape (n,), or (campaigns, n); `lost` counts trials whose time is not known.
+    `values` has shape (n,), or (campaigns, n). `lost` counts trials whose time is not known; `reduction`, `mean` and
+    `proven_from` mind them, the tests below take what they are given (see `with_lost`).
     """
 
     values: Floats

@@ -108,10 +108,13 @@ def test_on_the_border_of_two_point_laws_no_level_is_exceeded_by_1_4_or_12_arms(
     assert any(one[3] > 0.3 * one[1] for one in errors)  # and what is allowed is used
 
 
-@pytest.mark.parametrize("horizons", [(1.0, 3.0), (1.0, 10.0)])
-def test_scenarios_with_unlike_horizons_exceed_no_level_either(horizons: tuple[float, float]) -> None:
+@pytest.mark.parametrize("trials", [(3, 3), (4, 2), (2, 4)])
+@pytest.mark.parametrize("horizons", [(1.0, 1.0), (1.0, 10.0)])
+def test_scenarios_that_are_unlike_exceed_no_level_either(
+    horizons: tuple[float, float], trials: tuple[int, int]
+) -> None:
     for level in LEVELS:
-        assert unlike(3, horizons, level) <= level
+        assert unlike(trials, horizons, level) <= level
 
 
 def test_the_e_value_is_at_most_1_on_average_on_the_border() -> None:
