@@ -112,6 +112,9 @@ class _Pool:
     def mirrored(self) -> _Pool:
         return _Pool(1 - self.times, self.stake)
 
+    def of(self, campaigns: NDArray[np.intp]) -> _Pool:
+        return _Pool(self.times[campaigns], self.stake)
+
 
 # ---- one campaign ------------------------------------------------------------------------------------------------
 
@@ -291,17 +294,18 @@ def _best_stake(gains: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         whole = (gains / (1 + gains)).sum(1) >= 0
     nothing = gains.sum(1) <= 0
-    lo, hi = np.where(whole, 1.0, 0.0), np.where(nothing, 0.0, 1.0)
+    lo, hi = np.zeros(len(gains)), np.ones(len(gains))
     stake = np.where(nothing, 0.0, np.where(whole, 1.0, 0.5))
-    settled = whole | nothing
+    rows = np.flatnonzero(~(whole | nothing))  # campaigns that are still searched
     for _ in range(_ROUNDS):
-        if settled.all():
+        if not len(rows):
             break
-        pays = gains / (1 + stake[:, None] * gains)
+        old, some = stake[rows], gains[rows]
+        pays = some / (1 + old[:, None] * some)
         slope, curve = pays.sum(1), (pays**2).sum(1)
-        lo, hi = np.where(slope > 0, stake, lo), np.where(slope > 0, hi, stake)
-        new = _within(stake + slope / np.where(curve > 0, curve, 1.0), lo, hi)
-        stake, settled = np.where(settled, stake, new), settled | (np.abs(new - stake) <= _NEAR)
+        lo[rows], hi[rows] = np.where(slope > 0, old, lo[rows]), np.where(slope > 0, hi[rows], old)
+        stake[rows] = _within(old + slope / np.where(curve > 0, curve, 1.0), lo[rows], hi[rows])
+        rows = rows[np.abs(stake[rows] - old) > _NEAR]
     return stake
 
 
@@ -316,16 +320,17 @@ def _least(x: _Pool, y: _Pool, c: Floats) -> _Least:
     lo = np.clip(x.mean / c, _SMALL, np.maximum(hi, _SMALL))
     hi = np.maximum(hi, lo)
     m = (lo + hi) / 2
-    high, low = _bet(x, c * m), _bet(y.mirrored, 1 - m)
+    rows = np.arange(len(m))
     for _ in range(_ROUNDS):
-        slope, bend = c * high.slope - low.slope, c**2 * high.bend + low.bend
-        lo, hi = np.where(slope < 0, m, lo), np.where(slope < 0, hi, m)
-        new = _within(m - slope / np.where(bend > 0, bend, 1.0), lo, hi)
-        done = np.abs(new - m) <= _NEAR * m
-        m = new
-        high, low = _bet(x, c * m), _bet(y.mirrored, 1 - m)
-        if done.all():
+        old, by = m[rows], c[rows]
+        high, low = _bet(x.of(rows), by * old), _bet(y.mirrored.of(rows), 1 - old)
+        slope, bend = by * high.slope - low.slope, by**2 * high.bend + low.bend
+        lo[rows], hi[rows] = np.where(slope < 0, old, lo[rows]), np.where(slope < 0, hi[rows], old)
+        m[rows] = _within(old - slope / np.where(bend > 0, bend, 1.0), lo[rows], hi[rows])
+        rows = rows[np.abs(m[rows] - old) > _NEAR * old]
+        if not len(rows):
             break
+    high, low = _bet(x, c * m), _bet(y.mirrored, 1 - m)
     return _Least(np.maximum(high.value + low.value, 0.0), high.slope * m)
 
 
@@ -338,18 +343,20 @@ def _factor(x: _Pool, y: _Pool, alpha: float) -> Floats:
     wanted = np.sqrt(-np.log(alpha))
     lo = np.log(np.where(hurt, np.maximum(x.mean, _SMALL) / np.where(hurt, y.mean, 1.0), 1.0))
     hi, at = np.full(len(lo), np.inf), np.maximum(lo + 0.5, -3.0)
-    settled = ~hurt
+    rows = np.flatnonzero(hurt)
     for _ in range(_ROUNDS):
-        if settled.all():
+        if not len(rows):
             break
-        found = _least(x, y, np.exp(at))
-        root = np.sqrt(np.maximum(found.value, 0.0))
+        old = at[rows]
+        found = _least(x.of(rows), y.of(rows), np.exp(old))
+        root = np.sqrt(found.value)
         short = root < wanted
-        lo, hi = np.where(short, at, lo), np.where(short, hi, at)
-        slope = found.slope * np.exp(at) / (2 * np.where(root > 0, root, 1.0))
-        newton = at + (wanted - root) / np.where(slope > 0, slope, _SMALL)
-        new = np.where(np.isinf(hi), np.minimum(newton, at + 3.0), _within(newton, lo, hi))
-        at, settled = np.where(settled, at, new), settled | (np.abs(new - at) <= _NEAR)
+        lo[rows], hi[rows] = np.where(short, old, lo[rows]), np.where(short, hi[rows], old)
+        slope = found.slope * np.exp(old) / (2 * np.where(root > 0, root, 1.0))
+        newton = old + (wanted - root) / np.where(slope > 0, slope, _SMALL)
+        bounded = np.isfinite(hi[rows])
+        at[rows] = np.where(bounded, _within(newton, lo[rows], hi[rows]), np.minimum(newton, old + 3.0))
+        rows = rows[np.abs(at[rows] - old) > _NEAR]
     return np.where(hurt, np.exp(at), np.inf)
 
 
