@@ -252,13 +252,15 @@ def _dated(
         next_impact = outages[number].impact if number < len(outages) else len(sched)
         recovery, end = None, len(sched)
         if (first := outage.recovery) is not None:
+            # Not before the request that begins the good windows: by then the objective was not yet held for good.
             lo = last_level(bad, max(outage.impact, near(first, -_REACH - 1)), first)
             hi = min(near(first, _REACH + 1), next_impact)
             candidates = range(first, min(near(first, _REACH), hi))
             recovery = likeliest(bad, lo, hi, candidates, falls=True) or _sharp(first)
             end = recovery.best
+        # And the mirror image: not behind the request with which the first bad window had too many bad ones.
         n = near(outage.window, 1) - outage.window
-        last = bisect_left(bad, bad[outage.window] + _allowed(n, slo) + 1) - 1  # it makes the first bad window bad
+        last = bisect_left(bad, bad[outage.window] + _allowed(n, slo) + 1) - 1
         end = max(end, last + 1)
         lo = max(begin, near(last, -_REACH - 1))
         hi = first_level(bad, last, min(near(last, _REACH + 1), end))
