@@ -13,7 +13,15 @@ import typer
 from smartops_chaos import __version__
 from smartops_chaos.cli import compare_command, plan_command, report_commands
 from smartops_chaos.cli.plan_command import LanesOption, MatrixArgument, OnlyOption, RepeatsOption
-from smartops_chaos.cli.report_commands import REPORTS, RESULTS, JsonOption, ReportsOption, ResultsOption, write_report
+from smartops_chaos.cli.report_commands import (
+    REPORTS,
+    RESULTS,
+    JsonOption,
+    ReportsOption,
+    ResultsOption,
+    tell_answer,
+    write_report,
+)
 from smartops_chaos.errors import ChaosError, Interrupted, PreflightFailed, UsageError
 
 _EPILOG = (
@@ -210,7 +218,9 @@ def _run(
     finally:
         shown.close()
     if with_report and result.stopped_by != "interrupted":
-        write_report(api.load(store.path), reports / store.name, as_json=as_json)
+        data = api.load(store.path)
+        write_report(data, reports / store.name, as_json=as_json)
+        tell_answer(data, reports / store.name)
     runner.judge(result, store, made)
     if result.stopped_by == "interrupted":
         raise typer.Exit(130)

@@ -26,6 +26,15 @@ def write_report(data: Any, out: Path, *, as_json: bool = False, pdf: bool = Tru
     print(files[0], file=sys.stderr if as_json else sys.stdout)
 
 
+def tell_answer(data: Any, out: Path) -> None:
+    """The verdicts and where to read on, when a run has ended; on stderr, since stdout is for programs."""
+    from smartops_chaos.export import ci
+
+    for verdict in data.summary.verdicts:
+        print(ci.verdict_line(verdict), file=sys.stderr)
+    print(f"the whole answer: {out / 'report.pdf'}, and to click through: {out / 'report.html'}", file=sys.stderr)
+
+
 def report(
     campaigns: Annotated[
         list[Path] | None,

@@ -25,7 +25,7 @@ def check(summary: Summary, require: Require = "proven") -> tuple[bool, list[str
 
     A summary without verdicts does not pass: a check that looked at nothing must not be green.
     """
-    lines = [f"{'pass' if passes(v, require) else 'FAIL'}  {_told(v)}" for v in summary.verdicts]
+    lines = [f"{'pass' if passes(v, require) else 'FAIL'}  {verdict_line(v)}" for v in summary.verdicts]
     return bool(lines) and all(passes(v, require) for v in summary.verdicts), lines or [_NOTHING]
 
 
@@ -67,7 +67,7 @@ def github_annotations(summary: Summary, require: Require | None) -> list[str]:
     `require` None: nothing is checked, so nothing is an error.
     """
     missed = [v for v in summary.verdicts if require and not passes(v, require)]
-    told = [("error", f"{TARGETS[v.target]} of {v.arm}: {v.verdict}", _told(v)) for v in missed]
+    told = [("error", f"{TARGETS[v.target]} of {v.arm}: {v.verdict}", verdict_line(v)) for v in missed]
     if require and not summary.verdicts:
         told.append(("error", "Nothing was judged", _NOTHING))
     told += [("warning", f"Weak result: {summary.campaign}", warning) for warning in summary.warnings]
@@ -103,7 +103,7 @@ def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = ""
     return "\n".join(lines) + "\n\n"
 
 
-def _told(verdict: Verdict) -> str:
+def verdict_line(verdict: Verdict) -> str:
     value = f"{detail(verdict.value, verdict.target)}, at least {percent(verdict.wanted)} wanted"
     return _line(f"{verdict.arm}: {TARGETS[verdict.target]} {value}: {verdict.verdict}. {verdict.why}".rstrip())
 
