@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale import adopt_orphans, command, cpu_s
-from smartops_chaos.cluster import Cluster, connect, path
+from smartops_chaos.kubernetes.cluster import Cluster, connect, path
 
 _PREFIX = "smartops-chaos-bench"
 _WEB = """

@@ -9,7 +9,6 @@ import argparse
 import statistics
 import time
 
-from smartops_chaos.healerfile import HealerFile, load
 from smartops_chaos.model import (
     Call,
     ChaosLevel,
@@ -23,6 +22,7 @@ from smartops_chaos.model import (
     Slo,
     Trial,
 )
+from smartops_chaos.schema.healerfile import HealerFile, load
 from smartops_chaos.timeline.derive import derive
 
 _S = 1_000_000_000

@@ -43,10 +43,11 @@ def child(folder: str) -> None:
     from chaoslib.types import Strategy
     from pydantic import TypeAdapter
 
-    from smartops_chaos import experiment, healerfile
     from smartops_chaos.model import ChaosLevel
-    from smartops_chaos.run.trialdir import TrialDir
+    from smartops_chaos.schema import healerfile
+    from smartops_chaos.store.trial_folder import TrialDir
     from smartops_chaos.timeline.derive import derive
+    from smartops_chaos.trial import experiment
 
     logging.getLogger("chaostoolkit").handlers = [logging.FileHandler(Path(folder) / "log.txt")]
     trial = TrialDir(Path(folder))
@@ -78,15 +79,15 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from smartops_chaos.run.store import Store
-    from smartops_chaos.run.trialdir import TrialDir
+    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.trial_folder import TrialDir
 
     source = TrialDir(options.trial)
     evidence = source.read_evidence()
     plan = Store(options.trial.parents[1]).read().plan
     level = json.dumps(asdict(plan.chaos[evidence.trial.chaos]))
     context = get_context("forkserver")
-    context.set_forkserver_preload(["smartops_chaos.cli", "smartops_chaos.run.trial"])
+    context.set_forkserver_preload(["smartops_chaos.cli.commands", "smartops_chaos.trial.child"])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smartops_chaos import notes
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
-from smartops_chaos.protocol import (
+from smartops_chaos.store import notes
+from smartops_chaos.targets.base import Lane, LaneAddress, Target, When
+from smartops_chaos.trial.protocol import (
     after_activity_control,
     after_rollback_control,
     before_activity_control,
     before_rollback_control,
 )
-from smartops_chaos.targets.base import Lane, LaneAddress, Target, When
 
 __all__ = [  # Chaos Toolkit finds them here
     "after_activity_control",
@@ -165,7 +165,7 @@ class StandInLane(Lane):
         return ()
 
 
-# ---- what the experiment calls, in place of smartops_chaos.protocol ------------------------------------------
+# ---- what the experiment calls, in place of smartops_chaos.trial.protocol ------------------------------------------
 
 
 def nothing() -> bool:

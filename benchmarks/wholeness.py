@@ -14,8 +14,8 @@ from pathlib import Path
 from smartops_chaos import api
 from smartops_chaos.analysis.summarise import to_json
 from smartops_chaos.model import Outcome
-from smartops_chaos.run import again
-from smartops_chaos.run.store import Store, campaigns
+from smartops_chaos.run import status
+from smartops_chaos.store.campaign_folder import Store, campaigns
 
 MARK = "SMARTOPS_CHAOS_MARK"  # variable in the environment of a runner, and so of everything below it
 _GONE_WITHIN_S = 15.0
@@ -88,7 +88,7 @@ def _left(mark: str) -> list[str]:
 def _numbers(store: Store, rows: list[dict[str, str | int | float | None]]) -> list[str]:
     """`derive` gives the same bytes, and the report needs nothing but the records."""
     problems = []
-    _, changed, failed = again.derive_all(store)
+    _, changed, failed = status.derive_all(store)
     problems += failed
     if changed:
         problems.append(f"derived otherwise than recorded: {changed}")

@@ -27,20 +27,20 @@ from smartops_chaos import __version__
 from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import HarnessFailed, NothingSelected, UsageError
 from smartops_chaos.model import Arm, Plan
-from smartops_chaos.plan.estimate import estimate
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.lanes import makespan_s
 from smartops_chaos.plan.looks import Stop, before_end, spared
 from smartops_chaos.plan.select import select
+from smartops_chaos.planning.estimate import estimate
+from smartops_chaos.planning.makespan import makespan_s
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
     from smartops_chaos.analysis.regression import Regression
-    from smartops_chaos.plan.chances import Pilot
-    from smartops_chaos.plan.simulate import Simulated
+    from smartops_chaos.planning.chances import Pilot
+    from smartops_chaos.planning.simulate import Simulated
     from smartops_chaos.report.build import CampaignData
     from smartops_chaos.run import campaign
-    from smartops_chaos.run.store import Store
+    from smartops_chaos.store.campaign_folder import Store
 
 plan = load_plan
 
@@ -51,7 +51,7 @@ def open_store(results: Path, full: Plan, campaign_id: str = "") -> tuple[Store,
     The last one of the matrix's name if it is unfinished, else a new one; one with a name of its own has to be named.
     Raises UsageError when that campaign was planned from a matrix that has been changed since.
     """
-    from smartops_chaos.run.store import Store, campaigns, next_free
+    from smartops_chaos.store.campaign_folder import Store, campaigns, next_free
 
     if campaign_id:
         if Path(campaign_id).name != campaign_id or campaign_id.startswith("."):
@@ -91,7 +91,7 @@ def run(
 ) -> tuple[Store, Plan, campaign.Result]:
     """Run a matrix, or what is left of it. `campaign.judge` says what its result means for an exit code."""
     from smartops_chaos.run import campaign
-    from smartops_chaos.run.store import SHARD, CampaignFile
+    from smartops_chaos.store.campaign_folder import SHARD, CampaignFile
     from smartops_chaos.targets import kinds
 
     options = options or campaign.Options()
@@ -150,31 +150,31 @@ def _git_commit() -> str:
 
 def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
     """Campaign directories, or one bare trials table (then `baseline` must be said)."""
-    from smartops_chaos.report import source
-    from smartops_chaos.run.store import Store
+    from smartops_chaos.analysis import load
+    from smartops_chaos.store.campaign_folder import Store
 
     paths = [Path(one) for one in sources]
     if len(paths) == 1 and paths[0].is_file():
         if baseline is None:
             raise UsageError(f"{paths[0]} is a bare trials table", "say --baseline model=off,policy=default")
-        return source.bare(paths[0], baseline)
-    return source.campaign([Store(path) for path in paths])
+        return load.bare(paths[0], baseline)
+    return load.campaign([Store(path) for path in paths])
 
 
 def is_history(*sources: str | Path) -> bool:
     """Whether several campaigns are the nights of a matrix; those run with `--shard` are one campaign."""
-    from smartops_chaos.report import nights
-    from smartops_chaos.run.store import Store
+    from smartops_chaos.analysis import load_history
+    from smartops_chaos.store.campaign_folder import Store
 
-    return nights.is_history([Store(Path(path)) for path in sources])
+    return load_history.is_history([Store(Path(path)) for path in sources])
 
 
 def history(*sources: str | Path) -> History:
     """Campaign directories of one matrix, in any order: one night each."""
-    from smartops_chaos.report import nights
-    from smartops_chaos.run.store import Store
+    from smartops_chaos.analysis import load_history
+    from smartops_chaos.store.campaign_folder import Store
 
-    return nights.nights([Store(Path(path)) for path in sources])
+    return load_history.nights([Store(Path(path)) for path in sources])
 
 
 def report_history(found: History, out: str | Path) -> list[Path]:
@@ -191,13 +191,12 @@ def report_history(found: History, out: str | Path) -> list[Path]:
 
 def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10) -> Regression:
     """Which arms became slower or faster, each campaign relative to its own baseline; `max_slowdown` as a fraction."""
-    from smartops_chaos.analysis import likeness, regression
-    from smartops_chaos.report import source
+    from smartops_chaos.analysis import likeness, load, regression
 
     both = [data.plan for data in (old, new) if data.plan is not None]
     return regression.regress(
-        source.side(old),
-        source.side(new),
+        load.side(old),
+        load.side(new),
         limit=max_slowdown,
         alpha=new.plan.analysis.alpha if new.plan else 0.025,
         unlike=likeness.unlike(*both) if len(both) == 2 else {},
@@ -207,11 +206,11 @@ def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10)
 
 def pilot(path: str | Path, coming: Plan) -> Pilot:
     """How much times spread in a finished campaign, for the plan of one to come."""
-    from smartops_chaos.analysis import pilot as analysis
-    from smartops_chaos.report import source
+    from smartops_chaos.analysis import load as loading
+    from smartops_chaos.planning import pilot as former
 
-    found = source.side(load(path))
-    return analysis.pilot(found.name, found.cells, found.baseline, coming)
+    found = loading.side(load(path))
+    return former.pilot(found.name, found.cells, found.baseline, coming)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,10 +259,11 @@ def last(results: Path) -> Path:
 
 def report(data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: bool = True) -> list[Path]:
     """Write report.pdf, report.html, figures/, trials.csv and summary.json below `out`; the files written."""
-    from smartops_chaos.report import build, source
+    from smartops_chaos.analysis import load
+    from smartops_chaos.report import build
 
     out = Path(out)
-    return build.write(build.build(data, appendix=appendix), out, pdf=pdf) + source.write_data(data, out)
+    return build.write(build.build(data, appendix=appendix), out, pdf=pdf) + load.write_data(data, out)
 
 
 def figures(data: CampaignData, out: str | Path) -> list[Path]:
@@ -278,10 +278,10 @@ def windows(*sources: str | Path, out: str | Path) -> list[Path]:
 
     Reads one trial at a time. Raises UsageError and NothingSelected.
     """
-    from smartops_chaos.report import windowfiles
-    from smartops_chaos.run.store import Store
+    from smartops_chaos.export import window_files
+    from smartops_chaos.store.campaign_folder import Store
 
-    return windowfiles.write([Store(Path(one)) for one in sources], Path(out))
+    return window_files.write([Store(Path(one)) for one in sources], Path(out))
 
 
 def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list[Path]:

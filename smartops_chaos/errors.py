@@ -22,7 +22,7 @@ MISSED = 1
 
 
 class ChaosError(Exception):
-    """`str(error)` says what happened, `hint` how to mend it."""
+    """`str(error)` says what happened, `hint` what to do about it."""
 
     exit_code = 2
 
@@ -43,11 +43,11 @@ class Problem:
     line: int
     column: int
     what: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{where}: {self.what}" + (f": {self.mend}" if self.mend else "")
+        return f"{where}: {self.what}" + (f": {self.hint}" if self.hint else "")
 
 
 class FileProblems(UsageError):

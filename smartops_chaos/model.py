@@ -15,6 +15,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 SCHEMA_VERSION = 1
 
+# Thresholds of the analysis, each here only.
+LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
+PRUDENCE = 1.0  # trials: the weight of the unfavourable pseudo-observation in each cell; why so much: analysis.estimate
+
 # The order of a repair. `injected` always exists for a trial that counts; the others may not have happened.
 MOMENTS = ("injected", "impacted", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
 

@@ -1,263 +1,29 @@
-"""What an experiment calls while it runs: our control around it, the gate before it, the observation after injection.
+"""The former name of `trial.protocol`: experiments that were stored under it still run by hand, and still revert."""
 
-Chaos Toolkit calls these by name, each on its own, so what they share lies in the trial's folder: `samples/` with the
-requests, `clock.json` (the runner's clock, and since when the lane counts), `calls.ndjson` (every activity bracketed).
-"""
+from smartops_chaos.trial.protocol import (
+    after_activity_control,
+    after_experiment_control,
+    after_rollback_control,
+    at_least,
+    before_activity_control,
+    before_experiment_control,
+    before_rollback_control,
+    gate,
+    observe,
+    query,
+    wait,
+)
 
-from __future__ import annotations
-
-import json
-import logging
-import re
-import signal
-import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-from chaoslib.exceptions import ActivityFailed, InterruptExecution
-from chaoslib.hypothesis import within_tolerance
-
-from smartops_chaos import workload
-from smartops_chaos.clock import Clock
-from smartops_chaos.experiment import lane_names
-from smartops_chaos.model import Slo
-from smartops_chaos.notes import anchor, calls, clock_of, failure, is_ours, kind, note, requests_file
-from smartops_chaos.sampling import good
-from smartops_chaos.targets import kinds
-from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
-from smartops_chaos.telemetry import prometheus
-from smartops_chaos.telemetry.reach import reach
-from smartops_chaos.timeline.health import Watch
-
-logger = logging.getLogger("smartops_chaos")
-
-_TICK_S = 0.1
-_ALARM_EVERY_S = 0.5
-_GATE_PATIENCE_S = 20.0  # to become healthy, beyond the warm-up and the hold
-_LOAD_PATIENCE_S = 3.0  # beyond the longest answer: without any request on record for so long there is no load
-_WATCHFUL = ("gate", "wait", "observe")  # these end by themselves
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGIO)
-
-
-# ---- the control ---------------------------------------------------------------------------------------------
-
-
-def before_experiment_control(
-    context: Any,
-    configuration: dict[str, Any],
-    target: dict[str, Any] | None = None,
-    load: dict[str, Any] | None = None,
-    **_: Any,
-) -> None:
-    """Start the recording and the workload. A trial's child has set the clock just before; by hand it is set here."""
-    del context  # Chaos Toolkit passes the experiment by position
-    trial_dir = Path(configuration["trial_dir"])
-    if load is None or target is None:
-        return
-    samples = trial_dir / "samples"
-    fresh = (samples / "clock.json").exists() and not (samples / "calls.ndjson").exists()
-    clock = clock_of(trial_dir)[0] if fresh else anchor(trial_dir)
-    given = dict(load)
-    path = given.pop("path")
-    url = configuration["prometheus_base_url"] if given.get("query") else configuration["workload_url"] + path
-    (trial_dir / "samples" / "load.json").write_text(json.dumps(given), encoding="utf-8")
-    requests_file(trial_dir).unlink(missing_ok=True)
-    kinds.connect(target, _address(target, configuration)).watch(samples, clock)
-    workload.start(workload.Load(url=url, **given), requests_file(trial_dir), clock)
-
-
-def after_experiment_control(context: Any, **_: Any) -> None:
-    del context
-    workload.stop()
-
-
-def before_rollback_control(context: Any, **_: Any) -> None:
-    """Nothing but its own limit stops a rollback: who wants the trial to end gets that after them."""
-    del context
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-
-
-def after_rollback_control(context: Any, **_: Any) -> None:
-    del context
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-
-
-def before_activity_control(
-    context: dict[str, Any], configuration: dict[str, Any], limit_s: float = 0, **_: Any
-) -> None:
-    """Note the beginning. An activity that is not ours and does not return within `limit_s` fails."""
-    if context["name"] not in _WATCHFUL and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGALRM, _too_long(context["name"], limit_s))
-        signal.setitimer(signal.ITIMER_REAL, limit_s)
-    trial_dir = Path(configuration["trial_dir"])
-    if is_ours(context["name"]) and context["name"] != "gate":
-        logger.info("phase %s", context["name"])
-    note(trial_dir, {"name": context["name"], "begin_ns": clock_of(trial_dir)[0].now_ns()})
-
-
-def after_activity_control(
-    context: dict[str, Any], state: dict[str, Any], configuration: dict[str, Any], **_: Any
-) -> None:
-    """Note the bracket. A fault that did not take effect ends the experiment: there is nothing to observe."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    trial_dir = Path(configuration["trial_dir"])
-    now_ns = clock_of(trial_dir)[0].now_ns()
-    what, _part = kind(context["name"])
-    output = state.get("output")
-    if what == "confirm" and state.get("status") == "succeeded":
-        error = "" if within_tolerance(context.get("tolerance", True), output, configuration) else "not in effect"
-    else:
-        error = failure(state)
-    entry = {"name": context["name"], "end_ns": now_ns, "ok": not error, "output": output, "error": error}
-    note(trial_dir, entry)
-    if error and what in ("inject", "confirm"):
-        raise InterruptExecution(f"{context['name']} failed: {error}")
-
-
-def _too_long(name: str, limit_s: float) -> Callable[..., None]:
-    def fail(*_: object) -> None:
-        raise ActivityFailed(f"{name} did not return within {limit_s:g} s")
-
-    return fail
-
-
-# ---- the activities ------------------------------------------------------------------------------------------
-
-
-def gate(
-    slo: dict[str, Any],
-    settle_s: float,
-    target: dict[str, Any],
-    alarms: list[str],
-    steady: str,
-    configuration: dict[str, Any],
-) -> bool:
-    """Wait until the service has been healthy for H, the healer's warm-up is over and its detector armed.
-
-    False when the healer signalled or acted meanwhile (a false alarm), or when health did not come.
-    """
-    trial_dir = Path(configuration["trial_dir"])
-    clock, since_ns = clock_of(trial_dir)
-    lane = kinds.connect(target, _address(target, configuration))
-    goal = Slo(**slo)
-    sight = _Sight(trial_dir, goal)
-    logger.info("phase warm-up")
-    start_ns = clock.now_ns()
-    ready_ns = start_ns + int(max(settle_s, goal.hold_s + goal.latency_s) * 1e9)
-    deadline_ns = ready_ns + int(_GATE_PATIENCE_S * 1e9)
-    next_look_ns = 0
-    while True:
-        now_ns = clock.now_ns()
-        sight.look()
-        if now_ns >= next_look_ns or now_ns >= ready_ns:
-            next_look_ns = now_ns + int(_ALARM_EVERY_S * 1e9)
-            if line := alarm(lane, since_ns, alarms):
-                logger.warning("false alarm before injection: %s", line)
-                return False
-        healthy = now_ns >= ready_ns and sight.watch.good_for(goal.hold_s, now_ns)
-        if healthy and lane.armed() and (not steady or _watched(configuration["prometheus_base_url"], steady)):
-            return True
-        if now_ns > deadline_ns:
-            what = "the detector is not armed, or the service not watched," if healthy else "the service is not healthy"
-            logger.warning("%s within %.0f s", what, (now_ns - start_ns) / 1e9)
-            return False
-        time.sleep(_TICK_S)
-
-
-def _watched(url: str, query: str) -> bool:
-    """A fresh Prometheus scrapes only after a while; without it the next probe would find nothing."""
-    try:
-        return good(prometheus.instant(reach(url), query), 1)
-    except prometheus.PrometheusError:
-        return False
-
-
-def alarm(lane: Lane, since_ns: int, patterns: list[str]) -> str:
-    """The healer's first line since then that matches a pattern; empty if there is none."""
-    for line in lane.logs(since_ns):
-        if any(re.search(pattern, line.text) for pattern in patterns):
-            return line.text
-    return ""
-
-
-def wait(seconds: float, configuration: dict[str, Any]) -> bool:
-    """Until `seconds` after the last injection: the known moment at which a calibration trial ends its fault."""
-    trial_dir = Path(configuration["trial_dir"])
-    clock, _ = clock_of(trial_dir)
-    left_s = (_zero_ns(trial_dir, clock) - clock.now_ns()) / 1e9 + seconds
-    time.sleep(max(0.0, left_s))
-    return True
-
-
-def observe(
-    slo: dict[str, Any], horizon_s: float, stop_after_good_s: float, configuration: dict[str, Any]
-) -> dict[str, Any]:
-    """Watch to the horizon and H beyond it, or until health has come back and lasted for `stop_after_good_s`."""
-    trial_dir = Path(configuration["trial_dir"])
-    clock, _ = clock_of(trial_dir)
-    goal = Slo(**slo)
-    sight = _Sight(trial_dir, goal)
-    zero_ns = _zero_ns(trial_dir, clock)
-    # A request is judged once its own deadline is over, so the last window is complete that much later.
-    end_ns = zero_ns + int((horizon_s + goal.hold_s + goal.latency_s + _TICK_S) * 1e9)
-    while True:
-        now_ns = clock.now_ns()
-        sight.look()
-        if sight.watch.impacted(zero_ns, now_ns) and sight.watch.lasted(stop_after_good_s, now_ns):
-            return {"until_ns": now_ns, "early": True}
-        if now_ns >= end_ns:
-            return {"until_ns": now_ns, "early": False}
-        time.sleep(_TICK_S)
-
-
-def query(query: str, configuration: dict[str, Any]) -> dict[str, Any]:
-    """As chaosprometheus' probe of that name, through the API server of a cluster too."""
-    return {"data": prometheus.instant(reach(configuration["prometheus_base_url"]), query)}
-
-
-def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:
-    """Tolerance of a Prometheus query: every sample of its answer is at least `lowest`, and there is one."""
-    return good((value or {}).get("data", {}), lowest)
-
-
-class _Sight:
-    """What users saw so far."""
-
-    def __init__(self, trial_dir: Path, slo: Slo) -> None:
-        load = json.loads((trial_dir / "samples" / "load.json").read_text(encoding="utf-8"))
-        self.watch = Watch(slo, load["rate_per_s"])
-        self._tail = workload.Tail(requests_file(trial_dir))
-        self._patience_s = load["timeout_s"] + 1 / load["rate_per_s"] + _LOAD_PATIENCE_S
-        self._last_s = time.monotonic()
-        self._asks = "Prometheus has answered no query" if load.get("query") else "the workload has recorded nothing"
-
-    def look(self) -> None:
-        """Raises RuntimeError when there is no load any more: then nobody can say what users would have seen."""
-        if found := self._tail.read():
-            self.watch.add(found)
-            self._last_s = time.monotonic()
-        elif not workload.running():
-            raise RuntimeError("the workload has ended before the trial")
-        elif time.monotonic() - self._last_s > self._patience_s:
-            raise RuntimeError(f"{self._asks} for {self._patience_s:.0f} s: it hangs, or the disk is full")
-
-
-def _zero_ns(trial_dir: Path, clock: Clock) -> int:
-    injected = [call.at.mid_ns for call in calls(trial_dir) if call.what == "inject" and call.ok]
-    return max(injected, default=clock.now_ns())
-
-
-def _address(target: dict[str, Any], configuration: dict[str, Any]) -> LaneAddress:
-    names = lane_names(target)
-    needed = next(iter(names))
-    if not configuration.get(names[needed]):
-        raise LaneLost(f"{needed} is not set: export what `smartops-chaos lab up` prints, or name the namespace")
-    common = {
-        "PROMETHEUS_BASE_URL": "prometheus_base_url",
-        "SMARTOPS_WORKLOAD_URL": "workload_url",
-        "SMARTOPS_TRIAL_DIR": "trial_dir",
-    }
-    given = {variable: configuration.get(key) or "" for variable, key in (names | common).items()}
-    return LaneAddress(target["kind"], "", given)
+__all__ = [
+    "after_activity_control",
+    "after_experiment_control",
+    "after_rollback_control",
+    "at_least",
+    "before_activity_control",
+    "before_experiment_control",
+    "before_rollback_control",
+    "gate",
+    "observe",
+    "query",
+    "wait",
+]

@@ -9,7 +9,7 @@ import pytest
 from smartops_chaos import api
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import COLUMNS, Plan, Record
-from smartops_chaos.run.store import CampaignFile, Store
+from smartops_chaos.store.campaign_folder import CampaignFile, Store
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from smartops_chaos import cluster
-from smartops_chaos.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.kubernetes import cluster
+from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
 
 _TOKEN = "very-secret-token"
 Answer = tuple[int, object, dict[str, str]]

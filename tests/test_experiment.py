@@ -11,8 +11,9 @@ import pytest
 from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.log import configure_logger
 
-from smartops_chaos import api, experiment
+from smartops_chaos import api
 from smartops_chaos.model import Plan
+from smartops_chaos.trial import experiment
 
 STORM = """\
     cpu: {fault: cpu-stress, load: 80%}

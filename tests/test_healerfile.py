@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from smartops_chaos.errors import FileProblems
-from smartops_chaos.healerfile import HealerFile, load, restore
+from smartops_chaos.schema.healerfile import HealerFile, load, restore
 
 SHORT = """\
 version: 1

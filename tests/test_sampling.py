@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.sampling import good, loop
+from smartops_chaos.trial.slo_query import good, loop
 
 
 def vector(*values: str) -> dict[str, Any]:

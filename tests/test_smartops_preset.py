@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos import healerfile
-from smartops_chaos.healercluster import KubernetesBlock
 from smartops_chaos.model import Plan
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
+from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.healer_kubernetes import KubernetesBlock
 
 DETECTORS = {"smartops-agent-detect-sim", "smartops-agent-detect"}
 

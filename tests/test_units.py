@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from smartops_chaos import units
-from smartops_chaos.units import Duration, UnitError, between, check_range, format_quantity, parse
+from smartops_chaos.schema import units
+from smartops_chaos.schema.units import Duration, UnitError, between, check_range, format_quantity, parse
 
 
 @pytest.mark.parametrize(

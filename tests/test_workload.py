@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos import workload
 from smartops_chaos.clock import Clock
+from smartops_chaos.trial import workload
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from smartops_chaos import yamlfile
 from smartops_chaos.errors import FileProblems
-from smartops_chaos.units import Duration
+from smartops_chaos.schema import yamlfile
+from smartops_chaos.schema.units import Duration
 
 
 class _Part(BaseModel):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from smartops_chaos.analysis.summary import MomentAgreement
-from smartops_chaos.healerfile import HealerFile
 from smartops_chaos.model import Record, Timeline
+from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.timeline.rules import metrics_told
 
 # Moments that lines of an action's life tell too, and which of them.

@@ -33,7 +33,7 @@ from smartops_chaos.analysis.estimate import (
 )
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.summary import Reduction
-from smartops_chaos.plan.power import PRUDENCE
+from smartops_chaos.model import PRUDENCE
 
 Scope: TypeAlias = Literal["these-scenarios", "faults-like-these"]
 HORIZONS = {"tau/4": 0.25, "tau/2": 0.5, "tau": 1.0}

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smartops_chaos.plan.power import PRUDENCE
+from smartops_chaos.model import PRUDENCE
 
 Floats: TypeAlias = NDArray[np.float64]
 

@@ -17,8 +17,8 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.summarise import measured_trials
 from smartops_chaos.analysis.summary import HoldNumbers
-from smartops_chaos.healerfile import HealerFile
 from smartops_chaos.model import Evidence, Plan
+from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.timeline.derive import derive
 from smartops_chaos.timeline.health import window_state
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smartops_chaos.model import ChaosLevel, Plan, Slo
-from smartops_chaos.units import format_duration, format_fraction, format_rate
+from smartops_chaos.schema.units import format_duration, format_fraction, format_rate
 
 UNKNOWN = "A bare trials table does not say what its levels mean: the same names are taken for the same things."
 

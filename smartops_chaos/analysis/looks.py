@@ -22,7 +22,7 @@ from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
 from smartops_chaos.plan.looks import Stop, before_end
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
 
 
 @dataclass(frozen=True, slots=True)

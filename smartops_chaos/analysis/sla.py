@@ -15,9 +15,8 @@ from smartops_chaos.analysis.cells import Cell
 from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.estimate import Sample, interval, mean_over_scenarios, p_below, step
 from smartops_chaos.analysis.summary import SlaNumbers
-from smartops_chaos.model import Sla
-from smartops_chaos.plan.power import PRUDENCE
-from smartops_chaos.units import format_duration
+from smartops_chaos.model import PRUDENCE, Sla
+from smartops_chaos.schema.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,9 @@ def from_records(records: Mapping[str, Record]) -> pd.DataFrame:
     try:
         return from_rows(record.row for record in records.values())
     except FileProblems as error:
-        files, mend = list(records), "`smartops-chaos derive` computes it again from the evidence"
+        files, hint = list(records), "`smartops-chaos derive` computes it again from the evidence"
         raise FileProblems(
-            [Problem(files[p.line - 1], 0, 0, p.what, p.mend or mend) if p.line else p for p in error.problems]
+            [Problem(files[p.line - 1], 0, 0, p.what, p.hint or hint) if p.line else p for p in error.problems]
         ) from None
 
 
@@ -145,11 +145,11 @@ def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
     problems: list[Problem] = []
     table = raw.reset_index(drop=True)
 
-    def report(bad: np.ndarray, column: str, what: str, mend: str = "") -> None:
+    def report(bad: np.ndarray, column: str, what: str, hint: str = "") -> None:
         rows = np.flatnonzero(bad)
         field = list(table.columns).index(column) + 1 if column in table else 0
         for row in rows[:_SHOWN]:
-            problems.append(Problem(name, int(row) + first_line, field, f"{column}: {what}", mend))
+            problems.append(Problem(name, int(row) + first_line, field, f"{column}: {what}", hint))
         if len(rows) > _SHOWN:
             problems.append(Problem(name, 0, 0, f"{column}: {what}: {len(rows) - _SHOWN} more rows like this"))
 
@@ -164,8 +164,8 @@ def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
         else:
             typed[column] = table[column]
     clean = pd.DataFrame(typed)
-    for column, bad, what, mend in _checks(clean):
-        report(bad, column, what, mend)
+    for column, bad, what, hint in _checks(clean):
+        report(bad, column, what, hint)
     if problems:
         raise FileProblems(problems)
     clean["time_s"] = np.minimum(numbers(clean, "time_s"), numbers(clean, "horizon_s"))

@@ -226,7 +226,7 @@ def _answers(n: int) -> str:
 
 def _flags(measured: pd.DataFrame) -> list[str]:
     found = Counter(flag for text in texts(measured, "flags") if text for flag in text.split(","))
-    return [f"{_trials(found[flag])}: {mend}." for flag, mend in _FLAGS.items() if found[flag]]
+    return [f"{_trials(found[flag])}: {hint}." for flag, hint in _FLAGS.items() if found[flag]]
 
 
 def _trials(n: int) -> str:

@@ -13,10 +13,10 @@ from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
-from smartops_chaos.cluster import Cluster, ClusterError, Gone, connect, proxy
-from smartops_chaos.faults import victims
-from smartops_chaos.faults.container import Container, NoProgram, each_within, text, until, word
-from smartops_chaos.faults.victims import Mark, in_words
+from smartops_chaos.kubernetes import victims
+from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, connect, proxy
+from smartops_chaos.kubernetes.container import Container, NoProgram, each_within, text, until, word
+from smartops_chaos.kubernetes.victims import Mark, in_words
 
 logger = logging.getLogger("smartops_chaos")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
-from smartops_chaos.cluster import Cluster, connect
-from smartops_chaos.faults import victims
-from smartops_chaos.faults.container import Container, NoProgram, Process, each_within, text, word
-from smartops_chaos.faults.victims import Mark, Victim, in_words
+from smartops_chaos.kubernetes import victims
+from smartops_chaos.kubernetes.cluster import Cluster, connect
+from smartops_chaos.kubernetes.container import Container, NoProgram, Process, each_within, text, word
+from smartops_chaos.kubernetes.victims import Mark, Victim, in_words
 
 CPU, MEMORY = "cpu-stress", "memory-leak"
 _FELT_CPU_S = 0.2

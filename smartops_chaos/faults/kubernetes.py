@@ -7,10 +7,10 @@ from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
-from smartops_chaos.cluster import Gone, connect
-from smartops_chaos.faults import victims
-from smartops_chaos.faults.container import each_within
-from smartops_chaos.faults.victims import Mark, in_words
+from smartops_chaos.kubernetes import victims
+from smartops_chaos.kubernetes.cluster import Gone, connect
+from smartops_chaos.kubernetes.container import each_within
+from smartops_chaos.kubernetes.victims import Mark, in_words
 
 SCALE = "scale-to-zero"
 KILL = "pod-kill"

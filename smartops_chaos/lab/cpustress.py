@@ -89,6 +89,8 @@ class CpuStress(Fault):
         """See what orders take; add workers as long as that is less than was asked for."""
         for step in itertools.count(1):
             await asyncio.sleep(STEP_S)
+            if not any(worker.running for worker in self._workers):
+                return
             seen = await self.node.load_of(pod, STEP_S)
             if seen is None:
                 continue

@@ -102,8 +102,8 @@ def _condition(reader: _Reader) -> Condition:
     field, op, text, number = reader.take(_CONDITION, 'a condition such as anomaly.type == "error"').groups()
     if field not in FIELDS:
         close = difflib.get_close_matches(field, FIELDS, 1)
-        mend = f"did you mean {close[0]}?" if close else f"use one of {', '.join(FIELDS)}"
-        raise reader.error(start, f"there is no field {field!r}: {mend}")
+        hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(FIELDS)}"
+        raise reader.error(start, f"there is no field {field!r}: {hint}")
     return Condition(field, op, float(number) if number is not None else text)
 
 

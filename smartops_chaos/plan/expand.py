@@ -19,9 +19,7 @@ from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
-from smartops_chaos import healerfile, yamlfile
 from smartops_chaos.errors import FileProblems, UsageError
-from smartops_chaos.healerfile import HealerFile
 from smartops_chaos.model import (
     AnalysisPlan,
     Arm,
@@ -32,12 +30,14 @@ from smartops_chaos.model import (
     Targets,
     Trial,
 )
-from smartops_chaos.plan import clustertarget, references
+from smartops_chaos.plan import crosschecks
+from smartops_chaos.plan.crosschecks import Cell
 from smartops_chaos.plan.levels import Levels, resolve
-from smartops_chaos.plan.matrix import FACTORS, Matrix, Selector
-from smartops_chaos.plan.references import Cell
 from smartops_chaos.plan.select import select
-from smartops_chaos.plan.targetspec import OTHER_KIND, KubernetesTarget, OtherTarget, kind
+from smartops_chaos.schema import clustertarget, healerfile, yamlfile
+from smartops_chaos.schema.healerfile import HealerFile
+from smartops_chaos.schema.matrix import FACTORS, Matrix, Selector
+from smartops_chaos.schema.targetspec import OTHER_KIND, KubernetesTarget, OtherTarget, kind
 
 MOST_REPEATS = 10_000
 
@@ -58,16 +58,16 @@ def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = Non
     healer, driver = _healer(document, path.parent)
     levels, level_problems = resolve(document, driver, healer.settings, path.parent)
     problems += level_problems
-    problems += references.problems(document, levels)
+    problems += crosschecks.problems(document, levels)
     problems += clustertarget.problems(document, healer.kubernetes)
     if matrix is not None:
-        problems += references.size_problems(document, matrix)
+        problems += crosschecks.size_problems(document, matrix)
     if problems or matrix is None:
         raise FileProblems(list(dict.fromkeys(problems)))
     if repeats is not None:
         matrix = matrix.model_copy(update={"repeats": repeats})
     left = cells(matrix)
-    problems += [*references.cell_problems(document, matrix, left), *references.look_problems(document, matrix)]
+    problems += [*crosschecks.cell_problems(document, matrix, left), *crosschecks.look_problems(document, matrix)]
     if problems:
         raise FileProblems(problems)
     plan = expand(matrix, levels, healer.model_dump(mode="json"), left)
@@ -87,7 +87,7 @@ def _healer(document: yamlfile.Document, folder: Path) -> tuple[HealerFile, str]
         if any(problem.line for problem in error.problems):
             raise
         what = error.problems[0]  # of the file as a whole: said where the matrix names it
-        raise FileProblems([document.problem(("target", "healer"), what.what, what.mend)]) from None
+        raise FileProblems([document.problem(("target", "healer"), what.what, what.hint)]) from None
     return healer, "kubernetes" if kind(target) == "kubernetes" else ""
 
 
@@ -118,7 +118,7 @@ def cells(matrix: Matrix) -> list[Cell]:
 
 def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequence[Cell]) -> Plan:
     """The whole plan. Pure: everything that it refers to is in `levels` and `healer`."""
-    baseline = references.baseline(matrix)
+    baseline = crosschecks.baseline(matrix)
     stands_for = equal_arms(levels, [Arm(model, policy) for _, _, model, policy in left], baseline)
     blocks: dict[tuple[str, str], list[Arm]] = {}  # scenario -> its arms, each once
     for chaos, workload, model, policy in left:

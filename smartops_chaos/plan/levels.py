@@ -10,12 +10,11 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smartops_chaos import yamlfile
 from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.model import ChaosLevel, FaultPart, Variant, WorkloadLevel
-from smartops_chaos.plan import faultfile
-from smartops_chaos.plan.faultfile import FaultFile
-from smartops_chaos.plan.matrix import (
+from smartops_chaos.schema import faultfile, yamlfile
+from smartops_chaos.schema.faultfile import FaultFile
+from smartops_chaos.schema.matrix import (
     FACTORS,
     ChaosSpec,
     Horizon,
@@ -23,9 +22,9 @@ from smartops_chaos.plan.matrix import (
     WorkloadSpec,
     check_name,
 )
-from smartops_chaos.plan.slospec import QuerySpec
-from smartops_chaos.yamlfile import Document, did_you_mean
-from smartops_chaos.yamlnodes import Loc
+from smartops_chaos.schema.slospec import QuerySpec
+from smartops_chaos.schema.yamlfile import Document, did_you_mean
+from smartops_chaos.schema.yamlnodes import Loc
 
 Settings = Mapping[str, list[str] | str]  # of a healer file: the values that may be set, or "text"
 
@@ -124,8 +123,8 @@ class _Chaos:
         for key in spec.params:
             near = did_you_mean(key, ("fault", "faults", "horizon"))
             if near.startswith("known"):
-                mend = "name each fault with its own parameters" if spec.faults else "add `fault:`"
-                self._refuse((*loc, key), f"`{key}` without a fault", mend)
+                hint = "name each fault with its own parameters" if spec.faults else "add `fault:`"
+                self._refuse((*loc, key), f"`{key}` without a fault", hint)
             else:
                 self._refuse((*loc, key), f"unknown key `{key}`", near)
         if spec.params:
@@ -152,8 +151,8 @@ class _Chaos:
         before = len(self.problems)
         for name, value in params.items():
             if name not in file.parameters:
-                mend = did_you_mean(name, [*file.parameters, *(["horizon"] if len(loc) == 3 else [])])
-                self._refuse((*loc, name), f"`{fault}` has no parameter `{name}`", mend)
+                hint = did_you_mean(name, [*file.parameters, *(["horizon"] if len(loc) == 3 else [])])
+                self._refuse((*loc, name), f"`{fault}` has no parameter `{name}`", hint)
                 continue
             try:
                 parsed[name] = file.parameters[name].parse(value)
@@ -173,13 +172,13 @@ class _Chaos:
                 self.problems += [_located(self.document, loc, problem) for problem in error.problems]
         return self.files[path]
 
-    def _refuse(self, loc: Loc, what: str, mend: str) -> None:
-        self.problems.append(self.document.problem(loc, what, mend, at_key=True))
+    def _refuse(self, loc: Loc, what: str, hint: str) -> None:
+        self.problems.append(self.document.problem(loc, what, hint, at_key=True))
 
 
 def _located(document: Document, loc: Loc, problem: Problem) -> Problem:
     """A problem of a whole other file is shown where the matrix names it."""
-    return problem if problem.line else document.problem(loc, f"{problem.file}: {problem.what}", problem.mend)
+    return problem if problem.line else document.problem(loc, f"{problem.file}: {problem.what}", problem.hint)
 
 
 def _variants(
@@ -196,8 +195,8 @@ def _variants(
             allowed = settings.get(key)
             written = str(value).lower() if isinstance(value, bool) else value
             if allowed is None:
-                what, mend = f"the healer has no setting `{key}`", did_you_mean(key, settings)
-                problems.append(document.problem((*loc, key), what, mend, at_key=True))
+                what, hint = f"the healer has no setting `{key}`", did_you_mean(key, settings)
+                problems.append(document.problem((*loc, key), what, hint, at_key=True))
             elif key == "file":
                 given |= {"policy": _policy(document, (*loc, key), spec.file, folder, problems), "file": spec.file}
             elif not isinstance(allowed, str) and str(written) not in allowed:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Plan, Trial
-from smartops_chaos.plan.matrix import FACTORS
-from smartops_chaos.yamlfile import did_you_mean
+from smartops_chaos.schema.matrix import FACTORS
+from smartops_chaos.schema.yamlfile import did_you_mean
 
 
 def select(plan: Plan, only: Sequence[str], shard: str) -> tuple[Trial, ...]:
@@ -68,8 +68,8 @@ def _parse_only(only: Sequence[str], plan: Plan) -> dict[str, set[str]]:
                 raise UsageError(f"--only {text}: `{factor}` is not a factor", did_you_mean(factor, FACTORS))
             name = name.strip()
             if name not in levels[factor]:
-                mend = did_you_mean(name, levels[factor])
-                raise UsageError(f"--only {text}: no {factor} level is named `{name}`", mend)
+                hint = did_you_mean(name, levels[factor])
+                raise UsageError(f"--only {text}: no {factor} level is named `{name}`", hint)
             wanted.setdefault(factor, set()).add(name)
     return wanted
 

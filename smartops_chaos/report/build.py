@@ -101,8 +101,8 @@ def timeline(data: CampaignData, trials: Sequence[str]) -> Report:
     for name in trials:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            mend = f"did you mean `{near[0]}`?" if near else "trials.csv beside the report lists their names"
-            raise UsageError(f"{data.name} has no trial {name}", mend)
+            hint = f"did you mean `{near[0]}`?" if near else "trials.csv beside the report lists their names"
+            raise UsageError(f"{data.name} has no trial {name}", hint)
         if name not in data.records:
             raise UsageError(f"{name} is not finished", "`smartops-chaos run` with its matrix goes on with it")
     found = [(data.evidence(name), data.records[name]) for name in trials]

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from smartops_chaos import experiment, healerfile
 from smartops_chaos.errors import ChaosError
 from smartops_chaos.model import Evidence, Plan, Record, Trial
-from smartops_chaos.plan.clustertarget import longest_between_s
 from smartops_chaos.run import events
-from smartops_chaos.run.child import in_child, tell, undo
-from smartops_chaos.run.store import Store
-from smartops_chaos.run.trialdir import TrialDir
+from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.clustertarget import longest_between_s
+from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
 from smartops_chaos.timeline.derive import derive
+from smartops_chaos.trial import experiment
+from smartops_chaos.trial.process import in_child, tell, undo
 
 Say = Callable[[events.Event], None]
 _PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, three false alarms

@@ -17,12 +17,12 @@ from smartops_chaos.model import Outcome, Plan, Trial
 from smartops_chaos.plan.looks import judged_by
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Attempts, Say
-from smartops_chaos.run.child import preload, undo
 from smartops_chaos.run.lanes import AnyAttempts, Emit, Options, Result, Running
 from smartops_chaos.run.looks import Decide, Looks
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Target
+from smartops_chaos.trial.process import preload, undo
 
 __all__ = ["Emit", "Options", "Result", "judge", "restore", "revert", "run"]
 _MOST_INVALID = 0.10
@@ -86,7 +86,7 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit,
 
 def _check(plan: Plan, target: Target) -> None:
     if problems := kinds.check(plan, target):
-        raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(mend for _, mend in problems))
+        raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(hint for _, hint in problems))
 
 
 def _lanes(plan: Plan, store: Store, options: Options) -> tuple[Target, Callable[[Say], AnyAttempts]]:
@@ -95,10 +95,10 @@ def _lanes(plan: Plan, store: Store, options: Options) -> tuple[Target, Callable
         target = kinds.target(plan.target, options.lanes)
         return target, partial(Attempts, plan, store, target)
     try:
-        from smartops_chaos.run.dask import Workers
+        from smartops_chaos.dask.workers import Workers
     except ModuleNotFoundError as error:
-        mend = 'pip install "smartops-chaos[dask]"'
-        raise UsageError(f"--scheduler needs the package {error.name}", mend) from None
+        hint = 'pip install "smartops-chaos[dask]"'
+        raise UsageError(f"--scheduler needs the package {error.name}", hint) from None
     workers = Workers(options.scheduler, plan, store, options.lanes)
     return workers, workers.attempts
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos.errors import UsageError
-from smartops_chaos.plan.clustertarget import lane_count
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.run.store import campaigns
+from smartops_chaos.schema.clustertarget import lane_count
+from smartops_chaos.store.campaign_folder import campaigns
 from smartops_chaos.targets import kinds
 
 
@@ -19,11 +19,17 @@ from smartops_chaos.targets import kinds
 class Check:
     what: str
     ok: bool
-    mend: str = ""
+    hint: str = ""
     note: bool = False  # nothing to mend, only to know
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        told = asdict(self)
+        return {
+            "what": told.pop("what"),
+            "ok": told.pop("ok"),
+            "mend": told.pop("hint"),
+            **told,
+        }  # the keys as published
 
 
 def checks(matrix: Path | None, results: Path) -> list[Check]:
@@ -33,14 +39,14 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
     options = plan.target if plan is not None else default
     target = kinds.target(options)
     problems = kinds.check(plan, target) if plan is not None else target.check()
-    found = [Check(f"target {options['kind']}: {what}", False, mend) for what, mend in problems]
+    found = [Check(f"target {options['kind']}: {what}", False, hint) for what, hint in problems]
     if not problems:
         found.append(Check(f"target {options['kind']}: everything is there", True))
     found += [Check(what, True, note=True) for what in (kinds.notes(plan) if plan is not None and not problems else ())]
     if options["kind"] == "lab":
         cores, lanes = len(os.sched_getaffinity(0)), lane_count(options)
-        mend = f"set `lanes: {cores}`: lanes that share a core disturb each other"
-        found.append(Check(f"{lanes} lanes on {cores} cores", lanes <= cores, mend))
+        hint = f"set `lanes: {cores}`: lanes that share a core disturb each other"
+        found.append(Check(f"{lanes} lanes on {cores} cores", lanes <= cores, hint))
     found.append(_writable(results))
     dirty = [f"{store.name}/{trial.path.name}" for store in campaigns(results) for trial in store.open_ledgers()]
     found.append(
@@ -60,9 +66,9 @@ def roles(matrix: Path | None) -> list[str]:
     plan = load_plan(matrix) if matrix is not None else None
     if plan is None or plan.target["kind"] != "kubernetes":
         raise UsageError("--rbac is for a matrix on a cluster", "name one with `target: {kind: kubernetes, ...}`")
-    from smartops_chaos.targets import rights
+    from smartops_chaos.kubernetes import rbac
 
-    return rights.roles(plan)
+    return rbac.roles(plan)
 
 
 def _writable(results: Path) -> Check:

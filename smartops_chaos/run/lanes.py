@@ -23,7 +23,7 @@ from smartops_chaos.model import Outcome, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
 from smartops_chaos.run.looks import Looks
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.targets.base import LaneAddress
 
 Emit = Callable[[events.Event], None]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from smartops_chaos.model import Plan, Trial
 from smartops_chaos.plan.looks import Stop, before_end, spared
 from smartops_chaos.run.events import LookTaken
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
 
 Decide = Callable[[Store, int], tuple[Stop, ...]]  # the look's number, from 1 -> the arms that it stops
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.healerfile import LokiLogs
 from smartops_chaos.model import Call, ClockOffset, FaultFact, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.schema.healerfile import LokiLogs
 from smartops_chaos.telemetry.alerts import Alerts
 from smartops_chaos.telemetry.loki import Found
 

@@ -6,9 +6,9 @@ import importlib
 from typing import Any
 
 from smartops_chaos.errors import UsageError
+from smartops_chaos.lab.lab_target import LabLane, LabTarget, lacking
 from smartops_chaos.model import Plan
 from smartops_chaos.targets.base import Kind, Lane, LaneAddress, Target
-from smartops_chaos.targets.lab import LabLane, LabTarget, lacking
 
 
 def target(options: dict[str, Any], lanes: int | None = None) -> Target:
@@ -16,7 +16,7 @@ def target(options: dict[str, Any], lanes: int | None = None) -> Target:
     if options["kind"] == "lab":
         return LabTarget(lanes or options["lanes"], options["replicas"])
     if options["kind"] == "kubernetes":
-        return _cluster("kubernetes").KubernetesTarget(options, lanes)  # type: ignore[no-any-return]
+        return _cluster("cluster_target").KubernetesTarget(options, lanes)  # type: ignore[no-any-return]
     return _named(options["kind"])(options, lanes or options["lanes"])
 
 
@@ -40,7 +40,7 @@ def modules(options: dict[str, Any]) -> tuple[str, ...]:
     """What a trial's process loads for this kind of target, besides what every one does."""
     if options["kind"] != "kubernetes":
         return ()
-    return ("smartops_chaos.targets.kuberneteslane", "chaosk8s.pod.actions")
+    return ("smartops_chaos.kubernetes.cluster_lane", "chaosk8s.pod.actions")
 
 
 def provenance(options: dict[str, Any]) -> dict[str, str]:
@@ -48,7 +48,7 @@ def provenance(options: dict[str, Any]) -> dict[str, str]:
     if options["kind"] != "kubernetes":
         return {}
     try:
-        told: dict[str, str] = _cluster("kubernetes").provenance(options)
+        told: dict[str, str] = _cluster("cluster_target").provenance(options)
     except RuntimeError:
         return {}
     return told
@@ -59,19 +59,19 @@ def connect(options: dict[str, Any], address: LaneAddress) -> Lane:
     if options["kind"] == "lab":
         return LabLane(address, options["replicas"])
     if options["kind"] == "kubernetes":
-        return _cluster("kuberneteslane").KubernetesLane(options, address)  # type: ignore[no-any-return]
+        return _cluster("cluster_lane").KubernetesLane(options, address)  # type: ignore[no-any-return]
     return _named(options["kind"]).connect(options, address)
 
 
 def revert_namespace(context: str, namespace: str) -> list[str]:
     """Put back a namespace by the cluster's own labels; what was done. Raises RevertFailed."""
-    done: list[str] = _cluster("kubernetes").revert_namespace(context, namespace)
+    done: list[str] = _cluster("cluster_target").revert_namespace(context, namespace)
     return done
 
 
 def _cluster(module: str) -> Any:
     """Loaded only where a matrix wants it: its client takes longer to load than all the rest."""
-    return importlib.import_module(f"smartops_chaos.targets.{module}")
+    return importlib.import_module(f"smartops_chaos.kubernetes.{module}")
 
 
 def _named(kind: str) -> Kind:
@@ -82,6 +82,6 @@ def _named(kind: str) -> Kind:
     try:
         found: Kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        mend = "install it where smartops-chaos runs, or put its folder on PYTHONPATH"
-        raise UsageError(f"target kind {kind}: {error}", mend) from None
+        hint = "install it where smartops-chaos runs, or put its folder on PYTHONPATH"
+        raise UsageError(f"target kind {kind}: {error}", hint) from None
     return found

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from smartops_chaos.model import AlertRule, Series
+from smartops_chaos.schema.units import prometheus_duration_s
 from smartops_chaos.telemetry import prometheus
 from smartops_chaos.telemetry.connection import Connection, SourceError, connection
 from smartops_chaos.telemetry.prometheus import PrometheusError
 from smartops_chaos.timeline.interval import firings
-from smartops_chaos.units import prometheus_duration_s
 
 _DEFAULT_SCRAPE_S = 60.0  # Prometheus' own default, where no target is known
 

@@ -18,14 +18,14 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 
-from smartops_chaos.units import retry_after_s
+from smartops_chaos.schema.units import retry_after_s
 
 _BACKOFF_S = 0.1  # before the first repetition; doubled each time
 _LONGEST_WAIT_S = 5.0
 _LATER = (429, 502, 503, 504)
 _LONGEST_GET = 4000  # characters of parameters: beyond it servers and proxies refuse the address
 _FORM = "application/x-www-form-urlencoded"
-_MEND = {
+_HINTS = {
     200: "a login page in between? Give the address of the server itself",
     401: "check `token`, or `user` and `password`",
     403: "check what the token or user may read",
@@ -163,8 +163,8 @@ class Connection:
             )
         if status == 200:
             said = "the answer is not JSON"
-        mend = _MEND.get(status, "")
-        raise SourceError(f"{whole} refused ({status}): {said}" + (mend and f"; {mend}"), status=status, said=said)
+        hint = _HINTS.get(status, "")
+        raise SourceError(f"{whole} refused ({status}): {said}" + (hint and f"; {hint}"), status=status, said=said)
 
 
 def connection(where: str | Connection) -> Connection:

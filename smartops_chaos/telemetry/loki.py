@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from smartops_chaos.healerfile import LokiLogs
 from smartops_chaos.model import LogLine
+from smartops_chaos.schema.healerfile import LokiLogs
 from smartops_chaos.telemetry.connection import Connection, SourceError, connection
 from smartops_chaos.telemetry.stamps import named
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from smartops_chaos.healerfile import LineTime
 from smartops_chaos.model import Interval
+from smartops_chaos.schema.healerfile import LineTime
 
 _SECOND_NS = 1_000_000_000
 _UNIT_NS = {"s": _SECOND_NS, "ms": 1_000_000, "us": 1_000, "ns": 1}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smartops_chaos.healerfile import HealerFile
 from smartops_chaos.model import (
     COLUMNS,
     MOMENTS,
@@ -24,6 +23,7 @@ from smartops_chaos.model import (
     Record,
     Timeline,
 )
+from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.timeline import health
 from smartops_chaos.timeline.interval import Frame, frame
 from smartops_chaos.timeline.outcome import Judgement, executed, flags, judge, on_runner

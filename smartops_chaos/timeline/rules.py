@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from smartops_chaos.healerfile import HealerFile, LogRule, Rule
 from smartops_chaos.model import Action, Event, Evidence, Interval, LogLine, Series
+from smartops_chaos.schema.healerfile import HealerFile, LogRule, Rule
 from smartops_chaos.timeline.interval import Frame, combine, fired, firings, increases, offset_of, shift
 
 NODE_CLOCK, METRICS_CLOCK = "node", "prometheus"

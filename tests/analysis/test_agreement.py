@@ -3,8 +3,8 @@ from __future__ import annotations
 from smartops_chaos.analysis.agreement import agreement
 from smartops_chaos.analysis.summary import MomentAgreement
 from smartops_chaos.analysis.warnings import disagreement
-from smartops_chaos.healerfile import load, restore
 from smartops_chaos.model import Event, Health, Interval, Record, Timeline
+from smartops_chaos.schema.healerfile import load, restore
 
 HEALTH = Health(None, None, 0, 0.0, 0.0, 1, 1, 0.0)
 LOG, METRIC = "log POST", "increase of signals{kind=anomaly}"

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos import healerfile
 from smartops_chaos.analysis import hold, question, table
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.analysis.summary import Operations
 from smartops_chaos.model import Arm, Sla, Targets
-from smartops_chaos.run.store import Store
+from smartops_chaos.schema import healerfile
+from smartops_chaos.store.campaign_folder import Store
 
 Trials = Callable[..., list[dict[str, Any]]]
 OFF = Arm("off", "default")

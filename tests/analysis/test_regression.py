@@ -17,8 +17,8 @@ from smartops_chaos import api
 from smartops_chaos.analysis import cells, likeness, table
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import ArmChange, Regression, Side, regress
-from smartops_chaos.cli import app
-from smartops_chaos.cli_compare import verdict
+from smartops_chaos.cli.commands import app
+from smartops_chaos.cli.compare_command import verdict
 from smartops_chaos.model import Arm
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped

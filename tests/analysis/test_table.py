@@ -133,7 +133,7 @@ def test_left_out_trials_need_no_time(tmp_path: Path) -> None:
 def test_missing_columns_are_named_with_a_guess(tmp_path: Path) -> None:
     with pytest.raises(FileProblems) as caught:
         table.read(file(tmp_path, HEADER.replace("time_s,", "times_s,"), GOOD))
-    assert [(p.what, p.mend) for p in caught.value.problems] == [
+    assert [(p.what, p.hint) for p in caught.value.problems] == [
         ("column `time_s` is missing", "did you mean `times_s`")
     ]
 

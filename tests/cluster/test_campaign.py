@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos import cluster
+from smartops_chaos.kubernetes import cluster
 from tests.conftest import command
 
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"

@@ -15,8 +15,9 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 from kubernetes import client
 
-from smartops_chaos.cluster import MERGE, Cluster, connect, path, proxy
-from smartops_chaos.faults import app, exec, facts, kubernetes, victims
+from smartops_chaos.faults import app, exec, kubernetes
+from smartops_chaos.kubernetes import faultfacts, victims
+from smartops_chaos.kubernetes.cluster import MERGE, Cluster, connect, path, proxy
 from smartops_chaos.model import Call, FaultFact, Interval
 from smartops_chaos.resources import shipped
 
@@ -87,8 +88,8 @@ def erp(api: client.ApiClient, namespace: str, until: Callable[..., Any]) -> str
 @pytest.fixture
 def fault_id(namespace: str, cluster: Cluster) -> Iterator[str]:
     yield f"test-1.cpu-90.steady.zscore.default.{uuid.uuid4().hex}.1.0"
-    facts.revert_all(cluster, namespace)
-    assert facts.leaks(cluster, namespace) == []
+    faultfacts.revert_all(cluster, namespace)
+    assert faultfacts.leaks(cluster, namespace) == []
 
 
 def ready(namespace: str, name: str = "erp") -> list[dict[str, Any]]:
@@ -108,7 +109,7 @@ def fact(inject: dict[str, Any], confirmed: bool, revert: dict[str, Any], after_
         Call("confirm", 0, at(2), confirmed, confirmed),
         Call("revert", 0, at(1 + after_s), True, revert),
     )
-    (only,) = facts.facts(["f"], calls)
+    (only,) = faultfacts.facts(["f"], calls)
     return only
 
 
@@ -127,21 +128,21 @@ def test_pod_kill_hits_the_pod_that_the_seed_names(erp: str, fault_id: str, unti
 def test_cpu_stress_burns_in_one_container_until_it_is_reverted(erp: str, fault_id: str, cluster: Cluster) -> None:
     receipt = exec.cpu_stress(erp, "", "erp", fault_id, 3, 60.0, load=1.0, workers=3)
     assert exec.took_effect(erp, "", fault_id) is True
-    assert facts.leaks(cluster, erp) == [fault_id]
+    assert faultfacts.leaks(cluster, erp) == [fault_id]
     (marked,) = cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
     assert receipt["objects"] == [f"erp/{marked['metadata']['uid']}"]
     answer = exec.revert(erp, "", fault_id)
     assert answer["in_force"] is True
     assert "4 processes used" in answer["effect"]
     assert fact(receipt, True, answer).ended_by == "harness"
-    assert facts.leaks(cluster, erp) == []
+    assert faultfacts.leaks(cluster, erp) == []
     assert not cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
     assert exec.revert(erp, "", fault_id)["in_force"] is False
 
 
 def test_cpu_stress_ends_by_itself(erp: str, fault_id: str, cluster: Cluster, until: Callable[..., Any]) -> None:
     receipt = exec.cpu_stress(erp, "", "erp", fault_id, 3, 1.0, workers=1)
-    until(lambda: facts.leaks(cluster, erp) == [])
+    until(lambda: faultfacts.leaks(cluster, erp) == [])
     answer = exec.revert(erp, "", fault_id)
     assert answer["in_force"] is False
     assert not cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
@@ -192,8 +193,8 @@ def test_scale_to_zero_is_put_back_from_the_deployment_alone(
 ) -> None:
     receipt = kubernetes.scale_to_zero(erp, "", "erp", fault_id)
     assert kubernetes.scaled(erp, "", "erp", fault_id, within_s=20) is True
-    assert facts.leaks(cluster, erp) == [fault_id]
-    assert facts.revert_all(cluster, erp) == [fault_id]
+    assert faultfacts.leaks(cluster, erp) == [fault_id]
+    assert faultfacts.revert_all(cluster, erp) == [fault_id]
     found = victims.deployment(cluster, erp, "erp")
     assert found["spec"]["replicas"] == 2
     assert not any(key.startswith("smartops-chaos/") for key in found["metadata"].get("labels", {}))
@@ -219,7 +220,7 @@ def test_a_healer_that_scales_up_meanwhile_keeps_what_it_did(
 def test_a_mode_is_switched_on_in_one_pod_and_off_again(erp: str, fault_id: str, cluster: Cluster) -> None:
     receipt = app.enable(erp, "", "erp", fault_id, 4, 60.0, "error-burst")
     assert app.switched_on(erp, "", fault_id) is True
-    assert facts.leaks(cluster, erp) == [fault_id]
+    assert faultfacts.leaks(cluster, erp) == [fault_id]
     assert modes_on(cluster, erp) == 1
     answer = app.revert(erp, "", fault_id)
     assert fact(receipt, True, answer).ended_by == "harness"
@@ -265,9 +266,9 @@ def test_two_faults_in_one_pod_are_reverted_one_by_one(erp: str, fault_id: str, 
     other = f"{fault_id}x"
     exec.cpu_stress(erp, "", "erp", fault_id, 3, 60.0, workers=1)
     exec.memory_leak(erp, "", "erp", other, 3, 60.0, size=8 << 20, rate=64 << 20)
-    assert sorted(facts.leaks(cluster, erp)) == [fault_id, other]
+    assert sorted(faultfacts.leaks(cluster, erp)) == [fault_id, other]
     assert exec.revert(erp, "", fault_id)["in_force"] is True
-    assert facts.leaks(cluster, erp) == [other]
+    assert faultfacts.leaks(cluster, erp) == [other]
     assert exec.revert(erp, "", other)["in_force"] is True
 
 
@@ -303,7 +304,7 @@ def test_a_container_without_programs_is_refused_with_words(bare: str, fault_id:
         exec.memory_leak(bare, "", "shell", fault_id, 1, 60.0, size=1 << 20, rate=1 << 20)
     with pytest.raises(ActivityFailed, match="busy all the time"):
         exec.cpu_stress(bare, "", "shell", fault_id, 1, 60.0, load=0.5)
-    assert facts.leaks(cluster, bare) == []
+    assert faultfacts.leaks(cluster, bare) == []
 
 
 def test_a_fault_file_runs_by_hand(erp: str, fault_id: str, tmp_path: Path) -> None:
@@ -333,7 +334,7 @@ def test_a_deployment_that_is_gone_has_no_fault(
     kubernetes.scale_to_zero(namespace, "", "brief", fault_id)
     apps.delete_namespaced_deployment("brief", namespace)
     assert kubernetes.scale_back(namespace, "", fault_id) == {"in_force": False}
-    assert facts.leaks(cluster, namespace) == []
+    assert faultfacts.leaks(cluster, namespace) == []
 
 
 def test_what_is_on_a_cluster_that_does_not_answer_cannot_be_called_over(tmp_path: Path) -> None:

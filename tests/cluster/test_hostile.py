@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from smartops_chaos.cluster import MERGE, Cluster, connect, path
-from smartops_chaos.faults import facts, victims
+from smartops_chaos.kubernetes import faultfacts, victims
+from smartops_chaos.kubernetes.cluster import MERGE, Cluster, connect, path
 from tests.conftest import command
 
 Until = Callable[..., Any]
@@ -165,7 +165,7 @@ def _whole(web: str, until: Until) -> Iterator[None]:
     """Before a test the service is whole; after it nothing of ours is in the namespace, and the service whole again."""
     until(lambda: len(_ready(web)) == 1, 30)
     yield
-    assert facts.leaks(connect(), web) == []
+    assert faultfacts.leaks(connect(), web) == []
     assert victims.deployment(connect(), web, "web")["spec"]["replicas"] == 1
 
 

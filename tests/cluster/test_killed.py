@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from smartops_chaos.cluster import connect
-from smartops_chaos.faults import victims
+from smartops_chaos.kubernetes import victims
+from smartops_chaos.kubernetes.cluster import connect
 from tests.conftest import command
 
 _ERP = "smartops-erp-simulator"

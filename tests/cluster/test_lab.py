@@ -14,7 +14,7 @@ import requests
 from kubernetes import client
 from kubernetes.stream import stream
 
-from smartops_chaos.cluster import endpoint, service_url
+from smartops_chaos.kubernetes.cluster import endpoint, service_url
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 RATE_PER_S, GOOD_WITHIN_S = 30, 0.5

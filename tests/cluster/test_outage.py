@@ -13,8 +13,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from smartops_chaos import cluster
-from smartops_chaos.faults import facts
+from smartops_chaos.kubernetes import cluster, faultfacts
 from tests.conftest import command
 
 Until = Callable[..., Any]
@@ -112,7 +111,7 @@ def test_an_api_server_that_goes_away_ends_in_exit_5_and_revert_does_the_rest(
     done = _revert(tmp_path, config)
     assert done.returncode == 0, done.stderr
     assert _labelled(lab) == []
-    assert facts.leaks(cluster.connect(), lab) == []
+    assert faultfacts.leaks(cluster.connect(), lab) == []
 
 
 def test_credentials_that_expire_are_named_and_nothing_is_taken_for_an_outage_of_the_service(

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from smartops_chaos import cluster, healerfile
 from smartops_chaos.clock import Clock
-from smartops_chaos.plan.clustertarget import options
-from smartops_chaos.plan.targetspec import KubernetesTarget
-from smartops_chaos.targets import recording
+from smartops_chaos.kubernetes import cluster, recorder, recording
+from smartops_chaos.kubernetes.cluster_lane import KubernetesLane
+from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.clustertarget import options
+from smartops_chaos.schema.targetspec import KubernetesTarget
 from smartops_chaos.targets.base import LaneAddress, LaneLost
-from smartops_chaos.targets.kuberneteslane import KubernetesLane
-from smartops_chaos.telemetry import recorder
 
 Until = Callable[..., Any]
 _LINES = 300

@@ -12,13 +12,12 @@ import pytest
 import yaml
 from kubernetes import client
 
-from smartops_chaos import cluster
-from smartops_chaos.cluster import Cluster
+from smartops_chaos.kubernetes import cluster, preflight, rbac
+from smartops_chaos.kubernetes.cluster import Cluster
+from smartops_chaos.kubernetes.cluster_target import KubernetesTarget
+from smartops_chaos.kubernetes.rbac import Right
 from smartops_chaos.model import Plan
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.targets import preflight, rights
-from smartops_chaos.targets.kubernetes import KubernetesTarget
-from smartops_chaos.targets.rights import Right
 
 MATRIX = """\
 version: 1
@@ -94,7 +93,7 @@ def grant(api: client.ApiClient, namespace: str, rules: list[dict[str, Any]]) ->
 
 def printed(plan: Plan) -> list[dict[str, Any]]:
     """The rules of the one Role that is printed."""
-    (text,) = rights.roles(plan)
+    (text,) = rbac.roles(plan)
     rules: list[dict[str, Any]] = yaml.safe_load(text)["rules"]
     return rules
 
@@ -102,9 +101,9 @@ def printed(plan: Plan) -> list[dict[str, Any]]:
 def test_the_printed_roles_are_enough(
     api: client.ApiClient, lab: str, plan: Plan, outside: Cluster, until: Callable[..., Any]
 ) -> None:
-    assert rights.missing(outside, plan)
+    assert rbac.missing(outside, plan)
     grant(api, lab, printed(plan))
-    until(lambda: not rights.missing(outside, plan), 20, lambda: str(rights.missing(outside, plan)))
+    until(lambda: not rbac.missing(outside, plan), 20, lambda: str(rbac.missing(outside, plan)))
     assert [*KubernetesTarget(plan.target).check(), *preflight.problems(plan, complete=True)] == []
 
 
@@ -136,9 +135,9 @@ def test_each_right_that_is_missing_is_named(
         expected = f"{lab}: {resource}{f' {name}' if name else ''}: no right to {verb} ("
 
         def told(expected: str = expected) -> bool:
-            return [what.startswith(expected) for what, _ in rights.missing(outside, plan)] == [True]
+            return [what.startswith(expected) for what, _ in rbac.missing(outside, plan)] == [True]
 
-        until(told, why=lambda expected=expected: f"{expected} but {rights.missing(outside, plan)}")
+        until(told, why=lambda expected=expected: f"{expected} but {rbac.missing(outside, plan)}")
     grant(api, lab, rules)
 
 
@@ -151,7 +150,7 @@ def test_nobody_asks_for_a_right_twice(plan: Plan) -> None:
         for name in rule.get("resourceNames", [""])
     ]
     assert len(given) == len(set(given))
-    assert all(isinstance(right, Right) for right in rights.needed(plan))
+    assert all(isinstance(right, Right) for right in rbac.needed(plan))
 
 
 SHORT = {
@@ -178,7 +177,7 @@ def test_a_campaign_needs_no_more_and_keeps_its_credentials_to_itself(
     (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
     plan = load_plan(tmp_path / "matrix.yaml")
     grant(api, lab, printed(plan))
-    until(lambda: not rights.missing(outside, plan))
+    until(lambda: not rbac.missing(outside, plan))
     done = cli("run", "matrix.yaml", "--report")
     assert done.returncode == 0, done.stdout + done.stderr
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
@@ -200,7 +199,7 @@ def test_without_a_right_nothing_is_touched(
     rules = printed(plan)
     at = next(n for n, rule in enumerate(rules) if rule["resources"] == ["pods/exec"])
     grant(api, lab, without(rules, at, "create", ""))
-    until(lambda: rights.missing(outside, plan))
+    until(lambda: rbac.missing(outside, plan))
     before = versions(api, lab)
     done = cli("run", "matrix.yaml")
     assert done.returncode == 4

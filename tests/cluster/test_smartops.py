@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from smartops_chaos.cluster import Cluster, connect, path
-from smartops_chaos.faults import victims
+from smartops_chaos.kubernetes import victims
+from smartops_chaos.kubernetes.cluster import Cluster, connect, path
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.targets import kinds
 

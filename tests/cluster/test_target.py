@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from smartops_chaos import cluster, healerfile
 from smartops_chaos.errors import PreflightFailed
-from smartops_chaos.faults.victims import is_ready
-from smartops_chaos.healercluster import Change
+from smartops_chaos.kubernetes import cluster, objects
+from smartops_chaos.kubernetes.changes import LOCK, InUse, Namespace
+from smartops_chaos.kubernetes.cluster_target import KubernetesTarget as Target
+from smartops_chaos.kubernetes.victims import is_ready
 from smartops_chaos.model import Variant
-from smartops_chaos.plan.clustertarget import options
-from smartops_chaos.plan.targetspec import KubernetesTarget
-from smartops_chaos.targets import kinds, objects
+from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.clustertarget import options
+from smartops_chaos.schema.healer_kubernetes import Change
+from smartops_chaos.schema.targetspec import KubernetesTarget
+from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneLost
-from smartops_chaos.targets.kubernetes import KubernetesTarget as Target
-from smartops_chaos.targets.settings import LOCK, InUse, Namespace
 from tests.conftest import command
 
 _POLICY = 'POLICY "p": WHEN anomaly.score > 9 THEN restart(service) PRIORITY 1'

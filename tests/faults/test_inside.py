@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos.faults.container import text, word
+from smartops_chaos.kubernetes.container import text, word
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
 FINDERS = [*SHELLS, "python3"]

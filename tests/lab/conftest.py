@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos import lab, workload
+from smartops_chaos import lab
 from smartops_chaos.clock import Clock
 from smartops_chaos.lab.client import LabClient
 from smartops_chaos.model import Request
-from smartops_chaos.plan import faultfile
 from smartops_chaos.resources import shipped
+from smartops_chaos.schema import faultfile
+from smartops_chaos.trial import workload
 
 # A core for each parallel run of the tests: they stress it.
 CORE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

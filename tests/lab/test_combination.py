@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos import experiment
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.trial import experiment
 
 pytestmark = pytest.mark.lab
 

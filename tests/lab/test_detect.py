@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from smartops_chaos.lab import detect
 from smartops_chaos.lab.detect import Sample, Threshold, Watch, Window, ZScore
 from smartops_chaos.lab.exposition import BUCKETS_S, Metrics
+from smartops_chaos.lab.lab_target import LabTarget
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
 from smartops_chaos.targets import kinds
-from smartops_chaos.targets.lab import LabTarget
 
 HEALTHY = Window(requests=80, error_share=0.0, p95_s=0.05, cpu={"a": 0.2, "b": 0.2}, cpu_per_answer_s=0.01)
 FAILING = Window(requests=80, error_share=0.3, p95_s=0.16, cpu={"a": 0.3}, cpu_per_answer_s=0.011)
@@ -102,7 +102,7 @@ def test_the_forest_lets_a_healthy_minutes_spread_pass(errors, p95_s, cpu):
 
 def test_only_the_healer_that_uses_it_loads_scikit_learn():
     program = (
-        "import sys; import smartops_chaos.lab.node, smartops_chaos.lab.healer, smartops_chaos.run.trial, "
+        "import sys; import smartops_chaos.lab.node, smartops_chaos.lab.healer, smartops_chaos.trial.child, "
         "smartops_chaos.run.campaign; sys.exit('sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -111,9 +111,9 @@ def test_only_the_healer_that_uses_it_loads_scikit_learn():
 def test_without_scikit_learn_a_run_is_refused_with_the_mend(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)  # as importlib sees a package that is not there
     plan = load_plan(shipped("matrix", "nightly.yaml"))
-    [(what, mend)] = kinds.check(plan, LabTarget(1, 2))
+    [(what, hint)] = kinds.check(plan, LabTarget(1, 2))
     assert what == "the detector isolation-forest needs scikit-learn"
-    assert mend == "pip install 'smartops-chaos[forest]'"
+    assert hint == "pip install 'smartops-chaos[forest]'"
     others = load_plan(shipped("matrix", "nightly.yaml"), only=("model=off,zscore",))
     assert kinds.check(others, LabTarget(1, 2)) == []
 

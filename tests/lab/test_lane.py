@@ -15,9 +15,9 @@ import pytest
 from smartops_chaos import lab
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient, LaneGone
+from smartops_chaos.lab.lab_target import LabLane, exports
 from smartops_chaos.lab.procs import environment, usage
 from smartops_chaos.targets.base import LaneAddress
-from smartops_chaos.targets.lab import LabLane, exports
 
 if TYPE_CHECKING:
     from collections.abc import Callable

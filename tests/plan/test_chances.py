@@ -11,13 +11,13 @@ import pytest
 from scipy import stats
 
 from smartops_chaos import api
-from smartops_chaos.analysis import pilot as analysis
 from smartops_chaos.analysis.compare import Pair, at_share, these_scenarios
 from smartops_chaos.analysis.estimate import Sample
 from smartops_chaos.analysis.rates import clopper_pearson_lower, newcombe
-from smartops_chaos.plan.chances import chances
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.power import (
+from smartops_chaos.planning import pilot
+from smartops_chaos.planning.chances import chances
+from smartops_chaos.planning.power import (
     Spread,
     heals_needed,
     likely,
@@ -115,5 +115,5 @@ def test_a_pilot_says_how_much_times_spread() -> None:
 @pytest.mark.parametrize("n", [2, 3, 5, 20])
 def test_the_widened_deviation_is_an_upper_80_percent_bound(n: int) -> None:
     values = np.random.default_rng(n).normal(0, 1, (4000, n))
-    above = np.mean(values.std(axis=1, ddof=1) * analysis.widening(n) >= 1)
+    above = np.mean(values.std(axis=1, ddof=1) * pilot.widening(n) >= 1)
     assert above == pytest.approx(0.8, abs=0.03)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from smartops_chaos.errors import FileProblems
-from smartops_chaos.plan.clustertarget import says_production
-from smartops_chaos.plan.estimate import estimate
 from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.planning.estimate import estimate
+from smartops_chaos.schema.clustertarget import says_production
 
 _TARGET = "{kind: kubernetes, healer: lab-kubernetes, lanes: [{namespace: dev}], allow: [dev]}"
 _MATRIX = """\

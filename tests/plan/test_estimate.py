@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos.plan.estimate import Proof, estimate
 from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.planning.estimate import Proof, estimate
 from smartops_chaos.resources import shipped
 
 Write = Callable[..., Path]
@@ -43,20 +43,20 @@ def test_auto_heal(matrix: Write) -> None:
         "CANNOT PROVE auto-heal of 90%: an arm has 6 trials with a fault, the fewest that prove it are 36 of 36, "
         "or 46 of 46 as the hardest of 3 tests (Holm)"
     )
-    assert few.mend.startswith("smartops-chaos run m.yaml --repeats 23 (about ")
+    assert few.hint.startswith("smartops-chaos run m.yaml --repeats 23 (about ")
     some = _proofs(path, repeats=18)["auto_heal"]
     assert some.possible
     assert "which do only if all other targets are proven" in some.text
     many = _proofs(path, repeats=40)["auto_heal"]
-    assert (str(many), many.mend) == ("auto-heal of 90%: can be proven by 79 successes of 80 in an arm", "")
+    assert (str(many), many.hint) == ("auto-heal of 90%: can be proven by 79 successes of 80 in an arm", "")
 
 
 def test_the_proposed_repeats_do(matrix: Write) -> None:
     path = matrix(SLA)
     for target in ("auto_heal", "mttr_reduction"):
-        proposed = int(_proofs(path)[target].mend.split("--repeats ")[1].split()[0])
+        proposed = int(_proofs(path)[target].hint.split("--repeats ")[1].split()[0])
         assert _proofs(path, repeats=proposed)[target].possible
-        assert _proofs(path, repeats=proposed)[target].mend == ""
+        assert _proofs(path, repeats=proposed)[target].hint == ""
 
 
 def test_mttr_reduction(matrix: Write) -> None:
@@ -75,13 +75,13 @@ def test_nothing_is_proven_without_a_reason_for_the_horizon(matrix: Write) -> No
         assert "no reason is given for the horizon of cpu-90, pod-kill" in proof.text.replace(
             "pod-kill, cpu-90", "cpu-90, pod-kill"
         )
-        assert proof.mend == 'horizon: {after: 12s, because: "why a person would step in then"}'
+        assert proof.hint == 'horizon: {after: 12s, because: "why a person would step in then"}'
 
 
 def test_sla(matrix: Write) -> None:
     without = _proofs(matrix())["sla"]
     assert not without.possible
-    assert without.mend == "sla: {window: 30d, faults: 4}"
+    assert without.hint == "sla: {window: 30d, faults: 4}"
     easy = _proofs(matrix(SLA))["sla"]
     assert str(easy) == "SLA of 99%: holds whatever the healer does, since 4 faults cost 48 s of 30d at most"
     hard = _proofs(matrix(("seed: 7", "sla: {window: 1h, faults: 4}")))["sla"]

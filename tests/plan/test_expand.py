@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartops_chaos import healerfile
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
-from smartops_chaos.plan.estimate import estimate
 from smartops_chaos.plan.expand import cells, expand, load_plan
 from smartops_chaos.plan.levels import Levels
-from smartops_chaos.plan.matrix import Matrix
+from smartops_chaos.planning.estimate import estimate
 from smartops_chaos.resources import shipped
+from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.matrix import Matrix
 
 Write = Callable[..., Path]
 FACTORS = ("chaos", "workload", "model", "policy")
@@ -163,7 +163,7 @@ def test_the_plan_holds_all_that_the_matrix_says(matrix: Write) -> None:
     assert plan.healer["name"] == "lab"
     cpu = plan.chaos["cpu-90"]
     assert (cpu.family, cpu.horizon_s, cpu.because) == ("cpu", 12.0, "demonstration")
-    assert cpu.parts[0].params == {"load": 0.9, "workers": 6}
+    assert cpu.parts[0].params == {"load": 0.9, "slowdown": 3, "workers": 6}
     assert cpu.parts[0].lasting
     assert cpu.parts[0].definition["method"][0]["name"] == "inject"
     assert plan.chaos["none"].family == "none"

@@ -6,11 +6,10 @@ from chaoslib.experiment import ensure_experiment_is_valid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos import yamlfile
 from smartops_chaos.errors import FileProblems
-from smartops_chaos.plan import faultfile
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
+from smartops_chaos.schema import faultfile, yamlfile
 
 SHIPPED = sorted(shipped("experiments").glob("*/*.yaml"))
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from smartops_chaos.errors import FileProblems
 from smartops_chaos.model import Arm, Plan
-from smartops_chaos.plan.estimate import budget_of, estimate
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.plan.looks import LEAST_TRIALS, SHARES, Stop, before_end, ends, fewest_repeats, judged_by, spared
+from smartops_chaos.planning.estimate import budget_of, estimate
 from tests.plan.test_expand import _plan
 
 Write = Callable[..., Path]

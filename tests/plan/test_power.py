@@ -6,7 +6,7 @@ from scipy import stats
 
 from smartops_chaos.analysis.compare import Pair, at_share, these_scenarios
 from smartops_chaos.analysis.estimate import Sample
-from smartops_chaos.plan.power import failures_allowed, provable, slowest_provable, trials_needed
+from smartops_chaos.planning.power import failures_allowed, provable, slowest_provable, trials_needed
 
 
 def test_thirty_six_of_thirty_six_prove_ninety_percent() -> None:

@@ -2,9 +2,9 @@ import json
 from pathlib import Path
 
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.matrix import Matrix, json_schema
-from smartops_chaos.plan.starter import files, schema_text
 from smartops_chaos.resources import shipped
+from smartops_chaos.schema.matrix import Matrix, json_schema
+from smartops_chaos.schema.starter import files, schema_text
 
 
 def test_the_starter_runs_as_it_stands(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from markdown_it import MarkdownIt  # comes with rich
 
 from smartops_chaos.analysis.summary import Verdict
+from smartops_chaos.export.ci import check, github_annotations, job_summary, junit
 from smartops_chaos.model import Arm
-from smartops_chaos.report.ci import check, github_annotations, job_summary, junit
 
 ARM = Arm("zscore|<b>", "default")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos import api, healerfile
+from smartops_chaos import api
 from smartops_chaos.errors import UsageError
 from smartops_chaos.report import build, course, figurefiles
 from smartops_chaos.report.style import arm_styles
+from smartops_chaos.schema import healerfile
 from smartops_chaos.timeline.derive import derive
 
 OFF, HEALED = "cpu-90.steady.off.default.1", "cpu-90.steady.zscore.default.1"
@@ -89,7 +90,7 @@ def test_a_trial_without_requests_has_no_course(sample):
 
 
 @pytest.mark.parametrize(
-    ("names", "said", "mend"),
+    ("names", "said", "hint"),
     [
         (["cpu-90.steady.zscor.default.1"], "has no trial", f"did you mean `{HEALED}`?"),
         (["?"], "has no trial", "trials.csv"),
@@ -97,10 +98,10 @@ def test_a_trial_without_requests_has_no_course(sample):
         ([HEALED, OFF, "x"], "3 trials for one figure", "two different trials"),
     ],
 )
-def test_what_cannot_be_shown_is_told_with_its_mend(sample, names, said, mend):
+def test_what_cannot_be_shown_is_told_with_its_mend(sample, names, said, hint):
     with pytest.raises(UsageError, match=said) as error:
         build.timeline(sample, names)
-    assert mend in error.value.hint
+    assert hint in error.value.hint
 
 
 def test_a_trial_that_is_not_finished_or_has_no_evidence(sample, small):

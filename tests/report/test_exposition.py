@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from smartops_chaos.export import metrics_file
 from smartops_chaos.model import Arm
-from smartops_chaos.report import exposition
 
 HOSTILE = 'a"} 1\n# TYPE x counter\n\\'
 
@@ -26,14 +26,14 @@ def test_promtool_finds_nothing_to_say_whatever_the_names(small):
         pytest.fail("promtool is missing: ./script/setup dev installs it with prometheus")
     summary = small.summary()
     summary = replace(summary, verdicts=tuple(replace(v, arm=Arm(HOSTILE, "default")) for v in summary.verdicts))
-    text = exposition.text(replace(summary, campaign=HOSTILE))
+    text = metrics_file.text(replace(summary, campaign=HOSTILE))
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_numbers_are_those_of_the_summary(small):
     summary = small.summary()
-    found = samples(exposition.text(summary))
+    found = samples(metrics_file.text(summary))
     arm = summary.arms[1]
     labels = f'campaign="synthetic-1",model="{arm.model}",policy="default"'
     assert found[f"smartops_chaos_mttr_seconds{{{labels}}}"] == arm.mttr.rmst_s
@@ -49,7 +49,7 @@ def test_the_numbers_are_those_of_the_summary(small):
 
 
 def test_what_cannot_be_given_has_no_sample(nothing):
-    text = exposition.text(nothing)
+    text = metrics_file.text(nothing)
     assert "nan" not in text.lower()
     assert "mttr" not in re.sub(r'target="[^"]*"', "", text)
     assert sum(value for name, value in samples(text).items() if 'verdict="undecidable"' in name) == 3

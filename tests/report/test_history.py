@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from smartops_chaos.analysis.load_history import nights
 from smartops_chaos.report import history, render
-from smartops_chaos.report.nights import nights
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
 
 SAMPLE = Path(__file__).parents[2] / "results" / "sample"
 Make = Callable[..., Path]

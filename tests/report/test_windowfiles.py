@@ -14,9 +14,9 @@ import pytest
 
 from smartops_chaos import api
 from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.export import window_files
 from smartops_chaos.model import Series
-from smartops_chaos.report import windowfiles
-from smartops_chaos.run.store import CampaignFile, Store
+from smartops_chaos.store.campaign_folder import CampaignFile, Store
 from smartops_chaos.timeline.interval import offset_of
 
 SAMPLE = Store(Path(__file__).parents[2] / "results" / "sample")
@@ -26,7 +26,7 @@ HEALED = "cpu-90.steady.zscore.default.1"
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("windows")
-    windowfiles.write([SAMPLE], folder)
+    window_files.write([SAMPLE], folder)
     return folder
 
 
@@ -128,7 +128,7 @@ def test_metrics_that_give_the_answer_away_are_marked(tmp_path):
     part = replace(level.parts[0], definition={"extensions": [{"name": "smartops-chaos", "leaks": ["switch_on"]}]})
     plan = replace(file.plan, chaos={**file.plan.chaos, "cpu-90": replace(level, parts=(part,))})
     store.create(replace(file, plan=plan))
-    windowfiles.write([store], tmp_path / "w")
+    window_files.write([store], tmp_path / "w")
     marked = {row["metric"]: row["gives_away"] for row in rows(tmp_path / "w" / "metrics.csv")}
     assert marked["switch_on"] == "fault: its own switch"
     assert marked["latency_seconds"] == ""
@@ -139,7 +139,7 @@ def test_metrics_that_give_the_answer_away_are_marked(tmp_path):
 
 
 def test_the_same_campaign_gives_the_same_bytes(written, tmp_path):
-    files = windowfiles.write([SAMPLE], tmp_path)
+    files = window_files.write([SAMPLE], tmp_path)
     assert [file.name for file in files] == ["README.md", "windows.csv", "samples.csv.gz", "metrics.csv"]
     assert all(file.read_bytes() == (written / file.name).read_bytes() for file in files)
     assert (written / "samples.csv.gz").read_bytes()[3:8] == bytes(5)  # no name and no time in it
@@ -149,7 +149,7 @@ def test_a_larger_campaign_takes_no_more_memory(tmp_path):
     def peak(count: int) -> int:
         store = campaign(tmp_path / f"c{count}", count)
         tracemalloc.start()
-        windowfiles.write([store], tmp_path / f"w{count}")
+        window_files.write([store], tmp_path / f"w{count}")
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
@@ -161,10 +161,10 @@ def test_a_larger_campaign_takes_no_more_memory(tmp_path):
 def test_what_has_no_windows_is_told_with_its_reason(tmp_path):
     store = campaign(tmp_path / "c", 2, lambda evidence: replace(evidence, series=(), missing=("metrics: refused",)))
     with pytest.raises(NothingSelected, match="2 no metrics: metrics: refused") as error:
-        windowfiles.write([store], tmp_path / "w")
+        window_files.write([store], tmp_path / "w")
     assert "healer file" in error.value.hint
     assert list((tmp_path / "w").iterdir()) == []
     with pytest.raises(UsageError, match="is no campaign"):
         api.windows(tmp_path / "nowhere", out=tmp_path / "w")
     with pytest.raises(UsageError, match="and in"):
-        windowfiles.write([SAMPLE, SAMPLE], tmp_path / "w")
+        window_files.write([SAMPLE, SAMPLE], tmp_path / "w")

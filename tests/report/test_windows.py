@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos import api, healerfile
+from smartops_chaos import api
+from smartops_chaos.export import windows
+from smartops_chaos.export.windows import splits
 from smartops_chaos.model import ClockOffset, Interval, Trial
-from smartops_chaos.report import windows
-from smartops_chaos.report.windows import splits
+from smartops_chaos.schema import healerfile
 from smartops_chaos.timeline.derive import derive
 from smartops_chaos.timeline.interval import frame
 

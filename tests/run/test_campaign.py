@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos import api
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
 from tests.run.conftest import until
 
 pytestmark = pytest.mark.lab

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos import api
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 

@@ -17,9 +17,9 @@ from smartops_chaos import api
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import ClockOffset, Evidence, LogLine, Request, Series, Slo, Trial
-from smartops_chaos.run import again
-from smartops_chaos.run.store import CampaignFile, Store
-from smartops_chaos.run.trialdir import TrialDir
+from smartops_chaos.run import status
+from smartops_chaos.store.campaign_folder import CampaignFile, Store
+from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.timeline.interval import stepped
 
 BEGIN_NS = 1_795_000_000_123_456_789
@@ -101,10 +101,10 @@ def test_a_trial_id_in_a_stored_file_cannot_lead_out_of_the_campaign(
     trials = (replace(plan.trials[0], id=hostile), *plan.trials[1:])
     store.create(CampaignFile("small.yaml", "", replace(plan, trials=trials), {}))
     before = sorted(tmp_path.rglob("*"))
-    for look in (again.derive_all, lambda store: again.explain(store, hostile)):
+    for look in (status.derive_all, lambda store: status.explain(store, hostile)):
         with pytest.raises(UsageError, match="is no name of a trial"):
             look(store)
-    assert "is no name of a trial" in again.state(store)["problems"][0]
+    assert "is no name of a trial" in status.state(store)["problems"][0]
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from chaoslib.experiment import ensure_experiment_is_valid
 
-from smartops_chaos.plan import faultfile
-from smartops_chaos.run.store import Store
+from smartops_chaos.schema import faultfile
+from smartops_chaos.store.campaign_folder import Store
 from tests.run.conftest import until
 from tests.run.test_campaign import rows
 

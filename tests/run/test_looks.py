@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from smartops_chaos import api
+from smartops_chaos.analysis import load
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.plan.looks import SHARES
-from smartops_chaos.report import source
-from smartops_chaos.run.store import Store
+from smartops_chaos.store.campaign_folder import Store
 from tests.run.conftest import REPEATS, until
 
 FIRST = REPEATS // 2
@@ -58,7 +58,7 @@ def test_a_decided_arm_stops_and_the_others_run_on(cli: Any, looking: Make, rows
     assert "look" not in told["other", "auto_heal"]["why"]
     assert "decided at look 1" in (tmp_path / "reports/standin-1/report.html").read_text(encoding="utf-8")
     assert not [w for w in summary["warnings"] if "not recorded" in w]
-    side = source.side(api.load(campaign))
+    side = load.side(api.load(campaign))
     assert not any(cell.not_recorded for cell in side.cells), "nor are they lost in `compare`"
 
     assert cli("run", matrix).returncode == 0

@@ -11,7 +11,7 @@ import pytest
 from smartops_chaos import api
 from smartops_chaos.errors import ChaosError, PreflightFailed, UsageError
 from smartops_chaos.model import COLUMNS, Record
-from smartops_chaos.run.store import CampaignFile, Store, campaigns, next_free
+from smartops_chaos.store.campaign_folder import CampaignFile, Store, campaigns, next_free
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_damaged_and_foreign_files_are_told(store: Store, tmp_path: Path) -> Non
 
 def test_a_live_owner_keeps_the_lock_and_a_dead_one_does_not(store: Store) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from smartops_chaos.run.store import Store\n"
+        "import sys, time; from pathlib import Path; from smartops_chaos.store.campaign_folder import Store\n"
         f"with Store(Path({str(store.path)!r})).locked(): print('held', flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

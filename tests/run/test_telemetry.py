@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.healerfile import HealerFile, load
 from smartops_chaos.model import AlertRule, ClockOffset, LogLine, Series
-from smartops_chaos.run import telemetry
+from smartops_chaos.schema.healerfile import HealerFile, load
 from smartops_chaos.telemetry.alerts import Alerts
 from smartops_chaos.telemetry.loki import Found, LokiError
 from smartops_chaos.telemetry.prometheus import PrometheusError
+from smartops_chaos.trial import evidence
 
 S = 1_000_000_000
 SERIES = Series("c", {}, (1,), (1.0,))
@@ -68,7 +68,7 @@ def test_each_server_is_asked_on_its_own_clock(healer: HealerFile) -> None:
         ClockOffset("node", "start", -S, 0),
     ]
     lane: Any = Lane()
-    found = telemetry.collect(lane, healer, clocks, since_ns, since_ns, clock)
+    found = evidence.collect(lane, healer, clocks, since_ns, since_ns, clock)
     until_ns = clock.now_ns()
     for source, low, high in (("series", 300 * S, 301 * S), ("alerts", 300 * S, 301 * S), ("loki", -S, 0)):
         start, end = lane.asked[source]
@@ -82,7 +82,7 @@ def test_each_server_is_asked_on_its_own_clock(healer: HealerFile) -> None:
 
 def test_a_source_that_is_down_leaves_a_note(healer: HealerFile) -> None:
     lane: Any = Lane(broken=("series", "alerts", "loki"))
-    found = telemetry.collect(lane, healer, (), 0, 0, Clock.anchored())
+    found = evidence.collect(lane, healer, (), 0, 0, Clock.anchored())
     assert found == {
         "logs": (LogLine(5, "orchestrator", "own"),),
         "missing": ("metrics: series is down", "alerts: alerts is down", *lane.lost(0), "Loki: loki is down"),
@@ -95,14 +95,14 @@ def up(*seconds: float) -> Series:
 
 def test_every_target_is_scraped_once_more_after_what_is_needed() -> None:
     fast, slow, gone = up(6, 7, 8, 9), up(-2, 3, 8), up(0, 1, 2)
-    waited = telemetry.complete_ns((fast, slow, gone, SERIES), (), round(8.5 * S), 0.1)
+    waited = evidence.complete_ns((fast, slow, gone, SERIES), (), round(8.5 * S), 0.1)
     assert 13.1 * S <= waited <= 13.3 * S  # the slow one; the fast one has been scraped since, the third is gone
-    assert telemetry.complete_ns((fast, slow, gone), (), 8 * S, 0.1) == 0
-    assert telemetry.complete_ns((up(8),), (), 9 * S, 0.1) == 0  # nobody knows how often
+    assert evidence.complete_ns((fast, slow, gone), (), 8 * S, 0.1) == 0
+    assert evidence.complete_ns((up(8),), (), 9 * S, 0.1) == 0  # nobody knows how often
 
 
 def test_an_alert_is_evaluated_once_more_after_its_last_scrape() -> None:
-    waited = telemetry.complete_ns((up(6, 7, 8, 9),), (AlertRule("TooHot", 15, 5),), 9 * S, 0.0)
+    waited = evidence.complete_ns((up(6, 7, 8, 9),), (AlertRule("TooHot", 15, 5),), 9 * S, 0.0)
     assert 29 * S <= waited <= 29.2 * S
 
 
@@ -111,13 +111,13 @@ def test_the_last_scrape_is_waited_for_only_where_it_matters() -> None:
     now_ns = clock.now_ns()
     stamps = tuple(now_ns + round(at * S) for at in (-0.8, -0.5, -0.2))
     lane: Any = Lane(found=(Series("up", {}, stamps, (1.0,) * 3),))
-    telemetry.collect(lane, healer, (), 0, stamps[-1], clock)
+    evidence.collect(lane, healer, (), 0, stamps[-1], clock)
     assert lane.asked["series"][1] < stamps[-1] + round(0.3 * S)
-    telemetry.collect(lane, healer, (), 0, now_ns, clock)
+    evidence.collect(lane, healer, (), 0, now_ns, clock)
     assert lane.asked["series"][1] >= stamps[-1] + round(0.4 * S)
 
 
 def test_a_trial_without_observation_has_only_the_lane_s_lines(healer: HealerFile) -> None:
     lane: Any = Lane()
-    assert telemetry.collect(lane, healer, (), 0, 0, None) == {"logs": lane.logs(0), "missing": lane.lost(0)}
+    assert evidence.collect(lane, healer, (), 0, 0, None) == {"logs": lane.logs(0), "missing": lane.lost(0)}
     assert lane.asked == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartops_chaos.targets.kubernetes import images
+from smartops_chaos.kubernetes.cluster_target import images
 
 DIGEST = "0123456789abcdef" * 4
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.healercluster import Change
-from smartops_chaos.targets import objects
-from smartops_chaos.targets.objects import CAMPAIGN, FORMER, RESTARTED, changed, former, get, merge_patch, restored
+from smartops_chaos.kubernetes import objects
+from smartops_chaos.kubernetes.objects import CAMPAIGN, FORMER, RESTARTED, changed, former, get, merge_patch, restored
+from smartops_chaos.schema.healer_kubernetes import Change
 
 Json = dict[str, Any]
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from smartops_chaos.kubernetes import recording
+from smartops_chaos.kubernetes.recording import History, history
 from smartops_chaos.model import Interval
-from smartops_chaos.targets import recording
-from smartops_chaos.targets.recording import History, history
 
 Json = dict[str, Any]
 _S = 10**9

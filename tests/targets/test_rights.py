@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from smartops_chaos.kubernetes.rbac import Right, needed, roles, unknown
 from smartops_chaos.model import Plan
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.targets.rights import Right, needed, roles, unknown
 
 MATRIX = """\
 version: 1

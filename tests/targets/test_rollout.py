@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.faults.victims import is_ready
-from smartops_chaos.targets import rollout
+from smartops_chaos.kubernetes import rollout
+from smartops_chaos.kubernetes.victims import is_ready
 
 Json = dict[str, Any]
 _DONE = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smartops_chaos.healerfile import LineTime, LokiLogs
 from smartops_chaos.model import LogLine
+from smartops_chaos.schema.healerfile import LineTime, LokiLogs
 from smartops_chaos.telemetry import loki
 from smartops_chaos.telemetry.connection import Connection
 

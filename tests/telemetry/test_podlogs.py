@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.telemetry.podlogs import Line, Reader, parse
+from smartops_chaos.kubernetes.podlogs import Line, Reader, parse
 
 _START_NS = 1_800_000_000 * 10**9
 

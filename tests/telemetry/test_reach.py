@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from smartops_chaos.healercluster import Source
+from smartops_chaos.kubernetes.reach import reach, with_keys
+from smartops_chaos.schema.healer_kubernetes import Source
 from smartops_chaos.telemetry.connection import Connection, Secret
-from smartops_chaos.telemetry.reach import reach, with_keys
 
 
 def test_an_address_carries_how_it_is_reached_and_no_secret(monkeypatch: Any) -> None:

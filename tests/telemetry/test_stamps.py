@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.healerfile import LineTime
 from smartops_chaos.model import Interval
+from smartops_chaos.schema.healerfile import LineTime
 from smartops_chaos.telemetry.stamps import named
 
 S = 1_000_000_000

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.healerfile import HealerFile, load
 from smartops_chaos.model import (
     Call,
     ChaosLevel,
@@ -25,6 +24,7 @@ from smartops_chaos.model import (
     Slo,
     Trial,
 )
+from smartops_chaos.schema.healerfile import HealerFile, load
 from smartops_chaos.timeline.derive import derive, explain
 
 ERP = "smartops-erp-simulator"

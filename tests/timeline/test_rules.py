@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.healerfile import HealerFile, load
 from smartops_chaos.model import ClockOffset, Evidence, Interval, Series
+from smartops_chaos.schema.healerfile import HealerFile, load
 from smartops_chaos.timeline.interval import Frame, frame
 from smartops_chaos.timeline.rules import Reading, read
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.healerfile import HealerFile, load
 from smartops_chaos.model import Evidence, Interval, PlatformEvent, Series
+from smartops_chaos.schema.healerfile import HealerFile, load
 from smartops_chaos.timeline.interval import frame
 from smartops_chaos.timeline.rules import Reading, read
 

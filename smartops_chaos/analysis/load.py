@@ -1,0 +1,148 @@
+"""Where a report's data come from: campaign directories (shards of one plan count as one), or a bare trials table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from smartops_chaos.analysis import agreement, cells, hold, question, summarise, table, warnings
+from smartops_chaos.analysis.question import Question
+from smartops_chaos.analysis.regression import Side
+from smartops_chaos.analysis.summary import Summary
+from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Trial
+from smartops_chaos.plan.looks import Stop
+from smartops_chaos.report.build import CampaignData
+from smartops_chaos.schema import healerfile
+from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store
+from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.timeline import derive
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What directories hold of one campaign: records by trial, and where each is."""
+
+    name: str
+    file: CampaignFile
+    home: Mapping[str, Store]
+    records: Mapping[str, Record]
+    table: pd.DataFrame
+    summary: Summary
+    asked: Question
+    stops: tuple[Stop, ...]
+
+
+def shared(stores: Sequence[Store]) -> CampaignFile:
+    """What all directories have in common. Raises UsageError if their plans differ."""
+    files = [store.read() for store in stores]
+    for store, file in zip(stores, files, strict=True):
+        if file.plan.digest != files[0].plan.digest:
+            raise UsageError(f"{store.path} has another plan than {stores[0].path}", "report them one by one")
+    return files[0]
+
+
+def recorded(stores: Sequence[Store], plan: Plan) -> Iterator[tuple[Trial, Store, Record]]:
+    """Every recorded trial with the directory that has it. Raises UsageError if a trial is in two of them."""
+    for trial in plan.trials:
+        found = [(store, record) for store in stores if (record := store.trial(trial.id).read_record())]
+        if len(found) > 1:
+            where = f"{found[0][0].path} and in {found[1][0].path}"
+            raise UsageError(f"{trial.id} is in {where}", "leave one of them out")
+        for store, record in found:
+            yield trial, store, record
+
+
+def campaign(stores: Sequence[Store]) -> CampaignData:
+    """One campaign from its directory, or from the directories of its shards.
+
+    Raises UsageError if the plans differ or a trial is in two of them, NothingSelected without any record.
+    """
+    found = measured(stores)
+    plan, home = found.file.plan, found.home
+
+    def folder(trial_id: str) -> TrialDir:
+        return home[trial_id].trial(trial_id)
+
+    def requests(trial_id: str) -> Sequence[Request]:
+        return folder(trial_id).requests() if trial_id in home else ()
+
+    def evidence_of(trial_id: str) -> Evidence:
+        return folder(trial_id).read_evidence()
+
+    healer = healerfile.restore(plan.healer)
+    chaos = {trial.id: plan.chaos[trial.chaos] for trial in plan.trials}
+    there = {name for name in home if folder(name).has_evidence()}
+
+    def explain(trial_id: str) -> str:
+        return derive.explain(evidence_of(trial_id), healer, chaos[trial_id]) if trial_id in there else ""
+
+    evidence = [evidence_of(name) for name in hold.chosen(plan, there)]
+    holds = hold.sensitivity(plan, healer, evidence, found.asked)
+    made_by = {label: told for label, told in found.file.provenance.items() if label != SHARD or len(stores) == 1}
+    return CampaignData(
+        name=found.name,
+        plan=plan,
+        provenance={**made_by, "plan": plan.digest},
+        summary=replace(found.summary, holds=holds),
+        table=found.table,
+        records=found.records,
+        requests=requests,
+        explain=explain,
+        stops=found.stops,
+        evidence=evidence_of,
+    )
+
+
+def measured(stores: Sequence[Store]) -> Measured:
+    """What `campaign` is made from, but for the evidence. Raises as `campaign`."""
+    first = shared(stores)
+    home: dict[str, Store] = {}
+    records: dict[str, Record] = {}
+    for trial, store, record in recorded(stores, first.plan):
+        home[trial.id], records[trial.id] = store, record
+    if not records:
+        raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
+    rows = table.from_records({str(home[name].trial(name).record): record for name, record in records.items()})
+    stops = tuple(stop for store in stores for stop in store.stops())
+    # before its end a campaign with looks has no more of alpha to use than its next look
+    asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
+    summary = summarise.summarise(rows, asked, campaign=stores[0].name)
+    agreed = agreement.agreement(records.values(), healerfile.restore(first.plan.healer))
+    told = (*summary.warnings, *warnings.disagreement(agreed))
+    told = tuple(text.replace(" MATRIX", f" {first.matrix_file}") for text in told)
+    summary = replace(summary, warnings=told, agreement=agreed)
+    return Measured(stores[0].name, first, home, records, rows, summary, asked, stops)
+
+
+def bare(path: Path, baseline: Arm) -> CampaignData:
+    """A trials table that somebody measured with another tool. Raises FileProblems."""
+    rows = table.read(path)
+    summary = summarise.summarise(rows, Question(baseline=baseline), campaign=path.stem)
+    return CampaignData(name=path.stem, plan=None, provenance={"trials table": path.name}, summary=summary, table=rows)
+
+
+def side(data: CampaignData) -> Side:
+    """One side of a comparison. Raises UsageError if its baseline has no trial."""
+    baseline = next(a.arm for a in data.summary.arms if a.baseline)
+    asked = question.of_plan(data.plan, data.stops) if data.plan else Question(baseline)
+    return side_of(data.name, asked, data.table)
+
+
+def side_of(name: str, asked: Question, rows: pd.DataFrame) -> Side:
+    """The same from a trials table and what is asked of it."""
+    asked, trials = summarise.measured_trials(rows, asked)
+    return Side(name, asked.baseline, cells.build(trials, asked))
+
+
+def write_data(data: CampaignData, out: Path) -> list[Path]:
+    """`trials.csv` and `summary.json` beside the report."""
+    out.mkdir(parents=True, exist_ok=True)
+    trials, numbers = out / "trials.csv", out / "summary.json"
+    table.write(data.table, trials)
+    numbers.write_text(json.dumps(summarise.to_json(data.summary), indent=1) + "\n", encoding="utf-8")
+    return [trials, numbers]

@@ -1,0 +1,110 @@
+"""Directories of campaigns -> the history of a matrix, one night each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from smartops_chaos.analysis import history, load
+from smartops_chaos.analysis.history import History, Night
+from smartops_chaos.analysis.summary import Summary
+from smartops_chaos.analysis.table import LEFT_OUT
+from smartops_chaos.analysis.warnings import MANY_LEFT_OUT
+from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
+from smartops_chaos.model import Outcome
+from smartops_chaos.plan.looks import spared
+from smartops_chaos.report.answer import left_out
+from smartops_chaos.report.words import tally
+from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
+
+
+def is_history(stores: Sequence[Store]) -> bool:
+    """Several campaigns are the shards of one if one of them was run with `--shard`; else the nights of a history."""
+    return len(stores) > 1 and not any(SHARD in _provenance(store) for store in stores)
+
+
+def _provenance(store: Store) -> Mapping[str, str]:
+    try:
+        return store.read().provenance
+    except ChaosError:
+        return {}
+
+
+def nights(stores: Sequence[Store]) -> History:
+    """Campaigns of one matrix as a history, oldest first. One that cannot be read is a night that failed.
+
+    Raises UsageError if they are of several matrices or one is given twice, NothingSelected without any result.
+    """
+    if len({store.path.resolve() for store in stores}) < len(stores):
+        raise UsageError("a campaign is named twice", "name each night once")
+    for store in stores:
+        if not store.path.is_dir():
+            store.read()  # says what is wrong: a night that failed has a folder at least
+    ordered = sorted(stores, key=lambda store: (number(store.path), str(store.path.parent)))
+    times = Counter(store.name for store in ordered)
+    found: list[Night] = []
+    for store in ordered:
+        name = store.name if times[store.name] == 1 else f"{store.path.parent.name}/{store.name}"
+        found.append(_night(store, name, found[-1].began if found else ""))
+    found.sort(key=lambda night: night.began)
+    matrices = {night.plan.name: night.name for night in found if night.plan is not None}
+    if len(matrices) > 1:
+        (one, first), (other, second), *_ = matrices.items()
+        raise UsageError(
+            f"{first} is of the matrix {one}, {second} of {other}: a history is of one matrix",
+            "report them one by one, or two of them with `smartops-chaos compare OLD NEW`",
+        )
+    if all(night.side is None for night in found):
+        told = "\n".join(f"{night.name}: {night.why}" for night in found)
+        raise NothingSelected(f"no night has a result\n{told}", "`smartops-chaos status` shows what there is")
+    return history.history(next(iter(matrices)), found)
+
+
+def _night(store: Store, name: str, after: str) -> Night:
+    """`after`: when the campaign before it by number began, for one that does not say."""
+    file: CampaignFile | None = None
+    try:
+        file = store.read()
+        found = load.measured([store])
+        side = load.side_of(name, found.asked, found.table)
+    except ChaosError as error:
+        return _failed(name, after, file, str(error).splitlines()[0])
+    spare = spared(file.plan, found.stops)
+    wanted = [trial.id for trial in file.plan.trials if trial.id not in spare]
+    done = {trial for trial, record in found.records.items() if record.row["outcome"] != Outcome.ABORTED}
+    planned, recorded = len(wanted), sum(trial in done for trial in wanted)
+    nothing = not any(cell.n for cell in side.cells)
+    return Night(
+        name=name,
+        began=file.provenance.get("started") or min(found.table["started_at"].dropna(), default=after),
+        plan=file.plan,
+        provenance=file.provenance,
+        planned=planned,
+        recorded=recorded,
+        summary=replace(found.summary, campaign=name),
+        side=None if nothing else side,
+        why=_nothing(found.summary) if nothing else _lacking(found.table, planned, recorded),
+    )
+
+
+def _nothing(summary: Summary) -> str:
+    return f"no trial has a result ({left_out(summary).removesuffix('.')})"
+
+
+def _lacking(rows: pd.DataFrame, planned: int, recorded: int) -> str:
+    """What a night lacks to be a whole one; a run of which so much is lost ends with exit code 6 too."""
+    if recorded < planned:
+        return f"{recorded} of {planned} trials are recorded"
+    lost = Counter(str(outcome) for outcome in rows["outcome"] if outcome in LEFT_OUT)
+    return f"{tally(lost)} of {len(rows)} trials" if lost.total() > MANY_LEFT_OUT * len(rows) else ""
+
+
+def _failed(name: str, after: str, file: CampaignFile | None, why: str) -> Night:
+    nothing = Summary(name, {}, {}, (f"{name} has no result: {why}.",), (), (), (), ())
+    if file is None:
+        return Night(name, after, None, {}, 0, 0, nothing, None, why)
+    began = file.provenance.get("started", after)
+    return Night(name, began, file.plan, file.provenance, len(file.plan.trials), 0, nothing, None, why)

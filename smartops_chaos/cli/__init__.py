@@ -1,0 +1,1 @@
+"""Wing: the command line."""

@@ -1,0 +1,1 @@
+"""Wing: lanes on the workers of a Dask cluster."""

@@ -1,0 +1,1 @@
+"""Wing: results for other programs: CI, Prometheus, training windows."""

@@ -1,0 +1,201 @@
+"""The rights that a plan needs on a cluster: as Roles to print, and as questions to the API server before a run.
+
+for role in roles(plan): print(role)
+problems = missing(connect(context), plan)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smartops_chaos.kubernetes.changes import LOCK
+from smartops_chaos.kubernetes.cluster import Cluster
+from smartops_chaos.kubernetes.cluster_target import block
+from smartops_chaos.model import FaultPart, Plan
+from smartops_chaos.schema.healer_kubernetes import Address, Change, KubernetesBlock
+
+FAULTS = "smartops_chaos.faults."
+_REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What one rule of a Role allows. `resource` may have a subresource, as pods/log; without names it is for all."""
+
+    namespace: str
+    resource: str
+    verbs: tuple[str, ...]
+    why: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> str:
+        return "apps" if self.resource == "deployments" else ""
+
+
+def needed(plan: Plan) -> list[Right]:
+    """Every right, in the order of a Role. Pure."""
+    system = block(plan.target)
+    rights: list[Right] = []
+    for lane in plan.target["lanes"]:
+        rights += _of_lane(plan, system, lane["namespace"])
+        rights += _of_addresses(plan, system, lane["namespace"])
+    return list(dict.fromkeys(rights))
+
+
+def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Right]:
+    resets = plan.target["between"] == "reset"
+    changes = _changes(plan, system)
+    maps = sorted({change.configmap for change in system.all_changes() if change.configmap})
+    set_maps = sorted({change.configmap for change in changes if change.configmap})
+    patched = {change.deployment for change in changes if change.deployment}
+    if resets:
+        patched |= {*system.reset.replicas, *system.reset.remove, *system.reset.restart}
+    yield Right(namespace, "namespaces", ("get",), "labels that say production", (namespace,))
+    yield Right(namespace, "pods", ("get", "list", "watch"), "to see what the platform does")
+    yield Right(namespace, "pods/log", ("get",), "to read what the healer says")
+    yield Right(namespace, "events", ("list", "watch"), "to see what the platform does")
+    yield Right(namespace, "deployments", ("get", "list", "watch"), "to wait for rollouts")
+    yield Right(namespace, "configmaps", ("create", "list"), "the mark of the campaign that has the namespace")
+    yield Right(namespace, "configmaps", ("get", "delete"), "the mark of the campaign that has the namespace", (LOCK,))
+    if maps:
+        yield Right(namespace, "configmaps", ("get",), "the settings of the arms", tuple(maps))
+    if set_maps:
+        yield Right(namespace, "configmaps", ("patch",), "to set the arms", tuple(set_maps))
+    if patched:
+        yield Right(namespace, "deployments", ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
+    for name, part in faults(plan):
+        yield from _of_fault(name, part, system.service, namespace)
+
+
+def _of_fault(level: str, part: FaultPart, service: str, namespace: str) -> Iterator[Right]:
+    deployment, why = str(part.params.get("deployment") or service), f"the fault {part.fault} of `{level}`"
+    for module, func in providers(part):
+        if (module, func) == (f"{FAULTS}kubernetes", "pod_kill"):
+            yield Right(namespace, "pods", ("delete",), why)
+            yield Right(namespace, "deployments", ("patch",), f"{why}: to mark it", (deployment,))
+        elif (module, func) == (f"{FAULTS}kubernetes", "scale_to_zero"):
+            yield Right(namespace, "deployments", ("patch",), why, (deployment,))
+        elif module in (f"{FAULTS}exec", f"{FAULTS}app"):
+            yield Right(namespace, "pods", ("patch",), f"{why}: to mark the pods that it is in")
+            # Since Kubernetes 1.35 a websocket, which is a GET, needs `create` as well.
+            yield Right(namespace, "pods/exec", ("get", "create"), why)
+            if module == f"{FAULTS}app":
+                yield Right(namespace, "pods/proxy", ("get", "create"), why)
+
+
+def _of_addresses(plan: Plan, system: KubernetesBlock, lane: str) -> Iterator[Right]:
+    verb = _VERBS.get(str(plan.healer["workload"]["method"]).upper(), "create")
+    wanted: list[tuple[Address | None, str, str]] = [
+        (None if plan.analysis.slo.query else system.workload, verb, "to send requests"),
+        (system.prometheus, "get", "to read metrics"),
+        (system.loki, "get", "to read logs"),
+        (system.alertmanager, "get", "to compare alerts"),
+    ]
+    for address, verb, why in wanted:
+        if address is not None and address.service:
+            names = (f"{address.service}:{address.port}",)
+            yield Right(address.namespace or lane, "services/proxy", (verb,), f"{why} through the API server", names)
+
+
+def _changes(plan: Plan, system: KubernetesBlock) -> list[Change]:
+    """The changes of every arm that the plan has, the healer being off in calibration among them."""
+    arms = {(trial.model, trial.policy) for trial in plan.trials}
+    settings = [plan.models[model].over(plan.policies[policy]) for model, policy in arms]
+    if any(trial.phase == "calibrate" for trial in plan.trials):
+        settings.append({"healer": "off"})
+    return [change for one in settings for change in system.changes(one)]
+
+
+def faults(plan: Plan) -> list[tuple[str, FaultPart]]:
+    """The faults of the chaos levels that trials have, each with its level's name."""
+    used = dict.fromkeys(trial.chaos for trial in plan.trials)
+    return [(name, part) for name in used for part in plan.chaos[name].parts]
+
+
+def providers(part: FaultPart) -> list[tuple[str, str]]:
+    """Module and function of every activity of a fault."""
+    activities = [*part.definition.get("method", ()), *part.definition.get("rollbacks", ())]
+    found = [(str(a["provider"].get("module", "")), str(a["provider"].get("func", ""))) for a in activities]
+    return list(dict.fromkeys(found))
+
+
+def unknown(plan: Plan) -> list[str]:
+    """Modules of other Chaos Toolkit extensions that faults call: nobody but them knows which rights they need."""
+    modules = {module for _, part in faults(plan) for module, _ in providers(part)}
+    return sorted(module for module in modules if module and not module.startswith(FAULTS))
+
+
+def missing(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
+    """(right that the API server would refuse, how to mend it), asked for each right by itself. Raises ClusterError."""
+    hint = "`smartops-chaos doctor --rbac MATRIX` prints the roles; an administrator applies and binds them"
+    found: dict[str, str] = {}
+    for right in needed(plan):
+        for verb in right.verbs:
+            for name in right.names or ("",):
+                if not _allowed(cluster, right, verb, name):
+                    what = f"{right.resource}{f' {name}' if name else ''}: no right to {verb}"
+                    found.setdefault(f"{right.namespace}: {what}", right.why)
+    return [(f"{what} ({why})", hint) for what, why in found.items()]
+
+
+def _allowed(cluster: Cluster, right: Right, verb: str, name: str) -> bool:
+    resource, _, subresource = right.resource.partition("/")
+    attributes = {
+        "namespace": right.namespace,
+        "verb": verb,
+        "group": right.group,
+        "resource": resource,
+        "subresource": subresource,
+        "name": name,
+    }
+    kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    answer = cluster.request("POST", _REVIEW, body={**kind, "spec": {"resourceAttributes": attributes}})
+    return bool(answer["status"]["allowed"])
+
+
+def roles(plan: Plan) -> list[str]:
+    """One Role a namespace with nothing in it that this plan does not need, as YAML."""
+    rights = needed(plan)
+    names = dict.fromkeys(right.namespace for right in rights)
+    return [_role(namespace, [right for right in rights if right.namespace == namespace]) for namespace in names]
+
+
+def _role(namespace: str, rights: Sequence[Right]) -> str:
+    lines = [
+        "apiVersion: rbac.authorization.k8s.io/v1",
+        "kind: Role",
+        f"metadata: {{name: smartops-chaos, namespace: {namespace}}}",
+        "rules:",
+    ]
+    return "\n".join([*lines, *(_rule(*rule) for rule in _merged(rights))]) + "\n"
+
+
+def _merged(rights: Iterable[Right]) -> list[tuple[Right, list[str], list[str]]]:
+    """Rules with their verbs and reasons; rights on the same objects are one rule, and none is given twice."""
+    given: set[tuple[str, str, str]] = set()  # resource, verb, name ("" = all)
+    found: dict[tuple[str, tuple[str, ...]], tuple[Right, list[str], list[str]]] = {}
+    for right in sorted(rights, key=lambda right: bool(right.names)):
+        for verb in right.verbs:
+            named = [(right.resource, verb, name) for name in (right.names or ("",))]
+            if (right.resource, verb, "") in given or given.issuperset(named):
+                continue
+            given.update(named)
+            _, verbs, reasons = found.setdefault((right.resource, right.names), (right, [], []))
+            verbs.append(verb)
+            if right.why not in reasons:
+                reasons.append(right.why)
+    return list(found.values())
+
+
+def _rule(right: Right, verbs: list[str], reasons: list[str]) -> str:
+    listed: dict[str, Any] = {"apiGroups": [right.group], "resources": [right.resource]}
+    if right.names:
+        listed["resourceNames"] = list(right.names)
+    listed["verbs"] = verbs
+    inside = ", ".join(f"{key}: {json.dumps(value)}" for key, value in listed.items())
+    return f"  - {{{inside}}} # {'; '.join(reasons)}"

@@ -1,0 +1,210 @@
+"""The embedded lab as a target: a lane is a node process with everything below it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from smartops_chaos import lab
+from smartops_chaos.clock import Clock
+from smartops_chaos.lab import detect, orders
+from smartops_chaos.lab.client import LabClient, LabError, LaneGone
+from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.schema.healerfile import LokiLogs
+from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLoad, LaneLost, When
+from smartops_chaos.telemetry import alerts, prometheus
+
+_ANSWERS_WITHIN_S = 5.0
+
+
+class LabTarget:
+    """`lanes` nodes, each on a core of its own as far as the machine has them."""
+
+    def __init__(self, lanes: int, replicas: int) -> None:
+        self._lanes = lanes
+        self._replicas = replicas
+        self._directory: Path | None = None
+        self._running: dict[str, lab.LaneProcess] = {}
+
+    def check(self) -> list[tuple[str, str]]:
+        if lab.prometheus_program() is None:
+            return [("the program `prometheus` is not on the PATH", "install it: sudo apt-get install prometheus")]
+        return []
+
+    def clear(self, directory: Path) -> None:
+        """Lanes end with their runner, except one whose node has been stopped."""
+        for file in directory.glob("*/lane.json"):
+            lab.stop(file)
+
+    def open(self, directory: Path) -> Sequence[LaneAddress]:
+        self.clear(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+        self._directory = directory
+        return [self._start(index) for index in range(self._lanes)]
+
+    def revive(self, lane: LaneAddress) -> LaneAddress:
+        process = self._running[lane.name]
+        if process.process.poll() is None and _answers(process.file):
+            return LaneAddress("lab", lane.name, exports(process.file))  # Prometheus may have moved
+        process.stop()
+        return self._start(int(lane.name.removeprefix("lane-")) - 1)
+
+    def close(self) -> None:
+        while self._running:
+            self._running.popitem()[1].stop()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def restore(self, directory: Path) -> list[str]:
+        """A lane ends with its runner, and everything in it."""
+        del directory
+        return []
+
+    def _start(self, index: int) -> LaneAddress:
+        assert self._directory is not None
+        name = f"lane-{index + 1}"
+        process = lab.start(self._directory / name, name=name, core=index, replicas=self._replicas)
+        self._running[name] = process
+        return LaneAddress("lab", name, exports(process.file))
+
+
+def _answers(lane_file: Path) -> bool:
+    try:
+        LabClient(lane_file).call("GET", "/faults", timeout_s=_ANSWERS_WITHIN_S)
+    except (LabError, OSError, ValueError):
+        return False
+    return True
+
+
+def lacking(models: Iterable[Variant]) -> list[tuple[str, str]]:
+    """What variants of the healer need that is not installed, and how to mend it."""
+    words = {detect.lacking(str(model.settings.get("detector", "none"))) for model in models}
+    return [(what, hint) for what, _, hint in (word.partition(": ") for word in sorted(words - {""}))]
+
+
+def exports(lane_file: Path) -> dict[str, str]:
+    """The environment that an experiment of a lab lane reads."""
+    lane = lab.read(lane_file)
+    return {
+        "SMARTOPS_LANE": str(lane_file.resolve()),
+        "SMARTOPS_WORKLOAD_URL": lane.gateway,
+        "PROMETHEUS_BASE_URL": lane.prometheus,
+    }
+
+
+def mean_load(replicas: Sequence[orders.Recent]) -> LaneLoad | None:
+    """Of all orders of all replicas; None without any."""
+    count = sum(one.orders for one in replicas)
+    if not count:
+        return None
+    service_s = sum(one.service_s * one.orders for one in replicas) / count
+    # Within the replicas and between them.
+    variance = sum((one.spread_s**2 + (one.service_s - service_s) ** 2) * one.orders for one in replicas) / count
+    work_s = sum(one.work_s * one.orders for one in replicas) / count
+    utilisation = sum(one.utilisation for one in replicas) / len(replicas)
+    return LaneLoad(
+        service_ms=round(1000 * service_s, 2),
+        spread_ms=round(1000 * variance**0.5, 2),
+        work_ms=round(1000 * work_s, 2),
+        utilisation=round(utilisation, 3),
+    )
+
+
+class LabLane:
+    """A lane by its address, from any process."""
+
+    def __init__(self, address: LaneAddress, replicas: int) -> None:
+        self.address = address
+        self._client = LabClient(Path(address.environment["SMARTOPS_LANE"]))
+        self._replicas = replicas
+        self._prometheus = address.environment["PROMETHEUS_BASE_URL"]
+
+    def apply(self, model: Variant, policy: Variant) -> None:
+        settings = model.over(policy)
+        detector = settings.get("detector", "none")
+        healer = "off" if settings.get("healer") == "off" or detector == "none" else "on"
+        arm = {"healer": healer, "detector": detector, "policy": settings.get("policy", "")}
+        self._guard(lambda: self._client.post("/arm", arm))
+
+    def reset(self) -> None:
+        self._guard(lambda: self._client.post("/reset", {"replicas": self._replicas}, timeout_s=60))
+
+    def armed(self) -> bool:
+        return bool(self._guard(lambda: self._client.get("/state"))["armed"])
+
+    def leaks(self) -> list[str]:
+        return [fault["id"] for fault in self._guard(lambda: self._client.get("/faults"))["faults"]]
+
+    def watch(self, folder: Path, clock: Clock) -> None:
+        """The node keeps all of it."""
+
+    def unwatch(self) -> None: ...
+
+    def load(self) -> LaneLoad | None:
+        replicas = self._guard(lambda: self._client.get("/load"))["replicas"]
+        return mean_load([orders.Recent(**recent) for recent in replicas.values()])
+
+    def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
+        del calls  # the node knows better
+        paths = [f"/faults/{quote(fault_id, safe='')}" for fault_id in ids]
+        answers = self._guard(lambda: [self._client.get(path) for path in paths])
+        return tuple(_fault_fact(part, one) for part, one in enumerate(answers) if one["state"] != "unknown")
+
+    def platform(self, since_ns: int) -> tuple[PlatformEvent, ...]:
+        events = self._guard(lambda: self._client.get(f"/events?since_ns={since_ns}"))["events"]
+        return tuple(
+            PlatformEvent(Interval(e["at_ns"], e["at_ns"]), e["object"], e["kind"], e["cause"], e.get("detail", ""))
+            for e in events
+        )
+
+    def lost(self, since_ns: int) -> tuple[str, ...]:
+        del since_ns
+        return ()
+
+    def logs(self, since_ns: int) -> tuple[LogLine, ...]:
+        lines = self._guard(lambda: self._client.get(f"/logs?since_ns={since_ns}"))["lines"]
+        return tuple(LogLine(line["at_ns"], line["component"], line["text"]) for line in lines)
+
+    def series(self, names: Sequence[str], start_ns: int, end_ns: int) -> tuple[tuple[Series, ...], float]:
+        return prometheus.fetch(self._prometheus, names, start_ns, end_ns)
+
+    def alerts(self, names: Sequence[str], start_ns: int, end_ns: int) -> alerts.Alerts:
+        return alerts.fetch(self._prometheus, names, start_ns, end_ns)
+
+    def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int) -> None:
+        """The lab's node keeps all lines itself."""
+
+    def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
+        """The node stamps log lines and platform events, Prometheus its samples: two sources, two offsets."""
+        before = clock.now_ns()
+        node_ns = self._guard(lambda: self._client.get("/state"))["now_ns"]
+        bounds = {"node": (node_ns - clock.now_ns(), node_ns - before)}
+        # Without Prometheus its samples are missing too, which is said where they are fetched.
+        with suppress(prometheus.PrometheusError):
+            bounds["prometheus"] = prometheus.offset_ns(self._prometheus, clock)
+        return tuple(ClockOffset(source, when, *found) for source, found in bounds.items())
+
+    def _guard(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except LaneGone as gone:
+            raise LaneEnded(str(gone)) from gone
+        except (LabError, OSError) as error:
+            raise LaneLost(str(error)) from error
+
+
+def _fault_fact(part: int, answer: dict[str, Any]) -> FaultFact:
+    ended = answer.get("ended_ns")
+    return FaultFact(
+        part=part,
+        id=answer["id"],
+        confirmed=bool(answer.get("confirmed")),
+        effect=answer.get("effect") or "",
+        objects=tuple(answer.get("objects") or ()),
+        ended=Interval(ended, ended) if ended else None,
+        ended_by=answer.get("ended_by") or "",
+    )

@@ -1,0 +1,79 @@
+"""A campaign looked at again, from its directory alone: its state, and its records from the stored evidence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from smartops_chaos.errors import ChaosError, UsageError
+from smartops_chaos.plan.looks import Stop, spared
+from smartops_chaos.schema import healerfile
+from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.timeline import derive as timeline
+
+
+def state(store: Store) -> dict[str, Any]:
+    """What `status` shows of a campaign. A file that cannot be read is one of its `problems`, and hides no other.
+
+    What is left is `trials` - `spared` - `done`: looks have made some superfluous.
+    """
+    problems: list[str] = []
+    trials, spared_trials, outcomes = 0, 0, Counter[str]()
+    stops: tuple[Stop, ...] = ()
+    try:
+        plan = store.read().plan
+        trials = len(plan.trials)
+        stops = store.stops()
+        spared_trials = len(spared(plan, stops))
+        for trial in plan.trials:
+            try:
+                if (outcome := store.outcome(trial.id)) is not None:
+                    outcomes[outcome] += 1
+            except ChaosError as error:
+                problems.append(f"{error}: {error.hint}")
+    except ChaosError as error:
+        problems.append(f"{error}: {error.hint}")
+    return {
+        "campaign": store.name,
+        "trials": trials,
+        "spared": spared_trials,
+        "done": outcomes.total(),
+        "outcomes": dict(sorted(outcomes.items())),
+        "stopped": [asdict(stop) for stop in stops],
+        "open": [trial.path.name for trial in store.open_ledgers()],
+        "problems": problems,
+    }
+
+
+def derive_all(store: Store) -> tuple[int, list[str], list[str]]:
+    """Write every record anew: how many came out the same, which did not, and which evidence cannot be read."""
+    plan = store.read().plan
+    healer = healerfile.restore(plan.healer)
+    same, changed, failed = 0, list[str](), list[str]()
+    for trial in plan.trials:
+        folder = store.trial(trial.id)
+        if not folder.has_evidence():
+            continue
+        before = folder.record_bytes()
+        try:
+            evidence = folder.read_evidence()
+        except ChaosError as error:
+            failed.append(f"{error}: {error.hint}")
+            continue
+        folder.write_record(timeline.derive(evidence, healer, store.name, plan.chaos[trial.chaos]))
+        if folder.record_bytes() == before:
+            same += 1
+        else:
+            changed.append(trial.id)
+    return same, changed, failed
+
+
+def explain(store: Store, trial_id: str) -> str:
+    """What each rule matched in one trial. Raises UsageError for an unknown trial."""
+    plan = store.read().plan
+    found = [trial for trial in plan.trials if trial.id == trial_id]
+    if not found:
+        raise UsageError(f"{store.name} has no trial {trial_id}", "`smartops-chaos plan` lists their names")
+    evidence = store.trial(trial_id).read_evidence()
+    return timeline.explain(evidence, healerfile.restore(plan.healer), plan.chaos[found[0].chaos])

@@ -1,0 +1,187 @@
+"""The `kubernetes` block of a healer file: which objects the system is made of, how to set, reset and read them.
+
+A setting lists changes of objects by its values; what no setting of an arm names stays as it was found:
+
+    settings:
+      healer:
+        on: []
+        off: [{deployment: my-healer, replicas: 0}]
+      detector: [{deployment: my-healer, env: {DETECTOR: "{value}"}}]   # for every value; {value} is the value
+      file: [{configmap: my-policies, data: {default.policy: "{value}"}}]
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from smartops_chaos.schema.units import parse_duration
+
+FROM_DUMP = "from_dump"
+
+
+def _seconds(value: object, info: ValidationInfo) -> float:
+    """A duration with its unit; from a dump also plain seconds."""
+    if info.context == FROM_DUMP and isinstance(value, int | float):
+        return float(value)
+    return parse_duration(value)
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Address(Part):
+    """A URL, or a Service that is reached through the API server's proxy, so that a kubeconfig is enough."""
+
+    url: str = Field("", examples=["https://prometheus.example.com"])
+    service: str = Field("", examples=["prometheus"])
+    namespace: str = ""  # empty: the lane's own
+    port: int | str = Field(80, examples=[9090])
+
+    @model_validator(mode="after")
+    def _one(self) -> Address:
+        if bool(self.url) == bool(self.service):
+            raise ValueError("either `url` or `service`: write for example {service: prometheus, port: 9090}")
+        if "@" in urlsplit(self.url).netloc or "?" in self.url or "#" in self.url:
+            raise ValueError("an address has no user, password or query in it: see the keys beside `url`")
+        return self
+
+
+class Source(Address):
+    """Where telemetry is. What a URL needs to be reached is said here; for secrets only where they are."""
+
+    token_file: str = Field("", description="Of a bearer token; read again for every request.")
+    token_env: str = Field("", description="Environment variable of a bearer token.")
+    user: str = Field("", description="For basic authentication.")
+    password_file: str = Field("", description="With `user`.")
+    password_env: str = Field("", description="With `user`.")
+    ca_file: str = Field("", description="Authority of the server's certificate, PEM.")
+    client_cert: str = Field("", description="PEM.")
+    client_key: str = Field("", description="PEM; in the same file as the certificate unless said.")
+    verify: bool = Field(True, description="Whether the server's certificate is checked.")
+    tenant: str = Field("", description="Of Loki: one, or several as a|b.", examples=["team-a"])
+
+    @model_validator(mode="after")
+    def _reached(self) -> Source:
+        token, password = (self.token_file, self.token_env), (self.password_file, self.password_env)
+        if all(token) or all(password):
+            raise ValueError("a secret is named by either its file or its variable: keep one")
+        if any(token) and self.user:
+            raise ValueError("a token and a user exclude each other: keep one")
+        if bool(self.user) != any(password):
+            raise ValueError("`user` needs `password_file` or `password_env`, and they need `user`: give both")
+        if self.service and len(self.keys()) > bool(self.tenant):
+            raise ValueError("a Service is reached with the kubeconfig's credentials: keys such as these go with `url`")
+        return self
+
+    def keys(self) -> dict[str, str]:
+        """What is said beside the place, as text."""
+        texts = self.model_dump(exclude={"url", "service", "namespace", "port", "verify"})
+        return {name: value for name, value in texts.items() if value} | ({} if self.verify else {"verify": "no"})
+
+
+class Change(Part):
+    """What to set on one object. In texts `{value}` stands for the setting's value."""
+
+    deployment: str = Field("", examples=["agent-detect"])
+    configmap: str = Field("", examples=["policies"])
+    container: str = ""  # empty: the Deployment's first
+    env: dict[str, str] = {}
+    image: str = ""
+    args: tuple[str, ...] | None = None
+    replicas: int | None = Field(None, ge=0)
+    files: dict[str, str] = {}  # path in the container -> text that stands there instead of the image's
+    data: dict[str, str] = {}  # of a ConfigMap: its files
+
+    @model_validator(mode="after")
+    def _one_object(self) -> Change:
+        if bool(self.deployment) == bool(self.configmap):
+            raise ValueError("either `deployment` or `configmap`: write one of them")
+        of_pods = self.env or self.image or self.args is not None or self.files
+        of_deployment = of_pods or self.replicas is not None
+        if self.configmap and (of_deployment or self.container):
+            raise ValueError("a ConfigMap has only `data`")
+        if self.deployment and self.data:
+            raise ValueError("`data` belongs to a `configmap`")
+        if not (of_deployment or self.data):
+            raise ValueError("nothing is changed: add env, image, args, files, replicas or data")
+        return self
+
+    def with_value(self, value: str) -> Change:
+        """The change for one value of its setting."""
+
+        def put(text: str) -> str:
+            return text.replace("{value}", value)
+
+        return self.model_copy(
+            update={
+                "env": {name: put(text) for name, text in self.env.items()},
+                "files": {path: put(text) for path, text in self.files.items()},
+                "data": {name: put(text) for name, text in self.data.items()},
+                "image": put(self.image),
+                "args": None if self.args is None else tuple(map(put, self.args)),
+            }
+        )
+
+
+class Reset(Part):
+    """What is put back before every trial, the same in all arms; then all of it must be ready and its old pods gone."""
+
+    replicas: dict[str, Annotated[int, Field(ge=0)]] = {}  # Deployment -> its declared size
+    remove: dict[str, tuple[str, ...]] = {}  # Deployment -> annotations that an earlier trial may have left
+    restart: tuple[str, ...] = ()  # Deployments whose processes keep a state in memory
+
+
+class Armed(Part):
+    """When the detector can detect: `after` so long a life of its pod, or as soon as a query gives 1 or more.
+
+    Without a pod of `deployment` wanted (the healer is off) there is nothing to wait for.
+    """
+
+    deployment: str = Field(examples=["agent-detect"])
+    after_s: Seconds = Field(0.0, alias="after", examples=["40s"])
+    query: str = Field("", examples=["min(detector_armed)"])
+
+
+class KubernetesBlock(Part):
+    service: str = Field(examples=["my-service"])  # the Deployment under attack
+    workload: Address
+    prometheus: Source | None = None
+    loki: Source | None = None
+    alertmanager: Source | None = None
+    components: tuple[str, ...]  # Deployments whose logs the rules read; a rule's `component` is one of these names
+    optional: tuple[str, ...] = ()  # of all named Deployments, those that need not be there
+    settings: dict[str, tuple[Change, ...] | dict[str, tuple[Change, ...]]] = {}
+    reset: Reset = Reset()
+    armed: Armed | None = None
+    limit_s: Seconds = Field(180.0, alias="limit", examples=["180s"])  # of a reset with its rollouts
+
+    def changes(self, settings: dict[str, Any]) -> tuple[Change, ...]:
+        """The changes of an arm, in the order of the file."""
+        found: list[Change] = []
+        for name, by_value in self.settings.items():
+            if name in settings:
+                value = str(settings["policy" if name == "file" else name])  # of a file its text counts
+                listed = by_value.get(value, ()) if isinstance(by_value, dict) else by_value
+                found += [change.with_value(value) for change in listed]
+        return tuple(found)
+
+    def all_changes(self) -> tuple[Change, ...]:
+        """Those of every value, as they stand in the file."""
+        lists = [
+            by_value.values() if isinstance(by_value, dict) else (by_value,) for by_value in self.settings.values()
+        ]
+        return tuple(change for changes in lists for one in changes for change in one)
+
+    def deployments(self) -> tuple[str, ...]:
+        """Every Deployment that is named, once, the attacked one first."""
+        changed = [change.deployment for change in self.all_changes() if change.deployment]
+        armed = [self.armed.deployment] if self.armed else []
+        reset = [*self.reset.replicas, *self.reset.remove, *self.reset.restart]
+        return tuple(dict.fromkeys([self.service, *self.components, *changed, *reset, *armed]))

@@ -1,0 +1,219 @@
+"""The healer file: how to find, read and set a self-healing system, as data.
+
+    healer = load("lab")                 # shipped: healers/lab.yaml
+    healer = load("ours/healer.yaml")    # a user's own
+    healer = restore(plan.healer)        # from what `healer.model_dump()` gave
+
+Patterns are Python regular expressions that are searched anywhere in a line; their named groups carry what was read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from smartops_chaos.errors import FileProblems, Problem
+from smartops_chaos.resources import shipped
+from smartops_chaos.schema import yamlfile
+from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, KubernetesBlock, Part, Seconds
+from smartops_chaos.schema.yamlfile import did_you_mean
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error}): mend it or escape the special character") from None
+    return text
+
+
+def _has_time(text: str) -> str:
+    if "time" not in re.compile(text).groupindex:
+        raise ValueError("the pattern has no group time: put (?P<time>...) around the time")
+    return text
+
+
+def _setting(value: object) -> object:
+    if value == "text" or (isinstance(value, list) and value and all(isinstance(word, str) for word in value)):
+        return value
+    raise ValueError("neither a list of the values allowed nor `text`: write for example [on, off]")
+
+
+def _groups(*needed: str) -> AfterValidator:
+    def check(rules: tuple[LogRule, ...]) -> tuple[LogRule, ...]:
+        for rule in rules:
+            missing = [name for name in needed if name not in re.compile(rule.log).groupindex]
+            if missing:
+                raise ValueError(f"the pattern has no group {missing[0]}: put (?P<{missing[0]}>...) around that part")
+        return rules
+
+    return AfterValidator(check)
+
+
+Setting = Annotated[Literal["text"] | list[str], BeforeValidator(_setting)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class LogRule(Part):
+    """Lines in which `log` is found; `component` limits it to one writer."""
+
+    log: Pattern = Field(examples=["'POST /v1/signals/anomaly'"])
+    component: str | None = None
+
+
+class Rule(Part):
+    """A log pattern, the increase of a counter, or the firing of an alert whose labels include `labels`."""
+
+    log: Pattern | None = None
+    component: str | None = None
+    increase: str | None = None
+    alert: str | None = Field(None, examples=["HighErrorRate"])
+    labels: dict[str, str] = Field({})
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Rule:
+        if sum(one is not None for one in (self.log, self.increase, self.alert)) != 1:
+            raise ValueError("a rule has one of `log`, `increase` and `alert`: write one of them")
+        if self.log is None and self.component is not None:
+            raise ValueError("`component` belongs to `log`: use `labels` with `increase` and `alert`")
+        if self.log is not None and self.labels:
+            raise ValueError("`labels` belongs to `increase` and `alert`: use `component` with `log`")
+        return self
+
+
+class LineTime(Part):
+    """The time that a line itself names, in the group `time`: better than the stamp of whoever shipped it.
+
+    `form` is iso (a date and time, UTC where it names no zone), s, ms, us or ns (since the epoch), or a pattern of
+    Python's strptime.
+    """
+
+    pattern: Annotated[Pattern, AfterValidator(_has_time)] = Field(examples=['\'"ts_utc": "(?P<time>[^"]+)"\''])
+    form: str = "iso"
+
+
+class LokiLogs(Part):
+    """What Loki is asked where the target has one. `${namespace}` in `query` is the lane's.
+
+    Its lines count for components of which the target itself has none.
+    """
+
+    query: str = Field(examples=['\'{namespace="${namespace}", container=~"agent.*"}\''])
+    component: tuple[str, ...] = ("app", "container")  # labels that name the writer, the first that a line has
+    time: LineTime | None = None
+
+
+class HttpRequest(Part):
+    """The request of the workload, relative to the target's address."""
+
+    method: str = "GET"
+    path: str = Field(examples=["/simulate/load"])
+    body: dict[str, Any] | None = Field(None, alias="json")
+    timeout_s: Seconds = Field(alias="timeout", examples=["2s"])
+
+
+class MomentRules(Part):
+    """Every rule of a moment that matches contributes an interval; `acted` and `verified` also come from actions."""
+
+    detected: tuple[Rule, ...] = ()
+    diagnosed: tuple[Rule, ...] = ()
+    decided: tuple[Rule, ...] = ()
+    acted: tuple[Rule, ...] = ()
+    verified: tuple[Rule, ...] = ()
+
+
+class ActionRules(Part):
+    """The lines of an action's life. `start` and `end` are the bounds of the call, `verified` ends its rollout.
+
+    `target` is "<namespace>/<deployment>", `status` how the call ended: success, failed, skipped, blocked or dry_run.
+    A line of `failed` or `blocked` means the action that is under way, or the last one.
+    """
+
+    start: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = ()
+    end: Annotated[tuple[LogRule, ...], _groups("kind", "target", "status")] = ()
+    verified: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = ()
+    failed: tuple[LogRule, ...] = ()
+    blocked: tuple[LogRule, ...] = ()
+
+
+class DiagnosisRule(LogRule):
+    """A line with the diagnosis; every match of `causes` in it is a cause, the most likely first."""
+
+    causes: Pattern
+
+    @model_validator(mode="after")
+    def _cause_group(self) -> DiagnosisRule:
+        if "cause" not in re.compile(self.causes).groupindex:
+            raise ValueError("`causes` has no group cause: put (?P<cause>...) around the name of the cause")
+        return self
+
+
+class BlockRules(Part):
+    """Lines that say why no action followed."""
+
+    guardrail: tuple[LogRule, ...] = ()
+    cooldown: tuple[LogRule, ...] = ()
+    denied: tuple[LogRule, ...] = ()
+
+
+class HealerFile(Part):
+    version: Literal[1] = Field(examples=[1])
+    name: str
+    poll_s: Seconds = Field(alias="poll", examples=["500ms"])  # its own period: the random wait is one of these
+    warm_up_s: Seconds = Field(alias="warm_up", examples=["4s"])  # under load, the same in all arms
+    # Setting -> value -> the longer warm-up that it needs; all arms of a matrix then wait for the longest of theirs.
+    warm_up_for: dict[str, dict[str, Seconds]] = Field({})
+    workload: HttpRequest
+    settings: dict[str, Setting]  # what a model or policy level may set
+    steady: str = ""  # PromQL: at least 1 while the service is up and watched; an experiment's steady state
+    metrics: tuple[str, ...] = ()  # series that are stored with every trial
+    moments: MomentRules = MomentRules()
+    actions: ActionRules = ActionRules()
+    diagnosis: DiagnosisRule | None = None
+    blocks: BlockRules = BlockRules()
+    loki: LokiLogs | None = None  # lines beside those of the target
+    causes: dict[str, tuple[str, ...]] = Field({})  # fault family -> right answers of the diagnosis
+    kubernetes: KubernetesBlock | None = None  # where and how, on a cluster
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """The alerts that rules name."""
+        named = (rule.alert for _, rules in self.moments for rule in rules if rule.alert is not None)
+        return tuple(dict.fromkeys(named))
+
+    @field_validator("moments")
+    @classmethod
+    def _stored(cls, moments: MomentRules, info: ValidationInfo) -> MomentRules:
+        for moment, rules in moments:
+            for rule in rules:
+                if rule.increase is not None and rule.increase not in info.data.get("metrics", (rule.increase,)):
+                    raise ValueError(f"`{moment}` uses {rule.increase}, which is not stored: add it to `metrics`")
+        return moments
+
+
+def load(name_or_path: str) -> HealerFile:
+    """A shipped healer by its bare name, or a healer file by its path. Raises FileProblems."""
+    if re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path):
+        folder = shipped("healers")
+        names = sorted(path.stem for path in folder.glob("*.yaml"))
+        if name_or_path not in names:
+            what = f"no healer named {name_or_path} is shipped"
+            raise FileProblems([Problem(name_or_path, 0, 0, what, did_you_mean(name_or_path, names))])
+        return yamlfile.load(folder / f"{name_or_path}.yaml", HealerFile)
+    return yamlfile.load(Path(name_or_path), HealerFile)
+
+
+def restore(dump: Mapping[str, Any]) -> HealerFile:
+    """The healer file of a campaign, from `model_dump()`. Raises pydantic.ValidationError if it is not one."""
+    return HealerFile.model_validate(dump, context=FROM_DUMP)

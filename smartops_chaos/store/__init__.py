@@ -1,0 +1,1 @@
+"""A campaign's directory: the only room that knows its paths."""

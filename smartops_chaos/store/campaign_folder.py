@@ -1,0 +1,186 @@
+"""A campaign's directory: with `trialdir` the only module that knows its paths.
+
+    results/<campaign>/campaign.json     matrix text, plan, provenance
+                       events.ndjson     what the runner said, one event a line
+                       look-1.json ...   the arms that a look has stopped, written once, before anybody acts on it
+                       .lock  .lanes/    while it runs
+                       trials/<trial>/   experiment.json ledger.json journal.json log.txt samples/ record.json
+                       trials/<trial>~1/ an earlier attempt, set aside and never deleted
+
+`record.json` is written last and atomically: its presence is completion. `ledger.json` is written before injection and
+says "open" until nothing of the trial is in force any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smartops_chaos.errors import PreflightFailed, UsageError
+from smartops_chaos.model import SCHEMA_VERSION, Outcome, Plan, Record
+from smartops_chaos.plan.looks import Stop
+from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, read, try_lock, write_atomically
+from smartops_chaos.store.trial_folder import TrialDir
+
+_AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
+_LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
+SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFile:
+    matrix_file: str
+    matrix_text: str
+    plan: Plan
+    provenance: dict[str, str]
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class LookFile:
+    stops: tuple[Stop, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def lanes(self) -> Path:
+        return self.path / ".lanes"
+
+    def create(self, campaign: CampaignFile) -> None:
+        (self.path / "trials").mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "campaign.json", adapter(CampaignFile).dump_json(campaign, indent=1) + b"\n")
+
+    def read(self) -> CampaignFile:
+        """Raises UsageError when the directory is no campaign, a damaged one or one of another version."""
+        hint = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
+        try:
+            campaign: CampaignFile = read(self.path / "campaign.json", CampaignFile, hint)
+        except (FileNotFoundError, NotADirectoryError):
+            if self.has_trials():
+                hint = (
+                    f"put it back from a copy; without it `smartops-chaos revert {self.path}` ends the faults, and "
+                    "`revert --cluster NAMESPACE` also puts back what was set there"
+                )
+                raise UsageError(f"{self.path} has trials, but its campaign.json is missing", hint) from None
+            raise UsageError(
+                f"{self.path} is no campaign", "`smartops-chaos status` lists the campaigns here"
+            ) from None
+        return campaign
+
+    def has_trials(self) -> bool:
+        return (self.path / "trials").is_dir()
+
+    def write_look(self, number: int, stops: tuple[Stop, ...]) -> None:
+        content = adapter(LookFile).dump_json(LookFile(stops), indent=1) + b"\n"
+        write_atomically(self.path / f"look-{number}.json", content)
+
+    def looks(self) -> list[tuple[Stop, ...]]:
+        """What look 1, 2, ... has stopped, as far as they are taken. Raises UsageError for a damaged file."""
+        found: list[tuple[Stop, ...]] = []
+        while (file := self.path / f"look-{len(found) + 1}.json").exists():
+            found.append(read(file, LookFile, _LOOK_AGAIN).stops)
+        return found
+
+    def stops(self) -> tuple[Stop, ...]:
+        """The arms that looks have stopped. Raises UsageError as `looks`."""
+        return tuple(stop for look in self.looks() for stop in look)
+
+    def trial(self, trial_id: str) -> TrialDir:
+        """Raises UsageError for an ID, from a file that others may have written, that would lead elsewhere."""
+        if not trial_id or trial_id in (".", "..") or "/" in trial_id or "\0" in trial_id:
+            raise UsageError(f"{self.path}: {trial_id!r} is no name of a trial", "somebody has changed campaign.json")
+        return TrialDir(self.path / "trials" / trial_id)
+
+    def outcome(self, trial_id: str) -> str | None:
+        """The outcome of a trial that is done: None if it is still to do. Raises UsageError for a damaged record."""
+        outcome = self.trial(trial_id).outcome()
+        return None if outcome in _AGAIN else outcome
+
+    def record(self, trial_id: str) -> Record | None:
+        """The record of a trial that is done: None if it is still to do. Raises UsageError for a damaged one."""
+        record = self.trial(trial_id).read_record()
+        return None if record is None or record.row["outcome"] in _AGAIN else record
+
+    def attempts(self, trial_id: str) -> int:
+        """One more than those set aside. Found by name: a listing of thousands of trials would take its time."""
+        number = 1
+        while (self.path / "trials" / f"{trial_id}~{number}").exists():
+            number += 1
+        return number
+
+    def set_aside(self, trial_id: str) -> int:
+        """Move an earlier attempt away; the number of the attempt to come, from 1."""
+        current = self.trial(trial_id).path
+        if current.exists():
+            with self.trial(trial_id).held():
+                self.trial(trial_id).tidy()
+                current.rename(current.with_name(f"{trial_id}~{self.attempts(trial_id)}"))
+        return self.attempts(trial_id)
+
+    def open_ledgers(self) -> list[TrialDir]:
+        """Trials of which something may still be in force, earlier attempts included."""
+        folders = sorted((self.path / "trials").glob("*"))
+        return [trial for trial in map(TrialDir, folders) if trial.is_open()]
+
+    def append_event(self, event: dict[str, Any]) -> None:
+        file = self.path / "events.ndjson"
+        try:
+            with file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(event, default=str) + "\n")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(file)) from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One runner a campaign. Raises PreflightFailed when there is another."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("a+", encoding="ascii")
+        except OSError as error:
+            hint = "make it writable, or choose another folder with --results"
+            raise PreflightFailed(f"{self.path} cannot be written: {error.strerror}", hint) from None
+        with file as lock:
+            if not try_lock(lock):
+                lock.seek(0)
+                raise PreflightFailed(
+                    f"{self.path} is in use by process {lock.read().strip() or '?'}",
+                    "wait for it, or stop it with Ctrl-C in its terminal",
+                )
+            with contextlib.suppress(OSError):  # the number is only for people; a full disk shows elsewhere
+                os.ftruncate(lock.fileno(), 0)
+                os.write(lock.fileno(), str(os.getpid()).encode())
+            yield
+
+
+def campaigns(results: Path, *, headless: bool = False) -> list[Store]:
+    """Every campaign below `results`, oldest number first; `headless`: also one whose campaign.json is missing."""
+    found = {
+        file.parent
+        for name in ("campaign.json", *(["trials"] if headless else []))
+        for file in results.glob(f"*/{name}")
+    }
+    return [Store(path) for path in sorted(found, key=number)]
+
+
+def number(path: Path) -> tuple[str, int]:
+    match = re.fullmatch(r"(.*?)-(\d+)", path.name)
+    return (match[1], int(match[2])) if match else (path.name, 0)
+
+
+def next_free(results: Path, name: str) -> Store:
+    taken = [number(path)[1] for path in results.glob(f"{name}-*") if number(path)[0] == name]
+    return Store(results / f"{name}-{max(taken, default=0) + 1}")

@@ -1,0 +1,153 @@
+"""A process for each trial, from a fork server that has everything loaded: milliseconds instead of a second.
+
+What is waited for is the child's own end, by its pidfd: the fork server, which would tell, can be killed or stopped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+
+from smartops_chaos.errors import RevertFailed
+from smartops_chaos.store.trial_folder import TrialDir
+
+UNWRITTEN = 6  # exit code: nothing is in force, but the ledger could not be written
+UNKNOWN = 255  # exit code of a child whose fork server was gone by then
+_UNDO_S = 60.0
+_GRACE_S = 20.0  # for a child's rollbacks after it was told to stop
+_TICK_S = 0.5
+_loaded = ["__main__", "smartops_chaos.cli.commands", "smartops_chaos.trial.child"]
+
+
+def in_child(
+    folder: TrialDir,
+    *,
+    undo: bool = False,
+    limit_s: float = _UNDO_S,
+    phase: Callable[[str], None] = lambda _: None,
+    started: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Run or undo a trial in a fresh process; its exit code. What outlives `limit_s` is told to stop, then killed."""
+    process, said = _start(folder, undo)
+    assert process.pid is not None
+    started(process.pid)
+    try:
+        _wait(process.pid, said, time.monotonic() + limit_s, phase)
+    finally:
+        said.close()
+    with _awake():
+        process.join(4 * _TICK_S)
+    code = process.exitcode
+    if code is None:
+        return UNKNOWN
+    process.close()
+    return code
+
+
+def undo(trial: TrialDir) -> bool:
+    """Play a trial's rollbacks; whether nothing of it is in force. Raises OSError when that cannot be written down."""
+    for _ in range(2):  # who was killed meanwhile has not said anything
+        code = in_child(trial, undo=True)
+        if code == UNWRITTEN:
+            raise OSError(errno.EIO, "reverted, but that could not be written down: is the disk full?", str(trial.path))
+        if not trial.is_open():
+            return True
+        if code == RevertFailed.exit_code:
+            break
+    return False
+
+
+def ensure_undone(trial: TrialDir) -> None:
+    """Undo a trial of which something may be in force. Raises RevertFailed, and OSError as `undo`."""
+    if trial.is_open() and not undo(trial):
+        raise RevertFailed(f"{trial.path.name} could not be reverted; see {trial.log}")
+
+
+def preload(modules: Sequence[str]) -> None:
+    """What the fork server shall have loaded beside the trial itself; before the first trial."""
+    _loaded.extend(module for module in modules if module not in _loaded)
+
+
+def _start(folder: TrialDir, undo: bool) -> tuple[ForkServerProcess, Connection]:
+    context = get_context("forkserver")
+    context.set_forkserver_preload(_loaded)
+    for last in (False, True):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_enter, args=(str(folder.path), theirs, undo), name=folder.path.name)
+        try:
+            with _awake():
+                process.start()
+            return process, ours
+        except (EOFError, ConnectionError):  # the fork server was killed just now; the next start finds another
+            ours.close()
+            if last:
+                raise
+        finally:
+            theirs.close()
+    raise AssertionError("unreachable")
+
+
+def _wait(pid: int, said: Connection, deadline: float, phase: Callable[[str], None]) -> None:
+    """Returns when the process has ended."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    told = False
+    sources: list[int | Connection] = [pidfd, said]
+    try:
+        while True:
+            ready = wait(sources, timeout=_TICK_S)
+            if said in ready:
+                try:
+                    phase(said.recv())
+                    continue
+                except EOFError:
+                    sources.remove(said)
+            if pidfd in ready:
+                return
+            if time.monotonic() > deadline:
+                tell(pid, signal.SIGKILL if told else signal.SIGINT)
+                told, deadline = True, time.monotonic() + _GRACE_S
+            tell(pid, signal.SIGCONT)  # nobody has anything from a trial that was stopped
+    finally:
+        os.close(pidfd)
+
+
+@contextmanager
+def _awake() -> Iterator[None]:
+    """Continue the fork server, should it have been stopped: who starts a process waits for its answer."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_TICK_S):
+            if pid := forkserver._forkserver._forkserver_pid:  # type: ignore[attr-defined]
+                tell(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _enter(directory: str, said: Connection, undo: bool) -> None:
+    from smartops_chaos.trial.child import child
+
+    child(directory, said, undo)
+
+
+def tell(pid: int, number: int) -> None:
+    """Send a signal; a process that has just ended needs none."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

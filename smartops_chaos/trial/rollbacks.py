@@ -1,0 +1,60 @@
+"""Play the stored rollbacks of a trial again, from any process, and judge whether anything is left in force."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import Any
+
+from chaoslib.experiment import run_experiment
+from chaoslib.types import Strategy
+
+from smartops_chaos.errors import RevertFailed
+from smartops_chaos.store import notes
+from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.targets import kinds
+from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost
+from smartops_chaos.trial import experiment
+
+logger = logging.getLogger("smartops_chaos")
+
+
+def play(trial: TrialDir, content: dict[str, Any], job: experiment.Job) -> bool:
+    """Returns when nothing is in force: whether the ledger could be made to say so. Raises RevertFailed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    journal = run_experiment(experiment.undo(content), settings=experiment.SETTINGS, strategy=Strategy.SKIP)
+    why = unreverted(journal, content)
+    if why and _over_with_its_lane(journal, content, job):
+        logger.warning("%s; but the lane has ended, and with it all that the fault hits", why)
+    elif why:
+        raise RevertFailed(f"{trial.path.name}: {why}")
+    try:
+        trial.close()
+    except OSError as error:
+        logger.error("phase reverted, but that could not be written down: %s", error)
+        return False
+    return True
+
+
+def unreverted(journal: dict[str, Any], content: dict[str, Any]) -> str:
+    """Why a fault may be in force by what became of the rollbacks; empty if each of them succeeded."""
+    played = journal.get("rollbacks", [])
+    failed = [why for why in map(notes.failure, played) if why]
+    if not failed and len(played) == len(content.get("rollbacks", ())):
+        return ""
+    return "; ".join(failed) or "not all rollbacks were played"
+
+
+def _over_with_its_lane(journal: dict[str, Any], content: dict[str, Any], job: experiment.Job) -> bool:
+    """Whether the lane is gone for good and each fault that could not be undone was in it, by its file's `hits`."""
+    try:
+        kinds.connect(job.target, LaneAddress(job.target["kind"], job.lane, job.environment)).leaks()
+        return False
+    except LaneEnded:
+        pass
+    except LaneLost:
+        return False
+    hits = content["extensions"][0].get("hits", [])
+    played = journal.get("rollbacks", [])
+    failed = [notes.kind(run["activity"]["name"])[1] for run in played if notes.failure(run)]
+    return len(played) == len(content["rollbacks"]) and all(part < len(hits) and hits[part] for part in failed)

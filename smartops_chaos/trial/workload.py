@@ -1,0 +1,192 @@
+"""The load of a trial: an open loop in a process of its own, every request kept.
+
+An open loop sends by the clock and not after the last answer, so a slow service cannot slow its own judge. A request
+belongs to its scheduled time; its latency counts from there, and how late it was sent is recorded beside it.
+
+File format, one line a request in order of completion: `sched_ns,late_ns,latency_ns,status` as in `model.Request`.
+A request that was never sent has no line: the generator itself was late or gone, which nobody may call healthy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from smartops_chaos.clock import Clock
+from smartops_chaos.model import Request
+from smartops_chaos.trial import sidecar
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_NAME = "smartops-chaos-workload"
+_RENEW_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to send: `rate_per_s` requests, evenly spaced, until told to stop or `limit_s` has passed."""
+
+    url: str
+    method: str
+    body: dict[str, Any] | None
+    timeout_s: float
+    good_within_s: float  # an answer later than this is a bad one
+    rate_per_s: float
+    limit_s: float  # the loop ends by itself, whatever becomes of the trial
+    query: str = ""  # not empty: `url` is a Prometheus that is asked this instead, see `sampling`
+    at_least: float = 0.0
+
+
+def start(load: Load, file: Path, clock: Clock) -> None:
+    """Fork the load generator. It writes `file` and dies with this process."""
+    sidecar.start(_NAME, _run, load, file, clock)
+
+
+def stop() -> None:
+    """End the load generator of this process, if there is one; requests in flight are recorded as unanswered."""
+    sidecar.stop(_NAME)
+
+
+def running() -> bool:
+    return sidecar.running(_NAME)
+
+
+class Tail:
+    """Reads the requests file as it grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._stream: IO[str] | None = None
+        self._rest = ""
+
+    def read(self) -> list[Request]:
+        """The requests completed since the last call, in order of completion."""
+        if self._stream is None:
+            if not self._file.exists():
+                return []
+            self._stream = self._file.open(encoding="ascii")
+        lines = (self._rest + self._stream.read()).split("\n")
+        self._rest = lines.pop()
+        return [parse(line) for line in lines]
+
+
+def read(file: Path) -> tuple[Request, ...]:
+    """All requests of a file, sorted by schedule; a torn last line is left out."""
+    text = file.read_text(encoding="ascii")
+    whole, _, _ = text.rpartition("\n")
+    return tuple(sorted(parse(line) for line in whole.split("\n") if line))
+
+
+def parse(line: str) -> Request:
+    """One line of the file. Raises ValueError."""
+    sched, late, latency, status = line.split(",")
+    return Request(int(sched), int(late), int(latency), int(status))
+
+
+def _run(load: Load, file: Path, clock: Clock) -> None:
+    with file.open("w", encoding="ascii", buffering=1) as out:
+        if load.query:
+            from smartops_chaos.trial import slo_query
+
+            slo_query.loop(
+                out,
+                clock,
+                url=load.url,
+                query=load.query,
+                at_least=load.at_least,
+                rate_per_s=load.rate_per_s,
+                timeout_s=load.timeout_s,
+                limit_s=load.limit_s,
+            )
+        else:
+            asyncio.run(_loop(load, out, clock))
+
+
+async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
+    import aiohttp
+
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    spacing_ns = int(1e9 / load.rate_per_s)
+    begin_ns = clock.now_ns() + spacing_ns
+    end_ns = begin_ns + int(load.limit_s * 1e9)
+    in_flight: set[asyncio.Task[None]] = set()
+    door = _Door(load.url)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=door.tls())
+    timeout = aiohttp.ClientTimeout(total=load.timeout_s)
+    renewing = asyncio.create_task(door.renew())
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        sched_ns = begin_ns
+        while not stopping.is_set() and sched_ns < end_ns:
+            wait_s = (sched_ns - clock.now_ns()) / 1e9
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            if door.closed:
+                break  # whoever observes sees that the load has ended
+            task = asyncio.create_task(_send(session, door, load, sched_ns, out, clock))
+            in_flight.add(task)
+            task.add_done_callback(in_flight.discard)
+            sched_ns += spacing_ns
+        for task in (*in_flight, renewing):
+            task.cancel()
+        await asyncio.gather(*in_flight, return_exceptions=True)
+
+
+class _Door:
+    """The address as it is called: through a cluster's API server with credentials, which that server may refuse."""
+
+    def __init__(self, url: str) -> None:
+        self._given = url
+        self._through_api = url.startswith("kubernetes:")
+        self.url, self.headers = url, dict[str, str]()
+        self.closed = False
+        self._read()
+
+    def _read(self) -> None:
+        if self._through_api:
+            from smartops_chaos.kubernetes import cluster
+
+            self._endpoint = cluster.endpoint(self._given)
+            self.url, self.headers = self._endpoint.url, self._endpoint.headers
+
+    def tls(self) -> ssl.SSLContext | bool:
+        return self._endpoint.tls() if self._through_api else True
+
+    async def renew(self) -> None:
+        """Tokens of a cloud's kubeconfig live for minutes; to renew one may take a program and a second."""
+        while self._through_api:
+            await asyncio.sleep(_RENEW_S)
+            await asyncio.to_thread(self._read)
+
+    def refuses(self, status: int, body: bytes) -> bool:
+        """Whether the API server itself answered that we may not: that says nothing about the service."""
+        self.closed |= self._through_api and status in (401, 403, 429) and b'"kind":"Status"' in body[:200]
+        return self.closed
+
+
+async def _send(
+    session: aiohttp.ClientSession, door: _Door, load: Load, sched_ns: int, out: IO[str], clock: Clock
+) -> None:
+    import aiohttp
+
+    late_ns = clock.now_ns() - sched_ns
+    status, latency_ns = 0, -1
+    try:
+        async with session.request(load.method, door.url, json=load.body, headers=door.headers) as answer:
+            body = await answer.read()
+            latency_ns = clock.now_ns() - sched_ns
+            status = answer.status
+            if door.refuses(status, body):
+                return
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        pass
+    except asyncio.CancelledError:
+        # Cut off by the end of the trial: bad if it was overdue by then, else it says nothing.
+        if clock.now_ns() - sched_ns < load.good_within_s * 1e9:
+            return
+    out.write(f"{sched_ns},{late_ns},{latency_ns},{status}\n")
