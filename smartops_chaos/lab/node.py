@@ -15,6 +15,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class Node:
     ) -> None:
         self.name = name
         self.core = core
+        self.slot_s = slot_s
         self.arm = Arm()
         self.events: deque[Event] = deque(maxlen=_KEEP_EVENTS)
         self.token, self.healer_token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
@@ -215,6 +217,12 @@ class Node:
                 return orders.Recent(**await answer.json())
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
+
+    async def place_order(self, pod: Pod) -> None:
+        """One request straight to a replica."""
+        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+            async with self._client.post(f"http://127.0.0.1:{pod.port}/simulate/load") as answer:
+                await answer.read()
 
     async def push_routes(self, flush: bool = False) -> None:
         """Tell the gateway who is ready and who is delayed; `flush` drops what is under way in it."""
