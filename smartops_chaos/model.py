@@ -312,6 +312,15 @@ class Evidence:
     aborted: bool = False  # a person ended it
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What disturbs a measurement on this machine, and what a person can do about it; see run.machine."""
+
+    what: str  # in the past tense: told with the result
+    hint: str
+    severe: bool  # so much that nothing measured meanwhile is worth a verdict
+
+
 # ---- Timeline, Record ----------------------------------------------------------------------------------------
 
 

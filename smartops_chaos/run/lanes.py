@@ -42,7 +42,7 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class Result:
     outcomes: dict[str, int]
-    stopped_by: str  # "", "interrupted", "max-time", "unwritable"
+    stopped_by: str  # "", "interrupted", "max-time", "unwritable", "invalid"
     blocked: tuple[str, ...]  # lanes with something still in force
     failed: tuple[str, ...]  # lanes that could not go on, each with the reason
     unwritable: str = ""  # what could not be written, and why
@@ -77,6 +77,7 @@ class Running:
         self._unwritable = ""
         self._signalled = 0
         self._last_block: int | None = None
+        self._first_block = {trial.id for trial in todo if trial.block == todo[0].block} if todo else set()
         self._under_way = 0
         self._lock = threading.Condition()
         self._said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
@@ -184,7 +185,15 @@ class Running:
             return trial
 
     def _goes_on(self) -> bool:
-        return bool(self._todo) and self._stopped_by not in ("interrupted", "unwritable")
+        return bool(self._todo) and self._stopped_by not in ("interrupted", "unwritable", "invalid")
+
+    def _nothing_valid(self) -> bool:
+        """Whether the first block of this start is over, and all that has ended is invalid: the rest would be too.
+
+        One trial alone may be chance, such as a false alarm.
+        """
+        ended = self._outcomes.total()
+        return not self._first_block and ended > 1 and self._outcomes[Outcome.INVALID] == ended
 
     def _look(self) -> bool:
         """Whether the look that is due could be taken; if not, no lane goes on, and the next start tries again."""
@@ -211,6 +220,9 @@ class Running:
         with self._lock:
             self._done += outcome != Outcome.ABORTED
             self._outcomes[outcome] += 1
+            self._first_block.discard(trial.id)
+            if self._todo and self._nothing_valid():
+                self._stopped_by = self._stopped_by or "invalid"
             done = self._done
         time_s = record.row["time_s"]
         self._said.put(
@@ -223,6 +235,7 @@ class Running:
                 round(time.monotonic() - begun, 3),
                 done,
                 self._looks.trials,
+                str(record.row.get("detail") or ""),
             )
         )
         return clean

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from smartops_chaos.model import Finding
+
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _SLEEP_S = 0.005
 _TIMERS_S = 1.9  # long enough that a core's use, counted in ticks of 10 ms, is known to about 1 %
@@ -38,15 +40,6 @@ class Process:
     pid: int
     name: str
     cores: float  # that it uses, on average
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What disturbs a measurement on this machine, and what a person can do about it."""
-
-    what: str
-    hint: str
-    severe: bool  # so much that nothing measured meanwhile is worth a verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +105,24 @@ def findings(seen: Machine) -> tuple[Finding, ...]:
 def _findings(seen: Machine) -> Iterator[Finding]:
     if seen.used is not None and seen.used >= _USED[0]:
         who = f": {_listed(seen.busiest)}" if seen.busiest else ", by processes that cannot be seen from here"
-        subject = "another process uses" if len(seen.busiest) == 1 else "other processes use"
+        subject = "another process used" if len(seen.busiest) == 1 else "other processes used"
         what = f"{subject} {seen.used:.1f} of {_cores(seen.cores)}{who}"
         hint = "end them or wait for them" if len(seen.busiest) != 1 else f"end it (pid {seen.busiest[0].pid}) or wait"
         yield Finding(what, hint, seen.used >= _USED[1])
     if seen.stolen is not None and seen.stolen >= _STOLEN[0]:
-        what = f"the hypervisor withholds {seen.stolen:.1f} of {_cores(seen.cores)}"
+        what = f"the hypervisor withheld {seen.stolen:.1f} of {_cores(seen.cores)}"
         yield Finding(what, "run on a machine that shares its cores less", seen.stolen >= _STOLEN[1])
     late_ms = seen.late_ms[1]
     if late_ms >= _LATE_MS[0]:
-        what = f"1 in 100 timers fires {late_ms:.0f} ms late or later"
+        what = f"1 in 100 timers fired {late_ms:.0f} ms late or later"
         yield Finding(what, "let nothing else run meanwhile", late_ms >= _LATE_MS[1])
     best_ms, _, slow_ms = seen.work_ms
     if slow_ms >= _SLOWER[0] * best_ms:
-        what = f"the same piece of work takes {best_ms:.1f} ms, but 1 in 10 times {slow_ms:.1f} ms or more"
+        what = f"the same piece of work took {best_ms:.1f} ms, but 1 in 10 times {slow_ms:.1f} ms or more"
         hint = "let nothing else run meanwhile; on a laptop, plug it in and switch power saving off"
         yield Finding(what, hint, slow_ms >= _SLOWER[1] * best_ms)
     if seen.quota is not None and seen.quota < seen.cores:
-        what = f"the limit of its cgroup lets this process use {seen.quota:g} of {_cores(seen.cores)}"
+        what = f"the limit of its cgroup let this process use {seen.quota:g} of {_cores(seen.cores)}"
         yield Finding(what, f"raise the limit, or run with `--lanes {max(1, int(seen.quota))}`", seen.quota < 1)
 
 

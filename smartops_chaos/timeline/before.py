@@ -15,6 +15,7 @@ from smartops_chaos.model import Evidence, Request, Slo
 from smartops_chaos.timeline.health import is_good, window_state
 
 DRIFT = 0.10  # of the service time, against the median of the trials
+DRIFT_COLUMNS = ("trial", "workload", "service_ms", "service_from")  # of the trials table: what `drifted` reads
 _LEAST_DRIFT_MS = 2.0  # below that it is the resolution of the times, not the service
 _BUSY = 0.9  # share of the time for which replicas work: from here on queues grow by chance alone
 _MEND = "`smartops-chaos doctor` says what else runs here; or use fewer lanes, or a lower rate in the matrix"
@@ -114,7 +115,7 @@ def drift_warning(rows: Iterable[Mapping[str, object]]) -> str:
     more = f" and {len(found) - len(worst)} more" if len(found) > len(worst) else ""
     source = "by the target itself" if worst[0][3] == "lane" else "by the median of good answers"
     return (
-        f"Before the injection an order took another time than usual ({worst[0][2]:.1f} ms, {source}) in {named}{more}: "
-        "a difference of more than 10 % means that trials were not measured under the same conditions. "
+        f"Before the injection an order took another time than usual ({worst[0][2]:.1f} ms, {source}) in "
+        f"{named}{more}: a difference of more than 10 % means that trials were not measured under the same conditions. "
         "Run again while nothing else runs here."
     )

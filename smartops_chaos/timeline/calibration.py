@@ -50,6 +50,17 @@ class Calibration:
     left_out: int = 0  # invalid, error or aborted
     off: str = ""  # why nothing that was measured in this scenario is worth a verdict; empty: it is
 
+    def __str__(self) -> str:
+        """Such as "cpu-90 / steady: dating error +0.03 s (width 0.05 s), drain 0.4 s"."""
+        told = (
+            [] if self.error_s is None else [f"dating error {self.error_s:+.2f} s (width {self.width_s or 0.0:.2f} s)"]
+        )
+        if self.drain_s is not None:
+            told.append(f"drain {self.drain_s:.2f} s")
+        if self.not_recovered:
+            told.append(f"{self.not_recovered} of {self.n} not recovered")
+        return f"{self.chaos} / {self.workload}: {', '.join(told) or 'no trial counts'}"
+
 
 def split(
     evidence: Evidence, injected_ns: int, ended: Interval, recovered: Interval | None, relapses: int
