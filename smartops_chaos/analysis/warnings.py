@@ -14,6 +14,7 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import ArmSummary, MomentAgreement
 from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import percent, unexplained
+from smartops_chaos.model import Outcome
 from smartops_chaos.timeline.calibration import Calibration
 
 RUN = "smartops-chaos run MATRIX"
@@ -50,6 +51,7 @@ def weaknesses(
         *instrument.doubts(calibration),
         *_horizon(question, cells),
         *_lost(arms, cells),
+        *_why_left_out(measured),
         *_scenarios(question, cells),
         *_too_few(running),
         *_outlook(needed, running, minutes_a_trial),
@@ -104,6 +106,16 @@ def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
             f"another arm has more; they count as lost. `{RUN}` resumes the campaign."
         )
     return lines
+
+
+def _why_left_out(measured: pd.DataFrame) -> list[str]:
+    """The most frequent reason, in the words of one trial that has it."""
+    invalid = measured[texts(measured, "outcome") == Outcome.INVALID]
+    told = [pair for pair in zip(texts(invalid, "reason"), texts(invalid, "detail"), strict=True) if pair[1]]
+    if not told:
+        return []
+    reason, n = Counter(reason for reason, _ in told).most_common(1)[0]
+    return [f"Why {_trials(n)} did not begin ({reason}), as one of them tells: {dict(reversed(told))[reason]}"]
 
 
 def _share_left_out(arm: ArmSummary) -> float:

@@ -84,9 +84,7 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit,
                     likely_s,
                 )
             )
-            result = running.run(lanes)
-            for event in _closing(store, plan):
-                emit(event)
+            result = running.run(lanes, lambda: _closing(store, plan))
         finally:
             target.close()
         return _without_lanes(result, store)

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,7 +83,8 @@ class Running:
         self._said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
         self._attempts = attempts(self._said.put)
 
-    def run(self, lanes: Sequence[LaneAddress]) -> Result:
+    def run(self, lanes: Sequence[LaneAddress], closing: Callable[[], Iterable[events.Event]] = tuple) -> Result:
+        """Until nothing is left to start, or to wait for; `closing` is what is said of the campaign before its end."""
         if self._max_time_s:
             self._deadline = time.monotonic() + self._max_time_s
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane.name) for lane in lanes]
@@ -98,6 +99,8 @@ class Running:
                 self._show(said)
         for thread in threads:
             thread.join()
+        for event in closing():
+            self._show(event)
         finished = events.CampaignFinished(
             self._store.name, self._done, self._looks.trials, dict(self._outcomes), self._stopped_by
         )

@@ -44,7 +44,9 @@ def _gate_end_ns(evidence: Evidence) -> int:
 
 
 def not_begun(evidence: Evidence) -> str:
-    """Why the gate was missed, in sentences for the person who has to mend it."""
+    """Why the gate was missed, in sentences for the person who has to mend it; empty if it was not reached."""
+    if not _gate_end_ns(evidence):
+        return ""
     window = last_window(evidence.requests, evidence.slo, _gate_end_ns(evidence))
     return unhealthy(window, evidence.slo, evidence.utilisation)
 
