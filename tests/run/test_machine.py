@@ -1,4 +1,4 @@
-"""What else runs on a machine is seen, with real processes that burn CPU; what that means is decided on made-up numbers."""
+"""What else runs on a machine is seen, with a real process that burns CPU; what it means, by made-up numbers."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_the_worst_comes_first() -> None:
     [
         ("0::/box/inner\n", {"box/cpu.max": "150000 100000", "box/inner/cpu.max": "max 100000"}, 1.5),
         ("0::/on/the/host\n", {"cpu.max": "50000 100000"}, 0.5),
-        ("4:memory:/x\n2:cpu,cpuacct:/x\n", {"cpu,cpuacct/x/cpu.cfs_quota_us": "150000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"}, 1.5),
+        ("2:cpu,cpuacct:/x\n", {"cpu/x/cpu.cfs_quota_us": "150000", "cpu/x/cpu.cfs_period_us": "100000"}, 1.5),
         ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
         ("0::/\n", {}, None),
         ("", {}, None),
