@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from smartops_chaos.analysis.cells import Cell
 from smartops_chaos.analysis.summary import Comparison, Verdict
-from smartops_chaos.model import Arm
-from smartops_chaos.store.campaign_folder import Start
+from smartops_chaos.model import Arm, Finding
 from smartops_chaos.timeline.calibration import Calibration
 
 AGAIN = "run it again on a quiet machine, or with fewer lanes"
@@ -21,19 +20,9 @@ AGAIN = "run it again on a quiet machine, or with fewer lanes"
 Told = TypeVar("Told", Comparison, Verdict)
 
 
-def disturbed(starts: Iterable[Start]) -> str:
-    """What made the machine too busy to measure when the campaign was started; empty if nothing did.
-
-    Too busy is half a core in other hands (`run.machine` has all limits): then a lane's service is slower than the load
-    that it is sent, and every time is one of the machine.
-    """
-    severe = [found.what for start in starts for found in start.findings if found.severe]
-    return f"the machine was too busy to measure when the campaign was started: {severe[0]}" if severe else ""
-
-
-def noticed(starts: Iterable[Start]) -> tuple[str, ...]:
+def noticed(findings: Iterable[Finding]) -> tuple[str, ...]:
     """Sentences for page 1 about what else ran when the campaign was started, each with what mends it."""
-    found = {finding.what: finding for start in starts for finding in start.findings}
+    found = {finding.what: finding for finding in findings}
     return tuple(f"When this campaign was started, {what}: {finding.hint}." for what, finding in found.items())
 
 

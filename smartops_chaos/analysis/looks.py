@@ -16,7 +16,6 @@ from pathlib import Path
 import pandas as pd
 from scipy import special
 
-from smartops_chaos.analysis.instrument import disturbed
 from smartops_chaos.analysis.question import Question, of_plan
 from smartops_chaos.analysis.summarise import measured_trials, others
 from smartops_chaos.analysis.summary import Verdict
@@ -25,6 +24,7 @@ from smartops_chaos.analysis.verdicts import ArmTests, conclude
 from smartops_chaos.model import Plan
 from smartops_chaos.plan.looks import Stop, before_end
 from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.timeline.before import disturbed
 from smartops_chaos.timeline.calibration import calibrations
 
 
@@ -87,7 +87,7 @@ def take(store: Store, number: int) -> tuple[Stop, ...]:
 
 def _instrument_is_off(store: Store, plan: Plan) -> bool:
     rows = [row for t in plan.trials if t.phase == "calibrate" and (row := store.row(t.id)) is not None]
-    return bool(disturbed(store.starts())) or any(one.off for one in calibrations(rows))
+    return bool(disturbed(store.disturbances())) or any(one.off for one in calibrations(rows))
 
 
 def upper_share(successes: int, n: int, alpha: float) -> float:

@@ -23,7 +23,7 @@ from smartops_chaos.run.looks import Decide, Looks
 from smartops_chaos.store.campaign_folder import Start, Store
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Target
-from smartops_chaos.timeline.before import drift_warning
+from smartops_chaos.timeline.before import disturbed, drift_warning
 from smartops_chaos.timeline.calibration import calibrations
 from smartops_chaos.trial.process import preload, undo
 
@@ -109,6 +109,8 @@ def _closing(store: Store, plan: Plan) -> Iterator[events.Event]:
     rows = [row for trial in plan.trials if (row := store.row(trial.id)) is not None]
     for found in calibrations(row for row in rows if row["phase"] == "calibrate"):
         yield events.Warned(f"no verdict: {found.off}") if found.off else events.Noted(f"calibration of {found}")
+    if why := disturbed(store.disturbances()):
+        yield events.Warned(f"no verdict: {why}")
     if drift := drift_warning(rows):
         yield events.Warned(drift)
 

@@ -100,6 +100,10 @@ class Store:
         content = b"".join(adapter(Start).dump_json(one) + b"\n" for one in (*kept, start))
         write_atomically(self.path / "starts.ndjson", content)
 
+    def disturbances(self) -> tuple[Finding, ...]:
+        """All findings of all starts. Raises UsageError."""
+        return tuple(finding for start in self.starts() for finding in start.findings)
+
     def starts(self) -> tuple[Start, ...]:
         """Empty for a campaign on another target than the lab, or of an earlier version. Raises UsageError."""
         file = self.path / "starts.ndjson"

@@ -1,4 +1,4 @@
-"""What the service was like just before the injection, and why a trial could not begin.
+"""What the machine was like before a campaign, the service before an injection, and why a trial could not begin.
 
 Two trials compare what a healer does only if the service was the same before both of them. How long an order takes is
 asked of the target itself where it tells (`targets.base.Lane.load`). Elsewhere the request log says it: the median
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from smartops_chaos.model import Evidence, Request, Slo
+from smartops_chaos.model import Evidence, Finding, Request, Slo
 from smartops_chaos.timeline.health import is_good, window_state
 
 DRIFT = 0.10  # of the service time, against the median of the trials
@@ -19,6 +19,16 @@ DRIFT_COLUMNS = ("trial", "workload", "service_ms", "service_from")  # of the tr
 _LEAST_DRIFT_MS = 2.0  # below that it is the resolution of the times, not the service
 _BUSY = 0.9  # share of the time for which replicas work: from here on queues grow by chance alone
 _MEND = "`smartops-chaos doctor` says what else runs here; or use fewer lanes, or a lower rate in the matrix"
+
+
+def disturbed(findings: Iterable[Finding]) -> str:
+    """What made the machine too busy to measure when a campaign was started; empty if nothing did.
+
+    Too busy is half a core in other hands (`run.machine` has all limits): then a lane's service is slower than the load
+    that it is sent, and every time is one of the machine.
+    """
+    severe = [found.what for found in findings if found.severe]
+    return f"the machine was too busy to measure when the campaign was started: {severe[0]}" if severe else ""
 
 
 def service(evidence: Evidence) -> tuple[float, str] | None:

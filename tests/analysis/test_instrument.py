@@ -16,6 +16,7 @@ from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.export import ci
 from smartops_chaos.model import Arm, Finding, Sla, Targets
 from smartops_chaos.store.campaign_folder import Start, Store
+from smartops_chaos.timeline.before import disturbed
 
 Trials = Callable[..., list[dict[str, Any]]]
 ASKED = Question(
@@ -93,7 +94,7 @@ def test_calibration_that_ran_and_does_not_count_is_not_said_to_be_missing(trial
 
 
 def test_a_machine_too_busy_at_the_start_leaves_no_verdict(trials: Trials) -> None:
-    why = instrument.disturbed([BUSYISH, BUSY])
+    why = disturbed([*BUSYISH.findings, *BUSY.findings])
     assert why.endswith("when the campaign was started: another process used 0.9 of 2 cores")
     found = summary(trials, asked=replace(ASKED, disturbed=why))
     assert {v.verdict for v in found.verdicts} == {"undecidable"}
@@ -101,8 +102,8 @@ def test_a_machine_too_busy_at_the_start_leaves_no_verdict(trials: Trials) -> No
 
 
 def test_a_machine_that_is_a_little_busy_is_told_and_decides_nothing() -> None:
-    assert instrument.disturbed([BUSYISH]) == ""
-    told = instrument.noticed([BUSYISH, BUSYISH])
+    assert disturbed(BUSYISH.findings) == ""
+    told = instrument.noticed([*BUSYISH.findings, *BUSYISH.findings])
     assert told == ("When this campaign was started, another process used 0.3 of 2 cores: end it.",)
 
 
