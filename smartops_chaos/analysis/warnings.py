@@ -15,7 +15,7 @@ from smartops_chaos.analysis.summary import ArmSummary, MomentAgreement
 from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import percent, unexplained
 from smartops_chaos.model import Outcome
-from smartops_chaos.timeline.calibration import Calibration
+from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 
 RUN = "smartops-chaos run MATRIX"
 MANY_LEFT_OUT = 0.10
@@ -187,6 +187,12 @@ def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration]) 
             if lost
             else "No calibration trial shows how true the times are: `calibrate: 1` in the matrix."
         )
+    for c in calibration:
+        if not c.off and c.worst_s is not None and abs(c.worst_s) > (c.width_s or 0.0) + TOLERANCE_S:
+            lines.append(
+                f"A calibration trial of {c.chaos} / {c.workload} is off by {c.worst_s:+.1f} s, but not their mean: "
+                "see `smartops-chaos derive --explain TRIAL` for it."
+            )
     for arm in arms:
         error, mttr = arm.measuring_error_s, arm.mttr.rmst_s
         if error is not None and mttr is not None and error > mttr / 2:

@@ -11,9 +11,10 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from smartops_chaos.model import Finding
 
@@ -51,7 +52,7 @@ class Machine:
     quota: float | None  # cores' worth of time that the cgroup allows; None: no limit
     late_ms: tuple[float, float, float]  # of timers of 5 ms: half fire no later than this, 99 of 100, all
     work_ms: tuple[float, float, float]  # a fixed piece of work on each usable core: best, median, 9 of 10
-    used: float | None  # cores' worth of time that all others used, on the usable cores
+    used: float | None  # cores' worth of time that all others used, on the usable cores; without the idle class
     stolen: float | None  # cores' worth of time that the hypervisor withheld
     load: float | None  # processes that run or want to, averaged over a minute
     busiest: tuple[Process, ...]  # of the others, the one that uses most first
@@ -83,7 +84,7 @@ def measure() -> Machine:
     late_ms = _timers(_TIMERS_S)
     after = _Counters.read(usable)
     work_ms = _work(usable)
-    used, stolen = _shares(before, after)
+    used, stolen = _shares(before, after, usable)
     return Machine(
         present=os.cpu_count() or len(usable),
         cores=len(usable),
@@ -93,7 +94,7 @@ def measure() -> Machine:
         used=used,
         stolen=stolen,
         load=_load(),
-        busiest=_busiest(before, after),
+        busiest=_busiest(before, after, usable),
     )
 
 
@@ -182,36 +183,57 @@ def _piece() -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class _Counted:
+    name: str
+    cpu_s: float
+    core: int  # where it ran last
+    kind: Literal["own", "idle", "other"]  # idle: of that scheduling class, which takes only what is left
+
+
+@dataclass(frozen=True, slots=True)
 class _Counters:
     at_s: float
     busy_s: float | None  # of the usable cores
     stolen_s: float | None
-    own_s: float  # this process and its children
-    processes: Mapping[tuple[int, int], tuple[str, float]]  # (pid, start): name and CPU seconds of each other process
+    processes: Mapping[tuple[int, int], _Counted]  # (pid, start): all that can be seen
 
     @staticmethod
     def read(cores: Sequence[int]) -> _Counters:
-        busy, stolen = _cpu_seconds(cores)
-        own, others = _processes(cores)
-        return _Counters(time.monotonic(), busy, stolen, own, others)
+        return _Counters(time.monotonic(), *_cpu_seconds(cores), _processes())
 
 
-def _shares(before: _Counters, after: _Counters) -> tuple[float | None, float | None]:
+def _deltas(before: _Counters, after: _Counters, cores: Sequence[int]) -> dict[tuple[int, int], _Counted]:
+    """What each process on those cores has used in between, in cores' worth of time."""
     took_s = after.at_s - before.at_s
+    found = {}
+    for key, now in after.processes.items():
+        was_s = before.processes[key].cpu_s if key in before.processes else 0.0
+        if now.core in cores:
+            found[key] = replace(now, cpu_s=(now.cpu_s - was_s) / took_s)
+    return found
+
+
+def _shares(before: _Counters, after: _Counters, cores: Sequence[int]) -> tuple[float | None, float | None]:
     if before.busy_s is None or after.busy_s is None or before.stolen_s is None or after.stolen_s is None:
         return None, None
-    used = (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / took_s
-    return round(max(0.0, used), 3), round((after.stolen_s - before.stolen_s) / took_s, 3)
-
-
-def _busiest(before: _Counters, after: _Counters) -> tuple[Process, ...]:
     took_s = after.at_s - before.at_s
+    busy = (after.busy_s - before.busy_s) / took_s
+    by_kind = {"own": 0.0, "idle": 0.0, "other": 0.0}
+    for one in _deltas(before, after, cores).values():
+        by_kind[one.kind] += one.cpu_s
+    # What cannot be seen from a container is in `busy` alone. A process with several threads may have used other cores
+    # too, so what is known of the others is the least.
+    used = max(busy - by_kind["own"] - by_kind["idle"], min(busy - by_kind["own"], by_kind["other"]), 0.0)
+    return round(used, 3), round((after.stolen_s - before.stolen_s) / took_s, 3)
+
+
+def _busiest(before: _Counters, after: _Counters, cores: Sequence[int]) -> tuple[Process, ...]:
     found = [
-        Process(key[0], name, round((cpu_s - before.processes.get(key, (name, 0.0))[1]) / took_s, 3))
-        for key, (name, cpu_s) in after.processes.items()
+        Process(pid, one.name, round(one.cpu_s, 3))
+        for (pid, _), one in _deltas(before, after, cores).items()
+        if one.kind == "other" and one.cpu_s >= _LEAST_NAMED
     ]
-    found = sorted((one for one in found if one.cores >= _LEAST_NAMED), key=lambda one: -one.cores)
-    return tuple(found[:_NAMED])
+    return tuple(sorted(found, key=lambda one: -one.cores)[:_NAMED])
 
 
 def _cpu_seconds(cores: Sequence[int]) -> tuple[float | None, float | None]:
@@ -228,24 +250,23 @@ def _cpu_seconds(cores: Sequence[int]) -> tuple[float | None, float | None]:
     return (None, None) if wanted else (busy, stolen)
 
 
-def _processes(cores: Sequence[int]) -> tuple[float, dict[tuple[int, int], tuple[str, float]]]:
-    """CPU seconds of this process and its children, and of each other process that can be seen on those cores."""
-    parents: dict[int, int] = {}
-    seen: dict[int, tuple[int, str, float]] = {}
+def _processes() -> dict[tuple[int, int], _Counted]:
+    read: dict[int, tuple[int, int, bool, _Counted]] = {}  # pid: its parent, its start, whether it is idle, the rest
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or not (text := "".join(_lines(folder / "stat"))):
             continue
         name, _, rest = text.partition("(")[2].rpartition(")")
         fields = rest.split()
-        pid, cpu_s = int(folder.name), (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-        parents[pid] = int(fields[1])
-        if int(fields[36]) in cores:  # where it ran last
-            seen[pid] = (int(fields[19]), name, cpu_s)
+        cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        counted = _Counted(name, cpu_s, int(fields[36]), "other")
+        read[int(folder.name)] = (int(fields[1]), int(fields[19]), int(fields[38]) == os.SCHED_IDLE, counted)
     ours = {os.getpid()}
-    while more := {pid for pid, parent in parents.items() if parent in ours} - ours:
+    while more := {pid for pid, (parent, *_) in read.items() if parent in ours} - ours:
         ours |= more
-    own_s = sum(seen[pid][2] for pid in ours if pid in seen)
-    return own_s, {(pid, start): (name, s) for pid, (start, name, s) in seen.items() if pid not in ours}
+    return {
+        (pid, start): replace(counted, kind="own" if pid in ours else "idle" if idle else "other")
+        for pid, (_, start, idle, counted) in read.items()
+    }
 
 
 def _load() -> float | None:

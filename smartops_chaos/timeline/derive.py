@@ -222,10 +222,10 @@ def _told(
 ) -> Iterator[str]:
     noted = ", ".join(flags(evidence, timeline, judgement))
     yield f"{evidence.trial.id}: {judgement.outcome}" + (f", {judgement.reason}" if judgement.reason else "")
-    if detail := _detail(evidence, judgement):
-        yield f"  {detail}"
     if noted:
         yield f"flags: {noted}"
+    if (detail := _detail(evidence, judgement)) and not evidence.error:
+        yield f"not begun: {detail}"
     for what in (evidence.error, *evidence.missing):
         if what:
             yield f"not read or failed: {what}"
