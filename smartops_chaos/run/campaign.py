@@ -108,7 +108,8 @@ def _closing(store: Store, plan: Plan) -> Iterator[events.Event]:
     """What the end says of the instrument: its calibration, and trials before which the service was another."""
     rows = [row for trial in plan.trials if (row := store.row(trial.id)) is not None]
     for found in calibrations(row for row in rows if row["phase"] == "calibrate"):
-        yield events.Warned(f"no verdict: {found.off}") if found.off else events.Noted(f"calibration of {found}")
+        if found.n:
+            yield events.Warned(f"no verdict: {found.off}") if found.off else events.Noted(f"calibration of {found}")
     if why := disturbed(store.disturbances()):
         yield events.Warned(f"no verdict: {why}")
     if drift := drift_warning(rows):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ _LEAST_REPEATS = 5  # of the work on each core
 _BLOCK = bytes(64 * 1024)
 _BLOCKS = 160  # of a piece of work: some milliseconds, so that whoever shares the core gets a turn within it
 _NAMED = 3  # processes that are told of
-_LEAST_NAMED = 0.03  # cores that one of them uses
+_LEAST_NAMED = 0.05  # cores that one of them uses
 
 # From the first of each pair on it is said, from the second on nothing that is measured is worth a verdict. A lab lane
 # needs most of one core, so half a core in other hands makes its service too slow for the load that it is sent.
@@ -105,10 +106,13 @@ def findings(seen: Machine) -> tuple[Finding, ...]:
 
 def _findings(seen: Machine) -> Iterator[Finding]:
     if seen.used is not None and seen.used >= _USED[0]:
-        who = f": {_listed(seen.busiest)}" if seen.busiest else ", by processes that cannot be seen from here"
-        subject = "another process used" if len(seen.busiest) == 1 else "other processes used"
-        what = f"{subject} {seen.used:.1f} of {_cores(seen.cores)}{who}"
-        hint = "end them or wait for them" if len(seen.busiest) != 1 else f"end it (pid {seen.busiest[0].pid}) or wait"
+        named = _listed(seen.busiest)
+        unseen = sum(one.cores for one in seen.busiest) < seen.used / 2
+        who = [*([named] if named else []), *(["some that live short or cannot be seen from here"] if unseen else [])]
+        alone = len(who) == len(seen.busiest) == 1
+        what = f"{'another process' if alone else 'other processes'} used {seen.used:.1f} of {_cores(seen.cores)}"
+        what += f": {', and '.join(who)}"
+        hint = f"end it (pid {seen.busiest[0].pid}) or wait" if alone else "end them or wait for them"
         yield Finding(what, hint, seen.used >= _USED[1])
     if seen.stolen is not None and seen.stolen >= _STOLEN[0]:
         what = f"the hypervisor withheld {seen.stolen:.1f} of {_cores(seen.cores)}"
@@ -185,7 +189,9 @@ def _piece() -> float:
 @dataclass(frozen=True, slots=True)
 class _Counted:
     name: str
-    cpu_s: float
+    parent: int
+    cpu_s: float  # of its own, and in `reaped_s` of its children that have ended
+    reaped_s: float
     core: int  # where it ran last
     kind: Literal["own", "idle", "other"]  # idle: of that scheduling class, which takes only what is left
 
@@ -203,13 +209,21 @@ class _Counters:
 
 
 def _deltas(before: _Counters, after: _Counters, cores: Sequence[int]) -> dict[tuple[int, int], _Counted]:
-    """What each process on those cores has used in between, in cores' worth of time."""
+    """What each process on those cores has used in between, in cores' worth of time.
+
+    With what its children used that began and ended in between: a compiler lives shorter than this looks.
+    """
     took_s = after.at_s - before.at_s
+    known_s: defaultdict[int, float] = defaultdict(float)  # of children that have ended: what they had used before
+    for key, was in before.processes.items():
+        if key not in after.processes:
+            known_s[was.parent] += was.cpu_s + was.reaped_s
     found = {}
     for key, now in after.processes.items():
-        was_s = before.processes[key].cpu_s if key in before.processes else 0.0
+        was = before.processes.get(key) or replace(now, cpu_s=0.0, reaped_s=0.0)
+        used_s = now.cpu_s - was.cpu_s + max(0.0, now.reaped_s - was.reaped_s - known_s[key[0]])
         if now.core in cores:
-            found[key] = replace(now, cpu_s=(now.cpu_s - was_s) / took_s)
+            found[key] = replace(now, cpu_s=used_s / took_s)
     return found
 
 
@@ -251,21 +265,21 @@ def _cpu_seconds(cores: Sequence[int]) -> tuple[float | None, float | None]:
 
 
 def _processes() -> dict[tuple[int, int], _Counted]:
-    read: dict[int, tuple[int, int, bool, _Counted]] = {}  # pid: its parent, its start, whether it is idle, the rest
+    read: dict[int, tuple[int, bool, _Counted]] = {}  # pid: its start, whether it is idle, the rest
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or not (text := "".join(_lines(folder / "stat"))):
             continue
         name, _, rest = text.partition("(")[2].rpartition(")")
         fields = rest.split()
-        cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-        counted = _Counted(name, cpu_s, int(fields[36]), "other")
-        read[int(folder.name)] = (int(fields[1]), int(fields[19]), int(fields[38]) == os.SCHED_IDLE, counted)
+        user, system, reaped_user, reaped_system = (int(field) / _TICKS_PER_S for field in fields[11:15])
+        counted = _Counted(name, int(fields[1]), user + system, reaped_user + reaped_system, int(fields[36]), "other")
+        read[int(folder.name)] = (int(fields[19]), int(fields[38]) == os.SCHED_IDLE, counted)
     ours = {os.getpid()}
-    while more := {pid for pid, (parent, *_) in read.items() if parent in ours} - ours:
+    while more := {pid for pid, (*_, one) in read.items() if one.parent in ours} - ours:
         ours |= more
     return {
         (pid, start): replace(counted, kind="own" if pid in ours else "idle" if idle else "other")
-        for pid, (_, start, idle, counted) in read.items()
+        for pid, (start, idle, counted) in read.items()
     }
 
 

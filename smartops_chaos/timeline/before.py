@@ -92,7 +92,8 @@ def unhealthy(window: Sequence[Request], slo: Slo, utilisation: float | None) ->
     if failed > slow + refused:
         means = "The service does not answer: is it up, and reachable from here?"
     elif utilisation is not None and utilisation < _BUSY:
-        means = f"Its replicas have time left, so the answers are late on their way: this machine is too busy. {_MEND}."
+        late = "Its replicas have time left, so answers are late on their way: this machine is too busy"
+        means = f"{late}, or `latency` in the matrix is tighter than this service can be. {_MEND}."
     else:
         means = f"The service cannot keep up: this machine is too busy or too slow for it. {_MEND}."
     return f"{says}. {means}"

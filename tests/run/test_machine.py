@@ -70,6 +70,15 @@ def test_a_process_that_burns_a_core_is_seen_with_its_pid_and_its_share(burner: 
     assert any("of 1 core" in finding.what for finding in machine.findings(seen))
 
 
+def test_what_lives_shorter_than_the_look_is_told_by_its_parent() -> None:
+    many = "import subprocess, sys\nwhile True: subprocess.run([sys.executable, '-S', '-c', 'sum(range(10**6))'])"
+    with subprocess.Popen([sys.executable, "-c", many]) as process:
+        found = {one.pid: one.cores for one in measured().busiest}
+        process.kill()
+    if os.sched_getscheduler(0) == os.SCHED_OTHER:
+        assert found[process.pid] > 0.1
+
+
 def test_what_takes_only_what_is_left_is_no_disturbance(burner: Any) -> None:
     os.sched_setscheduler(burner.pid, os.SCHED_IDLE, os.sched_param(0))
     assert burner.pid not in {one.pid for one in measured().busiest}
@@ -103,7 +112,12 @@ def test_what_a_machine_does_not_tell_is_left_out() -> None:
             True,
         ),
         (replace(QUIET, used=0.3, busiest=(BURNER,)), "another process used 0.3 of 2 cores", False),
-        (replace(QUIET, used=0.91), "by processes that cannot be seen from here", True),
+        (
+            replace(QUIET, used=1.9, busiest=(replace(BURNER, cores=0.5),)),
+            "other processes used 1.9 of 2 cores: python3 (pid 77) 0.5, and some that live short or cannot be seen",
+            True,
+        ),
+        (replace(QUIET, used=0.91), "used 0.9 of 2 cores: some that live short or cannot be seen from here", True),
         (
             replace(QUIET, used=1.9, busiest=(BURNER, Process(78, "cc1", 1.0))),
             "other processes used 1.9 of 2 cores: python3 (pid 77) 0.9, cc1 (pid 78) 1.0",
