@@ -11,12 +11,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from smartops_chaos.model import Evidence, Finding, Request, Slo
+from smartops_chaos.model import Evidence, Finding, Outcome, Request, Slo
 from smartops_chaos.timeline.health import is_good, window_state
 
 DRIFT = 0.10  # of the service time, against the median of the trials
-DRIFT_COLUMNS = ("trial", "workload", "service_ms", "service_from")  # of the trials table: what `drifted` reads
+DRIFT_COLUMNS = (
+    "trial",
+    "workload",
+    "outcome",
+    "service_ms",
+    "service_from",
+)  # of the trials table: what `drifted` reads
 _LEAST_DRIFT_MS = 2.0  # below that it is the resolution of the times, not the service
+_LEFT_OUT = (Outcome.INVALID, Outcome.ERROR, Outcome.ABORTED)
 _BUSY = 0.9  # share of the time for which replicas work: from here on queues grow by chance alone
 _MEND = "`smartops-chaos doctor` says what else runs here; or use fewer lanes, or a lower rate in the matrix"
 
@@ -108,7 +115,7 @@ def drifted(rows: Iterable[Mapping[str, object]]) -> list[tuple[str, float, floa
     groups: defaultdict[tuple[object, object], list[tuple[str, float]]] = defaultdict(list)
     for row in rows:
         value = row.get("service_ms")
-        if isinstance(value, int | float) and value == value:
+        if row.get("outcome") not in _LEFT_OUT and isinstance(value, int | float) and value == value:
             groups[row.get("workload"), row.get("service_from")].append((str(row.get("trial")), float(value)))
     found = []
     for (_, source), members in groups.items():

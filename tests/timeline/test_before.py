@@ -83,6 +83,7 @@ def row(name: str, ms: float | None, source: str = "lane", workload: str = "stea
 
 def test_a_trial_before_which_the_service_was_slower_is_named() -> None:
     rows = [*(row(f"t{n}", 32.5) for n in range(5)), row("late", 39.0), row("old", None), row("nan", float("nan"))]
+    rows.append(row("left out", 90.0) | {"outcome": "invalid"})
     assert [(name, value, usual) for name, value, usual, _ in drifted(rows)] == [("late", 39.0, 32.5)]
     told = drift_warning(rows)
     assert "usual (32.5 ms, by the target itself) in late (39.0 ms)" in told
