@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from smartops_chaos.kubernetes.cluster import Endpoint
+from smartops_chaos.telemetry.connection import Connection
 
 if TYPE_CHECKING:
     import aiohttp
@@ -38,7 +38,7 @@ class _Expired(Trouble):
 class ApiStream:
     """`server` gives the API server's root with credentials; it is asked again when they may have run out."""
 
-    def __init__(self, server: Callable[[], Endpoint]) -> None:
+    def __init__(self, server: Callable[[], Connection]) -> None:
         self._renewed = server
         self._server = server()
 

@@ -18,7 +18,6 @@ from smartops_chaos.kubernetes import cluster, faultfacts, objects, recorder, re
 from smartops_chaos.kubernetes.changes import LOCK, Namespace
 from smartops_chaos.kubernetes.cluster import ClusterError, Gone
 from smartops_chaos.kubernetes.cluster_target import block
-from smartops_chaos.kubernetes.reach import reach
 from smartops_chaos.kubernetes.recorded_pods import seconds
 from smartops_chaos.kubernetes.recording import History, Json
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
@@ -26,7 +25,7 @@ from smartops_chaos.schema.healer_kubernetes import Change
 from smartops_chaos.schema.healerfile import LokiLogs
 from smartops_chaos.targets.base import LaneAddress, LaneLost, When
 from smartops_chaos.telemetry import alerts, loki, prometheus
-from smartops_chaos.telemetry.connection import Connection
+from smartops_chaos.telemetry.connection import Connection, connection
 
 T = TypeVar("T")
 _RECORDING = "cluster.ndjson"
@@ -140,7 +139,7 @@ class KubernetesLane:
         return False
 
     def watch(self, folder: Path, clock: Clock) -> None:
-        watched = recorder.Watched(partial(self._cluster.endpoint, ""), self._namespace, self._block.components)
+        watched = recorder.Watched(self._cluster.connection, self._namespace, self._block.components)
         recorder.start(watched, folder / _RECORDING, clock)
 
     def unwatch(self) -> None:
@@ -196,13 +195,13 @@ class KubernetesLane:
         return prometheus.fetch(self._prometheus(), names, start_ns, end_ns)
 
     def alerts(self, names: Sequence[str], start_ns: int, end_ns: int) -> alerts.Alerts:
-        compared = self._guard(lambda: reach(self._alertmanager_url)) if self._alertmanager_url else None
+        compared = self._guard(lambda: connection(self._alertmanager_url)) if self._alertmanager_url else None
         return alerts.fetch(self._prometheus(), names, start_ns, end_ns, alertmanager=compared)
 
     def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int) -> loki.Found | None:
         if not self._loki_url:
             return None
-        where = self._guard(lambda: reach(self._loki_url))
+        where = self._guard(lambda: connection(self._loki_url))
         return loki.fetch(where, logs, start_ns, end_ns, values={"namespace": self._namespace})
 
     def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
@@ -227,7 +226,7 @@ class KubernetesLane:
     def _prometheus(self) -> Connection:
         if not self._prometheus_url:
             raise prometheus.PrometheusError("no Prometheus is named: add `prometheus` to the matrix's target")
-        return self._guard(lambda: reach(self._prometheus_url))
+        return self._guard(lambda: connection(self._prometheus_url))
 
     def _guard(self, call: Callable[[], T]) -> T:
         try:

@@ -16,10 +16,10 @@ from smartops_chaos.kubernetes import cluster, faultfacts, objects
 from smartops_chaos.kubernetes.changes import LOCK, Namespace
 from smartops_chaos.kubernetes.cluster import ASK_FOR_ROLES, Cluster, ClusterError, Gone
 from smartops_chaos.kubernetes.lock import OWNER, Taken, owner
-from smartops_chaos.kubernetes.reach import with_keys
 from smartops_chaos.schema.clustertarget import says_production
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, Address, KubernetesBlock, Source
 from smartops_chaos.targets.base import LaneAddress, LaneLost
+from smartops_chaos.telemetry.connection import with_keys
 
 _PINGS = 15
 
@@ -30,7 +30,7 @@ def block(options: dict[str, Any]) -> KubernetesBlock:
 
 
 def located(address: Address, context: str, namespace: str) -> str:
-    """An address as one line without a secret, with all that `reach` needs; `namespace` is the lane's."""
+    """An address as the line of text that `telemetry.connection` reads; `namespace` is the lane's."""
     where = address.url.rstrip("/") or cluster.service_url(
         context, address.namespace or namespace, address.service, address.port
     )

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from smartops_chaos.kubernetes import drivers, rbac
 from smartops_chaos.kubernetes.cluster import ClusterError, connect
 from smartops_chaos.kubernetes.cluster_target import block, located
-from smartops_chaos.kubernetes.reach import reach
 from smartops_chaos.model import Plan
 from smartops_chaos.telemetry import prometheus
-from smartops_chaos.telemetry.connection import Connection
+from smartops_chaos.telemetry.connection import connection
 
 
 def problems(plan: Plan, *, complete: bool) -> list[tuple[str, str]]:
@@ -38,15 +37,15 @@ def _metrics(plan: Plan) -> Iterator[tuple[str, str]]:
     for lane in plan.target["lanes"]:
         url = located(address, plan.target["context"], lane["namespace"])
         try:
-            prometheus.data(reach(url), "/api/v1/query", {"query": "1"}, retries=0)
+            prometheus.data(connection(url), "/api/v1/query", {"query": "1"}, retries=0)
         except prometheus.PrometheusError as error:
             yield str(error), "mend it, or correct `prometheus` in the matrix's target or in the healer file"
             continue
         if query:
-            yield from _value(reach(url), query.replace("${namespace}", lane["namespace"]))
+            yield from _value(url, query.replace("${namespace}", lane["namespace"]))
 
 
-def _value(where: Connection, query: str) -> Iterator[tuple[str, str]]:
+def _value(where: str, query: str) -> Iterator[tuple[str, str]]:
     try:
         found = prometheus.instant(where, query)["result"]
     except prometheus.PrometheusError as error:

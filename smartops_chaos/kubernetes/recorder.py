@@ -24,16 +24,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import IO, Any
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes import podlogs
 from smartops_chaos.kubernetes.apistream import ANSWER_S, PAUSE_S, ApiStream, Trouble
-from smartops_chaos.kubernetes.cluster import Endpoint, path
+from smartops_chaos.kubernetes.cluster import path
 from smartops_chaos.kubernetes.podlogs import Line
 from smartops_chaos.kubernetes.recorded_pods import compact
+from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.trial import sidecar
 
 _NAME = "smartops-chaos-recorder"
@@ -48,7 +49,7 @@ Json = dict[str, Any]
 class Watched:
     """What to record."""
 
-    server: Callable[[], Endpoint]  # the API server's root
+    server: Callable[[], Connection]  # the API server's root
     namespace: str
     components: tuple[str, ...]  # Deployments whose containers' logs are followed
 
@@ -69,12 +70,12 @@ def stop() -> None:
     sidecar.stop(_NAME)
 
 
-def _run(watched: Watched, file: Path, clock: Clock, ready: Connection) -> None:
+def _run(watched: Watched, file: Path, clock: Clock, ready: Pipe) -> None:
     with file.open("w", encoding="utf-8", buffering=1) as out:
         asyncio.run(_Recorder(watched, out, clock, partial(_tell, ready)).run())
 
 
-def _tell(ready: Connection) -> None:
+def _tell(ready: Pipe) -> None:
     with suppress(OSError):  # who started us waits no longer
         ready.send(None)
 

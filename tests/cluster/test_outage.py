@@ -48,7 +48,7 @@ def _kubeconfig(folder: Path, server: str, user: dict[str, Any]) -> Path:
 
 def _admin() -> dict[str, Any]:
     """The credentials of the kubeconfig under test, for another address."""
-    here = cluster.connect().endpoint("")
+    here = cluster.connect().connection()
     found: dict[str, Any] = {"client-certificate": here.cert, "client-key": here.key} if here.cert else {}
     token = here.headers.get("authorization", "")
     return found | ({"token": token.partition(" ")[2]} if token else {})

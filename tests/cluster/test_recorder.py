@@ -44,7 +44,7 @@ def _no_recorder_is_left() -> Iterator[None]:
 
 
 def _record(wire: Any, namespace: str, components: tuple[str, ...], folder: Path) -> recording.Tail:
-    through = replace(cluster.connect().endpoint(""), url=f"https://127.0.0.1:{wire.port}", verify=False)
+    through = replace(cluster.connect().connection(), url=f"https://127.0.0.1:{wire.port}", verify=False)
     file = folder / "cluster.ndjson"
     recorder.start(recorder.Watched(lambda: through, namespace, components), file, Clock.anchored())
     return recording.Tail(file)

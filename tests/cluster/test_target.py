@@ -25,6 +25,7 @@ from smartops_chaos.schema.healer_kubernetes import Change
 from smartops_chaos.schema.targetspec import KubernetesTarget
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneLost
+from smartops_chaos.telemetry.connection import connection
 from tests.conftest import command
 
 _POLICY = 'POLICY "p": WHEN anomaly.score > 9 THEN restart(service) PRIORITY 1'
@@ -244,7 +245,7 @@ def test_no_credential_is_in_what_a_campaign_leaves(lab: str, tmp_path: Path) ->
     target = Target(_options(lab))
     try:
         address = target.open(tmp_path / "a-1" / ".lanes")[0]
-        told = json.dumps(address.environment) + repr(cluster.endpoint(address.environment["SMARTOPS_WORKLOAD_URL"]))
+        told = json.dumps(address.environment) + repr(connection(address.environment["SMARTOPS_WORKLOAD_URL"]))
         secrets = [value for value in cluster.connect().headers().values() if value]
         assert not any(secret in told for secret in secrets)
         assert address.environment["SMARTOPS_WORKLOAD_URL"] == f"kubernetes://@{lab}/{_ERP}:8000"
