@@ -29,6 +29,10 @@ _TRIES = 8  # to change what others change as well
 MERGE = "application/merge-patch+json"
 ASK_FOR_ROLES = "`smartops-chaos doctor --rbac MATRIX` prints the roles that are needed"
 
+# API group of a collection; the core group, of pods, Services, ConfigMaps and events, has no name.
+GROUPS = {"deployments": "apps", "statefulsets": "apps", "daemonsets": "apps"}
+
+Json = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -157,15 +161,15 @@ class Cluster:
         return answer
 
 
-def path(namespace: str, kind: str, name: str = "") -> str:
+def path(namespace: str, collection: str, name: str = "") -> str:
     """Of a collection of objects ("pods", "deployments", ...), or of one of them."""
-    group = "/apis/apps/v1" if kind == "deployments" else "/api/v1"
-    return f"{group}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
+    group = f"/apis/{GROUPS[collection]}/v1" if collection in GROUPS else "/api/v1"
+    return f"{group}/namespaces/{namespace}/{collection}" + (f"/{name}" if name else "")
 
 
-def proxy(namespace: str, kind: str, name: str, port: int | str, path_there: str = "") -> str:
-    """The path through the API server to a server in the cluster; `kind` is "services" or "pods"."""
-    return path(namespace, kind, f"{name}:{port}") + f"/proxy{path_there}"
+def proxy(namespace: str, collection: str, name: str, port: int | str, path_there: str = "") -> str:
+    """The path through the API server to a server in the cluster; `collection` is "services" or "pods"."""
+    return path(namespace, collection, f"{name}:{port}") + f"/proxy{path_there}"
 
 
 def service_url(context: str, namespace: str, service: str, port: int | str) -> str:

@@ -15,9 +15,9 @@ from kubernetes import client
 
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.kubernetes import cluster, objects
-from smartops_chaos.kubernetes.changes import LOCK, InUse, Namespace
-from smartops_chaos.kubernetes.cluster_target import KubernetesTarget as Target
-from smartops_chaos.kubernetes.victims import is_ready
+from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects, InUse
+from smartops_chaos.kubernetes.cluster_target import ClusterTarget as Target
+from smartops_chaos.kubernetes.controller import is_ready
 from smartops_chaos.model import Variant
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import options
@@ -63,8 +63,8 @@ def untouched(lab: str) -> Iterator[Json]:
     assert set(before) == set(after)
 
 
-def _objects(lab: str, tmp_path: Path, campaign: str = "c-1") -> Namespace:
-    return Namespace(cluster.connect(), lab, campaign, tmp_path / "former.ndjson")
+def _objects(lab: str, tmp_path: Path, campaign: str = "c-1") -> ChangedObjects:
+    return ChangedObjects(cluster.connect(), lab, campaign, tmp_path / "former.ndjson")
 
 
 _CHANGES = (
@@ -73,7 +73,7 @@ _CHANGES = (
 )
 
 
-def _change_all(here: Namespace) -> None:
+def _change_all(here: ChangedObjects) -> None:
     for change in _CHANGES:
         here.set("deployment", change.deployment, lambda found, change=change: objects.wanted(change, found))  # type: ignore[misc]
     here.set("configmap", _POLICIES, lambda _: {"data/default.policy": "changed", "data/more": "new"})
