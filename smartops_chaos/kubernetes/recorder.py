@@ -34,7 +34,7 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes.apistream import ANSWER_S, ApiStream, StreamBroken
 from smartops_chaos.kubernetes.cluster import Json, path
 from smartops_chaos.kubernetes.collection import ObjectChange
-from smartops_chaos.kubernetes.controller import KINDS, is_leaving
+from smartops_chaos.kubernetes.controller import KINDS, Controller, ControllerKind, is_leaving
 from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.trial import sidecar
 
@@ -93,8 +93,8 @@ class _Recorder:
     async def run(self) -> None:
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        handlers = {"pods": self._pod, "events": self._event}
-        handlers |= {kind.plural: self._controller for kind in KINDS.values()}
+        handlers: dict[str, Callable[[ObjectChange], None]] = {"pods": self._pod, "events": self._event}
+        handlers |= {kind.plural: partial(self._controller, kind) for kind in KINDS.values()}
         seen = {path(self._watched.namespace, collection): handler for collection, handler in handlers.items()}
         async with ApiStream(self._watched.server) as self._api:
             watches = [
@@ -132,9 +132,10 @@ class _Recorder:
                 if container["started"]:
                     self._follow(pod, name, container["restarts"])
 
-    def _controller(self, change: ObjectChange) -> None:
-        meta, replicas = change.object["metadata"], 0 if change.gone else change.object["spec"]["replicas"]
-        entry = {"deployment": meta["name"], "replicas": replicas, "generation": meta["generation"]}
+    def _controller(self, kind: ControllerKind, change: ObjectChange) -> None:
+        now = Controller(kind, change.object)
+        replicas, generation = 0 if change.gone else now.replicas, now.found["metadata"]["generation"]
+        entry = {"deployment": now.name, "replicas": replicas, "generation": generation}
         self._write(**entry, **({"first": True} if change.first else {}))
 
     def _event(self, change: ObjectChange) -> None:
