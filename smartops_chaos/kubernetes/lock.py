@@ -67,7 +67,11 @@ class NamespaceLock:
         return str(held.get("owner"))
 
     def release(self) -> str:
-        """Put the objects back, then give up the lock; what failed, or nothing. Safe to repeat."""
+        """Put the objects back, then give up the lock; what failed, or nothing. Safe to repeat.
+
+        The lock goes last, and only when nothing is left: until then no other campaign can take the namespace, and a
+        person sees by it whose the changes are.
+        """
         try:
             if self.holder() not in (self.owner, None):
                 self.released = True  # another campaign has it: what we had changed was put back before it could begin
@@ -91,7 +95,11 @@ class NamespaceLock:
         return ""
 
     def _settle(self, former: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
-        """Wait until all is rolled out, and insist where a healer had a last word; what it does not leave alone."""
+        """Wait until all is rolled out, and insist where a healer had a last word; what it does not leave alone.
+
+        Putting back may switch a healer off whose last action is still under way: a patch that it sends after ours. So
+        we look again after each rollout, until nobody has changed anything, or for `_INSIST_S`.
+        """
         here, name = self.changed.cluster, self.changed.namespace
         until_s = time.monotonic() + _INSIST_S
         while True:
@@ -106,6 +114,7 @@ class NamespaceLock:
             time.sleep(_AGAIN_S)
 
     def unlock(self) -> None:
+        """Delete the lock, whoever has it; nothing is put back."""
         try:
             self.changed.cluster.request("DELETE", self.changed.path("configmap", LOCK))
         except Gone:

@@ -14,11 +14,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from smartops_chaos.kubernetes.cluster import Json
 from smartops_chaos.model import Interval, LogLine, PlatformEvent
 
-Json = dict[str, Any]
 Cause = Literal["platform", "action", "harness", "fault"]
 
 _STAMP = len(b'{"at": 1795532330809352249')
@@ -105,6 +105,7 @@ def down(entries: Iterable[Json], since_ns: int) -> list[tuple[Interval, str]]:
 
 
 def lost(entries: Iterable[Json]) -> tuple[str, ...]:
+    """What the recorder could not read."""
     return tuple(dict.fromkeys(entry["lost"] for entry in entries if "lost" in entry))
 
 
