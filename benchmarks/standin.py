@@ -137,10 +137,10 @@ class StandInLane(Lane):
         return []
 
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
-        del calls
         now_ns = time.time_ns()
+        denied = {call.part for call in calls if call.what == "confirm" and not call.ok}
         return tuple(
-            FaultFact(part, fault_id, True, "none", (), Interval(now_ns, now_ns), "momentary")
+            FaultFact(part, fault_id, part not in denied, "none", (), Interval(now_ns, now_ns), "momentary")
             for part, fault_id in enumerate(ids)
         )
 

@@ -25,7 +25,8 @@ INTEGERS = (
     *("repeat", "block", "attempt", "relapses", "actions", "actions_failed", "needless_actions"),
     *("guardrail_blocks", "cooldown_skips", "rca_rank", "requests", "good_requests"),
 )
-NUMBERS = tuple(c for c in COLUMNS if c.endswith("_s") or c in (*INTEGERS, "bad_seconds", "unknown_seconds"))
+_UNITLESS = ("bad_seconds", "unknown_seconds", "service_ms", "work_ms", "utilisation")
+NUMBERS = tuple(c for c in COLUMNS if c.endswith("_s") or c in (*INTEGERS, *_UNITLESS))
 INCIDENTS = (Outcome.HARMED, Outcome.UNRECOVERED, Outcome.HEALED, Outcome.PLATFORM)
 COUNTED = (*INCIDENTS, Outcome.PREVENTED, Outcome.NO_EFFECT)  # confirmed injections of a fault
 LEFT_OUT = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID)

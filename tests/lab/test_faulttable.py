@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.lab.conftest import Lane, OpenLoop
 
+pytestmark = pytest.mark.lab
+
 ERP = "smartops-erp-simulator"
 
 
@@ -194,7 +196,6 @@ def test_every_kind_has_a_fault_file() -> None:
     assert {path.stem for path in shipped("experiments", "lab").glob("*.yaml")} == set(KINDS)
 
 
-@pytest.mark.lab
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_fault_breaks_the_service_until_it_is_reverted(
     lane: Lane, load: Callable[[], OpenLoop], kind: str

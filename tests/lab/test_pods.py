@@ -6,8 +6,12 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.lab.conftest import Lane
+
+pytestmark = pytest.mark.lab
 
 
 def test_a_crashed_container_is_restarted_in_its_pod_after_the_back_off(lane: Lane) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import survival
 
-# What each exits with the first time. Each strikes 3 seconds into the trials, none of them cares what the target is.
+# What each exits with the first time. Each strikes 3 seconds into the trials; none of them cares what the target is.
 # -2: the second Ctrl-C finds nothing of ours any more, only a Python that ends.
 BLOWS = {"runner INT INT": {130, -2}, "runner HUP": {130}, "fork-server KILL": {0, 6}, "full-disk": {6}}
 SEED = 1
