@@ -10,14 +10,14 @@ import pandas as pd
 
 from smartops_chaos.analysis import history, load
 from smartops_chaos.analysis.history import History, Night
+from smartops_chaos.analysis.sentences import left_out
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.analysis.table import LEFT_OUT
 from smartops_chaos.analysis.warnings import MANY_LEFT_OUT
+from smartops_chaos.analysis.words import tally
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import Outcome
 from smartops_chaos.plan.looks import spared
-from smartops_chaos.report.answer import left_out
-from smartops_chaos.report.words import tally
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
 
 

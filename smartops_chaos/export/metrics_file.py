@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
+from smartops_chaos.analysis.sentences import deciding
 from smartops_chaos.analysis.summary import Decision, Summary
-from smartops_chaos.report.answer import deciding
 
 Sample = tuple[Mapping[str, str], float | None]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import MOMENTS, Action, Arm, Evidence, Plan, Record, Request
 from smartops_chaos.report import course_figure, pictures
 from smartops_chaos.report.course_figure import Act, Course
-from smartops_chaos.report.document import Column, Figure, Report, Section, Table
+from smartops_chaos.report.document import Figure, Filling, Report, Section, Table, col, table
+from smartops_chaos.report.pictures import as_number
 from smartops_chaos.report.style import Styles
-from smartops_chaos.report.words import NONE, number, percent, plain, seconds, share, stated_seconds
 from smartops_chaos.timeline.derive import fault_ends
 from smartops_chaos.timeline.interval import Frame, frame
 
@@ -33,7 +34,7 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
     names = [evidence.trial.id for evidence, _ in trials]
     figure_id = f"timeline-{'-and-'.join(names)}"
     zeros = dict.fromkeys(_zero(plan, evidence) for evidence, _ in trials)
-    table = _table(trials, shown)
+    numbers = _table(trials, shown)
     figure = Figure(
         figure_id,
         "Chaos against healing: " + " and ".join(names),
@@ -45,11 +46,11 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
         ),
         " ".join(_alt(name, course) for name, course in zip(names, shown, strict=True)),
         course_figure.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
-        (table.id,),
+        (numbers.id,),
     )
     when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
     subtitle = f"Plan {plan.digest}  ·  target {plan.target.get('kind', '')}  ·  measured {when}"
-    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (figure, table)),))
+    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (figure, numbers)),))
 
 
 def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
@@ -140,26 +141,39 @@ def _alt(name: str, course: Course) -> str:
 
 
 def _table(trials: Sequence[tuple[Evidence, Record]], shown: Sequence[Course]) -> Table:
-    """What the figure shows as numbers, a column for each trial."""
+    """What the figure shows as numbers: a line for each of them, a column for each trial."""
+    Trial = tuple[Evidence, Record, Course]
+    Line = tuple[str, Callable[[Evidence, Record, Course], str]]
 
-    def row(label: str, cells: Sequence[str]) -> tuple[str, ...]:
-        return (label, *cells)
+    def moment_line(moment: str) -> Line:
+        return moment, lambda _, __, course: _moment(course, moment)
 
-    rows = [row(moment, [_moment(course, moment) for course in shown]) for moment in MOMENTS[1:]]
-    rows.append(row("fault ended", [_ended(record) for _, record in trials]))
-    rows.append(row("actions", [_acts(course) for course in shown]))
-    rows.append(row("scored time (n = 1)", [seconds(pictures.as_number(record.row["time_s"])) for _, record in trials]))
-    rows.append(row("horizon", [stated_seconds(evidence.horizon_s) for evidence, _ in trials]))
-    rows.append(row("bad seconds", [seconds(pictures.as_number(record.row["bad_seconds"])) for _, record in trials]))
-    rows.append(row("good requests", [_good(record) for _, record in trials]))
-    rows.append(row("relapses", [number(pictures.as_number(record.row["relapses"]), 0) for _, record in trials]))
-    rows.append(row("flags", [str(record.row["flags"] or NONE).replace(",", ", ") for _, record in trials]))
-    columns = (Column("Moment"), *(Column(evidence.trial.id, "right") for evidence, _ in trials))
-    note = (
+    lines: list[Line] = [
+        *map(moment_line, MOMENTS[1:]),
+        ("fault ended", lambda _, record, __: _ended(record)),
+        ("actions", lambda _, __, course: _acts(course)),
+        ("scored time (n = 1)", lambda _, record, __: seconds(as_number(record.row["time_s"]))),
+        ("horizon", lambda evidence, _, __: stated_seconds(evidence.horizon_s)),
+        ("bad seconds", lambda _, record, __: seconds(as_number(record.row["bad_seconds"]))),
+        ("good requests", lambda _, record, __: _good(record)),
+        ("relapses", lambda _, record, __: number(as_number(record.row["relapses"]), 0)),
+        ("flags", lambda _, record, __: str(record.row["flags"] or NONE).replace(",", ", ")),
+    ]
+
+    def trial_column(trial: Trial) -> Filling[Line]:
+        return col(trial[0].trial.id, lambda line: line[1](*trial))
+
+    return table(
+        "tab-course",
+        "The numbers of the figure",
+        lines,
+        [
+            col("Moment", lambda line: line[0], align="left"),
+            *(trial_column((*trial, course)) for trial, course in zip(trials, shown, strict=True)),
+        ],
         "Seconds since injection; from and to are the ends of the interval in which a moment is known to lie. –: not "
-        "seen, or does not count. Requests and bad seconds: from injection to the horizon."
+        "seen, or does not count. Requests and bad seconds: from injection to the horizon.",
     )
-    return Table("tab-course", "The numbers of the figure", columns, tuple(rows), note)
 
 
 def _moment(course: Course, moment: str) -> str:
@@ -170,7 +184,7 @@ def _moment(course: Course, moment: str) -> str:
 
 
 def _ended(record: Record) -> str:
-    end_s = pictures.as_number(record.row["fault_end_s"])
+    end_s = as_number(record.row["fault_end_s"])
     return NONE if end_s is None else f"{number(end_s, 3)}, by {record.row['fault_end_by'] or 'nobody known'}"
 
 
@@ -180,4 +194,4 @@ def _acts(course: Course) -> str:
 
 def _good(record: Record) -> str:
     good, sent = record.row["good_requests"], record.row["requests"]
-    return share(good, sent) if isinstance(good, int) and isinstance(sent, int) else NONE
+    return k_of_n(good, sent) if isinstance(good, int) and isinstance(sent, int) else NONE

@@ -9,10 +9,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from smartops_chaos.analysis.words import clip, count, number, plain, stated_seconds
 from smartops_chaos.report import pictures
 from smartops_chaos.report.pictures import Picture, Scale
 from smartops_chaos.report.style import BAD, HAIR, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw, row_axis
-from smartops_chaos.report.words import clip, count, number, plain, stated_seconds
 
 LANES = ("fault in force", "users hurt", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
 GOOD_MS = 10.0  # where a good value of a query is drawn

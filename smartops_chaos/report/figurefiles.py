@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from smartops_chaos.report import render
-from smartops_chaos.report.document import Figure, Report, Table, Text, words
+from smartops_chaos.report.document import Figure, Report, Table, Text, plain_text
 from smartops_chaos.report.style import LETTERS, PER_INCH
 
 _SIDES, _LEGIBLE_PT = ("width", "height"), 10
@@ -61,8 +61,8 @@ def _ungrouped(rows: Sequence[Sequence[Text]]) -> Iterator[list[str]]:
     """Rows with the first cell that a page leaves out where it repeats the one above: a row may be pasted alone."""
     head = ""
     for first, *others in rows:
-        head = words(first) or head
-        yield [head, *map(words, others)]
+        head = plain_text(first) or head
+        yield [head, *map(plain_text, others)]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, Reduction
+from smartops_chaos.analysis.words import percent, percent_range
 from smartops_chaos.report.style import (
     HAIR,
     INK,
@@ -24,7 +25,6 @@ from smartops_chaos.report.style import (
     row_axis,
     shares,
 )
-from smartops_chaos.report.words import percent, percent_range
 
 _FEW_ARMS = 6  # more stand closer together
 _AROUND_STRIP_IN = 0.9  # height of what is around the rows

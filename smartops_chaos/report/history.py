@@ -7,12 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from smartops_chaos.analysis.history import Against, History, Night, Which, arm_nights
-from smartops_chaos.model import Targets
-from smartops_chaos.report import answer
-from smartops_chaos.report.document import Block, Box, Column, Facts, Figure, Paragraph, Report, Section, Table, grouped
-from smartops_chaos.report.history_figures import LETTERS, Read, Unit, by_night
-from smartops_chaos.report.style import Styles, arm_styles
-from smartops_chaos.report.words import (
+from smartops_chaos.analysis.sentences import level as level_of
+from smartops_chaos.analysis.words import (
     NONE,
     count,
     listing,
@@ -22,6 +18,10 @@ from smartops_chaos.report.words import (
     seconds_range,
     with_range,
 )
+from smartops_chaos.model import Targets
+from smartops_chaos.report.document import Block, Box, Column, Facts, Figure, Paragraph, Report, Section, Table, grouped
+from smartops_chaos.report.history_figures import LETTERS, Read, Unit, by_night
+from smartops_chaos.report.style import Styles, arm_styles
 
 _WHICH: dict[Which, str] = {"before": "the one before", "median": "the median", "best": "the best so far"}
 _MADE_BY = {"git commit": "Git commit of the newest", "Images": "Images of the newest"}
@@ -134,7 +134,7 @@ def _against(history: History) -> Table:
         Column("Arm", grow=2),
         Column("Against", grow=3),
         Column("Time to\nrecover", "right"),
-        Column(f"{answer.level(history.newest.summary)}\ninterval", "right"),
+        Column(f"{level_of(history.newest.summary)}\ninterval", "right"),
         Column("p", "right"),
         Column("Says", grow=2),
     )
@@ -155,7 +155,7 @@ def _range(row: Against) -> str:
 
 def _nights(history: History) -> Section:
     styles = _styles(history)
-    level = answer.level(history.newest.summary)
+    level = level_of(history.newest.summary)
     blocks: list[Block] = []
     for measure in _measures(history):
         known = [a for night in history.nights for a in arm_nights(night) if measure.read(a)[0] is not None]

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import PercentFormatter
 
 from smartops_chaos.analysis.history import ArmNight, History, Kind, arm_nights
+from smartops_chaos.analysis.words import percent
 from smartops_chaos.model import Arm
 from smartops_chaos.report.style import BAD, HAIR, INK, PERCENT, QUIET, Styles, draw, legend
-from smartops_chaos.report.words import percent
 
 Unit = Literal["seconds", "fraction"]
 Read = Callable[[ArmNight], tuple[float | None, float | None, float | None]]  # value, lower and upper bound

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis import loop, rca
 from smartops_chaos.analysis.table import CONTROLS, COUNTED, LEFT_OUT, numbers, texts
+from smartops_chaos.analysis.words import NONE, plain
 from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.report.document import Facet, Link, Text
-from smartops_chaos.report.words import NONE, plain
 
 TABLE = "tab-trials"
 MOST_ROWS = 10_000
@@ -57,14 +57,14 @@ class Index:
 
     def trial(self, row: int) -> Link:
         """A trial's name that leads to its picture and evidence, or else to its line."""
-        return Link(name(self.rows[row]), exhibit_id(row) if row in self.shown else row_id(row))
+        return Link(name(self.rows[row]), card_id(row) if row in self.shown else row_id(row))
 
 
 def row_id(row: int) -> str:
     return f"trial-{row + 1}"
 
 
-def exhibit_id(row: int) -> str:
+def card_id(row: int) -> str:
     return f"shown-{row + 1}"
 
 

@@ -10,9 +10,9 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from smartops_chaos.analysis.summary import ArmSummary
+from smartops_chaos.analysis.words import clip, seconds
 from smartops_chaos.model import MOMENTS
 from smartops_chaos.report.style import INK, TALLEST_IN, Styles, draw, row_axis, shares, two_lines
-from smartops_chaos.report.words import clip, seconds
 
 # One hue, light to dark, so that the order survives print in grey; hatches as the second cue.
 _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\\\\\\\\"), ("#4f2c3b", ""))

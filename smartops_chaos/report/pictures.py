@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import MOMENTS, Arm, Request
 from smartops_chaos.report.style import BAD, GOOD, INK, QUIET, SHADE, ArmStyle, Styles, draw
-from smartops_chaos.report.words import clip
 from smartops_chaos.timeline.health import is_good
 
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.3

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 
 from smartops_chaos.analysis.operations import share
 from smartops_chaos.analysis.summary import ArmSummary, Share
-from smartops_chaos.model import Outcome
-from smartops_chaos.report.document import Text, joined
-from smartops_chaos.report.index import Index
-from smartops_chaos.report.words import (
+from smartops_chaos.analysis.words import (
     NONE,
     count,
     listing,
@@ -23,6 +20,9 @@ from smartops_chaos.report.words import (
     seconds_range,
     tally,
 )
+from smartops_chaos.model import Outcome
+from smartops_chaos.report.document import Text, joined
+from smartops_chaos.report.index import Index
 
 POLICY_REASONS = ("denied", "cooldown", "guardrail")  # for which an action was not begun
 _CONFUSIONS = 2

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from smartops_chaos.analysis.rates import newcombe
+from smartops_chaos.analysis.sentences import level, one_sided
 from smartops_chaos.analysis.summary import ArmSummary, Share, Summary
+from smartops_chaos.analysis.words import NONE, count, listing, percent, plain, tally
 from smartops_chaos.model import MOMENTS
-from smartops_chaos.report.answer import arm_name, level, one_sided
 from smartops_chaos.report.document import Block, Box, Facts, Link, Paragraph, Section, Text, joined
 from smartops_chaos.report.index import Index
+from smartops_chaos.report.page import Page, arm_name
 from smartops_chaos.report.reader_facts import (
     POLICY_REASONS,
     Teller,
@@ -27,7 +29,6 @@ from smartops_chaos.report.reader_facts import (
     reason,
     refusals,
 )
-from smartops_chaos.report.words import NONE, count, listing, percent, plain, tally
 
 _ARMS_ON_ONE_PAGE = 2
 _ARMS_IN_WORDS = 4  # of more only the extremes
@@ -38,8 +39,9 @@ Fact = tuple[str, Text]
 Tell = Callable[[ArmSummary], Told]
 
 
-def sections(summary: Summary, index: Index) -> tuple[Section, ...]:
+def sections(page: Page) -> tuple[Section, ...]:
     """One for each owner: all on one page, or a page for each if there are many arms to tell of."""
+    summary, index = page.summary, page.index
     acting = [a for a in summary.arms if _acting(a)]
     arms = [a for a in acting if a.counted or a.controls]
     lost = [str(a.arm) for a in acting if a not in arms]

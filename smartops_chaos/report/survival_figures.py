@@ -10,9 +10,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import PercentFormatter
 
 from smartops_chaos.analysis.summary import ArmSummary, Curve
+from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import Arm
 from smartops_chaos.report.style import PERCENT, ArmStyle, Styles, draw, legend, legend_height, two_lines
-from smartops_chaos.report.words import clip
 
 _FEW_ARMS = 3  # whose numbers of trials fit below a panel
 

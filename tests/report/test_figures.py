@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from smartops_chaos.analysis.summary import Reduction
 from smartops_chaos.report import figures
-from smartops_chaos.report.build import counted
 from smartops_chaos.report.style import TALLEST_IN, arm_styles
 
 
@@ -33,7 +32,7 @@ def test_the_forest_prints_estimates_and_what_cannot_be_given(small):
 
 
 def test_every_counted_trial_is_one_mark(small):
-    summary, rows = small.summary(), counted(small.table)
+    summary, rows = small.summary(), small.page().counted
     svg = figures.strips(rows, summary.arms, styles(small))[0]
     clouds = re.findall(r'<g id="fig-trials-PathCollection_\d+">(.*?)</g>\s*</g>', svg, re.DOTALL)
     assert sum(cloud.count("<use") for cloud in clouds) == len(rows)
@@ -51,7 +50,7 @@ def test_rates_show_n_and_leave_out_an_axis_that_nobody_asked_for(small):
 def test_scenarios_that_do_not_fit_on_a_page_go_on_in_another_figure(simulate):
     campaign = simulate(models=("off", *"abcdefg"), chaos=tuple(f"c{i}" for i in range(10)), repeats=1, rate=1.0)
     summary = campaign.summary()
-    svgs = figures.strips(counted(campaign.table), summary.arms, styles(campaign))
+    svgs = figures.strips(campaign.page().counted, summary.arms, styles(campaign))
     assert len(svgs) == 2
     heights = [float(re.findall(r'<svg [^>]*\bheight="([\d.]+)pt"', svg)[0]) for svg in svgs]
     assert max(heights) <= TALLEST_IN * 72

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from smartops_chaos.analysis.operations import share
@@ -14,24 +15,27 @@ from smartops_chaos.analysis.summary import ArmSummary, FunnelStep, Phase, Rca, 
 from smartops_chaos.analysis.table import REQUIRED, from_rows
 from smartops_chaos.model import MOMENTS
 from smartops_chaos.report import readers
-from smartops_chaos.report.document import Box, Facts, Link, Paragraph, Section, words
+from smartops_chaos.report.document import Box, Facts, Link, Paragraph, Section, plain_text
 from smartops_chaos.report.index import Index, index
+from smartops_chaos.report.page import Page
 
 
 def told(summary: Summary, trials: Index = Index()) -> dict[str, str]:  # noqa: B008 - frozen
     """Each owner's section as plain text, with plain spaces."""
-    return {s.id.removesuffix("-owner"): plain(s) for s in readers.sections(summary, trials)}
+    return {
+        s.id.removesuffix("-owner"): plain(s) for s in readers.sections(Page(summary, None, pd.DataFrame(), {}, trials))
+    }
 
 
 def plain(section: Section) -> str:
     lines = []
     for block in section.blocks:
         if isinstance(block, Paragraph):
-            lines.append(words(block.text))
+            lines.append(plain_text(block.text))
         elif isinstance(block, Box):
-            lines += [block.title, *map(words, block.lines)]
+            lines += [block.title, *map(plain_text, block.lines)]
         elif isinstance(block, Facts):
-            lines += [f"{label}: {words(text)}" for label, text in block.pairs]
+            lines += [f"{label}: {plain_text(text)}" for label, text in block.pairs]
     return "\n".join(lines).replace("\u00a0", " ")
 
 
@@ -117,13 +121,13 @@ def test_the_largest_loss_goes_to_the_owner_whose_part_it_is(nothing, base):
 def test_the_first_thing_names_its_trials_and_leads_to_them(simulate):
     campaign = simulate(heal=0.3, repeats=8, rate=1.0)
     trials = index(campaign.table, campaign.plan.analysis.baseline)
-    (section, *_) = readers.sections(campaign.summary(), trials)
+    (section, *_) = readers.sections(campaign.page(index=trials))
     (line,) = next(b for b in section.blocks if isinstance(b, Box) and b.title.startswith("Look")).lines
     number, *named = [part for part in line if isinstance(part, Link)]
     found = trials.find(**dict(number.show))
     assert number.text.split()[0] == str(len(found)) != "0"
     assert [one.text for one in named] == [str(trials.rows[i]["trial"]) for i in found[:4]]
-    assert f" and {len(found) - 4}" in words(line)
+    assert f" and {len(found) - 4}" in plain_text(line)
 
 
 def test_no_loss_is_said_as_well(nothing, base):
@@ -209,7 +213,7 @@ def test_zeros_are_told_once(nothing, base):
 @pytest.mark.parametrize(("n", "pages"), [(1, [True, False, False]), (3, [True, True, True])])
 def test_each_owner_has_a_page_where_there_is_much_to_tell(nothing, base, n, pages):
     arms = [replace(base, model=f"m{i}") for i in range(n)]
-    found = readers.sections(of(nothing, *arms), Index())
+    found = readers.sections(Page(of(nothing, *arms), None, pd.DataFrame(), {}))
     assert [section.new_page for section in found] == pages
     assert ["In brackets 95" in plain(section) for section in found] == [*pages[1:], True]
 

@@ -6,6 +6,7 @@ import re
 import pypdfium2
 import pytest
 
+from smartops_chaos.analysis.words import clip
 from smartops_chaos.report import render
 from smartops_chaos.report.document import (
     Box,
@@ -14,7 +15,6 @@ from smartops_chaos.report.document import (
     Cards,
     Code,
     Column,
-    Exhibit,
     Facet,
     Facts,
     Figure,
@@ -24,9 +24,9 @@ from smartops_chaos.report.document import (
     Report,
     Section,
     Table,
+    TrialCard,
 )
 from smartops_chaos.report.style import draw
-from smartops_chaos.report.words import clip
 
 HOSTILE = '#panic("x") *b* $a_b$ <script>alert(1)</script> @ref \\ [x] & "q" {{ 7*7 }} {% x %}'
 LONG = "a_level_" + "x" * 120
@@ -172,7 +172,7 @@ def linked() -> Report:
         ids=("r1", "r2", "r3"),
         on_paper=(0, 2),
     )
-    shown = Gallery("gallery", "In full", "Why these.", (Exhibit("e1", "t1", "healed", "alt", svg, "raw <line>"),))
+    shown = Gallery("gallery", "In full", "Why these.", (TrialCard("e1", "t1", "healed", "alt", svg, "raw <line>"),))
     return Report("r", "", (Section("s", "S", (numbers, trials, shown)),))
 
 

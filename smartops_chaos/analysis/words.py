@@ -1,4 +1,7 @@
-"""Numbers as a reader wants them. None is "–" everywhere, never 0. Units keep to their number (no-break space)."""
+"""Numbers in words, as a reader wants them: for the report, the files for CI, and messages.
+
+None is "–" everywhere, never 0. A unit keeps to its number by a no-break space.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from collections.abc import Iterable, Mapping
 
 NONE = "–"
 _SPACE = "\u00a0"
+
+# What the targets of a matrix are called: its keys -> their names, in the order in which they are shown.
+TARGETS = {"mttr_reduction": "MTTR reduction", "auto_heal": "Auto-heal rate", "sla": "Availability"}
 
 
 def number(value: float | None, digits: int) -> str:
@@ -53,6 +59,11 @@ def percent(value: float | None, digits: int = 0) -> str:
     return f"{number(value * 100, digits)}{_SPACE}%"
 
 
+def target_value(value: float | None, target: str) -> str:
+    """A value of one of TARGETS; availability has the digits that tell 99.9 % from 99.99 %."""
+    return percent(value, 3 if target == "sla" else 0)
+
+
 def _bounds(digits: int) -> tuple[str, str]:
     return f"{0:.{digits}f}", f"{100:.{digits}f}"
 
@@ -88,7 +99,8 @@ def count(n: int, one: str, many: str = "") -> str:
     return f"{n:,}{_SPACE}{one if n == 1 else many or one + 's'}"
 
 
-def share(k: int, n: int) -> str:
+def k_of_n(k: int, n: int) -> str:
+    """Such as "3 of 10"; "–" if there was none to count."""
     return f"{k} of {n}" if n else NONE
 
 

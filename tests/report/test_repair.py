@@ -2,16 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from smartops_chaos.report import loop
+from smartops_chaos.report import repair
 from smartops_chaos.report.document import Figure, Paragraph, Table
-from smartops_chaos.report.index import Index
-from smartops_chaos.report.style import arm_styles
 
 
 def blocks(campaign, arms=None) -> dict[str, object]:
-    arms = campaign.summary().arms if arms is None else arms
-    styles = arm_styles([a.arm for a in arms], campaign.plan.analysis.baseline)
-    sections = loop.sections(arms, styles, "95 %", Index())
+    summary = campaign.summary()
+    sections = repair.sections(campaign.page(summary if arms is None else replace(summary, arms=tuple(arms))))
     return {getattr(b, "id", getattr(b, "text", "")): b for s in sections for b in s.blocks}
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.report import words
+from smartops_chaos.analysis import words
 
 ANY = st.none() | st.sampled_from([float("nan"), float("inf"), float("-inf")]) | st.floats(-1e12, 1e12)
 FORMATS = (words.seconds, words.percent, words.points, words.probability, lambda v: words.number(v, 1))
@@ -51,7 +51,7 @@ def test_zero_and_all_are_said_only_of_exact_zeros_and_ones(value):
         (words.percent(0.9999), "99.99\u00a0%"),
         (words.points(0.305), "+30"),
         (words.probability(0.0004), "< 0.001"),
-        (words.share(3, 0), words.NONE),
+        (words.k_of_n(3, 0), words.NONE),
         (words.count(1, "trial"), "1\u00a0trial"),
         (words.count(2, "trial"), "2\u00a0trials"),
         (words.tally({"denied": 1, "undetected": 3, "gate": 0}), "3 undetected, 1 denied"),
