@@ -179,13 +179,14 @@ def history(*sources: str | Path) -> History:
 
 def report_history(found: History, out: str | Path) -> list[Path]:
     """Write report.pdf, report.html, figures/, history.csv and history.json below `out`; the files written."""
-    from smartops_chaos.report import build, history, historyfiles
+    from smartops_chaos.export import history_files
+    from smartops_chaos.report import build, history
 
     out = Path(out)
     files = build.write(history.build(found), out)
     table, numbers = out / "history.csv", out / "history.json"
-    table.write_text(historyfiles.to_csv(found), encoding="utf-8")
-    numbers.write_text(json.dumps(historyfiles.to_json(found), indent=1) + "\n", encoding="utf-8")
+    table.write_text(history_files.to_csv(found), encoding="utf-8")
+    numbers.write_text(json.dumps(history_files.to_json(found), indent=1) + "\n", encoding="utf-8")
     return [*files, table, numbers]
 
 
@@ -268,9 +269,9 @@ def report(data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: b
 
 def figures(data: CampaignData, out: str | Path) -> list[Path]:
     """Every figure of the report as SVG, PNG and a caption in Markdown, in `out`; the files written."""
-    from smartops_chaos.report import build, figurefiles
+    from smartops_chaos.report import build, figure_files
 
-    return figurefiles.write(build.build(data, appendix=False), Path(out))
+    return figure_files.write(build.build(data, appendix=False), Path(out))
 
 
 def windows(*sources: str | Path, out: str | Path) -> list[Path]:
@@ -286,6 +287,6 @@ def windows(*sources: str | Path, out: str | Path) -> list[Path]:
 
 def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list[Path]:
     """The course of one trial, or of two on one time axis, as such files. Raises UsageError."""
-    from smartops_chaos.report import build, figurefiles
+    from smartops_chaos.report import build, figure_files
 
-    return figurefiles.write(build.timeline(data, trials), Path(out))
+    return figure_files.write(build.timeline(data, trials), Path(out))

@@ -16,7 +16,7 @@ from smartops_chaos.errors import UsageError
 from smartops_chaos.report import (
     answer,
     course,
-    figurefiles,
+    figure_files,
     healing,
     method,
     readers,
@@ -79,7 +79,7 @@ def write(report: Report, out: Path, *, pdf: bool = True, html: bool = True, fig
         contents[out / "report.html"] = render.html(report).encode()
     for path, content in contents.items():
         path.write_bytes(content)
-    return [*contents, *(figurefiles.write(report, out / "figures") if figures else ())]
+    return [*contents, *(figure_files.write(report, out / "figures") if figures else ())]
 
 
 def _subtitle(data: CampaignData) -> str:

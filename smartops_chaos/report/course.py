@@ -7,24 +7,21 @@ from collections.abc import Callable, Sequence
 from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import MOMENTS, Action, Arm, Evidence, Plan, Record, Request
-from smartops_chaos.report import course_figure, pictures
-from smartops_chaos.report.course_figure import Act, Course
 from smartops_chaos.report.document import Figure, Filling, Report, Section, Table, col, table
-from smartops_chaos.report.pictures import as_number
+from smartops_chaos.report.figures import trial_course, trial_picture
+from smartops_chaos.report.figures.trial_course import Act, Course
+from smartops_chaos.report.figures.trial_picture import as_number
 from smartops_chaos.report.style import Styles
 from smartops_chaos.timeline.derive import fault_ends
 from smartops_chaos.timeline.interval import Frame, frame
 
 MOST = 2
-_REQUESTS = (
-    "every request by its latency; dots: good ones, crosses: bad ones. Dashed: the latency that the SLO allows; "
-)
-_VALUES = "every value of the SLO's query, good or bad; "
+_VALUES = "Every value of the SLO's query, good or bad; dotted: the horizon; shaded: the fault in force."
 _CAPTION = (
-    "dotted: the horizon; shaded: the fault in force; upright lines: the moments named below. Below: a bar from the "
-    "beginning to the end of the fault, and of what users suffered; marks: moments of the repair, in the middle of the "
-    "interval in which they are known to lie (the thick line); pale: actions, from start to verification. A recovery "
-    "may be dated a little before its cause, as a good window may begin with the few bad requests that the SLO allows."
+    " Upright lines: the moments named below. Below: a bar from the beginning to the end of the fault, and of what "
+    "users suffered; marks: moments of the repair, in the middle of the interval in which they are known to lie (the "
+    "thick line); pale: actions, from start to verification. A recovery may be dated a little before its cause, as a "
+    "good window may begin with the few bad requests that the SLO allows."
 )
 
 
@@ -40,12 +37,12 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
         "Chaos against healing: " + " and ".join(names),
         " ".join(
             [
-                f"Above: {_VALUES if plan.analysis.slo.query else _REQUESTS}{_CAPTION}",
+                f"{_VALUES if plan.analysis.slo.query else trial_picture.REQUESTS}{_CAPTION}",
                 *_pair([evidence for evidence, _ in trials]),
             ]
         ),
         " ".join(_alt(name, course) for name, course in zip(names, shown, strict=True)),
-        course_figure.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
+        trial_course.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
         (numbers.id,),
     )
     when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
@@ -61,11 +58,11 @@ def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
     trial, row = evidence.trial, record.row
     at = frame(evidence, len(plan.chaos[trial.chaos].parts))
     zero_ns = at.zero.mid_ns if at else evidence.requests[0].sched_ns
-    moments = pictures.moments(row)
+    moments = trial_picture.moments(row)
     injected = at is not None and bool(plan.chaos[trial.chaos].parts)
     reason = f" ({plain(str(row['reason']))})" if row["reason"] else ""
     time_s = f", {seconds(row['time_s'])}" if isinstance(row["time_s"], float) else ""
-    picture = pictures.Picture(
+    picture = trial_picture.Picture(
         title=("calibration: " if trial.phase == "calibrate" else "")
         + f"{Arm(trial.model, trial.policy)} · {trial.chaos} / {trial.workload} · {trial.repeat}",
         outcome=plain(str(row["outcome"])) + reason + time_s,
@@ -108,7 +105,7 @@ def _shown(evidence: Evidence) -> tuple[Request, ...]:
     """The requests; the values of a query all at one height, since how long it took says nothing of the service."""
     if not evidence.slo.query:
         return evidence.requests
-    return tuple(r._replace(latency_ns=round(course_figure.GOOD_MS * 1e6)) for r in evidence.requests)
+    return tuple(r._replace(latency_ns=round(trial_course.GOOD_MS * 1e6)) for r in evidence.requests)
 
 
 def _users(record: Record, what: str) -> str:

@@ -16,8 +16,8 @@ from smartops_chaos.analysis.words import (
     with_range,
 )
 from smartops_chaos.model import Outcome
-from smartops_chaos.report import figures
 from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, Text, col, table
+from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
 
 _BY_HEALER = (plain(Outcome.HEALED), plain(Outcome.PREVENTED))
@@ -36,7 +36,7 @@ def _blocks(page: Page) -> Iterable[Block]:
         f"Filled: share of incidents over without a person, Wilson {page.level} interval; open: by the healer's "
         "action. n: incidents. Dashed: target.",
         " ".join(f"{a.arm}: {percent(a.auto_heal.no_human)} of {a.auto_heal.n} incidents." for a in page.arms),
-        figures.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla),
+        effect.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla),
         ("tab-healing", "tab-sla"),
     )
     yield _healing(page)

@@ -20,7 +20,7 @@ from smartops_chaos.analysis.words import (
 )
 from smartops_chaos.model import Targets
 from smartops_chaos.report.document import Block, Box, Column, Facts, Figure, Paragraph, Report, Section, Table, grouped
-from smartops_chaos.report.history_figures import LETTERS, Read, Unit, by_night
+from smartops_chaos.report.figures.campaign_series import LETTERS, Read, Unit, by_night
 from smartops_chaos.report.style import Styles, arm_styles
 
 _WHICH: dict[Which, str] = {"before": "the one before", "median": "the median", "best": "the best so far"}

@@ -17,8 +17,8 @@ from smartops_chaos.analysis.words import (
     target_value,
     with_range,
 )
-from smartops_chaos.report import figures, survival_figures
 from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, col, table
+from smartops_chaos.report.figures import effect, survival_curves
 from smartops_chaos.report.page import MANY_ARMS, Page, arm_name
 
 _ROWS_ON_A_PAGE = 40  # of a forest plot
@@ -47,7 +47,7 @@ def _blocks(page: Page) -> Iterable[Block]:
         yield from _forests(page)
     counted = page.counted
     if len(counted) and any(a.cells for a in arms):
-        drawn = figures.strips(counted, arms, page.styles)
+        drawn = effect.strips(counted, arms, page.styles)
         for i, svg in enumerate(drawn, 1):
             yield Figure(
                 f"fig-trials-{i}" if i > 1 else "fig-trials",
@@ -64,7 +64,7 @@ def _blocks(page: Page) -> Iterable[Block]:
             "Share of trials not yet recovered",
             f"Kaplan-Meier over all scenarios of an arm, {page.level} bands, ticks: censored. Below: trials at risk.",
             "Kaplan-Meier curves. " + " ".join(f"{a.arm}: median {_reached(a.mttr.median_s, a.mttr)}." for a in arms),
-            survival_figures.kaplan_meier(arms, page.styles),
+            survival_curves.kaplan_meier(arms, page.styles),
             ("tab-mttr",),
         )
     if sum(bool(curve.scenario) for a in arms for curve in a.curves) > len(arms):
@@ -73,7 +73,7 @@ def _blocks(page: Page) -> Iterable[Block]:
             "Share of trials not yet recovered, by scenario",
             "Kaplan-Meier, ticks: censored. n: trials of each arm, from left to right in the legend, or their range.",
             "Kaplan-Meier curves for each scenario.",
-            survival_figures.survival_by_scenario(arms, page.styles),
+            survival_curves.survival_by_scenario(arms, page.styles),
             ("tab-outcomes",),
         )
 
@@ -196,7 +196,7 @@ def _forests(page: Page) -> Iterable[Figure]:
             arms.append([comparison])
     parts: list[list[Comparison]] = [[]]
     for arm in arms:
-        if parts[-1] and figures.forest_rows([*parts[-1], *arm]) > _ROWS_ON_A_PAGE:
+        if parts[-1] and effect.forest_rows([*parts[-1], *arm]) > _ROWS_ON_A_PAGE:
             parts.append([])
         parts[-1] += arm
     for i, part in enumerate(parts):
@@ -207,7 +207,7 @@ def _forests(page: Page) -> Iterable[Figure]:
             f"Points with {page.level} intervals. Bold: over all scenarios measured; thin: by scenario, descriptive; "
             "“faults like these”: about the faults that the measured ones stand for. An arrow: it goes on.",
             "Forest plot. " + " ".join(f"{name}: {_reduction(r)}." for c in part for name, r in _rows(c)),
-            figures.forest(figure_id, part, page.styles, page.targets.mttr_reduction),
+            effect.forest(figure_id, part, page.styles, page.targets.mttr_reduction),
             ("tab-mttr",),
         )
 

@@ -18,8 +18,8 @@ from smartops_chaos.analysis.words import (
     with_range,
 )
 from smartops_chaos.model import MOMENTS
-from smartops_chaos.report import loop_figures
 from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, Text, col, table
+from smartops_chaos.report.figures import repair_steps
 from smartops_chaos.report.page import Page, arm_name
 
 
@@ -40,7 +40,7 @@ def _loop(page: Page) -> Iterable[Block]:
             "Mean durations; medians would not add up. Healed trials only, so not the MTTR.",
             "Stacked bars. "
             + " ".join(f"{a.arm}: {', '.join(f'{p.name} {seconds(p.mean_s)}' for p in a.phases)}." for a in measured),
-            loop_figures.phases(measured, page.styles),
+            repair_steps.phases(measured, page.styles),
             ("tab-phases",),
         )
         yield _phases(measured)
@@ -58,7 +58,7 @@ def _loop(page: Page) -> Iterable[Block]:
             "Where the loop breaks",
             "Counted trials that reached each moment of the repair. What was lost, and why, is in the next table.",
             " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
-            loop_figures.funnel(arms, page.styles),
+            repair_steps.funnel(arms, page.styles),
             ("tab-losses",),
         )
         if any(any(step.lost.values()) for a in arms for step in a.funnel):
@@ -180,7 +180,7 @@ def _diagnosis(page: Page) -> Iterable[Block]:
     if silent:
         yield Paragraph(f"Never answered: {', '.join(silent)}.", "note")
     if speaking:
-        drawn = loop_figures.confusions(speaking, page.styles)
+        drawn = repair_steps.confusions(speaking, page.styles)
         for i, svg in enumerate(drawn, 1):
             yield Figure(
                 f"fig-confusion-{i}" if i > 1 else "fig-confusion",

@@ -7,7 +7,6 @@ from dataclasses import replace
 from smartops_chaos.analysis.campaign_data import CampaignData
 from smartops_chaos.analysis.words import NONE, clip, count, number, plain, seconds
 from smartops_chaos.model import Arm, Plan
-from smartops_chaos.report import pictures
 from smartops_chaos.report.document import (
     Block,
     Filling,
@@ -21,23 +20,20 @@ from smartops_chaos.report.document import (
     col,
     table,
 )
+from smartops_chaos.report.figures import trial_picture
+from smartops_chaos.report.figures.trial_picture import as_number
 from smartops_chaos.report.index import TABLE, Index, Row, card_id, name, row_id
 from smartops_chaos.report.page import Page
-from smartops_chaos.report.pictures import as_number
 
 _MOST_PRINTED = 250  # rows: some five pages
 _LINES, _LETTERS = 120, 600  # of a trial's evidence, and of one line in it
-_REQUESTS = (
-    "Dots: good requests; crosses: bad ones, and on the uppermost line those without a good answer. Dashed: the "
-    "latency that the SLO allows; "
-)
 _VALUES = (
     "Dots: good values of the SLO's query, as high as Prometheus took to answer it; crosses on the uppermost line: "
-    "bad ones. Dashed: how long an answer is waited for; "
+    "bad ones. Dashed: how long an answer is waited for; dotted: the horizon; shaded: the fault in force."
 )
 _CAPTION = (
-    "dotted: the horizon; shaded: the fault in force. Lines with names: the moments of the repair, in grey where they "
-    "are known to lie. The mark before the name is the arm's, as in all figures."
+    " Lines with names: the moments of the repair, in grey where they are known to lie. The mark before the name is "
+    "the arm's, as in all figures."
 )
 _EVIDENCE = (
     "The log lines and samples that each rule matched: in report.html below each of these trials, and for every trial "
@@ -59,7 +55,7 @@ def section(page: Page, data: CampaignData) -> Section:
 
 
 def _caption(index: Index, plan: Plan | None) -> str:
-    caption = (_VALUES if plan and plan.analysis.slo.query else _REQUESTS) + _CAPTION
+    caption = (_VALUES if plan and plan.analysis.slo.query else trial_picture.REQUESTS) + _CAPTION
     if len(index.shown) == index.whole:
         return caption
     return caption + (
@@ -137,12 +133,12 @@ def _cards(page: Page, data: CampaignData) -> tuple[TrialCard, ...]:
 
     chosen = {i: _picture(rows[i], data) for i in sorted(page.index.shown, key=key)}
     drawn = [picture for picture in chosen.values() if picture]
-    scale = pictures.scale(drawn) if drawn else None
+    scale = trial_picture.scale(drawn) if drawn else None
     cards = []
     for i, picture in chosen.items():
         row = rows[i]
         evidence = _bounded(data.explain(str(row.get("trial", ""))))
-        svg = pictures.draw_trial(card_id(i), picture, page.styles, scale) if picture and scale else ""
+        svg = trial_picture.draw_trial(card_id(i), picture, page.styles, scale) if picture and scale else ""
         if svg or evidence:
             cards.append(TrialCard(card_id(i), name(row), _outcome(row), _alt(row, picture), svg, evidence))
     return tuple(cards)
@@ -153,7 +149,7 @@ def _outcome(row: Row) -> str:
     return plain(str(row["outcome"])) + (f", {seconds(time)}" if time is not None else "")
 
 
-def _alt(row: Row, picture: pictures.Picture | None) -> str:
+def _alt(row: Row, picture: trial_picture.Picture | None) -> str:
     moments = picture.moments.items() if picture else ()
     told = ", ".join(f"{moment} at {seconds((lo + hi) / 2)}" for moment, (lo, hi) in moments)
     return f"{name(row)}: {_outcome(row)}. {told or 'No moment was seen'}."
@@ -166,15 +162,15 @@ def _bounded(text: str) -> str:
     return "\n".join([*lines[:_LINES], *([f"and {more} more lines"] if more > 0 else [])])
 
 
-def _picture(row: Row, data: CampaignData) -> pictures.Picture | None:
+def _picture(row: Row, data: CampaignData) -> trial_picture.Picture | None:
     trial, plan = str(row.get("trial", "")), data.plan
     record = data.records.get(trial)
     sent = data.requests(trial) if record else ()
     if plan is None or record is None or not sent:
         return None
     injected = record.timeline.events.get("injected") if record.timeline else None
-    moments, end_s = pictures.moments(row), as_number(row.get("fault_end_s"))
-    return pictures.Picture(
+    moments, end_s = trial_picture.moments(row), as_number(row.get("fault_end_s"))
+    return trial_picture.Picture(
         title=("calibration: " if row.get("phase") == "calibrate" else "")
         + f"{row['chaos']} / {row['workload']} · {_arm(row)} · {as_number(row.get('repeat')) or 0:g}",
         outcome=_outcome(row),

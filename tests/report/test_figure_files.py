@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from smartops_chaos.report import figurefiles
+from smartops_chaos.report import figure_files
 from smartops_chaos.report.document import Column, Figure, Report, Section, Table
 from smartops_chaos.report.style import PER_INCH, draw
 
@@ -20,7 +20,7 @@ def drawn(height_in: float = 2.0, **other) -> Figure:
 
 
 def test_every_figure_has_three_files_and_names_tables_that_are_there(report, tmp_path):
-    files = figurefiles.write(report, tmp_path)
+    files = figure_files.write(report, tmp_path)
     figures = list(report.figures())
     assert {f.name for f in files} == {f"{f.id}.{kind}" for f in figures for kind in ("svg", "png", "md")}
     tables = report.tables()
@@ -32,13 +32,13 @@ def test_every_figure_has_three_files_and_names_tables_that_are_there(report, tm
         assert all(f"## {tables[name].title}\n" in text for name in figure.tables)
         assert "\u00a0" not in text
     again = {f: f.read_bytes() for f in files}
-    assert figurefiles.write(report, tmp_path) == files
+    assert figure_files.write(report, tmp_path) == files
     assert {f: f.read_bytes() for f in files} == again
 
 
 def test_a_bitmap_has_300_dots_an_inch_and_says_so(tmp_path):
     figure = drawn()
-    figurefiles.write(alone(figure), tmp_path)
+    figure_files.write(alone(figure), tmp_path)
     png = (tmp_path / "fig-a.png").read_bytes()
     width, height = struct.unpack(">II", png[16:24])
     margin = 2 * 4 / 72 * PER_INCH
@@ -56,7 +56,7 @@ def test_a_caption_has_the_words_and_the_numbers():
         (("off", "a|b", "1\u00a0s"), ("", "c", "2\u00a0s")),
         "A note.",
     )
-    text = figurefiles.caption(alone(drawn(tables=("tab-a", "tab-gone")), table), drawn(tables=("tab-a", "tab-gone")))
+    text = figure_files.caption(alone(drawn(tables=("tab-a", "tab-gone")), table), drawn(tables=("tab-a", "tab-gone")))
     assert text.split("\n\n") == [
         "# A title",
         "How to read it.",
@@ -71,4 +71,4 @@ def test_a_caption_has_the_words_and_the_numbers():
 @pytest.mark.parametrize(("height_in", "told"), [(3.7, False), (9.0, True)])
 def test_a_figure_that_is_too_tall_for_a_slide_says_so(height_in, told):
     figure = drawn(height_in)
-    assert ("on a slide" in figurefiles.caption(alone(figure), figure)) == told
+    assert ("on a slide" in figure_files.caption(alone(figure), figure)) == told

@@ -17,6 +17,10 @@ from smartops_chaos.model import MOMENTS, Arm, Request
 from smartops_chaos.report.style import BAD, GOOD, INK, QUIET, SHADE, ArmStyle, Styles, draw
 from smartops_chaos.timeline.health import is_good
 
+REQUESTS = (  # so begins the caption of every picture of requests
+    "Dots: good requests; crosses: bad ones, and on the uppermost line those without a good answer. Dashed: the "
+    "latency that the SLO allows; dotted: the horizon; shaded: the fault in force."
+)
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.3
 _LABEL_POINTS = 7.5  # room for one upright label
 

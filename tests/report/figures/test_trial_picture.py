@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartops_chaos.model import MOMENTS, Arm, Request
-from smartops_chaos.report.pictures import Picture, draw_trial, scale
+from smartops_chaos.report.figures.trial_picture import Picture, draw_trial, scale
 from smartops_chaos.report.style import arm_styles
 
 ARM = Arm("off", "default")

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from smartops_chaos.analysis.words import clip, count, number, plain, stated_seconds
-from smartops_chaos.report import pictures
-from smartops_chaos.report.pictures import Picture, Scale
+from smartops_chaos.report.figures import marks, trial_picture
+from smartops_chaos.report.figures.trial_picture import Picture, Scale
 from smartops_chaos.report.style import BAD, HAIR, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw, row_axis
 
 LANES = ("fault in force", "users hurt", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
@@ -45,7 +45,7 @@ class Course:
 
 def courses(figure_id: str, shown: Sequence[Course], styles: Styles, axis: str) -> str:
     """A panel of requests for each trial, and common lanes below; `axis` says what time counts from."""
-    scale = pictures.scale([course.picture for course in shown])
+    scale = trial_picture.scale([course.picture for course in shown])
     panel_in = _PANEL_IN[len(shown) > 1]
     lanes_in = len(LANES) * (0.05 + 0.1 * len(shown))
 
@@ -67,24 +67,22 @@ def courses(figure_id: str, shown: Sequence[Course], styles: Styles, axis: str) 
 
 def _panel(drawing: Drawing, axes: Axes, course: Course, style: ArmStyle, scale: Scale) -> None:
     picture = course.picture
-    pictures.requests(axes, picture, scale)
+    trial_picture.requests(axes, picture, scale)
     if course.by_query:
         axes.set_yticks([GOOD_MS, scale.unanswered_ms], ["good", "bad"])
     else:
         axes.set_ylabel("latency [ms]")
-    pictures.heading(drawing, axes, clip(picture.title, 70), style, above=14, size=LETTERS + 0.5)
+    trial_picture.heading(drawing, axes, clip(picture.title, 70), style, above=14, size=LETTERS + 0.5)
     place: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
     place |= {"fontsize": LETTERS, "color": QUIET}
     told = "; ".join(part for part in (picture.outcome, course.users) if part)
     axes.annotate(told, (0, 1), (9, 4), xycoords="axes fraction", **place)
     for lo, hi in picture.moments.values():
         axes.axvline((lo + hi) / 2, color=INK, linewidth=0.5, alpha=0.6)
-    beside = [(picture.latency_s * 1e3, f"SLO\n{number(picture.latency_s * 1e3, 0)} ms")]
-    beside += [(scale.unanswered_ms, "no\nanswer")] * any(not pictures.answered(r) for r in picture.requests)
-    if course.by_query:
-        beside = []
-    for height, text in beside:
-        axes.annotate(text, (1, height), (3, 0), xycoords=("axes fraction", "data"), va="center", **place)
+    heights = [(picture.latency_s * 1e3, f"SLO\n{number(picture.latency_s * 1e3, 0)} ms")]
+    heights += [(scale.unanswered_ms, "no\nanswer")] * any(not trial_picture.answered(r) for r in picture.requests)
+    for height, text in heights if not course.by_query else ():
+        marks.beside(axes, height, text, gap=3, fontsize=LETTERS, color=QUIET, annotation_clip=False)
 
 
 def _horizon(axes: Axes, picture: Picture, scale: Scale) -> None:

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, Reduction
 from smartops_chaos.analysis.words import percent, percent_range
+from smartops_chaos.report.figures import marks
 from smartops_chaos.report.style import (
     HAIR,
     INK,
-    PERCENT,
     QUIET,
     TALLEST_IN,
     ArmStyle,
@@ -47,23 +47,14 @@ def forest(figure_id: str, comparisons: Sequence[Comparison], styles: Styles, ta
         left = max(-1.0, min([-0.1, *[v - 0.05 for v in ends]]))
         axes.set_xlim(left, 1.05)
         axes.axvline(0, color=QUIET, linewidth=0.8)
-        axes.axvline(target, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
-        axes.annotate(
-            f"target {percent(target)}",
-            (target, 1),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            xytext=(0, 2),
-            textcoords="offset points",
-            fontsize=7,
-        )
+        marks.target_across(axes, target, marks.LARGE)
         for y, (comparison, _, reduction, whole) in enumerate(rows):
             _interval(axes, y, reduction, styles[comparison.arm], whole, left)
             if whole:
                 axes.get_yticklabels()[y].set_fontweight("bold")
                 if y:
                     axes.axhline(y - 0.5, color=HAIR, linewidth=0.6)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
+        marks.in_percent(axes.xaxis)
         axes.set_xlabel("reduction of MTTR against the baseline (right is better)")
 
     return draw(figure_id, 0.75 + 0.205 * len(rows), paint)
@@ -93,17 +84,8 @@ def _interval(axes: Axes, y: int, reduction: Reduction, style: ArmStyle, whole: 
                 markerfacecolor=face,
                 markersize=6.5 if whole else 4.5,
             )
-    axes.annotate(
-        text,
-        (1, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=7,
-        fontweight="bold" if whole else "normal",
-        color=INK if reduction.estimate is not None else QUIET,
-    )
+    weight, colour = "bold" if whole else "normal", INK if reduction.estimate is not None else QUIET
+    marks.beside(axes, y, text, gap=6, fontsize=marks.LARGE, fontweight=weight, color=colour)
 
 
 def strips(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
@@ -206,60 +188,30 @@ def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_ta
                     markersize=4.5,
                     linestyle="none",
                 )
-            heal.annotate(
-                f"n = {numbers.n}",
-                (1, y),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=6.5,
-                color=QUIET,
-            )
+            marks.beside(heal, y, f"n = {numbers.n}", gap=4, color=QUIET)
             for axes in rest:
                 _rate(axes, y, arm.sla.availability, arm.sla.lo, arm.sla.hi, style)
         heal.set_xlim(-0.03, 1.03)
         heal.set_title("Incidents over without a person", pad=14)
-        _target(heal, heal_target)
+        marks.target_across(heal, heal_target)
+        marks.in_percent(heal.xaxis)
         for axes in rest:
             axes.grid(axis="x")
             axes.tick_params(axis="y", length=0)
             axes.set_title("Availability in one window", pad=14)
-            _target(axes, sla_target)
+            marks.target_across(axes, sla_target)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             low = min(axes.get_xlim()[0], 0.9999)
             axes.set_xlim(low - (1.0 - low) * 0.06, 1.0 + (1.0 - low) * 0.03)
-            axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=PERCENT))
+            marks.in_percent(axes.xaxis, decimals=None)
 
     return draw("fig-rates", 0.85 + 0.34 * len(arms), paint)
 
 
 def _rate(axes: Axes, y: int, value: float | None, lo: float | None, hi: float | None, style: ArmStyle) -> None:
     if value is None:
-        axes.annotate(
-            "cannot be given",
-            (0.5, y),
-            xycoords=("axes fraction", "data"),
-            ha="center",
-            va="center",
-            fontsize=7,
-            color=QUIET,
-        )
+        marks.cannot_be_given(axes, y)
         return
     if lo is not None and hi is not None:
         axes.plot([lo, hi], [y, y], color=style.colour, linewidth=1.8)
     axes.plot([value], [y], marker=style.marker, color=style.colour, markersize=6)
-
-
-def _target(axes: Axes, target: float) -> None:
-    axes.axvline(target, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
-    axes.annotate(
-        f"target {percent(target)}",
-        (target, 1),
-        xycoords=("data", "axes fraction"),
-        ha="center",
-        xytext=(0, 2),
-        textcoords="offset points",
-        fontsize=6.5,
-    )
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import PercentFormatter
 
 from smartops_chaos.analysis.summary import ArmSummary, Curve
 from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import PERCENT, ArmStyle, Styles, draw, legend, legend_height, two_lines
+from smartops_chaos.report.figures import marks
+from smartops_chaos.report.style import ArmStyle, Styles, draw, legend, legend_height, two_lines
 
 _FEW_ARMS = 3  # whose numbers of trials fit below a panel
 
@@ -27,7 +27,7 @@ def kaplan_meier(arms: Sequence[ArmSummary], styles: Styles) -> str:
             _curve(axes, curve, styles[arm], band=True)
         axes.set_ylabel("not yet recovered")
         axes.set_ylim(-0.02, 1.04)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
+        marks.in_percent(axes.yaxis)
         axes.grid()
         axes.tick_params(labelbottom=True)
         axes.set_xticks(max((curve.at_risk_times_s for _, curve in curves), key=lambda at: at[-1:]))
@@ -89,7 +89,7 @@ def survival_by_scenario(arms: Sequence[ArmSummary], styles: Styles) -> str:
             n = [c.at_risk[0] for arm in arms for c in arm.curves if c.scenario == scenario and c.at_risk]
             axes.set_title(two_lines(scenario, 30))
             axes.set_ylim(-0.02, 1.04)
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=PERCENT))
+            marks.in_percent(axes.yaxis)
             axes.grid()
             few = ", ".join(map(str, n)) if len(n) <= _FEW_ARMS else " to ".join(map(str, sorted({min(n), max(n)})))
             axes.set_xlabel(f"time since injection [s]; n = {few}")

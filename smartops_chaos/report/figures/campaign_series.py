@@ -8,12 +8,11 @@ from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import PercentFormatter
 
 from smartops_chaos.analysis.history import ArmNight, History, Kind, arm_nights
-from smartops_chaos.analysis.words import percent
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import BAD, HAIR, INK, PERCENT, QUIET, Styles, draw, legend
+from smartops_chaos.report.figures import marks
+from smartops_chaos.report.style import BAD, HAIR, QUIET, Styles, draw, legend
 
 Unit = Literal["seconds", "fraction"]
 Read = Callable[[ArmNight], tuple[float | None, float | None, float | None]]  # value, lower and upper bound
@@ -77,18 +76,9 @@ def _scale(axes: Axes, unit: Unit, target: float | None) -> None:
         return
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, _LOWEST_SHOWN), min(high, 1.0) + 0.04 * (min(high, 1.0) - max(low, _LOWEST_SHOWN)))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=PERCENT))
+    marks.in_percent(axes.yaxis, decimals=None)
     if target is not None and axes.get_ylim()[0] <= target:
-        axes.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
-        axes.annotate(
-            f"target {percent(target)}",
-            (1, target),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=6.5,
-        )
+        marks.target_up(axes, target)
 
 
 def _marks(axes: Axes, history: History) -> None:
@@ -100,13 +90,4 @@ def _marks(axes: Axes, history: History) -> None:
         if "plan" in kinds:
             axes.axvline(i - 0.5, color=QUIET, linewidth=0.8, linestyle=":")
         letters = "".join(letter for kind, letter in LETTERS.items() if kind in kinds)
-        axes.annotate(
-            letters,
-            (i, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            fontsize=6,
-            color=QUIET,
-        )
+        marks.above(axes, i, letters, fontsize=6, color=QUIET)
