@@ -19,7 +19,7 @@ from smartops_chaos.report import (
     figure_files,
     healing,
     method,
-    readers,
+    owners,
     recovery,
     render,
     repair,
@@ -40,7 +40,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
         method.method(seen),
         method.again(data.provenance),
         *([trials.section(seen, data)] if appendix else []),
-        *readers.sections(seen),
+        *owners.sections(seen),
     ]
     return Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
 
