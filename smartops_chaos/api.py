@@ -180,10 +180,10 @@ def history(*sources: str | Path) -> History:
 def report_history(found: History, out: str | Path) -> list[Path]:
     """Write report.pdf, report.html, figures/, history.csv and history.json below `out`; the files written."""
     from smartops_chaos.export import history_files
-    from smartops_chaos.report import build, history
+    from smartops_chaos.report import build, history_report
 
     out = Path(out)
-    files = build.write(history.build(found), out)
+    files = build.write(history_report.build(found), out)
     table, numbers = out / "history.csv", out / "history.json"
     table.write_text(history_files.to_csv(found), encoding="utf-8")
     numbers.write_text(json.dumps(history_files.to_json(found), indent=1) + "\n", encoding="utf-8")

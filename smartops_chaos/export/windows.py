@@ -40,7 +40,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LabelledSample:
     """One stored value of one series. `at_ns` is on the runner's clock, by the middle of the offset's bounds."""
 
     window: int  # its place among the trial's windows
@@ -97,7 +97,7 @@ def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[Windo
     return found
 
 
-def samples(evidence: Evidence, found: Sequence[Window]) -> Iterator[Sample]:
+def samples(evidence: Evidence, found: Sequence[Window]) -> Iterator[LabelledSample]:
     """Every sample in the windows, in order of window, time and series.
 
     Prometheus was asked for a minute more, which belongs to the trial before it on the same lane: it is left out.
@@ -116,7 +116,7 @@ def samples(evidence: Evidence, found: Sequence[Window]) -> Iterator[Sample]:
         while at_ns >= found[place].end_ns:
             place += 1
         series = evidence.series[key]
-        yield Sample(place, at_ns, series, value, _hit(series, hit) if named else "")
+        yield LabelledSample(place, at_ns, series, value, _hit(series, hit) if named else "")
 
 
 def splits(trials: Iterable[Trial], seed: int) -> dict[int, Split]:

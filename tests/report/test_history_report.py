@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos.analysis.load_history import nights
-from smartops_chaos.report import history, render
+from smartops_chaos.report import history_report, render
 from smartops_chaos.store.campaign_folder import Store
 
 SAMPLE = Path(__file__).parents[2] / "results" / "sample"
@@ -133,7 +133,7 @@ def test_both_renderers_carry_every_section_and_hostile_names_are_text(make: Mak
         file["provenance"].update({"git commit": hostile, "Images": hostile})
 
     found = nights([Store(make("quick-1", 1)), Store(make("quick-2", 2, rename))])
-    report = history.build(found)
+    report = history_report.build(found)
     page = render.html(report)
     assert "<b>#panic" not in page
     assert "&lt;b&gt;#panic()" in page
