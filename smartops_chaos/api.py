@@ -35,10 +35,10 @@ from smartops_chaos.planning.makespan import makespan_s
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
+    from smartops_chaos.analysis.load import CampaignData
     from smartops_chaos.analysis.regression import Regression
     from smartops_chaos.planning.chances import Pilot
     from smartops_chaos.planning.simulate import Simulated
-    from smartops_chaos.report.build import CampaignData
     from smartops_chaos.run import campaign
     from smartops_chaos.store.campaign_folder import Store
 

@@ -181,6 +181,9 @@ class Sla:
     faults: float  # expected in one window
 
 
+Goal = Literal["mttr_reduction", "auto_heal", "sla"]  # the keys of `targets:`
+
+
 @dataclass(frozen=True, slots=True)
 class Targets:
     mttr_reduction: float = 0.40

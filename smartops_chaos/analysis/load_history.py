@@ -10,12 +10,11 @@ import pandas as pd
 
 from smartops_chaos.analysis import history, load
 from smartops_chaos.analysis.history import History, Night
+from smartops_chaos.analysis.phrases import left_out, tally
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import MOST_LOST, Outcome
 from smartops_chaos.plan.looks import spared
-from smartops_chaos.report.answer import left_out
-from smartops_chaos.report.words import tally
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
 
 
@@ -89,7 +88,7 @@ def _night(store: Store, name: str, after: str) -> Night:
 
 
 def _nothing(summary: Summary) -> str:
-    return f"no trial has a result ({left_out(summary).removesuffix('.')})"
+    return f"no trial has a result ({left_out(summary.excluded).removesuffix('.')})"
 
 
 def _lacking(rows: pd.DataFrame, planned: int, recorded: int) -> str:

@@ -53,7 +53,7 @@ def look(table: pd.DataFrame, question: Question, number: int, repeat: int) -> L
 
 def _decided(t: ArmTests, verdicts: Sequence[Verdict], question: Question) -> bool:
     found = {str(v.target): v.verdict == "proven" for v in verdicts if v.arm == t.arm}
-    targets, alpha = question.targets, question.alpha * t.share
+    targets, alpha = question.targets, question.alpha * t.alpha_fraction
     reduction = t.here.mttr_reduction
     ruled_out = {
         "mttr_reduction": not t.here.undecidable and reduction.hi is not None and reduction.hi < targets.mttr_reduction,

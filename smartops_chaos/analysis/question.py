@@ -27,8 +27,8 @@ class Question:
     stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
     stated: Mapping[str, object] = field(default_factory=dict)  # what else of the plan `summary.json` shall print
 
-    def share(self, arm: Arm) -> float:
-        """How much of alpha the arm's decision may use: all of it without looks."""
+    def alpha_fraction(self, arm: Arm) -> float:
+        """Alpha spending: the fraction of alpha that the decision on an arm may use; 1 without interim looks."""
         stop = self.stopped.get(arm)
         return SHARES[self.looks][(self.look or self.looks if stop is None else stop.look) - 1]
 

@@ -117,7 +117,7 @@ def _arm(
     arm: Arm, measured: pd.DataFrame, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question
 ) -> ArmSummary:
     """`baseline`: the cells that `cells` are held against; empty for the baseline itself."""
-    alpha = question.alpha * question.share(arm)  # with looks wider: so intervals hold over all looks together
+    alpha = question.alpha * question.alpha_fraction(arm)  # with looks wider: so intervals hold over all looks together
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
     counted = rows[outcome_is(outcome, lambda o: o.counted)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from smartops_chaos.analysis.phrases import GOALS, left_out
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, Decision, Summary, Verdict
 from smartops_chaos.model import ALPHA, Arm, Plan
 from smartops_chaos.report.document import (
@@ -35,11 +36,10 @@ from smartops_chaos.report.words import (
     seconds_range,
     share,
     stated_seconds,
-    tally,
     with_range,
 )
 
-TARGETS = {"mttr_reduction": "MTTR reduction", "auto_heal": "Auto-heal rate", "sla": "Availability"}
+TARGETS = {goal: name[:1].upper() + name[1:] for goal, name in GOALS.items()}
 _MOST_CARDS = 5  # arms; more stand in a table, so that the first page holds what they rest on as well
 MANY_ARMS = 2  # with more judged arms the reasons move from the cards to a table of their own
 _TONES: dict[Decision, Tone] = {"proven": "good", "observed": "weak", "missed": "bad", "undecidable": "none"}
@@ -202,7 +202,7 @@ def _facts(summary: Summary, plan: Plan | None, table: pd.DataFrame, index: Inde
     controls = sum(a.controls for a in arms)
     text = f"{count(trials, 'trial')} in {count(len(arms), 'arm')}; {counted} with a confirmed fault count"
     yield "Trials", text + (f", {controls} without a fault are controls." if controls else ".")
-    yield "Left out", index.link(left_out(summary), counts_as="left out")
+    yield "Left out", index.link(left_out(summary.excluded), counts_as="left out")
     yield "Horizon", "; ".join(horizons(plan, table)) or NONE
     yield "Calibration", _calibration(summary)
     widths = _by_arm({str(a.arm): seconds(a.measuring_error_s) for a in arms if a.measuring_error_s is not None})
@@ -226,11 +226,6 @@ def _by_arm(told: Mapping[str, str]) -> str:
     if len(told) > 1 and len(set(told.values())) == 1:
         return f"{next(iter(told.values()))} in each of {len(told)} arms"
     return "; ".join(f"{arm}: {text}" for arm, text in told.items())
-
-
-def left_out(summary: Summary) -> str:
-    parts = [f"{arm}: {tally(reasons)}" for arm, reasons in summary.excluded.items() if any(reasons.values())]
-    return "; ".join(parts) + "." if parts else "No trial."
 
 
 def horizons(plan: Plan | None, table: pd.DataFrame) -> list[str]:

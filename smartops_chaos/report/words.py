@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
 
-NONE = "–"
+from smartops_chaos.analysis.phrases import NONE as NONE
+from smartops_chaos.analysis.phrases import listing as listing
+from smartops_chaos.analysis.phrases import plain as plain
+from smartops_chaos.analysis.phrases import tally as tally
+
 _SPACE = "\u00a0"
 
 
@@ -90,23 +93,6 @@ def count(n: int, one: str, many: str = "") -> str:
 
 def share(k: int, n: int) -> str:
     return f"{k} of {n}" if n else NONE
-
-
-def tally(counts: Mapping[str, int]) -> str:
-    """Such as "3 undetected, 1 denied", the largest first."""
-    kept = sorted(((n, name) for name, n in counts.items() if n), key=lambda pair: (-pair[0], pair[1]))
-    return ", ".join(f"{n} {plain(name)}" for n, name in kept) or NONE
-
-
-def plain(name: str) -> str:
-    """`no_effect` -> "no effect"; only for words of this program, never for a user's names."""
-    return name.replace("_", " ")
-
-
-def listing(items: Iterable[str]) -> str:
-    """Such as "a, b and c"."""
-    *head, last = list(items) or [NONE]
-    return f"{', '.join(head)} and {last}" if head else last
 
 
 def clip(text: str, length: int) -> str:

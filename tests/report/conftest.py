@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import pytest
 
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import of_plan
 from smartops_chaos.analysis.summarise import summarise
@@ -45,7 +46,7 @@ from smartops_chaos.model import (
     Variant,
     WorkloadLevel,
 )
-from smartops_chaos.report.build import CampaignData, build
+from smartops_chaos.report.build import build
 from smartops_chaos.report.document import Report
 
 T0 = 1_790_000_000_000_000_000

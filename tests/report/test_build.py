@@ -7,11 +7,12 @@ from dataclasses import replace
 import pypdfium2
 import pytest
 
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.analysis.table import REQUIRED, from_rows
 from smartops_chaos.report import render
-from smartops_chaos.report.build import CampaignData, build, counted, stated_targets, write
+from smartops_chaos.report.build import build, counted, stated_targets, write
 from smartops_chaos.report.document import Figure, Report, Table
 
 OPENING = ["The answer", "Time to recover"]
