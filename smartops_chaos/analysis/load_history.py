@@ -10,13 +10,10 @@ import pandas as pd
 
 from smartops_chaos.analysis import history, load
 from smartops_chaos.analysis.history import History, Night
-from smartops_chaos.analysis.sentences import left_out
+from smartops_chaos.analysis.phrases import left_out, tally
 from smartops_chaos.analysis.summary import Summary
-from smartops_chaos.analysis.table import LEFT_OUT
-from smartops_chaos.analysis.warnings import MANY_LEFT_OUT
-from smartops_chaos.analysis.words import tally
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
-from smartops_chaos.model import Outcome
+from smartops_chaos.model import MOST_LOST, Outcome
 from smartops_chaos.plan.looks import spared
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
 
@@ -91,15 +88,15 @@ def _night(store: Store, name: str, after: str) -> Night:
 
 
 def _nothing(summary: Summary) -> str:
-    return f"no trial has a result ({left_out(summary).removesuffix('.')})"
+    return f"no trial has a result ({left_out(summary.excluded).removesuffix('.')})"
 
 
 def _lacking(rows: pd.DataFrame, planned: int, recorded: int) -> str:
     """What a night lacks to be a whole one; a run of which so much is lost ends with exit code 6 too."""
     if recorded < planned:
         return f"{recorded} of {planned} trials are recorded"
-    lost = Counter(str(outcome) for outcome in rows["outcome"] if outcome in LEFT_OUT)
-    return f"{tally(lost)} of {len(rows)} trials" if lost.total() > MANY_LEFT_OUT * len(rows) else ""
+    lost = Counter(str(outcome) for outcome in rows["outcome"] if Outcome(outcome).left_out)
+    return f"{tally(lost)} of {len(rows)} trials" if lost.total() > MOST_LOST * len(rows) else ""
 
 
 def _failed(name: str, after: str, file: CampaignFile | None, why: str) -> Night:

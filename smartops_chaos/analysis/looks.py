@@ -21,7 +21,8 @@ from smartops_chaos.analysis.summarise import measured_trials, others
 from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
-from smartops_chaos.plan.looks import Stop, before_end
+from smartops_chaos.model import Stop
+from smartops_chaos.plan.looks import before_end
 from smartops_chaos.store.campaign_folder import Store
 
 
@@ -52,7 +53,7 @@ def look(table: pd.DataFrame, question: Question, number: int, repeat: int) -> L
 
 def _decided(t: ArmTests, verdicts: Sequence[Verdict], question: Question) -> bool:
     found = {str(v.target): v.verdict == "proven" for v in verdicts if v.arm == t.arm}
-    targets, alpha = question.targets, question.alpha * t.share
+    targets, alpha = question.targets, question.alpha * t.alpha_fraction
     reduction = t.here.mttr_reduction
     ruled_out = {
         "mttr_reduction": not t.here.undecidable and reduction.hi is not None and reduction.hi < targets.mttr_reduction,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import Arm, Plan, Sla, Targets
-from smartops_chaos.plan.looks import SHARES, Stop
+from smartops_chaos.model import ALPHA, Arm, Plan, Sla, Stop, Targets
+from smartops_chaos.plan.looks import SHARES
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Question:
     baseline: Arm
     targets: Targets = field(default_factory=Targets)
     sla: Sla | None = None
-    alpha: float = 0.025  # one-sided, Holm over non-baseline arms x targets
+    alpha: float = ALPHA  # one-sided, Holm over non-baseline arms x targets
     weights: Mapping[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
     because: Mapping[str, str] = field(default_factory=dict)  # chaos level -> why this horizon; absent = not said
     same_arm: Mapping[str, str] = field(default_factory=dict)  # "model/policy" -> "model/policy" that stands for it
@@ -27,8 +27,8 @@ class Question:
     stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
     stated: Mapping[str, object] = field(default_factory=dict)  # what else of the plan `summary.json` shall print
 
-    def share(self, arm: Arm) -> float:
-        """How much of alpha the arm's decision may use: all of it without looks."""
+    def alpha_fraction(self, arm: Arm) -> float:
+        """Alpha spending: the fraction of alpha that the decision on an arm may use; 1 without interim looks."""
         stop = self.stopped.get(arm)
         return SHARES[self.looks][(self.look or self.looks if stop is None else stop.look) - 1]
 

@@ -13,19 +13,17 @@ from smartops_chaos.analysis.words import (
     seconds,
     seconds_range,
     stated_seconds,
-    tally,
     with_range,
 )
-from smartops_chaos.model import Arm
+from smartops_chaos.model import ALPHA, Arm
 
 _ARMS_IN_WORDS = 3
-_ALPHA = 0.025  # one-sided; where the summary does not say
 
 
 def one_sided(summary: Summary) -> float:
     """The alpha of all tests."""
     alpha = summary.plan.get("alpha")
-    return alpha if isinstance(alpha, float) else _ALPHA
+    return alpha if isinstance(alpha, float) else ALPHA
 
 
 def deciding(summary: Summary, arm: Arm) -> Comparison | None:
@@ -35,12 +33,6 @@ def deciding(summary: Summary, arm: Arm) -> Comparison | None:
 def level(summary: Summary) -> str:
     """The confidence level of all two-sided intervals, such as "95 %"."""
     return percent(1 - 2 * one_sided(summary))
-
-
-def left_out(summary: Summary) -> str:
-    """The trials without a result, arm by arm and by reason."""
-    parts = [f"{arm}: {tally(reasons)}" for arm, reasons in summary.excluded.items() if any(reasons.values())]
-    return "; ".join(parts) + "." if parts else "No trial."
 
 
 def sentences(summary: Summary) -> Iterable[str]:

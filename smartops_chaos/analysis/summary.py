@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from smartops_chaos.model import Arm
+from smartops_chaos.model import Arm, Goal
 
 Decision = Literal["proven", "observed", "missed", "undecidable"]
 
@@ -230,7 +230,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    target: Literal["mttr_reduction", "auto_heal", "sla"]
+    target: Goal
     arm: Arm
     wanted: float
     value: float | None

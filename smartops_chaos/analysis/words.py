@@ -1,19 +1,23 @@
-"""Numbers in words, as a reader wants them: for the report, the files for CI, and messages.
+"""Numbers in words as a page shows them: None is "–" everywhere, never 0; a unit keeps to its number (no-break space).
 
-None is "–" everywhere, never 0. A unit keeps to its number by a no-break space.
+`phrases` is for sentences that go to a terminal or into `summary.json` as well.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
 
-NONE = "–"
+from smartops_chaos.analysis.phrases import GOALS
+from smartops_chaos.analysis.phrases import NONE as NONE
+from smartops_chaos.analysis.phrases import listing as listing
+from smartops_chaos.analysis.phrases import plain as plain
+from smartops_chaos.analysis.phrases import tally as tally
+
 _SPACE = "\u00a0"
 
 # What the targets of a matrix are called: its keys -> their names, in the order in which they are shown.
-TARGETS = {"mttr_reduction": "MTTR reduction", "auto_heal": "Auto-heal rate", "sla": "Availability"}
+TARGETS = {goal: name[:1].upper() + name[1:] for goal, name in GOALS.items()}
 
 
 def number(value: float | None, digits: int) -> str:
@@ -102,23 +106,6 @@ def count(n: int, one: str, many: str = "") -> str:
 def k_of_n(k: int, n: int) -> str:
     """Such as "3 of 10"; "–" if there was none to count."""
     return f"{k} of {n}" if n else NONE
-
-
-def tally(counts: Mapping[str, int]) -> str:
-    """Such as "3 undetected, 1 denied", the largest first."""
-    kept = sorted(((n, name) for name, n in counts.items() if n), key=lambda pair: (-pair[0], pair[1]))
-    return ", ".join(f"{n} {plain(name)}" for n, name in kept) or NONE
-
-
-def plain(name: str) -> str:
-    """`no_effect` -> "no effect"; only for words of this program, never for a user's names."""
-    return name.replace("_", " ")
-
-
-def listing(items: Iterable[str]) -> str:
-    """Such as "a, b and c"."""
-    *head, last = list(items) or [NONE]
-    return f"{', '.join(head)} and {last}" if head else last
 
 
 def clip(text: str, length: int) -> str:

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from smartops_chaos.analysis.sentences import left_out, sentences
+from smartops_chaos.analysis.phrases import left_out
+from smartops_chaos.analysis.sentences import sentences
 from smartops_chaos.analysis.summary import Decision, Summary, Verdict
 from smartops_chaos.analysis.words import TARGETS, legal, percent, target_value
 
@@ -103,7 +104,7 @@ def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = ""
         lines += ["**What makes this result weak, and what mends it**", ""]
         lines += [f"- {_with_commands(warning)}" for warning in summary.warnings]
         lines.append("")
-    lines.append(f"Left out: {_escaped(left_out(summary))}")
+    lines.append(f"Left out: {_escaped(left_out(summary.excluded))}")
     if files:
         where = f" in the [artifacts of this run]({artifacts}), if the job uploads them" if artifacts else ""
         lines += ["", f"The report{where}: {', '.join(f'`{name}`' for name in files if '`' not in name)}"]

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from smartops_chaos.analysis.sentences import left_out, sentences
+from smartops_chaos.analysis.phrases import left_out
+from smartops_chaos.analysis.sentences import sentences
 from smartops_chaos.analysis.summary import Decision, Summary, Verdict
 from smartops_chaos.analysis.words import (
     NONE,
@@ -20,7 +21,7 @@ from smartops_chaos.analysis.words import (
     stated_seconds,
     target_value,
 )
-from smartops_chaos.model import Arm, Plan
+from smartops_chaos.model import Arm, Goal, Plan
 from smartops_chaos.report.document import (
     Block,
     Box,
@@ -79,10 +80,10 @@ def _card_line(verdict: Verdict, with_why: bool) -> CardLine:
 
 def _verdicts(page: Page) -> Table:
     """The same as cards for many arms: a row for each."""
-    verdicts = {(v.arm, str(v.target)): v for v in page.summary.verdicts}
-    wanted = {str(v.target): percent(v.wanted) for v in page.summary.verdicts}
+    verdicts = {(v.arm, v.target): v for v in page.summary.verdicts}
+    wanted = {v.target: percent(v.wanted) for v in page.summary.verdicts}
 
-    def target_column(target: str) -> Filling[Arm]:
+    def target_column(target: Goal) -> Filling[Arm]:
         def told(arm: Arm) -> str:
             verdict = verdicts.get((arm, target))
             return f"{target_value(verdict.value, target)}, {verdict.verdict}" if verdict else NONE
@@ -105,7 +106,7 @@ def _facts(page: Page) -> Iterable[tuple[str, Text]]:
     controls = sum(a.controls for a in arms)
     text = f"{count(trials, 'trial')} in {count(len(arms), 'arm')}; {counted} with a confirmed fault count"
     yield "Trials", text + (f", {controls} without a fault are controls." if controls else ".")
-    yield "Left out", page.index.link(left_out(page.summary), counts_as="left out")
+    yield "Left out", page.index.link(left_out(page.summary.excluded), counts_as="left out")
     yield "Horizon", "; ".join(horizons(page.plan, page.table)) or NONE
     yield "Calibration", _calibration(page.summary)
     widths = _by_arm({str(a.arm): seconds(a.measuring_error_s) for a in arms if a.measuring_error_s is not None})

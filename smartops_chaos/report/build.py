@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from smartops_chaos.analysis.campaign_data import CampaignData
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.words import count
 from smartops_chaos.errors import UsageError
 from smartops_chaos.report import (

@@ -20,8 +20,8 @@ from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Se
 from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
 
-_BY_HEALER = (plain(Outcome.HEALED), plain(Outcome.PREVENTED))
-_WITHOUT_PERSON = (*_BY_HEALER, plain(Outcome.PLATFORM))
+_BY_HEALER = tuple(plain(o) for o in Outcome if o.by_healer)
+_WITHOUT_PERSON = tuple(plain(o) for o in Outcome if o.no_human)
 _MEASURED = ("counted", "control", "left out")  # all trials but those of calibration
 
 

@@ -113,7 +113,7 @@ def _against(history: History) -> Table:
 
     return table(
         "tab-newest",
-        f"{history.newest.name} against the night before",
+        f"{history.newest.name} against former nights",
         history.against,
         [
             col("Arm", lambda row: str(row.arm), grow=2),

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from smartops_chaos.analysis.campaign_data import CampaignData
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.sentences import level
 from smartops_chaos.analysis.summary import ArmSummary, Summary
-from smartops_chaos.model import Arm, Outcome, Plan, Targets
+from smartops_chaos.analysis.table import outcome_is, texts
+from smartops_chaos.model import Arm, Plan, Targets
 from smartops_chaos.report import index
 from smartops_chaos.report.index import Index
 from smartops_chaos.report.style import Styles, arm_styles
 
-_UNSCORED = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID, Outcome.CLEAN, Outcome.FALSE_ALARM)
 MANY_ARMS = 2  # with more judged arms the reasons of verdicts move from the cards to a table of their own
 
 
@@ -56,7 +56,7 @@ class Page:
     @property
     def counted(self) -> pd.DataFrame:
         """The rows of the table that are scored: a confirmed fault, and no calibration."""
-        rows = self.table[self.table["time_s"].notna() & ~self.table["outcome"].isin(_UNSCORED)]
+        rows = self.table[self.table["time_s"].notna() & outcome_is(texts(self.table, "outcome"), lambda o: o.counted)]
         return rows[rows["phase"] != "calibrate"] if "phase" in rows.columns else rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from smartops_chaos.analysis.campaign_data import CampaignData
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.words import NONE, clip, count, number, plain, seconds
 from smartops_chaos.model import Arm, Plan
 from smartops_chaos.report.document import (

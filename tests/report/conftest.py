@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from smartops_chaos.analysis.campaign_data import CampaignData
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import of_plan
 from smartops_chaos.analysis.summarise import summarise

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from smartops_chaos.analysis import sentences
+from smartops_chaos.analysis.phrases import left_out
 from smartops_chaos.analysis.summary import Calibration, Reduction, Verdict
 from smartops_chaos.model import Arm
 from smartops_chaos.report import answer
@@ -103,10 +104,10 @@ def test_contested_trials_are_named(small, n, others):
     assert text.startswith("None") is (n == 0)
 
 
-def test_left_out_trials_are_counted_by_arm_and_reason(small):
+def test_left_out_trials_are_counted_by_arm_and_reason():
     excluded = {"off": {"invalid: gate": 2, "error": 1}, "zscore": {}}
-    assert sentences.left_out(replace(small.summary(), excluded=excluded)) == "off: 2 invalid: gate, 1 error."
-    assert sentences.left_out(replace(small.summary(), excluded={})) == "No trial."
+    assert left_out(excluded) == "off: 2 invalid: gate, 1 error."
+    assert left_out({}) == "No trial."
 
 
 def test_the_answer_shows_at_most_three_arms(simulate):

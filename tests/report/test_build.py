@@ -7,7 +7,7 @@ from dataclasses import replace
 import pypdfium2
 import pytest
 
-from smartops_chaos.analysis.campaign_data import CampaignData
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.analysis.table import REQUIRED, from_rows

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from smartops_chaos.analysis.campaign_data import no_evidence
 from smartops_chaos.report import trials
 from smartops_chaos.report.document import Gallery, Table, plain_text
 from smartops_chaos.report.index import index
 
 
-def section(campaign, table=None, records=None, explain=no_evidence):
+def section(campaign, table=None, records=None, explain=lambda _: ""):
     table = campaign.table if table is None else table
     records = campaign.records if records is None else records
     data = replace(campaign.data(), table=table, records=records, explain=explain)
