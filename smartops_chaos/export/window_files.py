@@ -22,7 +22,7 @@ from smartops_chaos.errors import NothingSelected
 from smartops_chaos.export import window_card, windows
 from smartops_chaos.export.columns import Columns, CsvTable
 from smartops_chaos.export.window_card import Contents, Metric
-from smartops_chaos.export.windows import LabelledSample, Window
+from smartops_chaos.export.windows import LabelledSample, LabelledWindow
 from smartops_chaos.model import ChaosLevel, Evidence, Plan, Record, Series, Trial
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.healerfile import HealerFile
@@ -71,7 +71,7 @@ class _Windows:
     trial: Trial
     family: str
     split: str
-    windows: Sequence[Window]
+    windows: Sequence[LabelledWindow]
     zero_ns: int  # what seconds count from
     objects: str  # that the fault hit
     labels: Mapping[int, str]  # id of a series -> its labels as JSON
