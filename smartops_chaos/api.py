@@ -27,11 +27,11 @@ from smartops_chaos import __version__
 from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import HarnessFailed, NothingSelected, UsageError
 from smartops_chaos.model import ALPHA, Arm, Plan, Stop
+from smartops_chaos.plan.durations import likely_s, makespan_s
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.plan.looks import before_end, spared
 from smartops_chaos.plan.select import select
-from smartops_chaos.planning.estimate import estimate
-from smartops_chaos.planning.makespan import makespan_s
+from smartops_chaos.schema.clustertarget import lane_count
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
@@ -102,7 +102,8 @@ def run(
         raise UsageError(what, f"leave out {left_out}, or write `looks: 1` in {matrix.name}")
     selected = replace(full, trials=select(full, only, shard))
     store, new = open_store(results, full, campaign_id)
-    likely_s = estimate(selected, matrix.name, lanes=options.lanes).likely_s
+    lanes = options.lanes or lane_count(full.target)
+    duration_s = makespan_s((likely_s(full, trial) for trial in selected.trials), lanes)
     with store.locked():
         if new and not (store.path / "campaign.json").exists():
             command = " ".join(["smartops-chaos run", matrix.name, *([f"--repeats {repeats}"] if repeats else [])])
@@ -112,7 +113,7 @@ def run(
             if full.analysis.slo.query:
                 made_by["Requests"] = "none of ours: the SLO is a query about another load"
             store.create(CampaignFile(matrix.name, text, full, made_by))
-        return store, selected, campaign.run(selected, store, options, likely_s, emit, decide)
+        return store, selected, campaign.run(selected, store, options, duration_s, emit, decide)
 
 
 def decide(store: Store, look: int) -> tuple[Stop, ...]:
@@ -120,7 +121,7 @@ def decide(store: Store, look: int) -> tuple[Stop, ...]:
 
     In a process of its own, which ends with it: a runner has no room for pandas, and Ctrl-C does not reach it.
     """
-    command = [sys.executable, "-P", "-m", "smartops_chaos.analysis.looks", str(store.path), str(look)]
+    command = [sys.executable, "-P", "-m", "smartops_chaos.analysis.interim", str(store.path), str(look)]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
     if done.returncode:
         why = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
@@ -227,10 +228,10 @@ def rehearse(plan: Plan, made: Simulated, lanes: int) -> Rehearsed:
     """What the looks would have made of a simulated campaign."""
     import pandas as pd
 
-    from smartops_chaos.analysis import looks, question
+    from smartops_chaos.analysis import interim, question
 
     ends = before_end(plan)
-    asked = looks.rehearse(pd.DataFrame(made.columns), question.of_plan(plan), ends)
+    asked = interim.rehearse(pd.DataFrame(made.columns), question.of_plan(plan), ends)
     stops = tuple(asked.stopped.values())
     left_out = spared(plan, stops)
     parts: list[list[float]] = [[] for _ in range(len(ends) + 1)]

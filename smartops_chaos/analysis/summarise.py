@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis import loop, outlook, rca, sla, verdicts, warnings
+from smartops_chaos.analysis import outlook, phases, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
 from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
@@ -153,11 +153,11 @@ def _arm(
         auto_heal=auto_heal(cells, baseline, alpha),
         sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
-        phases=loop.phases(counted, alpha),
-        funnel=loop.funnel(counted),
+        phases=phases.phases(counted, alpha),
+        funnel=phases.funnel(counted),
         curves=_curves(cells, alpha),
         cells=tuple(_cell_numbers(c) for c in cells),
-        measuring_error_s=loop.recovery_width(counted),
+        measuring_error_s=phases.recovery_width(counted),
         false_alarms=int((outcome == Outcome.FALSE_ALARM).sum()),
         controls=int(outcome_is(outcome, lambda o: o.control).sum()),
         needless_actions=int(np.nansum(needless)) + nothing_prevented,
@@ -270,7 +270,7 @@ def _calibration(rows: pd.DataFrame) -> tuple[Calibration, ...]:
                 workload=str(workload),
                 n=len(error),
                 error_s=float(error.mean()) if len(error) else None,
-                width_s=loop.calibration_width(trials),
+                width_s=phases.calibration_width(trials),
                 worst_s=float(error[np.abs(error).argmax()]) if len(error) else None,
             )
         )

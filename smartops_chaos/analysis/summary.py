@@ -18,7 +18,7 @@ class Mttr:
     """RMST(tau) over the arm's scenarios, equally weighted unless the plan says otherwise."""
 
     rmst_s: float | None
-    lo: float | None  # two-sided at 2 * alpha; prudent at both ends, see analysis.estimate
+    lo: float | None  # two-sided, 1 - 2 alpha; both ends allow for a pseudo-trial, see analysis.estimate
     hi: float | None
     horizon_s: float | None  # the largest of the scenarios' horizons
     median_s: float | None  # Kaplan-Meier; None = not reached by the horizon
@@ -207,7 +207,7 @@ class ArmSummary:
 @dataclass(frozen=True, slots=True)
 class Reduction:
     estimate: float | None
-    lo: float | None  # two-sided at 2 * alpha; prudent, see analysis.estimate: this end decides
+    lo: float | None  # two-sided, 1 - 2 alpha; it allows for pseudo-trials, see analysis.estimate: this end decides
     hi: float | None
     p: float | None  # one-sided, H0: reduction <= target; it belongs to `lo`
     p_adjusted: float | None  # Holm over arms x targets, of the largest p that a `proven` needs

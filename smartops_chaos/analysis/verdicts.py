@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from smartops_chaos.analysis import sla as availability
-from smartops_chaos.analysis.cells import Cell, held_against
+from smartops_chaos.analysis.cells import Cell, cells_by_arm
 from smartops_chaos.analysis.compare import Compared, compare
 from smartops_chaos.analysis.estimate import mean_over_scenarios
 from smartops_chaos.analysis.phrases import confidence_level, count, p_value, percent
@@ -60,7 +60,7 @@ class ArmTests:
 
 def judged(measured: pd.DataFrame, question: Question, arms: Sequence[Arm]) -> list[ArmTests]:
     """The tests of each arm; of one that a look has stopped by the trials of that look, the baseline's too."""
-    return [run_tests(arm, *cells, question) for arm, cells in held_against(measured, question, arms).items()]
+    return [run_tests(arm, *cells, question) for arm, cells in cells_by_arm(measured, question, arms).items()]
 
 
 def conclude(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smartops_chaos.model import Plan
-from smartops_chaos.planning.estimate import MOST_REPEATS, Budget, budget_of, plans_at_looks
+from smartops_chaos.planning.forecast import MOST_REPEATS, Budget, budget_of, plans_at_looks
 from smartops_chaos.planning.power import (
     Spread,
     heals_needed,

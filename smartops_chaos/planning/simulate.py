@@ -20,8 +20,7 @@ from scipy import special
 
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome, Plan, Trial
-from smartops_chaos.planning.estimate import before_s
-from smartops_chaos.planning.makespan import makespan_s
+from smartops_chaos.plan.durations import before_s, makespan_s
 from smartops_chaos.schema.units import Duration, Fraction
 
 MOST_TRIALS = 1_000_000

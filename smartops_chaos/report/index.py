@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis import loop, rca
+from smartops_chaos.analysis import phases, rca
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.analysis.words import NONE, plain
 from smartops_chaos.model import Arm, Outcome
@@ -128,7 +128,7 @@ def _facets(table: pd.DataFrame) -> tuple[Facet, ...]:
     use[measured & outcome_is(outcome, lambda o: o.control)] = "control"
     use[measured & outcome_is(outcome, lambda o: o.left_out)] = "left out"
     missed = np.full(len(table), "", dtype=object)
-    missed[counted] = [moment or "nothing" for moment in loop.missed(table[counted])]
+    missed[counted] = [moment or "nothing" for moment in phases.missed(table[counted])]
     asked, rank = rca.ranks(table)
     answered = texts(table, "rca_top1")
     diagnosis = np.where(rank == 1, "right", np.where(answered == "", "no answer", "wrong")).astype(object)

@@ -82,7 +82,7 @@ def test_without_an_arm_to_compare_the_baseline_stops_too(cli: Any, looking: Mak
 
 def deciding(campaign: Path) -> bool:
     """Whether the process that decides is at work."""
-    wanted = b"smartops_chaos.analysis.looks\0" + str(campaign).encode()
+    wanted = b"smartops_chaos.analysis.interim\0" + str(campaign).encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if wanted in (process / "cmdline").read_bytes():

@@ -37,7 +37,7 @@ def _phase(healed: pd.DataFrame, name: str, start: str, end: str, alpha: float) 
 
 
 class Duration(NamedTuple):
-    """A mean, its two-sided interval at 2 alpha by Student, the median width of the single intervals, and trials."""
+    """A mean, its two-sided t interval (1 - 2 alpha), the median width of the single intervals, and trials."""
 
     mean_s: float | None
     lo_s: float | None

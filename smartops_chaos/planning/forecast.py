@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Plan, Trial
+from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Plan
+from smartops_chaos.plan import durations
 from smartops_chaos.plan.looks import SHARES, before_end
-from smartops_chaos.planning.makespan import makespan_s
 from smartops_chaos.planning.power import (
     failures_allowed,
     provable,
     slowest_provable,
     trials_needed,
 )
-from smartops_chaos.schema.clustertarget import between_s, lane_count
+from smartops_chaos.schema.clustertarget import lane_count
 from smartops_chaos.schema.units import format_duration, format_fraction
 
-_AROUND_S = 3.0  # reset, settling, start and end of processes, evidence: as measured on the lab
 _QUICK = 0.1  # share of the horizon: a proposed number of repeats proves a recovery as quick as this
 MOST_REPEATS = 500  # beyond it no number of repeats is proposed
 
@@ -49,7 +48,9 @@ class LookProofs:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Forecast:
+    """What `plan MATRIX` says before anything is injected."""
+
     measured: int  # trials
     calibration: int  # trials
     likely_s: float  # the healer heals in a third of the horizon, where it is on
@@ -61,6 +62,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
+    """What a plan spends: the trials that its verdicts rest on, and the part of alpha that they may use."""
+
     trials: int  # the fewest with a fault in a compared arm
     base_trials: int  # with a fault in the baseline
     per_cell: int  # the fewest in a cell, arms and baseline
@@ -71,11 +74,11 @@ class Budget:
     alpha: float
 
 
-def estimate(plan: Plan, matrix: str, *, lanes: int | None = None) -> Estimate:
+def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
     """`matrix`: the file's name as it shall stand in proposed commands; `lanes` instead of the plan's."""
     lanes = lanes or lane_count(plan.target)
-    likely = [_likely_s(plan, trial) for trial in plan.trials]
-    upper = [_upper_s(plan, trial) for trial in plan.trials]
+    likely = [durations.likely_s(plan, trial) for trial in plan.trials]
+    upper = [durations.upper_s(plan, trial) for trial in plan.trials]
     budget = budget_of(plan)
 
     def command(repeats: int | None) -> str:
@@ -85,14 +88,14 @@ def estimate(plan: Plan, matrix: str, *, lanes: int | None = None) -> Estimate:
         minutes = math.ceil((fixed + (sum(likely) - fixed) / budget.repeats * repeats) / lanes / 60)
         return f"smartops-chaos run {matrix} --repeats {repeats} (about {minutes} min)"
 
-    return Estimate(
+    return Forecast(
         measured=len(plan.measured),
         calibration=len(plan.trials) - len(plan.measured),
-        likely_s=makespan_s(likely, lanes),
-        upper_s=makespan_s(upper, lanes),
+        likely_s=durations.makespan_s(likely, lanes),
+        upper_s=durations.makespan_s(upper, lanes),
         proofs=_proofs(plan, budget, command),
         looks=tuple(_looks(plan)),
-        lanes_s={n: makespan_s(likely, n) for n in (1, 2, 4, 8) if n != lanes},
+        lanes_s={n: durations.makespan_s(likely, n) for n in (1, 2, 4, 8) if n != lanes},
     )
 
 
@@ -222,22 +225,3 @@ def _sla(
             "sla", True, f"{what} of {format_duration(sla.window_s)} at most", "raise targets.sla or sla.faults"
         )
     return Proof("sla", True, f"{text}: can be proven if a fault costs clearly less than {allowed_s:.3g} bad seconds")
-
-
-def _likely_s(plan: Plan, trial: Trial) -> float:
-    level, hold_s = plan.chaos[trial.chaos], plan.analysis.slo.hold_s
-    settings = plan.models[trial.model].over(plan.policies[trial.policy])
-    full_s = level.horizon_s + hold_s
-    ends_early = level.parts and (trial.phase == "calibrate" or settings.get("healer") != "off")
-    observed_s = min(full_s, level.horizon_s / 3 + plan.analysis.stop_after_good_s) if ends_early else full_s
-    return before_s(plan, 0.5) + observed_s
-
-
-def _upper_s(plan: Plan, trial: Trial) -> float:
-    return before_s(plan, 1.0) + plan.chaos[trial.chaos].horizon_s + plan.analysis.slo.hold_s
-
-
-def before_s(plan: Plan, share_of_poll: float) -> float:
-    """What comes before the injection, and around a trial; the wait is a random share of one poll period."""
-    wait_s = float(plan.healer["warm_up_s"]) + share_of_poll * float(plan.healer["poll_s"])
-    return _AROUND_S + between_s(plan.target) + wait_s + plan.analysis.slo.hold_s

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos.analysis import table
-from smartops_chaos.analysis.loop import funnel, phases, recovery_width
+from smartops_chaos.analysis.phases import funnel, phases, recovery_width
 
 Trials = Callable[..., list[dict[str, Any]]]
 

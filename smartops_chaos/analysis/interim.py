@@ -27,14 +27,14 @@ from smartops_chaos.store.campaign_folder import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class InterimLook:
     """What one look says of the arms that still ran."""
 
     stop: tuple[Stop, ...]
     verdicts: tuple[Verdict, ...]
 
 
-def look(table: pd.DataFrame, question: Question, number: int, repeat: int) -> Look:
+def interim_look(table: pd.DataFrame, question: Question, number: int, repeat: int) -> InterimLook:
     """The look `number` (from 1), over the trials up to `repeat`, all of which are recorded.
 
     `question.stopped` names the arms of earlier looks. The last look stops nothing: it is the end. Raises UsageError
@@ -45,7 +45,7 @@ def look(table: pd.DataFrame, question: Question, number: int, repeat: int) -> L
     tests, _, verdicts = conclude(measured, question, others(measured, question))
     running = [t for t in tests if t.arm not in question.stopped]
     stop = [t.arm for t in running if number < question.looks and _decided(t, verdicts, question)]
-    return Look(
+    return InterimLook(
         stop=tuple(Stop(arm, number, repeat) for arm in stop),
         verdicts=tuple(v for v in verdicts if v.arm in {t.arm for t in running}),
     )
@@ -67,7 +67,7 @@ def _decided(t: ArmTests, verdicts: Sequence[Verdict], question: Question) -> bo
 def rehearse(table: pd.DataFrame, question: Question, ends: Sequence[int]) -> Question:
     """The question with all that the looks after those repeats stop, by the table of a whole campaign."""
     for number, end in enumerate(ends, 1):
-        found = {stop.arm: stop for stop in look(table, question, number, end).stop}
+        found = {stop.arm: stop for stop in interim_look(table, question, number, end).stop}
         question = replace(question, stopped={**question.stopped, **found})
     return question
 
@@ -78,7 +78,7 @@ def take(store: Store, number: int) -> tuple[Stop, ...]:
     end = before_end(plan)[number - 1]
     ids = [trial.id for trial in plan.measured if trial.repeat <= end]
     found = {str(store.trial(name).record): record for name in ids if (record := store.record(name)) is not None}
-    return look(from_records(found), of_plan(plan, store.stops()), number, end).stop
+    return interim_look(from_records(found), of_plan(plan, store.stops()), number, end).stop
 
 
 def upper_share(successes: int, n: int, alpha: float) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.planning.estimate import Proof, estimate
+from smartops_chaos.planning.forecast import Proof, forecast
 from smartops_chaos.resources import shipped
 
 Write = Callable[..., Path]
@@ -12,17 +12,17 @@ SLA = ("seed: 7", "seed: 7\nstop_after_good: 4s\nsla: {window: 30d, faults: 4}")
 
 
 def _proofs(path: Path, repeats: int | None = None, only: tuple[str, ...] = ()) -> dict[str, Proof]:
-    return {p.target: p for p in estimate(load_plan(path, repeats=repeats, only=only), "m.yaml").proofs}
+    return {p.target: p for p in forecast(load_plan(path, repeats=repeats, only=only), "m.yaml").proofs}
 
 
 def test_durations(matrix: Write) -> None:
     plan = load_plan(matrix(SLA))
-    found = estimate(plan, "m.yaml")
+    found = forecast(plan, "m.yaml")
     assert (found.measured, found.calibration) == (18, 2)
     # around 3 s, warm-up 4 s, poll 0.5 s, gate 2 s; to the horizon and hold 14 s, a healed one 12 / 3 + 4 s
     assert found.upper_s == pytest.approx(20 * (9.5 + 14) / 2)
     to_the_end, healed = 6 + 3 + 3, 2 + 6  # off in 3 scenarios and the control with zscore; calibration and zscore
-    alone = estimate(plan, "m.yaml", lanes=1)
+    alone = forecast(plan, "m.yaml", lanes=1)
     assert alone.likely_s == pytest.approx(to_the_end * (9.25 + 14) + healed * (9.25 + 8))
     assert alone.likely_s / 2 <= found.likely_s <= alone.likely_s / 2 + 9.25 + 14  # one lane may end a trial later
     assert found.likely_s == alone.lanes_s[2]
@@ -30,7 +30,7 @@ def test_durations(matrix: Write) -> None:
 
 
 def test_the_quick_matrix_shows_but_cannot_prove() -> None:
-    found = estimate(load_plan(shipped("matrix", "quick.yaml")), "quick.yaml")
+    found = forecast(load_plan(shipped("matrix", "quick.yaml")), "quick.yaml")
     assert (found.measured, found.calibration) == (12, 2)
     assert found.upper_s < 180
     assert [p.possible for p in found.proofs] == [False, False, True]

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from smartops_chaos.analysis import table
-from smartops_chaos.analysis.looks import look, rehearse, upper_share
+from smartops_chaos.analysis.interim import interim_look, rehearse, upper_share
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import plan_to_json, summarise
 from smartops_chaos.analysis.verdicts import conclude, decide
@@ -41,7 +41,7 @@ def campaign(trials: Trials, repeats: int, **means: tuple[float, float]) -> Rows
 
 def test_an_arm_with_all_decided_is_stopped_and_another_runs_on(trials: Trials) -> None:
     rows = campaign(trials, 200, good=(5, 0.0), bad=(60, 0.8), between=(40, 0.1))
-    found = look(table.from_rows(rows), ASKED, 1, 100)
+    found = interim_look(table.from_rows(rows), ASKED, 1, 100)
     assert {s.arm.model for s in found.stop} == {"good", "bad"}
     assert found.stop[0] == Stop(Arm("bad", "default"), 1, 100)
     verdicts = {(v.arm.model, v.target): v.verdict for v in found.verdicts}
@@ -51,11 +51,11 @@ def test_an_arm_with_all_decided_is_stopped_and_another_runs_on(trials: Trials) 
 
 
 def test_few_trials_decide_nothing(trials: Trials) -> None:
-    assert look(table.from_rows(campaign(trials, 10, good=(5, 0.0))), ASKED, 1, 5).stop == ()
+    assert interim_look(table.from_rows(campaign(trials, 10, good=(5, 0.0))), ASKED, 1, 5).stop == ()
 
 
 def test_the_last_look_is_the_end(trials: Trials) -> None:
-    assert look(table.from_rows(campaign(trials, 200, good=(5, 0.0))), ASKED, 2, 200).stop == ()
+    assert interim_look(table.from_rows(campaign(trials, 200, good=(5, 0.0))), ASKED, 2, 200).stop == ()
 
 
 def test_a_look_uses_its_share_of_alpha(trials: Trials) -> None:
@@ -64,13 +64,13 @@ def test_a_look_uses_its_share_of_alpha(trials: Trials) -> None:
     assert heal["auto_heal"].bound == pytest.approx(stats.beta.ppf(0.025, 36, 1))
     split = {v.target: v for v in summarise(table.from_rows(rows), ASKED, campaign="x").verdicts}
     assert split["auto_heal"].bound == pytest.approx(stats.beta.ppf(0.8 * 0.025, 36, 1))
-    first = {v.target: v for v in look(table.from_rows(rows), ASKED, 1, 36).verdicts}
+    first = {v.target: v for v in interim_look(table.from_rows(rows), ASKED, 1, 36).verdicts}
     assert first["auto_heal"].bound == pytest.approx(stats.beta.ppf(0.2 * 0.025, 36, 1))
 
 
 def test_a_stopped_arm_is_judged_by_the_trials_of_its_look(trials: Trials) -> None:
     rows = campaign(trials, 200, good=(5, 0.0), between=(40, 0.1))
-    at_look = look(table.from_rows(rows), ASKED, 1, 100)
+    at_look = interim_look(table.from_rows(rows), ASKED, 1, 100)
     (stop,) = at_look.stop
     # what was under way came to an end after the look, and badly
     after = [row | {"repeat": 101} for row in trials("good", [100.0] * 20)]
@@ -94,7 +94,7 @@ def test_what_was_proven_with_holms_help_stays_proven_when_the_help_goes(trials:
     one = numbered(trials("one", np.linspace(4, 6, 58).tolist()) + unhurt)
     two = numbered(trials("two", np.linspace(50, 70, n).tolist() + [100.0] * n))
     rows = numbered(trials("off", [100.0] * (2 * n))) + one + two
-    at_look = look(table.from_rows(rows), ASKED, 1, n)
+    at_look = interim_look(table.from_rows(rows), ASKED, 1, n)
     assert [s.arm.model for s in at_look.stop] == ["one"]
     asked = replace(ASKED, stopped={s.arm: s for s in at_look.stop})
     now = {(v.arm.model, v.target): v for v in summarise(table.from_rows(rows), asked, campaign="x").verdicts}
@@ -111,7 +111,7 @@ def test_a_baseline_that_changes_after_the_look_changes_nothing_for_a_stopped_ar
     rows = campaign(trials, 100, good=(5, 0.0), between=(40, 0.1))
     rows += [row | {"repeat": n} for n, row in enumerate(trials("off", [1.0] * 100), 101)]
     rows += [row | {"repeat": n} for n, row in enumerate(trials("between", [40.0] * 100), 101)]
-    (stop,) = look(table.from_rows(rows), ASKED, 1, 100).stop
+    (stop,) = interim_look(table.from_rows(rows), ASKED, 1, 100).stop
     found = summarise(table.from_rows(rows), replace(ASKED, stopped={stop.arm: stop}), campaign="x")
     arms = {a.model: a for a in found.arms}
     means = {c.arm.model: c.baseline_rmst_s for c in found.comparisons}
@@ -157,7 +157,9 @@ def test_a_useless_arm_is_proven_in_at_most_as_many_campaigns(trials: Trials) ->
     for _ in range(60):
         rows = [numbered(trials(m, np.where(rng.random(10) < 0.3, 100, 30).tolist())) for m in ("off", "on")]
         made = table.from_rows(rows[0] + rows[1])
-        found = [look(made, any_at_all, number, repeat).verdicts for number, repeat in enumerate(ends(10, 2), 1)]
+        found = [
+            interim_look(made, any_at_all, number, repeat).verdicts for number, repeat in enumerate(ends(10, 2), 1)
+        ]
         proven += any(v.verdict == "proven" for verdicts in found for v in verdicts)
     assert proven <= 3
 
