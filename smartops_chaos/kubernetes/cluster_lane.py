@@ -155,6 +155,9 @@ class KubernetesLane:
     def leaks(self) -> list[str]:
         return self._guard(lambda: faultfacts.leaks(self._cluster, self._namespace))
 
+    def load(self) -> None:
+        """A cluster's service is anybody's: how busy it is is not known."""
+
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         """Of our own drivers' faults; an action of another extension leaves no receipt, and nobody to ask."""
         self._calls = calls

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,21 @@ from chaoslib.hypothesis import within_tolerance
 from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes.reach import reach
 from smartops_chaos.model import Slo
-from smartops_chaos.store.notes import anchor, calls, clock_of, failure, is_ours, kind, note, requests_file
+from smartops_chaos.store.notes import (
+    anchor,
+    calls,
+    clock_of,
+    failure,
+    is_ours,
+    kind,
+    note,
+    note_load,
+    requests_file,
+)
 from smartops_chaos.targets import kinds
-from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
+from smartops_chaos.targets.base import Lane, LaneAddress, LaneLoad, LaneLost
 from smartops_chaos.telemetry import prometheus
+from smartops_chaos.timeline.before import last_window, unhealthy
 from smartops_chaos.timeline.health import Watch
 from smartops_chaos.trial import workload
 from smartops_chaos.trial.experiment import lane_names
@@ -158,12 +170,22 @@ def gate(
                 return False
         healthy = now_ns >= ready_ns and sight.watch.good_for(goal.hold_s, now_ns)
         if healthy and lane.armed() and (not steady or _watched(configuration["prometheus_base_url"], steady)):
+            _note_load(trial_dir, lane)
             return True
         if now_ns > deadline_ns:
-            what = "the detector is not armed, or the service not watched," if healthy else "the service is not healthy"
-            logger.warning("%s within %.0f s", what, (now_ns - start_ns) / 1e9)
+            load = _note_load(trial_dir, lane)
+            window = last_window(workload.read(requests_file(trial_dir)), goal, now_ns)
+            why = unhealthy(window, goal, load.utilisation if load else None)
+            logger.warning("not begun after %.0f s: %s", (now_ns - start_ns) / 1e9, why)
             return False
         time.sleep(_TICK_S)
+
+
+def _note_load(trial_dir: Path, lane: Lane) -> LaneLoad | None:
+    """Ask the lane how busy it is and note that. A target of one's own may be older than this question."""
+    load = lane.load() if hasattr(lane, "load") else None
+    note_load(trial_dir, asdict(load) if load else None)
+    return load
 
 
 def _watched(url: str, query: str) -> bool:
