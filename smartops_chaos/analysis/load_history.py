@@ -100,7 +100,7 @@ def _lacking(rows: pd.DataFrame, planned: int, recorded: int) -> str:
 
 
 def _failed(name: str, after: str, file: CampaignFile | None, why: str) -> Night:
-    nothing = Summary(name, {}, {}, (f"{name} has no result: {why}.",), (), (), (), ())
+    nothing = Summary(name, None, {}, (f"{name} has no result: {why}.",), (), (), (), ())
     if file is None:
         return Night(name, after, None, {}, 0, 0, nothing, None, why)
     began = file.provenance.get("started", after)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
+from smartops_chaos.analysis.summary import FrozenPlan
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import ALPHA, Arm, Plan, Sla, Stop, Targets
 from smartops_chaos.plan.looks import SHARES
@@ -26,7 +27,7 @@ class Question:
     look: int = 0  # which of them is taken, or comes next; 0 = the last
     stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
     disturbed: str = ""  # why the machine was too busy for any verdict; empty: it was not
-    stated: Mapping[str, object] = field(default_factory=dict)  # what else of the plan `summary.json` shall print
+    frozen: FrozenPlan | None = None  # what else of the plan `summary.json` shall print
 
     def alpha_fraction(self, arm: Arm) -> float:
         """Alpha spending: the fraction of alpha that the decision on an arm may use; 1 without interim looks."""
@@ -54,11 +55,5 @@ def of_plan(plan: Plan, stops: Sequence[Stop] = (), look: int = 0) -> Question:
         looks=analysis.looks,
         look=look,
         stopped={stop.arm: stop for stop in stops},
-        stated={
-            "slo": asdict(analysis.slo),
-            "stop_after_good_s": analysis.stop_after_good_s,
-            "exclusions": analysis.exclusions,
-            "seed": plan.seed,
-            "digest": plan.digest,
-        },
+        frozen=FrozenPlan(analysis.slo, analysis.stop_after_good_s, analysis.exclusions, plan.seed, plan.digest),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from smartops_chaos.analysis.summary import ArmSummary, Comparison, Summary
+from smartops_chaos.analysis.summary import ArmSummary, Summary
 from smartops_chaos.analysis.words import (
     count,
     k_of_n,
@@ -15,29 +15,19 @@ from smartops_chaos.analysis.words import (
     stated_seconds,
     with_range,
 )
-from smartops_chaos.model import ALPHA, Arm
+from smartops_chaos.model import Arm
 
 _ARMS_IN_WORDS = 3
 
 
-def one_sided(summary: Summary) -> float:
-    """The alpha of all tests."""
-    alpha = summary.plan.get("alpha")
-    return alpha if isinstance(alpha, float) else ALPHA
-
-
-def deciding(summary: Summary, arm: Arm) -> Comparison | None:
-    return next((c for c in summary.comparisons if c.arm == arm and c.decides), None)
-
-
 def level(summary: Summary) -> str:
     """The confidence level of all two-sided intervals, such as "95 %"."""
-    return percent(1 - 2 * one_sided(summary))
+    return percent(1 - 2 * summary.alpha)
 
 
 def sentences(summary: Summary) -> Iterable[str]:
     """The answer for each arm, the one with the largest reduction first."""
-    baseline = next((a for a in summary.arms if a.baseline), None)
+    baseline = summary.baseline
     others = [a for a in summary.arms if not a.baseline]
     if baseline is None:
         return
@@ -62,13 +52,13 @@ def sentences(summary: Summary) -> Iterable[str]:
 
 
 def _estimate(summary: Summary, arm: Arm) -> float:
-    comparison = deciding(summary, arm)
+    comparison = summary.deciding(arm)
     value = comparison.mttr_reduction.estimate if comparison else None
     return float("-inf") if value is None else value
 
 
 def _recovery(summary: Summary, arm: ArmSummary, baseline: ArmSummary) -> str:
-    comparison = deciding(summary, arm.arm)
+    comparison = summary.deciding(arm.arm)
     if comparison is None or comparison.mttr_reduction.estimate is None:
         why = f": {comparison.why}" if comparison and comparison.why else ""
         text = f"How much {arm.arm} changes the time to recover against {baseline.arm} cannot be said{why}"
@@ -86,9 +76,8 @@ def _recovery(summary: Summary, arm: ArmSummary, baseline: ArmSummary) -> str:
 
 
 def _stop(summary: Summary, arm: Arm) -> str:
-    stopped = summary.plan.get("stopped")
-    stop = stopped.get(str(arm)) if isinstance(stopped, Mapping) else None
-    return f", decided at look {stop['look']} after {stop['repeat']} repeats" if stop else ""
+    stop = summary.stop(arm)
+    return f", decided at look {stop.look} after {stop.repeat} repeats" if stop else ""
 
 
 def _healing(arm: ArmSummary) -> str:

@@ -22,7 +22,7 @@ from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenari
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
-from smartops_chaos.analysis.summary import ArmSummary, CellNumbers, Curve, Mttr, Summary
+from smartops_chaos.analysis.summary import AppliedPlan, ArmSummary, CellNumbers, Curve, Mttr, Summary
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.errors import UsageError
@@ -50,7 +50,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     summaries += [_arm(t.arm, measured, t.cells, t.baseline, question) for t in tests]
     return Summary(
         campaign=campaign,
-        plan=_stated(question, cells),
+        plan=_applied(question, cells),
         excluded={str(a.arm): a.left_out for a in summaries if a.left_out},
         warnings=warnings.weaknesses(
             question,
@@ -103,7 +103,16 @@ def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
 def to_json(summary: Summary) -> dict[str, object]:
     """`summary.json`: the dataclasses as plain dicts, an arm as {"model", "policy"}; no NaN, None is null."""
     document = asdict(summary)
+    document["plan"] = plan_to_json(summary.plan) if summary.plan else {}
     return {"schema_version": document.pop("schema_version"), **document}
+
+
+def plan_to_json(plan: AppliedPlan) -> dict[str, object]:
+    """The rules as `summary.json` has them: one flat object, stopped arms by name."""
+    document = asdict(plan)
+    document["stopped"] = {str(s.arm): {"look": s.look, "repeat": s.repeat} for s in plan.stopped}
+    frozen = document.pop("frozen") or {}
+    return {**document, **frozen}
 
 
 def _one_name_an_arm(question: Question, table: pd.DataFrame) -> tuple[Question, pd.DataFrame]:
@@ -253,18 +262,17 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
     )
 
 
-def _stated(question: Question, cells: Sequence[Cell]) -> dict[str, object]:
-    """The rules as applied, for `summary.json` and the report's method."""
-    return {
-        "baseline": asdict(question.baseline),
-        "targets": asdict(question.targets),
-        "sla": asdict(question.sla) if question.sla else None,
-        "alpha": question.alpha,
-        "weights": dict(question.weights),
-        "horizons_s": {c.scenario: c.horizon_s for c in cells},
-        "because": dict(question.because),
-        "same_arm": dict(question.same_arm),
-        "looks": question.looks,
-        "stopped": {str(s.arm): {"look": s.look, "repeat": s.repeat} for s in question.stopped.values()},
-        **question.stated,
-    }
+def _applied(question: Question, cells: Sequence[Cell]) -> AppliedPlan:
+    return AppliedPlan(
+        baseline=question.baseline,
+        targets=question.targets,
+        sla=question.sla,
+        alpha=question.alpha,
+        weights=dict(question.weights),
+        horizons_s={c.scenario: c.horizon_s for c in cells},
+        because=dict(question.because),
+        same_arm=dict(question.same_arm),
+        looks=question.looks,
+        stopped=tuple(question.stopped.values()),
+        frozen=question.frozen,
+    )

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from smartops_chaos.analysis.history import History, Night
-from smartops_chaos.analysis.sentences import deciding
 from smartops_chaos.analysis.summary import ArmSummary, Summary
 from smartops_chaos.export.columns import Columns, CsvTable, filled
 
@@ -33,7 +32,7 @@ def _bounded(name: str, read: Callable[[Summary, ArmSummary], _Bounded], unit: s
 
 
 def _reduction(summary: Summary, arm: ArmSummary) -> _Bounded:
-    comparison = deciding(summary, arm.arm)
+    comparison = summary.deciding(arm.arm)
     found = comparison.mttr_reduction if comparison else None
     return (found.estimate, found.lo, found.hi) if found else (None, None, None)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, get_args
 
-from smartops_chaos.analysis.sentences import deciding
 from smartops_chaos.analysis.summary import Decision, Summary
 from smartops_chaos.model import Arm
 
@@ -27,7 +26,7 @@ def _families(summary: Summary) -> Iterable[str]:
         return {"campaign": summary.campaign, "model": arm.model, "policy": arm.policy, **more}
 
     arms = [(labels(a.arm), a) for a in summary.arms]
-    compared = [(labels(a.arm), c.mttr_reduction) for a in summary.arms if (c := deciding(summary, a.arm))]
+    compared = [(labels(a.arm), c.mttr_reduction) for a in summary.arms if (c := summary.deciding(a.arm))]
     judged = [(labels(v.arm, target=v.target), v) for v in summary.verdicts]
     possible = [({**of, "verdict": name}, v.verdict == name) for of, v in judged for name in get_args(Decision)]
     yield _family("trials", "Trials recorded.", arms, lambda a: a.trials)

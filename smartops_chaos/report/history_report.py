@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from smartops_chaos.analysis.history import Against, Change, History, Night
-from smartops_chaos.analysis.sentences import deciding, level
+from smartops_chaos.analysis.sentences import level
 from smartops_chaos.analysis.summary import ArmSummary, Summary
 from smartops_chaos.analysis.words import (
     NONE,
@@ -143,7 +143,7 @@ class _Measure:
 
 
 def _reduction(summary: Summary, arm: ArmSummary) -> Bounded:
-    comparison = deciding(summary, arm.arm)
+    comparison = summary.deciding(arm.arm)
     found = comparison.mttr_reduction if comparison else None
     return (found.estimate, found.lo, found.hi) if found else (None, None, None)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from smartops_chaos.analysis.sla import window
+from smartops_chaos.analysis.summarise import plan_to_json
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
 from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
 from smartops_chaos.model import FaultPart, Plan, Slo
@@ -53,7 +54,7 @@ def method(page: Page) -> Section:
     if plan:
         blocks += [_plan_facts(plan, page.table, _looks(summary)), _scenarios(plan), _arms(plan)]
     else:
-        blocks.append(Facts(tuple(_stated(summary.plan))))
+        blocks.append(Facts(tuple(_stated(plan_to_json(summary.plan) if summary.plan else {}))))
     if summary.calibration:
         blocks.append(_calibration(summary))
     if any(m.told for m in summary.agreement):
@@ -62,15 +63,14 @@ def method(page: Page) -> Section:
 
 
 def _looks(summary: Summary) -> str:
-    looks, stopped = summary.plan.get("looks", 1), summary.plan.get("stopped")
-    if looks == 1:
+    plan = summary.plan
+    if plan is None or plan.looks == 1:
         return "one look, at the end"
     told = (
-        f"{looks} looks at equal shares of the repeats, alpha divided among them (Bonferroni), "
+        f"{plan.looks} looks at equal shares of the repeats, alpha divided among them (Bonferroni), "
         "so intervals are wider and hold over all looks together"
     )
-    arms = stopped.items() if isinstance(stopped, Mapping) else ()
-    ends = [f"{arm} at look {s['look']}, by the first {s['repeat']} repeats" for arm, s in arms]
+    ends = [f"{s.arm} at look {s.look}, by the first {s.repeat} repeats" for s in plan.stopped]
     return f"{told}; decided before the end: {', '.join(ends) or 'no arm'}"
 
 

@@ -76,7 +76,7 @@ def styles_of(data: CampaignData) -> Styles:
 
 
 def baseline_of(summary: Summary) -> Arm | None:
-    return next((a.arm for a in summary.arms if a.baseline), None)
+    return summary.baseline.arm if summary.baseline else None
 
 
 def arm_name(arm: ArmSummary) -> str:

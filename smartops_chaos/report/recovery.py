@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from smartops_chaos.analysis.sentences import deciding
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, HoldNumbers, Mttr, Reduction
 from smartops_chaos.analysis.words import (
     TARGETS,
@@ -101,7 +100,7 @@ def _verdicts(page: Page) -> Table:
 
 def _mttr(page: Page) -> Table:
     def reduction(arm: ArmSummary) -> Reduction:
-        comparison = deciding(page.summary, arm.arm)
+        comparison = page.summary.deciding(arm.arm)
         return comparison.mttr_reduction if comparison else _NO_REDUCTION
 
     return table(

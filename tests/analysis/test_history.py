@@ -36,7 +36,7 @@ def measured(name: str, rows: list[dict[str, Any]], plan: Plan, **made_by: str) 
 
 
 def failed(name: str, plan: Plan | None) -> Night:
-    return Night(name, "", plan, {}, 9, 0, Summary(name, {}, {}, (), (), (), (), ()), None, "it broke")
+    return Night(name, "", plan, {}, 9, 0, Summary(name, None, {}, (), (), (), (), ()), None, "it broke")
 
 
 def night(name: str, on: Sequence[float], trials: Trials, plan: Plan, **made_by: str) -> Night:

@@ -13,7 +13,7 @@ from scipy import stats
 from smartops_chaos.analysis import table
 from smartops_chaos.analysis.looks import look, rehearse, upper_share
 from smartops_chaos.analysis.question import Question
-from smartops_chaos.analysis.summarise import summarise
+from smartops_chaos.analysis.summarise import plan_to_json, summarise
 from smartops_chaos.analysis.verdicts import conclude, decide
 from smartops_chaos.model import Arm, Stop, Targets
 from smartops_chaos.plan.looks import ends
@@ -82,7 +82,8 @@ def test_a_stopped_arm_is_judged_by_the_trials_of_its_look(trials: Trials) -> No
     ]
     assert [v.verdict for v in good[:2]] == ["proven", "proven"]
     assert "not recorded" not in found.arms[2].left_out
-    assert found.plan["stopped"] == {"good": {"look": 1, "repeat": 100}}
+    assert found.stop(stop.arm) == stop
+    assert plan_to_json(found.plan)["stopped"] == {"good": {"look": 1, "repeat": 100}}
 
 
 def test_what_was_proven_with_holms_help_stays_proven_when_the_help_goes(trials: Trials) -> None:

@@ -147,7 +147,7 @@ def nothing() -> Summary:
     )
     arms = (arm("off", baseline=True), arm("zscore", baseline=False))
     left_out = {str(a.arm): a.left_out for a in arms}
-    return Summary("nothing-1", {}, left_out, (), (), arms, (comparison,), verdicts)
+    return Summary("nothing-1", None, left_out, (), (), arms, (comparison,), verdicts)
 
 
 def campaign(

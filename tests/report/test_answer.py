@@ -7,7 +7,7 @@ import pytest
 from smartops_chaos.analysis import sentences
 from smartops_chaos.analysis.phrases import left_out
 from smartops_chaos.analysis.summary import Calibration, Reduction, Verdict
-from smartops_chaos.model import Arm
+from smartops_chaos.model import Arm, Stop
 from smartops_chaos.report import answer
 from smartops_chaos.report.document import Box, Cards, Facts, Paragraph, Table, plain_text
 from smartops_chaos.report.index import index
@@ -40,8 +40,8 @@ def test_the_answer_says_size_direction_and_uncertainty(small):
 def test_an_arm_that_a_look_has_stopped_says_so_beside_the_baseline_of_that_look(small):
     summary = with_reduction(small.summary(), Reduction(0.58, 0.44, 0.69, 0.01, 0.02))
     comparison = replace(summary.comparisons[0], baseline_rmst_s=7.5)
-    stopped = {"looks": 2, "stopped": {"zscore": {"look": 1, "repeat": 5}}}
-    text = lead(replace(summary, comparisons=(comparison,), plan=summary.plan | stopped))
+    plan = replace(summary.plan, looks=2, stopped=(Stop(Arm("zscore", "default"), 1, 5),))
+    text = lead(replace(summary, comparisons=(comparison,), plan=plan))
     assert "with off after 7.50 s: 58 % less" in text
     assert "44 % to 69 %), decided at look 1 after 5 repeats." in text
     assert "decided" not in lead(summary)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from smartops_chaos.analysis.summary import MomentAgreement
-from smartops_chaos.model import Slo
+from smartops_chaos.model import Arm, Slo, Stop
 from smartops_chaos.report import method
 from smartops_chaos.report.document import Code, Facts, Table
 
@@ -32,9 +32,11 @@ def test_levels_that_ran_once_for_two_are_named(small):
 
 
 def test_a_bare_table_prints_what_it_implies(small):
-    stated = {"alpha": 0.025, "targets": {"auto_heal": 0.9}, "sla": None}
-    found = facts(method.method(small.page(replace(small.summary(), plan=stated), plan=None)))
-    assert found == {"alpha": "0.025", "targets, auto heal": "0.9"}
+    applied = replace(small.summary().plan, sla=None, frozen=None)
+    found = facts(method.method(small.page(replace(small.summary(), plan=applied), plan=None)))
+    assert found["alpha"] == "0.025"
+    assert found["targets, auto heal"] == "0.9"
+    assert "sla" not in found
 
 
 def test_a_query_is_told_as_it_was_asked(small):
@@ -77,8 +79,8 @@ def test_the_command_is_code():
 
 def test_looks_are_told_with_what_each_arm_was_judged_by(small):
     summary = small.summary()
-    facts = {"looks": 2, "stopped": {"zscore": {"look": 1, "repeat": 10}}}
-    told = str(method.method(small.page(replace(summary, plan=summary.plan | facts))))
+    plan = replace(summary.plan, looks=2, stopped=(Stop(Arm("zscore", "default"), 1, 10),))
+    told = str(method.method(small.page(replace(summary, plan=plan))))
     assert "2 looks at equal shares" in told
     assert "zscore at look 1, by the first 10 repeats" in told
     assert "one look, at the end" in str(method.method(small.page(summary)))
