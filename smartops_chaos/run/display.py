@@ -141,7 +141,8 @@ class Live:
         table = Table(box=None, show_header=False, pad_edge=False)
         for lane, (trial, phase, since) in self._lanes.items():
             table.add_row(lane, Text(phase, style="bold"), f"{now - since:4.0f} s", Text(trial))
-        table.add_row("", f"{self._done}/{self._trials}", "", f"about {self._remaining(now):.0f} s left")
+        if self._trials:
+            table.add_row("", f"{self._done}/{self._trials}", "", f"about {self._remaining(now):.0f} s left")
         return table
 
     def _remaining(self, now: float) -> float:

@@ -75,9 +75,7 @@ def roles(matrix: Path | None) -> list[str]:
     plan = load_plan(matrix) if matrix is not None else None
     if plan is None or plan.target["kind"] != "kubernetes":
         raise UsageError("--rbac is for a matrix on a cluster", "name one with `target: {kind: kubernetes, ...}`")
-    from smartops_chaos.kubernetes import rbac
-
-    return rbac.roles(plan)
+    return kinds.roles(plan)
 
 
 def _writable(results: Path) -> Check:

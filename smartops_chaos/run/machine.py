@@ -23,7 +23,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _SLEEP_S = 0.005
 _TIMERS_S = 1.9  # long enough that a core's use, counted in ticks of 10 ms, is known to about 1 %
 _WORK_S = 0.9  # for all cores together
-_LEAST_REPEATS = 5  # of the work on each core
+_LEAST_REPEATS = 3  # of the work on each core
 _BLOCK = bytes(64 * 1024)
 _BLOCKS = 160  # of a piece of work: some milliseconds, so that whoever shares the core gets a turn within it
 _NAMED = 3  # processes that are told of
@@ -52,7 +52,8 @@ class Machine:
     cores: int  # of them usable by this process (its affinity, as `taskset` sets it)
     quota: float | None  # cores' worth of time that the cgroup allows; None: no limit
     late_ms: tuple[float, float, float]  # of timers of 5 ms: half fire no later than this, 99 of 100, all
-    work_ms: tuple[float, float, float]  # a fixed piece of work on each usable core: best, median, 9 of 10
+    work_ms: float  # that a fixed piece of work took, the median over all usable cores
+    stretch: float  # 9 of 10 pieces took no more times as long as the best on the same core; cores may differ
     used: float | None  # cores' worth of time that all others used, on the usable cores; without the idle class
     stolen: float | None  # cores' worth of time that the hypervisor withheld
     load: float | None  # processes that run or want to, averaged over a minute
@@ -67,8 +68,7 @@ class Machine:
         limit = f", {self.quota:g} by the limit of its cgroup" if self.quota is not None else ""
         told = [f"{self.cores} of {_cores(self.present)} usable{limit}"]
         told.append("timers late by {:.1f} ms (median), {:.1f} ms (99 of 100), {:.1f} ms (all)".format(*self.late_ms))
-        work = "a piece of work takes {:.1f} ms at best, {:.1f} ms (median), {:.1f} ms (9 of 10)"
-        told.append(work.format(*self.work_ms))
+        told.append(f"a piece of work takes {self.work_ms:.1f} ms, {self.stretch:.2f} times the best (9 of 10)")
         if self.used is not None:
             told.append(f"others use {self.used:.2f} cores" + (f" ({_listed(self.busiest)})" if self.busiest else ""))
         if self.stolen is not None:
@@ -84,14 +84,15 @@ def measure() -> Machine:
     before = _Counters.read(usable)
     late_ms = _timers(_TIMERS_S)
     after = _Counters.read(usable)
-    work_ms = _work(usable)
+    work = _work(usable)
     used, stolen = _shares(before, after, usable)
     return Machine(
         present=os.cpu_count() or len(usable),
         cores=len(usable),
         quota=quota(),
         late_ms=(_rank(late_ms, 0.5), _rank(late_ms, 0.99), late_ms[-1]),
-        work_ms=(work_ms[0], median(work_ms), _rank(work_ms, 0.9)),
+        work_ms=median(took for pieces in work for took in pieces),
+        stretch=_rank(sorted(took / min(pieces) for pieces in work for took in pieces), 0.9),
         used=used,
         stolen=stolen,
         load=_load(),
@@ -121,11 +122,10 @@ def _findings(seen: Machine) -> Iterator[Finding]:
     if late_ms >= _LATE_MS[0]:
         what = f"1 in 100 timers fired {late_ms:.0f} ms late or later"
         yield Finding(what, "let nothing else run meanwhile", late_ms >= _LATE_MS[1])
-    best_ms, _, slow_ms = seen.work_ms
-    if slow_ms >= _SLOWER[0] * best_ms:
-        what = f"the same piece of work took {best_ms:.1f} ms, but 1 in 10 times {slow_ms:.1f} ms or more"
+    if seen.stretch >= _SLOWER[0]:
+        what = f"the same piece of work took {seen.stretch:.1f} times as long as at best, or longer, 1 time in 10"
         hint = "let nothing else run meanwhile; on a laptop, plug it in and switch power saving off"
-        yield Finding(what, hint, slow_ms >= _SLOWER[1] * best_ms)
+        yield Finding(what, hint, seen.stretch >= _SLOWER[1])
     if seen.quota is not None and seen.quota < seen.cores:
         what = f"the limit of its cgroup let this process use {seen.quota:g} of {_cores(seen.cores)}"
         yield Finding(what, f"raise the limit, or run with `--lanes {max(1, int(seen.quota))}`", seen.quota < 1)
@@ -156,23 +156,23 @@ def _timers(seconds: float) -> list[float]:
     return sorted(late)
 
 
-def _work(cores: Sequence[int]) -> list[float]:
-    """How long the same piece of work took, over and over on each core: milliseconds, sorted.
+def _work(cores: Sequence[int]) -> list[list[float]]:
+    """How long the same piece of work took, over and over, on each core: milliseconds.
 
     Only this thread is tied to a core, and only while it works there.
     """
-    took: list[float] = []
+    took: list[list[float]] = []
     try:
         for core in cores:
             os.sched_setaffinity(0, {core})
             _piece()  # the first one also warms the core up
-            begun, repeats = time.perf_counter(), 0
-            while repeats < _LEAST_REPEATS or time.perf_counter() - begun < _WORK_S / len(cores):
-                took.append(_piece())
-                repeats += 1
+            begun, pieces = time.perf_counter(), list[float]()
+            while len(pieces) < _LEAST_REPEATS or time.perf_counter() - begun < _WORK_S / len(cores):
+                pieces.append(_piece())
+            took.append(pieces)
     finally:
         os.sched_setaffinity(0, cores)
-    return sorted(took)
+    return took
 
 
 def _piece() -> float:

@@ -11,12 +11,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from smartops_chaos.model import Evidence, Finding, Request, Slo
+from smartops_chaos.model import Evidence, Finding, Outcome, Request, Slo
 from smartops_chaos.timeline.health import is_good, window_state
 
 DRIFT = 0.10  # of the service time, against the median of the trials
-DRIFT_COLUMNS = ("trial", "workload", "service_ms", "service_from")  # of the trials table: what `drifted` reads
+DRIFT_COLUMNS = (
+    "trial",
+    "workload",
+    "outcome",
+    "service_ms",
+    "service_from",
+)  # of the trials table: what `drifted` reads
+_NAMED = 3  # trials in the warning
 _LEAST_DRIFT_MS = 2.0  # below that it is the resolution of the times, not the service
+_LEFT_OUT = (Outcome.INVALID, Outcome.ERROR, Outcome.ABORTED)
 _BUSY = 0.9  # share of the time for which replicas work: from here on queues grow by chance alone
 _MEND = "`smartops-chaos doctor` says what else runs here; or use fewer lanes, or a lower rate in the matrix"
 
@@ -103,19 +111,19 @@ def drifted(rows: Iterable[Mapping[str, object]]) -> list[tuple[str, float, floa
     """Trials whose service time differs by more than 10 % from the others': name, its and their milliseconds, source.
 
     `rows` are rows of the trials table. Compared are trials under the same workload whose times come from the same
-    source; theirs is the median of all. Biggest difference first.
+    source; theirs is the median of all. The slowest first: what disturbs makes a service slower.
     """
     groups: defaultdict[tuple[object, object], list[tuple[str, float]]] = defaultdict(list)
     for row in rows:
         value = row.get("service_ms")
-        if isinstance(value, int | float) and value == value:
+        if row.get("outcome") not in _LEFT_OUT and isinstance(value, int | float) and value == value:
             groups[row.get("workload"), row.get("service_from")].append((str(row.get("trial")), float(value)))
     found = []
     for (_, source), members in groups.items():
         usual = median(value for _, value in members)
         limit = max(DRIFT * usual, _LEAST_DRIFT_MS)
         found += [(name, value, usual, str(source)) for name, value in members if abs(value - usual) > limit]
-    return sorted(found, key=lambda one: -abs(one[1] - one[2]))
+    return sorted(found, key=lambda one: -one[1])
 
 
 def drift_warning(rows: Iterable[Mapping[str, object]]) -> str:
@@ -123,12 +131,12 @@ def drift_warning(rows: Iterable[Mapping[str, object]]) -> str:
     found = drifted(rows)
     if not found:
         return ""
-    worst = found[:3]
-    named = ", ".join(f"{name} ({value:.1f} ms)" for name, value, _, _ in worst)
-    more = f" and {len(found) - len(worst)} more" if len(found) > len(worst) else ""
-    source = "by the target itself" if worst[0][3] == "lane" else "by the median of good answers"
+    _, _, usual, source = found[0]
+    named = ", ".join(f"{name} ({value:.1f} ms)" for name, value, _, _ in found[:_NAMED])
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    says = "as the target itself tells" if source == "lane" else "by the median of good answers"
     return (
-        f"Before the injection an order took another time than usual ({worst[0][2]:.1f} ms, {source}) in "
-        f"{named}{more}: a difference of more than 10 % means that trials were not measured under the same conditions. "
+        f"Before the injection an order took another time than the median of {usual:.1f} ms, {says}, in {named}{more}: "
+        "more than 10 % of difference means that trials were not measured under the same conditions. "
         "Run again while nothing else runs here."
     )

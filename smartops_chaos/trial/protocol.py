@@ -21,7 +21,6 @@ from chaoslib.exceptions import ActivityFailed, InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.kubernetes.reach import reach
 from smartops_chaos.model import Slo
 from smartops_chaos.store.notes import (
     anchor,
@@ -73,11 +72,11 @@ def before_experiment_control(
     clock = clock_of(trial_dir)[0] if fresh else anchor(trial_dir)
     given = dict(load)
     path = given.pop("path")
-    url = configuration["prometheus_base_url"] if given.get("query") else configuration["workload_url"] + path
+    url = configuration["prometheus_base_url" if given.get("query") else "workload_url"]
     (trial_dir / "samples" / "load.json").write_text(json.dumps(given), encoding="utf-8")
     requests_file(trial_dir).unlink(missing_ok=True)
     kinds.connect(target, _address(target, configuration)).watch(samples, clock)
-    workload.start(workload.Load(url=url, **given), requests_file(trial_dir), clock)
+    workload.start(workload.Load(url=url, path=path, **given), requests_file(trial_dir), clock)
 
 
 def after_experiment_control(context: Any, **_: Any) -> None:
@@ -191,7 +190,7 @@ def _note_load(trial_dir: Path, lane: Lane) -> LaneLoad | None:
 def _watched(url: str, query: str) -> bool:
     """A fresh Prometheus scrapes only after a while; without it the next probe would find nothing."""
     try:
-        return good(prometheus.instant(reach(url), query), 1)
+        return good(prometheus.instant(url, query), 1)
     except prometheus.PrometheusError:
         return False
 
@@ -236,7 +235,7 @@ def observe(
 
 def query(query: str, configuration: dict[str, Any]) -> dict[str, Any]:
     """As chaosprometheus' probe of that name, through the API server of a cluster too."""
-    return {"data": prometheus.instant(reach(configuration["prometheus_base_url"]), query)}
+    return {"data": prometheus.instant(configuration["prometheus_base_url"], query)}
 
 
 def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:

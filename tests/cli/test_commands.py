@@ -1,4 +1,4 @@
-"""The command line through its real entry point; what starts the lab is in tests/run/test_campaign.py."""
+"""The command line through its real entry point; what starts the lab is in tests/run/test_on_lab.py."""
 
 from __future__ import annotations
 

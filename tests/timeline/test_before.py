@@ -83,9 +83,10 @@ def row(name: str, ms: float | None, source: str = "lane", workload: str = "stea
 
 def test_a_trial_before_which_the_service_was_slower_is_named() -> None:
     rows = [*(row(f"t{n}", 32.5) for n in range(5)), row("late", 39.0), row("old", None), row("nan", float("nan"))]
+    rows.append(row("left out", 90.0) | {"outcome": "invalid"})
     assert [(name, value, usual) for name, value, usual, _ in drifted(rows)] == [("late", 39.0, 32.5)]
     told = drift_warning(rows)
-    assert "usual (32.5 ms, by the target itself) in late (39.0 ms)" in told
+    assert "than the median of 32.5 ms, as the target itself tells, in late (39.0 ms):" in told
 
 
 def test_trials_are_compared_with_their_like_only() -> None:
@@ -96,3 +97,9 @@ def test_trials_are_compared_with_their_like_only() -> None:
 
 def test_a_difference_below_the_resolution_of_the_times_is_no_drift() -> None:
     assert drifted([row("a", 5.0), row("b", 5.0), row("c", 6.5)]) == []
+
+
+def test_the_slowest_come_first_and_the_rest_is_counted() -> None:
+    rows = [*(row(f"t{n}", 32.5) for n in range(9)), *(row(f"s{n}", 40.0 + n) for n in range(4)), row("quick", 20.0)]
+    assert [name for name, *_ in drifted(rows)] == ["s3", "s2", "s1", "s0", "quick"]
+    assert "in s3 (43.0 ms), s2 (42.0 ms), s1 (41.0 ms) and 2 more:" in drift_warning(rows)
