@@ -20,6 +20,12 @@ from benchmarks import standin
 settings.register_profile("no-deadline", deadline=None)  # a busy machine is not a failure
 settings.load_profile("no-deadline")
 
+# The whole environment of the tests and of every program that they start, whatever the shell of whoever runs them has
+# set: these programs, and of the variables only what says where things are.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
+_PASSED_ON = ("HOME", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "KUBECONFIG", "PROMETHEUS_3")
+_SAY_EVERY_S = 10.0
+
 MATRIX = """\
 version: 1
 name: small
@@ -44,6 +50,35 @@ REPEATS = 10  # of a campaign with two looks
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    kept = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("PYTEST_")}
+    os.environ.clear()
+    os.environ.update(kept | {"PATH": PATH, "LANG": "C.UTF-8", "NO_COLOR": "1", "COLUMNS": "120"})
+    if not hasattr(config, "workerinput"):  # a worker of xdist: its reports reach us
+        config.pluginmanager.register(HowFar(config))
+
+
+class HowFar:
+    """Says every few seconds how many tests are done, also when several processes run them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config, self._done = config, 0
+        self._begun = self._said = time.monotonic()
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if now - self._said < _SAY_EVERY_S or not (of := self._session.testscollected):
+            return
+        self._said = now
+        minutes, seconds = divmod(round(now - self._begun), 60)
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f" [{100 * self._done // of:3}%] {self._done} of {of} tests, {minutes} min {seconds:02} s")
+
+
 def command(*arguments: object) -> list[str]:
     return [str(Path(sys.executable).with_name("smartops-chaos")), *map(str, arguments)]
 
@@ -60,10 +95,7 @@ def cli(tmp_path: Path) -> Cli:
     """Run the real console script in an empty folder."""
 
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
-        return subprocess.run(
-            command(*arguments), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180
-        )
+        return subprocess.run(command(*arguments), cwd=tmp_path, capture_output=True, text=True, timeout=180)
 
     return call
 
@@ -108,16 +140,19 @@ def looking(standins: Callable[..., Path]) -> Callable[..., Path]:
     return write
 
 
-def until(what: Callable[[], Any], within_s: float = 60.0, pause_s: float = 0.05) -> Any:
-    """Wait for something to become true; its value."""
+def until(
+    what: Callable[[], Any], within_s: float = 90.0, why: Callable[[], str] = lambda: "", pause_s: float = 0.05
+) -> Any:
+    """Wait for something to become true; its value. The limit is for what never comes: a busy machine is just slow."""
     deadline = time.monotonic() + within_s
     while not (found := what()):
-        assert time.monotonic() < deadline, "it did not happen in time"
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {within_s:.0f} s {why()}")
         time.sleep(pause_s)
     return found
 
 
-@pytest.fixture(name="until")
+@pytest.fixture(name="until", scope="session")
 def _until() -> Callable[..., Any]:
     return until
 

@@ -21,9 +21,11 @@ from smartops_chaos.analysis.summarise import measured_trials, others
 from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
-from smartops_chaos.model import Stop
+from smartops_chaos.model import Plan, Stop
 from smartops_chaos.plan.looks import before_end
 from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.timeline.before import disturbed
+from smartops_chaos.timeline.calibration import calibrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,15 @@ def take(store: Store, number: int) -> tuple[Stop, ...]:
     plan = store.read().plan
     end = before_end(plan)[number - 1]
     ids = [trial.id for trial in plan.measured if trial.repeat <= end]
+    if _instrument_is_off(store, plan):
+        return ()  # no verdict will be given, so nothing is decided
     found = {str(store.trial(name).record): record for name in ids if (record := store.record(name)) is not None}
     return interim_look(from_records(found), of_plan(plan, store.stops()), number, end).stop
+
+
+def _instrument_is_off(store: Store, plan: Plan) -> bool:
+    rows = [row for t in plan.trials if t.phase == "calibrate" and (row := store.row(t.id)) is not None]
+    return bool(disturbed(store.disturbances())) or any(one.off for one in calibrations(rows))
 
 
 def upper_share(successes: int, n: int, alpha: float) -> float:

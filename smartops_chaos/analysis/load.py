@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from smartops_chaos.analysis import agreement, cells, hold, question, summarise, table, warnings
+from smartops_chaos.analysis import agreement, cells, hold, instrument, question, summarise, table, warnings
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
 from smartops_chaos.analysis.summary import Summary
@@ -18,7 +18,7 @@ from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Stop, Tri
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store
 from smartops_chaos.store.trial_folder import TrialDir
-from smartops_chaos.timeline import derive
+from smartops_chaos.timeline import before, derive
 
 
 def _no_requests(_trial: str) -> Sequence[Request]:
@@ -141,9 +141,11 @@ def measured(stores: Sequence[Store]) -> Measured:
     stops = tuple(stop for store in stores for stop in store.stops())
     # before its end a campaign with looks has no more of alpha to use than its next look
     asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
+    found = [finding for store in stores for finding in store.disturbances()]
+    asked = replace(asked, disturbed=before.disturbed(found))
     summary = summarise.summarise(rows, asked, campaign=stores[0].name)
     agreed = agreement.agreement(records.values(), healerfile.restore(first.plan.healer))
-    told = (*summary.warnings, *warnings.disagreement(agreed))
+    told = (*instrument.noticed(found), *summary.warnings, *warnings.disagreement(agreed))
     told = tuple(text.replace(" MATRIX", f" {first.matrix_file}") for text in told)
     summary = replace(summary, warnings=told, agreement=agreed)
     return Measured(stores[0].name, first, home, records, rows, summary, asked, stops)

@@ -26,6 +26,7 @@ class Question:
     looks: int = 1  # decisions that the plan allows, the one at the end included
     look: int = 0  # which of them is taken, or comes next; 0 = the last
     stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
+    disturbed: str = ""  # why the machine was too busy for any verdict; empty: it was not
     frozen: FrozenPlan | None = None  # what else of the plan `summary.json` shall print
 
     def alpha_fraction(self, arm: Arm) -> float:

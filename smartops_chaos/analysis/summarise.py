@@ -16,17 +16,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis import outlook, phases, rca, sla, verdicts, warnings
+from smartops_chaos.analysis import instrument, outlook, phases, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
 from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
-from smartops_chaos.analysis.summary import AppliedPlan, ArmSummary, Calibration, CellNumbers, Curve, Mttr, Summary
+from smartops_chaos.analysis.summary import AppliedPlan, ArmSummary, CellNumbers, Curve, Mttr, Summary
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome
+from smartops_chaos.timeline import before
+from smartops_chaos.timeline.calibration import calibrations
 
 _AT_RISK_AT = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the horizon: where the table below the curve counts
 
@@ -37,11 +39,13 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     Arms are in the order: baseline, then by name. The baseline's values are shown, it is not judged.
     Raises UsageError if the baseline arm has no trial in the table.
     """
-    calibration = _calibration(table[texts(table, "phase") == "calibrate"])
+    calibration = calibrations(_rows(table[texts(table, "phase") == "calibrate"]))
     question, measured = measured_trials(table, question)
     compared = others(measured, question)
     cells = build(measured, question)
     tests, comparisons, decided = verdicts.conclude(measured, question, compared)
+    comparisons = instrument.hold_back(comparisons, cells, calibration, question.disturbed)
+    decided = instrument.hold_back(decided, cells, calibration, question.disturbed)
     summaries = [_arm(question.baseline, measured, of_arm(cells, question.baseline), (), question)]
     summaries += [_arm(t.arm, measured, t.cells, t.baseline, question) for t in tests]
     return Summary(
@@ -56,6 +60,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
             calibration,
             outlook.repeats_needed(tests, question),
             outlook.minutes_a_trial(measured),
+            before.drift_warning(_rows(table[[c for c in before.DRIFT_COLUMNS if c in table]])),
         ),
         calibration=calibration,
         arms=tuple(summaries),
@@ -89,6 +94,10 @@ def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
         raise UsageError(f"the baseline {question.baseline} has no trial", f"arms in the table: {known or 'none'}")
     planned = {arm for _, _, arm in question.cells}
     return sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def to_json(summary: Summary) -> dict[str, object]:
@@ -251,30 +260,6 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
         at_risk=tuple((len(time) - np.searchsorted(ordered, at, side="left")).tolist()),
         censored_at_s=tuple(np.sort(time[~event]).tolist()),
     )
-
-
-def _calibration(rows: pd.DataFrame) -> tuple[Calibration, ...]:
-    """Trials in which the harness ended the fault: measured minus true time of recovery, unrecovered = the horizon.
-
-    The width is that of the error: of the recovery and of the harness's own call that ended the fault.
-    """
-    rows = rows[outcome_is(texts(rows, "outcome"), lambda o: o.counted)]
-    rows = rows[texts(rows, "fault_end_by") == "harness"]
-    found = []
-    for (chaos, workload), trials in rows.groupby(["chaos", "workload"], sort=True):
-        error = numbers(trials, "time_s") - numbers(trials, "fault_end_s")
-        error = error[~np.isnan(error)]
-        found.append(
-            Calibration(
-                chaos=str(chaos),
-                workload=str(workload),
-                n=len(error),
-                error_s=float(error.mean()) if len(error) else None,
-                width_s=phases.calibration_width(trials),
-                worst_s=float(error[np.abs(error).argmax()]) if len(error) else None,
-            )
-        )
-    return tuple(found)
 
 
 def _applied(question: Question, cells: Sequence[Cell]) -> AppliedPlan:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smartops_chaos.model import ALPHA, Arm, Goal, Sla, Slo, Stop, Targets
+from smartops_chaos.timeline.calibration import Calibration
 
 Decision = Literal["proven", "observed", "missed", "undecidable"]
 
@@ -237,18 +238,6 @@ class Verdict:
     bound: float | None  # the one-sided lower confidence bound that decides, before Holm
     verdict: Decision
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """The harness ended the fault at a known second: measured recovery minus that second."""
-
-    chaos: str
-    workload: str
-    n: int
-    error_s: float | None  # mean of measured - true
-    width_s: float | None  # median width of that difference: of the recovery's interval and of the fault's end
-    worst_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

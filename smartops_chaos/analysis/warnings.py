@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from smartops_chaos.analysis import sla
+from smartops_chaos.analysis import instrument, sla
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell
 from smartops_chaos.analysis.phrases import GOALS, count, first_names, percent
 from smartops_chaos.analysis.question import Question
-from smartops_chaos.analysis.summary import ArmSummary, Calibration, MomentAgreement
+from smartops_chaos.analysis.summary import ArmSummary, MomentAgreement
 from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import unexplained
-from smartops_chaos.model import LEAST_TRIALS, MOST_LOST, Goal
+from smartops_chaos.model import LEAST_TRIALS, MOST_LOST, Goal, Outcome
+from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 
 RUN = "smartops-chaos run MATRIX"
 UNEVEN = 0.05
@@ -38,18 +39,22 @@ def weaknesses(
     calibration: Sequence[Calibration],
     needed: Mapping[tuple[str, Goal], int | None],
     minutes_a_trial: float | None,
+    drift: str = "",
 ) -> tuple[str, ...]:
     """The most serious first. `needed` is from outlook.repeats_needed."""
     running = [c for c in cells if c.arm not in question.stopped]  # the others are decided
     if question.stopped and {c.arm for c in running} <= {question.baseline}:
         running = []
     return (
+        *instrument.doubts(calibration),
         *_horizon(question, cells),
         *_lost(arms, cells),
+        *_why_left_out(measured),
         *_scenarios(question, cells),
         *_too_few(running),
         *_outlook(needed, running, minutes_a_trial),
         *_sla(question, cells),
+        *([drift] if drift else []),
         *_instrument(arms, calibration),
         *_healer(arms),
         *_flags(measured),
@@ -99,6 +104,16 @@ def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
             f"another arm has more; they count as lost. `{RUN}` resumes the campaign."
         )
     return lines
+
+
+def _why_left_out(measured: pd.DataFrame) -> list[str]:
+    """The most frequent reason, in the words of one trial that has it."""
+    invalid = measured[texts(measured, "outcome") == Outcome.INVALID]
+    told = [pair for pair in zip(texts(invalid, "reason"), texts(invalid, "detail"), strict=True) if pair[1]]
+    if not told:
+        return []
+    reason, n = Counter(reason for reason, _ in told).most_common(1)[0]
+    return [f"Why {count(n, 'trial')} did not begin ({reason}), as one of them tells: {dict(reversed(told))[reason]}"]
 
 
 def _share_left_out(arm: ArmSummary) -> float:
@@ -162,13 +177,19 @@ def _sla(question: Question, cells: Sequence[Cell]) -> list[str]:
 
 def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration]) -> list[str]:
     lines = []
-    if not calibration:
-        lines.append("No calibration trial shows how true the times are: `calibrate: 1` in the matrix.")
+    if not any(c.n for c in calibration):
+        lost = sum(c.left_out for c in calibration)
+        lines.append(
+            f"No calibration trial counts ({lost} left out), so nothing shows how true the times are: "
+            f"`smartops-chaos doctor MATRIX`, then `{RUN} --retry error,invalid`."
+            if lost
+            else "No calibration trial shows how true the times are: `calibrate: 1` in the matrix."
+        )
     for c in calibration:
-        if c.worst_s is not None and c.width_s is not None and abs(c.worst_s) > max(1.0, c.width_s):
+        if not c.off and c.worst_s is not None and abs(c.worst_s) > (c.width_s or 0.0) + TOLERANCE_S:
             lines.append(
-                f"Calibration of {c.chaos} / {c.workload} is off by up to {c.worst_s:+.1f} s, more than its measuring "
-                "error: see `smartops-chaos derive --explain TRIAL` for its calibration trial."
+                f"A calibration trial of {c.chaos} / {c.workload} is off by {c.worst_s:+.1f} s, but not their mean: "
+                "see `smartops-chaos derive --explain TRIAL` for it."
             )
     for arm in arms:
         error, mttr = arm.measuring_error_s, arm.mttr.rmst_s

@@ -16,6 +16,7 @@ ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the ca
 ReportsOption = Annotated[Path, typer.Option("--reports", help="Folder of the reports.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
 Require = Literal["proven", "observed"]
+_INVALID_SHOWN = 3  # trials of a campaign, each with its reason
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 
@@ -177,6 +178,10 @@ def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> Non
             print(f"  {Arm(**stop['arm'])} was decided at look {stop['look']}, after {stop['repeat']} repeats")
         if one["spared"]:
             print(f"  {one['spared']} trials of {one['trials']} are spared")
+        for trial, why in list(one["invalid"].items())[:_INVALID_SHOWN]:
+            print(f"  {trial} is invalid, {why}")
+        if len(one["invalid"]) > _INVALID_SHOWN:
+            print(f"  and {len(one['invalid']) - _INVALID_SHOWN} more; `--json` lists them all")
         for problem in one["problems"]:
             print(f"  {problem}", file=sys.stderr)
     if not found:

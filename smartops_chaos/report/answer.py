@@ -152,16 +152,20 @@ def horizons(plan: Plan | None, trials: pd.DataFrame) -> list[str]:
 
 
 def _calibration(summary: Summary) -> str:
-    known = [c for c in summary.calibration if c.error_s is not None]
-    n = sum(c.n for c in known)
+    n = sum(c.n for c in summary.calibration)
     if not n:
-        return "No calibration trial: nothing shows here that the instrument tells the truth."
-    error = sum((c.error_s or 0.0) * c.n for c in known) / n
-    worst = max((c.worst_s or 0.0 for c in known), key=abs)
-    return (
-        f"Measured minus true: {seconds(error, sign=True)} on average, {seconds(worst, sign=True)} at worst, "
-        f"in {count(n, 'trial')} in which the harness itself ended the fault."
-    )
+        return "No calibration trial counts: nothing shows here that the instrument tells the truth."
+    told = []
+    if known := [c for c in summary.calibration if c.error_s is not None]:
+        weights = [(c, c.n - c.not_recovered) for c in known]
+        error = sum((c.error_s or 0.0) * back for c, back in weights) / sum(back for _, back in weights)
+        worst = max((c.worst_s or 0.0 for c in known), key=abs)
+        told.append(f"dating error {seconds(error, sign=True)} on average, {seconds(worst, sign=True)} at worst")
+    if drains := [c.drain_s for c in known if c.drain_s is not None]:
+        told.append(f"the service needed up to {seconds(max(drains))} more to work off its backlog")
+    lost = sum(c.not_recovered for c in summary.calibration)
+    told.append(f"{lost} did not recover" if lost else "all recovered")
+    return f"In {count(n, 'trial')} the harness itself ended the fault: {'; '.join(told)}."
 
 
 def _contested(page: Page) -> Text:

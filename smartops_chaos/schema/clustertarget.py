@@ -61,8 +61,8 @@ def problems(document: Document, block: KubernetesBlock | None) -> Iterator[Prob
             yield document.problem(at, f"`{name}` stands here twice", "a lane needs a namespace of its own")
         seen.add(name)
     for name in target.replicas:
-        if block is not None and name not in block.deployments():
-            hint = did_you_mean(name, block.deployments())
+        if block is not None and name not in block.controllers():
+            hint = did_you_mean(name, block.controllers())
             yield document.problem(("target", "replicas", name), f"no Deployment `{name}`", hint, at_key=True)
 
 
@@ -70,7 +70,7 @@ def options(target: KubernetesTarget, healer: Mapping[str, Any]) -> dict[str, An
     """The target of a plan: the matrix's keys, and under `system` the healer file's block with the matrix's values."""
     block = KubernetesBlock.model_validate(healer["kubernetes"], context=FROM_DUMP)
     given = target.model_dump()
-    ours = {name: given.pop(name) for name in ("workload", "prometheus", "loki", "alertmanager")}
+    ours = {name: given.pop(name) for name in ("workload", "prometheus", "loki")}
     ours = {name: value for name, value in ours.items() if value is not None}
     system = block.model_dump(mode="json") | ours
     system["reset"]["replicas"] |= given.pop("replicas")

@@ -54,6 +54,17 @@ def calls(trial_dir: Path) -> tuple[Call, ...]:
     return tuple(ended + cut)
 
 
+def note_load(trial_dir: Path, load: dict[str, Any] | None) -> None:
+    """How busy the service was when the gate ended, as the lane tells."""
+    (trial_dir / "samples" / "before.json").write_text(json.dumps(load), encoding="utf-8")
+
+
+def load(trial_dir: Path) -> dict[str, Any]:
+    """What `note_load` has noted; empty where the lane could not tell, or no gate was reached."""
+    file = trial_dir / "samples" / "before.json"
+    return (json.loads(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+
+
 def is_ours(name: str) -> bool:
     """Whether a trial's activities have such a name."""
     return _ACTIVITY.fullmatch(name) is not None

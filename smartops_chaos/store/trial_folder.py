@@ -142,11 +142,16 @@ class TrialDir:
         """Empty without a record."""
         return self.record.read_bytes() if self.record.exists() else b""
 
-    def outcome(self) -> str | None:
-        """The record's outcome, at a fraction of the time of the whole record. Raises UsageError as `read_record`."""
+    def row(self) -> dict[str, Any] | None:
+        """The record's row, at a fraction of the time of the whole record; None if the trial is not complete.
+
+        Raises UsageError as `read_record`.
+        """
         try:
-            return str(checked(self.record, self.record.read_bytes(), _DERIVE)["row"]["outcome"])
+            row: dict[str, Any] = checked(self.record, self.record.read_bytes(), _DERIVE)["row"]
+            row["outcome"]
         except FileNotFoundError:
             return None
         except (KeyError, TypeError):
             raise UsageError(f"{self.record} cannot be read: it has no outcome", _DERIVE) from None
+        return row

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,22 @@ from chaoslib.exceptions import ActivityFailed, InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.kubernetes.reach import reach
 from smartops_chaos.model import Slo
-from smartops_chaos.store.notes import anchor, calls, clock_of, failure, is_ours, kind, note, requests_file
+from smartops_chaos.store.notes import (
+    anchor,
+    calls,
+    clock_of,
+    failure,
+    is_ours,
+    kind,
+    note,
+    note_load,
+    requests_file,
+)
 from smartops_chaos.targets import kinds
-from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
+from smartops_chaos.targets.base import Lane, LaneAddress, LaneLoad, LaneLost
 from smartops_chaos.telemetry import prometheus
+from smartops_chaos.timeline.before import last_window, unhealthy
 from smartops_chaos.timeline.health import Watch
 from smartops_chaos.trial import workload
 from smartops_chaos.trial.experiment import lane_names
@@ -61,11 +72,11 @@ def before_experiment_control(
     clock = clock_of(trial_dir)[0] if fresh else anchor(trial_dir)
     given = dict(load)
     path = given.pop("path")
-    url = configuration["prometheus_base_url"] if given.get("query") else configuration["workload_url"] + path
+    url = configuration["prometheus_base_url" if given.get("query") else "workload_url"]
     (trial_dir / "samples" / "load.json").write_text(json.dumps(given), encoding="utf-8")
     requests_file(trial_dir).unlink(missing_ok=True)
     kinds.connect(target, _address(target, configuration)).watch(samples, clock)
-    workload.start(workload.Load(url=url, **given), requests_file(trial_dir), clock)
+    workload.start(workload.Load(url=url, path=path, **given), requests_file(trial_dir), clock)
 
 
 def after_experiment_control(context: Any, **_: Any) -> None:
@@ -158,18 +169,28 @@ def gate(
                 return False
         healthy = now_ns >= ready_ns and sight.watch.good_for(goal.hold_s, now_ns)
         if healthy and lane.armed() and (not steady or _watched(configuration["prometheus_base_url"], steady)):
+            _note_load(trial_dir, lane)
             return True
         if now_ns > deadline_ns:
-            what = "the detector is not armed, or the service not watched," if healthy else "the service is not healthy"
-            logger.warning("%s within %.0f s", what, (now_ns - start_ns) / 1e9)
+            load = _note_load(trial_dir, lane)
+            window = last_window(workload.read(requests_file(trial_dir)), goal, now_ns)
+            why = unhealthy(window, goal, load.utilisation if load else None)
+            logger.warning("not begun after %.0f s: %s", (now_ns - start_ns) / 1e9, why)
             return False
         time.sleep(_TICK_S)
+
+
+def _note_load(trial_dir: Path, lane: Lane) -> LaneLoad | None:
+    """Ask the lane how busy it is and note that. A target of one's own may be older than this question."""
+    load = lane.load() if hasattr(lane, "load") else None
+    note_load(trial_dir, asdict(load) if load else None)
+    return load
 
 
 def _watched(url: str, query: str) -> bool:
     """A fresh Prometheus scrapes only after a while; without it the next probe would find nothing."""
     try:
-        return good(prometheus.instant(reach(url), query), 1)
+        return good(prometheus.instant(url, query), 1)
     except prometheus.PrometheusError:
         return False
 
@@ -214,7 +235,7 @@ def observe(
 
 def query(query: str, configuration: dict[str, Any]) -> dict[str, Any]:
     """As chaosprometheus' probe of that name, through the API server of a cluster too."""
-    return {"data": prometheus.instant(reach(configuration["prometheus_base_url"]), query)}
+    return {"data": prometheus.instant(configuration["prometheus_base_url"], query)}
 
 
 def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:

@@ -15,12 +15,14 @@ import pytest
 from smartops_chaos import lab
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient, LaneGone
+from smartops_chaos.lab.lab_target import LabLane, exports
 from smartops_chaos.lab.procs import environment, usage
+from smartops_chaos.targets.base import LaneAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.lab.conftest import Lane
+    from tests.lab.conftest import Lane, OpenLoop
 
 pytestmark = pytest.mark.lab
 
@@ -114,3 +116,14 @@ def test_read_refuses_what_is_no_lane_file(tmp_path: Path) -> None:
     (tmp_path / "lane.json").write_text('{"control": ""}', encoding="utf-8")
     with pytest.raises(ValueError, match="is no lane file"):
         lab.read(tmp_path / "lane.json")
+
+
+def test_a_lane_tells_how_busy_its_replicas_are(running: Lane, load: Callable[[], OpenLoop]) -> None:
+    lane = LabLane(LaneAddress("lab", "test", exports(running.process.file)), replicas=2)
+    assert lane.load() is None  # nothing was asked
+    load()
+    found = lane.load()
+    assert found is not None
+    assert found.service_ms >= 32.5
+    assert 0.5 < found.utilisation <= 1.01
+    assert 0 < found.work_ms <= found.service_ms

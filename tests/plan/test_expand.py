@@ -163,7 +163,7 @@ def test_the_plan_holds_all_that_the_matrix_says(matrix: Write) -> None:
     assert plan.healer["name"] == "lab"
     cpu = plan.chaos["cpu-90"]
     assert (cpu.family, cpu.horizon_s, cpu.because) == ("cpu", 12.0, "demonstration")
-    assert cpu.parts[0].params == {"load": 0.9, "workers": 6}
+    assert cpu.parts[0].params == {"load": 0.9, "slowdown": 3, "workers": 6}
     assert cpu.parts[0].lasting
     assert cpu.parts[0].definition["method"][0]["name"] == "inject"
     assert plan.chaos["none"].family == "none"

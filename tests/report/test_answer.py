@@ -75,7 +75,12 @@ def test_calibration_is_weighted_and_keeps_its_sign(small):
     calibration = (Calibration("a", "w", 1, 0.1, 0.02, 0.1), Calibration("b", "w", 3, -0.1, 0.02, -0.3))
     summary = replace(small.summary(), calibration=calibration)
     text = facts(answer.section(small.page(summary)))["Calibration"].replace("\u00a0", " ")
-    assert text.startswith("Measured minus true: −0.05 s on average, −0.30 s at worst, in 4 trials")
+    ended = "In 4 trials the harness itself ended the fault"
+    assert text == f"{ended}: dating error −0.05 s on average, −0.30 s at worst; all recovered."
+    more = {"drain_s": 1.5, "not_recovered": 1}
+    told = replace(summary, calibration=(calibration[0], replace(calibration[1], **more)))
+    text = facts(answer.section(small.page(told)))["Calibration"].replace("\u00a0", " ")
+    assert text.endswith("the service needed up to 1.50 s more to work off its backlog; 1 did not recover.")
     none = replace(summary, calibration=(Calibration("a", "w", 0, None, None, None),))
     assert "No calibration" in facts(answer.section(small.page(none)))["Calibration"]
 

@@ -1,4 +1,4 @@
-"""When a Deployment counts as rolled out, and which pods are its own."""
+"""When a controller counts as rolled out, and which pods are its own."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.kubernetes import rollout
-from smartops_chaos.kubernetes.victims import is_ready
+from smartops_chaos.kubernetes.controller import DEPLOYMENT, Controller, is_over, is_ready
 
 Json = dict[str, Any]
 _DONE = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
 
 
-def _deployment(replicas: int = 2, **status: int) -> Json:
-    return {
+def _deployment(replicas: int = 2, **status: int) -> Controller:
+    found = {
         "metadata": {"name": "erp", "generation": 3},
         "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "erp"}}},
         "status": {**_DONE, **status},
     }
+    return Controller(DEPLOYMENT, found)
 
 
 def test_a_rollout_is_complete_when_all_counts_are_as_wanted() -> None:
-    assert rollout.complete(_deployment())
+    assert _deployment().rolled_out()
     none = _deployment(0)
-    none["status"] = {"observedGeneration": 3}  # counts of zero are left out
-    assert rollout.complete(none)
+    none.found["status"] = {"observedGeneration": 3}  # counts of zero are left out
+    assert none.rolled_out()
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_rollout_is_complete_when_all_counts_are_as_wanted() -> None:
     ],
 )
 def test_a_rollout_is_not_complete(status: dict[str, int]) -> None:
-    assert not rollout.complete(_deployment(**status))
+    assert not _deployment(**status).rolled_out()
 
 
 def _pod(phase: str = "Running", ready: str = "True", **labels: str) -> Json:
@@ -49,9 +49,9 @@ def _pod(phase: str = "Running", ready: str = "True", **labels: str) -> Json:
 
 
 def test_pods_of_a_deployment() -> None:
-    assert rollout.selects(_deployment(), _pod())
-    assert not rollout.selects(_deployment(), _pod(app="other"))
+    assert _deployment().selects(_pod())
+    assert not _deployment().selects(_pod(app="other"))
     assert is_ready(_pod())
     assert not is_ready(_pod(ready="False"))
-    assert rollout.over(_pod("Failed"))  # evicted: it is still listed
-    assert not rollout.over(_pod("Pending"))
+    assert is_over(_pod("Failed"))  # evicted: it is still listed
+    assert not is_over(_pod("Pending"))

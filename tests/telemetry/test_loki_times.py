@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from smartops_chaos.model import Interval
 from smartops_chaos.schema.healerfile import LineTime
-from smartops_chaos.telemetry.stamps import named
+from smartops_chaos.telemetry.loki import named
 
 S = 1_000_000_000
 AT_S = 1_795_514_400  # 2026-11-24T10:00:00Z

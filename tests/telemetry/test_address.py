@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from smartops_chaos.kubernetes.reach import reach, with_keys
 from smartops_chaos.schema.healer_kubernetes import Source
-from smartops_chaos.telemetry.connection import Connection, Secret
+from smartops_chaos.telemetry.connection import Connection, Secret, connection, with_keys
 
 
 def test_an_address_carries_how_it_is_reached_and_no_secret(monkeypatch: Any) -> None:
@@ -17,7 +16,7 @@ def test_an_address_carries_how_it_is_reached_and_no_secret(monkeypatch: Any) ->
     source = Source(url="https://loki.example.com/path", **keys)
     text = with_keys(source.url, source.keys())
     assert "s3cr3t" not in text
-    assert reach(text) == Connection(
+    assert connection(text) == Connection(
         "https://loki.example.com/path",
         headers={"X-Scope-OrgID": "a|b"},
         token=Secret(env="TOKEN"),
@@ -26,9 +25,9 @@ def test_an_address_carries_how_it_is_reached_and_no_secret(monkeypatch: Any) ->
     )
     plain = Source(url="http://prometheus:9090")
     assert with_keys(plain.url, plain.keys()) == plain.url
-    assert reach(plain.url) == Connection(plain.url)
+    assert connection(plain.url) == Connection(plain.url)
     basic = Source(url="http://h", user="me", password_file="/run/p", client_cert="c", client_key="k")
-    assert reach(with_keys(basic.url, basic.keys())) == Connection(
+    assert connection(with_keys(basic.url, basic.keys())) == Connection(
         "http://h", user="me", password=Secret(file="/run/p"), client_cert="c", client_key="k"
     )
 

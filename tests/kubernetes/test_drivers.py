@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.kubernetes.faultfacts import facts
+from smartops_chaos.kubernetes.drivers import facts
 from smartops_chaos.model import Call, FaultFact, Interval, PlatformEvent
 
 S = 1_000_000_000
