@@ -175,7 +175,7 @@ def history(*sources: str | Path) -> History:
     from smartops_chaos.analysis import load_history
     from smartops_chaos.store.campaign_folder import Store
 
-    return load_history.nights([Store(Path(path)) for path in sources])
+    return load_history.campaigns([Store(Path(path)) for path in sources])
 
 
 def report_history(found: History, out: str | Path) -> list[Path]:

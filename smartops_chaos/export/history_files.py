@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from smartops_chaos.analysis.history import History, Night
+from smartops_chaos.analysis.history import CampaignInHistory, History
 from smartops_chaos.analysis.summary import ArmSummary, Summary
 from smartops_chaos.export.columns import Columns, CsvTable, filled
 
@@ -18,7 +18,7 @@ _Bounded = tuple[float | None, float | None, float | None]  # value, lower and u
 class _Line:
     """One arm of a campaign; without an arm for a campaign that has no result."""
 
-    night: Night
+    night: CampaignInHistory
     arm: ArmSummary | None
 
 
@@ -89,7 +89,7 @@ def to_json(history: History) -> dict[str, Any]:
                 "changes": [asdict(change) for change in changes],
                 "arms": [filled(_ARM, _Line(night, arm)) for arm in night.summary.arms],
             }
-            for night, changes in zip(history.nights, history.changes, strict=True)
+            for night, changes in zip(history.campaigns, history.changes, strict=True)
         ],
         "against": [asdict(row) for row in history.against],
     }
@@ -99,7 +99,7 @@ def to_csv(history: History) -> str:
     """`history.csv`: a line for each arm of each night, and one without an arm for a night that has no result."""
     out = io.StringIO()
     table = CsvTable(out, {**_NIGHT, **_MADE_BY, **_ARM})
-    for night in history.nights:
+    for night in history.campaigns:
         for arm in night.summary.arms or (None,):
             table.add(_Line(night, arm))
     return out.getvalue()

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from smartops_chaos.analysis.history import Against, Change, History, Night
+from smartops_chaos.analysis.history import Against, CampaignInHistory, History, PlanChange
 from smartops_chaos.analysis.sentences import level
 from smartops_chaos.analysis.summary import ArmSummary, Summary
 from smartops_chaos.analysis.words import (
@@ -43,9 +43,9 @@ _DIGITS = 12  # digits of a digest that tell plans apart
 
 
 def build(history: History) -> Report:
-    nights = history.nights
-    days = [night.began[:10] for night in nights if night.began]
-    parts = [count(len(nights), "night"), " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""]
+    campaigns = history.campaigns
+    days = [night.began[:10] for night in campaigns if night.began]
+    parts = [count(len(campaigns), "night"), " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""]
     sections = [
         _newest(history),
         Section("nights", "Night by night", tuple(_series(history)), new_page=True),
@@ -64,13 +64,13 @@ def _newest(history: History) -> Section:
     blocks: list[Block] = [Paragraph(text, "lead") for text in sentences(history)]
     if history.against:
         blocks.append(_against(history))
-    partial = [f"{n.name}: {n.state}, {n.why}." for n in history.nights if n.state != "complete"]
+    partial = [f"{n.name}: {n.state}, {n.why}." for n in history.campaigns if n.state != "complete"]
     if partial:
         blocks.append(Box("Nights without a whole result", tuple(partial), "weak"))
     if cautions := dict.fromkeys(f"{row.night}: {text}" for row in history.against for text in row.cautions):
         blocks.append(Box("Compared all the same", tuple(cautions), "weak"))
-    states = Counter(night.state for night in history.nights)
-    plans = {night.plan.digest for night in history.nights if night.plan}
+    states = Counter(night.state for night in history.campaigns)
+    plans = {night.plan.digest for night in history.campaigns if night.plan}
     blocks.append(
         Facts(
             (
@@ -165,11 +165,11 @@ def _measures(targets: Targets) -> Iterable[_Measure]:
 
 def _series(history: History) -> Iterable[Block]:
     styles = _styles(history)
-    plan = next((night.plan for night in reversed(history.nights) if night.plan), None)
+    plan = next((night.plan for night in reversed(history.campaigns) if night.plan), None)
     for measure in _measures(plan.analysis.targets if plan else Targets()):
         points = [
             {a.arm: found for a in night.summary.arms if (found := measure.read(night.summary, a))[0] is not None}
-            for night in history.nights
+            for night in history.campaigns
         ]
         if not any(points):
             yield Paragraph(f"{measure.title} can be given for no night.", "note")
@@ -187,12 +187,12 @@ def _series(history: History) -> Iterable[Block]:
 
 
 def _styles(history: History) -> Styles:
-    arms = [a for night in reversed(history.nights) for a in night.summary.arms]  # the newest night's come first
+    arms = [a for night in reversed(history.campaigns) for a in night.summary.arms]  # the newest night's come first
     return arm_styles(list(dict.fromkeys(a.arm for a in arms)), next(a.arm for a in arms if a.baseline))
 
 
 def _numbers(history: History) -> Table:
-    Line = tuple[int, Night, ArmSummary | None]
+    Line = tuple[int, CampaignInHistory, ArmSummary | None]
 
     def of_arm(read: Callable[[ArmSummary], str]) -> Callable[[Line], str]:
         return lambda line: NONE if line[2] is None else read(line[2])
@@ -213,7 +213,7 @@ def _numbers(history: History) -> Table:
     return table(
         "tab-nights",
         "Numbers of each night",
-        [(i, night, arm) for i, night in enumerate(history.nights, 1) for arm in night.summary.arms or (None,)],
+        [(i, night, arm) for i, night in enumerate(history.campaigns, 1) for arm in night.summary.arms or (None,)],
         [
             col("Night", lambda line: f"{line[0]}. {line[1].name}", grow=2),
             col("Arm", lambda line: arm_name(line[2]) if line[2] else line[1].state, grow=2),
@@ -235,7 +235,7 @@ def _numbers(history: History) -> Table:
 
 
 def _changes(history: History) -> Table:
-    Line = tuple[int, Night, tuple[Change, ...]]
+    Line = tuple[int, CampaignInHistory, tuple[PlanChange, ...]]
 
     def left_out(line: Line) -> str:
         _, night, _ = line
@@ -250,7 +250,7 @@ def _changes(history: History) -> Table:
     return table(
         "tab-changes",
         "What each night ran",
-        list(zip(range(1, len(history.nights) + 1), history.nights, history.changes, strict=True)),
+        list(zip(range(1, len(history.campaigns) + 1), history.campaigns, history.changes, strict=True)),
         [
             col("Night", lambda line: f"{line[0]}. {line[1].name}", grow=2),
             col("Began, UTC", lambda line: line[1].began.replace("T", " ")[:16] or NONE, align="left"),

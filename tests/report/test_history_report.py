@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.analysis.load_history import nights
+from smartops_chaos.analysis.load_history import campaigns
 from smartops_chaos.report import history_report, render
 from smartops_chaos.store.campaign_folder import Store
 
@@ -78,11 +78,11 @@ def test_a_night_that_lost_its_trials_is_not_complete(make: Make) -> None:
     folders = [make(f"quick-{n}", n) for n in (1, 2, 3)]
     lose(folders[1])
     lose(folders[2], keep=9)
-    found = nights([Store(folder) for folder in folders])
-    assert [(night.state, night.recorded) for night in found.nights] == [
+    found = campaigns([Store(folder) for folder in folders])
+    assert [(night.state, night.recorded) for night in found.campaigns] == [
         ("complete", 14), ("failed", 14), ("incomplete", 14),
     ]  # fmt: skip
-    assert found.nights[1].why == "no trial has a result (off: 6 invalid: gate; zscore: 6 invalid: gate)"
+    assert found.campaigns[1].why == "no trial has a result (off: 6 invalid: gate; zscore: 6 invalid: gate)"
     assert found.newest.why == "5 invalid of 14 trials"
     assert {row.night for row in found.against} == {"quick-1"}
 
@@ -121,8 +121,8 @@ def test_what_is_no_history_is_refused(cli: Any, make: Make) -> None:
 
 def test_nights_of_one_name_in_several_folders_are_told_apart(make: Make) -> None:
     stores = [Store(make(f"{day}/quick-1", n)) for n, day in enumerate(("tue", "mon"), 1)]
-    found = nights(stores)
-    assert [night.name for night in found.nights] == ["tue/quick-1", "mon/quick-1"]
+    found = campaigns(stores)
+    assert [night.name for night in found.campaigns] == ["tue/quick-1", "mon/quick-1"]
 
 
 def test_both_renderers_carry_every_section_and_hostile_names_are_text(make: Make) -> None:
@@ -131,7 +131,7 @@ def test_both_renderers_carry_every_section_and_hostile_names_are_text(make: Mak
     def rename(file: dict[str, Any]) -> None:
         file["provenance"].update({"git commit": hostile, "Images": hostile})
 
-    found = nights([Store(make("quick-1", 1)), Store(make("quick-2", 2, rename))])
+    found = campaigns([Store(make("quick-1", 1)), Store(make("quick-2", 2, rename))])
     report = history_report.build(found)
     page = render.html(report)
     assert "<b>#panic" not in page

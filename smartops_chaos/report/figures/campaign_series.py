@@ -41,14 +41,14 @@ def by_campaign(
         n = len(points)
         axes.set_xlim(-0.6, n - 0.4)
         labelled = range(0, n, math.ceil(n / _LABELS))
-        axes.set_xticks(labelled, [f"{i + 1}\n{history.nights[i].began[5:10]}" for i in labelled])  # 3 over 11-24
+        axes.set_xticks(labelled, [f"{i + 1}\n{history.campaigns[i].began[5:10]}" for i in labelled])  # 3 over 11-24
         axes.grid(axis="y")
         step = 0.66 / max(len(shown), 1)
         for k, arm in enumerate(shown):
             shift = (k - (len(shown) - 1) / 2) * step  # arms side by side
             for i, found in enumerate(points):
                 if arm in found:
-                    _point(axes, i + shift, found[arm], styles[arm], filled=history.nights[i].state == "complete")
+                    _point(axes, i + shift, found[arm], styles[arm], filled=history.campaigns[i].state == "complete")
         _scale(axes, unit, target)
         _marks(axes, history)
         legend(drawing, shown, styles)
@@ -79,7 +79,7 @@ def _scale(axes: Axes, unit: Unit, target: float | None) -> None:
 
 
 def _marks(axes: Axes, history: History) -> None:
-    for i, (night, changes) in enumerate(zip(history.nights, history.changes, strict=True)):
+    for i, (night, changes) in enumerate(zip(history.campaigns, history.changes, strict=True)):
         if night.state == "failed":
             axes.axvspan(i - 0.4, i + 0.4, color=HAIR, alpha=0.35, linewidth=0)
             axes.annotate("×", (i, 0.5), xycoords=("data", "axes fraction"), ha="center", va="center", color=BAD)
