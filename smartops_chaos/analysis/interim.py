@@ -1,4 +1,4 @@
-"""A look at a campaign that goes on: which arms have nothing left to decide.
+"""An interim look at a campaign that goes on: which arms have nothing left to decide.
 
 At complete repeats, at most three times, declared in the matrix (see plan.looks for the error rate). An arm is decided
 when each of its targets is proven, or ruled out: its other bound, at the same level, does not reach the target. What
@@ -37,7 +37,7 @@ class InterimLook:
 
 
 def interim_look(table: pd.DataFrame, question: Question, number: int, repeat: int) -> InterimLook:
-    """The look `number` (from 1), over the trials up to `repeat`, all of which are recorded.
+    """What the interim look `number` (from 1) decides, by the trials up to `repeat`, all of which are recorded.
 
     `question.stopped` names the arms of earlier looks. The last look stops nothing: it is the end. Raises UsageError
     like `summarise` if the baseline has no trial.

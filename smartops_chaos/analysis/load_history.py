@@ -83,7 +83,7 @@ def _night(store: Store, name: str, after: str) -> CampaignInHistory:
         recorded=recorded,
         summary=replace(found.summary, campaign=name),
         side=None if nothing else side,
-        why=_nothing(found.summary) if nothing else _lacking(found.table, planned, recorded),
+        why=_nothing(found.summary) if nothing else _missing(found.table, planned, recorded),
     )
 
 
@@ -91,7 +91,7 @@ def _nothing(summary: Summary) -> str:
     return f"no trial has a result ({left_out(summary.excluded).removesuffix('.')})"
 
 
-def _lacking(rows: pd.DataFrame, planned: int, recorded: int) -> str:
+def _missing(rows: pd.DataFrame, planned: int, recorded: int) -> str:
     """What a night lacks to be a whole one; a run of which so much is lost ends with exit code 6 too."""
     if recorded < planned:
         return f"{recorded} of {planned} trials are recorded"

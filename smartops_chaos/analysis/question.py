@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from smartops_chaos.analysis.summary import FrozenPlan
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import ALPHA, Arm, Plan, Sla, Stop, Targets
-from smartops_chaos.plan.looks import SHARES
+from smartops_chaos.plan.looks import ALPHA_SPENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Question:
     def alpha_fraction(self, arm: Arm) -> float:
         """Alpha spending: the fraction of alpha that the decision on an arm may use; 1 without interim looks."""
         stop = self.stopped.get(arm)
-        return SHARES[self.looks][(self.look or self.looks if stop is None else stop.look) - 1]
+        return ALPHA_SPENDING[self.looks][(self.look or self.looks if stop is None else stop.look) - 1]
 
     def __post_init__(self) -> None:
         light = [name for name, weight in self.weights.items() if not weight > 0]
@@ -41,7 +41,7 @@ class Question:
 
 
 def of_plan(plan: Plan, stops: Sequence[Stop] = (), look: int = 0) -> Question:
-    """The question that a campaign's frozen plan asks, the arms that it stopped at a look, and the look to come."""
+    """The question that a frozen plan asks, with the arms that interim looks have stopped and the look to come."""
     analysis = plan.analysis
     return Question(
         baseline=analysis.baseline,

@@ -98,6 +98,7 @@ def _as_then(end: Sequence[Told], then: Sequence[Told], question: Question, look
 
 
 def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -> ArmTests:
+    """One arm's tests of all targets, each at the arm's fraction of alpha; not yet adjusted for the other tests."""
     targets, alpha = question.targets, question.alpha * question.alpha_fraction(arm)
     heal = auto_heal(cells, baseline, alpha)
     lost = sum(c.lost for c in cells)
@@ -117,7 +118,10 @@ def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], questio
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p values of Holm's step-down procedure, in the order given."""
+    """The p values adjusted by Holm's step-down procedure (1979), in the order given: compare them with alpha.
+
+    The chance that any true H0 is rejected is then at most alpha, whatever the tests have to do with each other.
+    """
     order = np.argsort(p, kind="stable")
     factors = len(p) - np.arange(len(p))
     stepped = np.maximum.accumulate(np.asarray(p, dtype=float)[order] * factors)
@@ -127,7 +131,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Comparison, ...], tuple[Verdict, ...]]:
-    """Comparisons (two scopes an arm) and verdicts (one an arm and target)."""
+    """Comparisons (two scopes for each arm) and verdicts (one for each arm and target), after Holm over all tests."""
     families = [t.family(question) for t in tests]
     adjusted = iter(holm([p for family in families for p in family]))
     elsewhere = holm([t.elsewhere.p / t.alpha_fraction for t in tests])

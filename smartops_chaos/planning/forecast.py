@@ -6,11 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Plan
+from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Goal, Plan
 from smartops_chaos.plan import durations
-from smartops_chaos.plan.looks import SHARES, before_end
+from smartops_chaos.plan.looks import ALPHA_SPENDING, before_end
 from smartops_chaos.planning.power import (
     failures_allowed,
     provable,
@@ -26,9 +25,9 @@ MOST_REPEATS = 500  # beyond it no number of repeats is proposed
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the budget can say about one target. `hint` tells how to get further; empty = nothing to do."""
+    """Whether the planned trials can prove one target in the best case. `hint`: how to get further; empty = no need."""
 
-    target: Literal["mttr_reduction", "auto_heal", "sla"]
+    target: Goal
     possible: bool
     text: str
     hint: str = ""
@@ -38,8 +37,8 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class LookProofs:
-    """What could be proven at a look before the end."""
+class InterimProofs:
+    """What could be proven at an interim look."""
 
     look: int
     repeat: int  # after which it is
@@ -56,7 +55,7 @@ class Forecast:
     likely_s: float  # the healer heals in a third of the horizon, where it is on
     upper_s: float  # every trial lasts to its end
     proofs: tuple[Proof, ...]  # at the end
-    looks: tuple[LookProofs, ...] = ()  # before it
+    looks: tuple[InterimProofs, ...] = ()  # before it
     lanes_s: dict[int, float] = field(default_factory=dict)  # another number of lanes -> likely duration
 
 
@@ -75,7 +74,11 @@ class Budget:
 
 
 def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
-    """`matrix`: the file's name as it shall stand in proposed commands; `lanes` instead of the plan's."""
+    """How long the plan takes, and for each target whether its trials can prove it: at the end and at each interim
+    look.
+
+    `matrix` is the file's name as it shall stand in proposed commands; `lanes` takes the place of the plan's.
+    """
     lanes = lanes or lane_count(plan.target)
     likely = [durations.likely_s(plan, trial) for trial in plan.trials]
     upper = [durations.upper_s(plan, trial) for trial in plan.trials]
@@ -99,22 +102,22 @@ def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
     )
 
 
-def _looks(plan: Plan) -> Iterator[LookProofs]:
-    shares = SHARES[plan.analysis.looks]
+def _looks(plan: Plan) -> Iterator[InterimProofs]:
+    shares = ALPHA_SPENDING[plan.analysis.looks]
     for look, (repeat, so_far) in enumerate(plans_at_looks(plan), 1):
         proofs = _proofs(so_far, budget_of(so_far, look), lambda _: "")
         asked = tuple(replace(p, hint="") for p in proofs if p.target != "sla" or plan.analysis.sla)
-        yield LookProofs(look, repeat, shares[look - 1], asked)
+        yield InterimProofs(look, repeat, shares[look - 1], asked)
 
 
 def plans_at_looks(plan: Plan) -> list[tuple[int, Plan]]:
-    """For each look before the end after which repeat it is, and the plan with the trials up to it."""
+    """For each interim look after which repeat it is, and the plan with the trials up to it."""
     ends = before_end(plan)
     return [(end, replace(plan, trials=tuple(t for t in plan.trials if t.repeat <= end))) for end in ends]
 
 
 def budget_of(plan: Plan, look: int = 0) -> Budget:
-    """`look`: whose share of alpha is used; 0 = the last."""
+    """The trials that count for the verdicts. `look`: whose fraction of alpha is used; 0 = the one at the end."""
     measured = plan.measured
     baseline = plan.analysis.baseline
     faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
@@ -132,14 +135,14 @@ def budget_of(plan: Plan, look: int = 0) -> Budget:
         scenarios=tuple(sorted(shared)),
         weights=tuple(plan.analysis.weights.get(chaos, 1.0) for chaos, _ in sorted(shared)),
         tests=len(compared) * (3 if plan.analysis.sla is not None else 2),
-        alpha=plan.analysis.alpha * SHARES[plan.analysis.looks][look - 1],
+        alpha=plan.analysis.alpha * ALPHA_SPENDING[plan.analysis.looks][look - 1],
     )
 
 
 def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) -> tuple[Proof, ...]:
     targets = plan.analysis.targets
     measured = plan.measured
-    wanted: dict[Literal["mttr_reduction", "auto_heal", "sla"], str] = {
+    wanted: dict[Goal, str] = {
         "mttr_reduction": f"MTTR reduction of {format_fraction(targets.mttr_reduction)}",
         "auto_heal": f"auto-heal of {format_fraction(targets.auto_heal)}",
         "sla": f"SLA of {format_fraction(targets.sla)}",
@@ -158,7 +161,7 @@ def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) ->
     )
 
 
-def _unexplained(target: Literal["mttr_reduction", "auto_heal", "sla"], text: str, silent: list[ChaosLevel]) -> Proof:
+def _unexplained(target: Goal, text: str, silent: list[ChaosLevel]) -> Proof:
     names = ", ".join(level.name for level in silent)
     after = format_duration(silent[0].horizon_s)
     return Proof(

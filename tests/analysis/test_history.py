@@ -77,8 +77,8 @@ def test_each_arm_is_a_row_and_holm_goes_over_them(trials: Trials, plan: Plan) -
         off = trials("off", [60, 80, 100] * 10)
         return measured(name, off + trials("on", times(mean)) + trials("too", times(mean)), plan)
 
-    (alone,) = rows([campaign("n-1", times(9), trials, plan), campaign("n-2", times(12), trials, plan)]).values()
-    both = history.history("m", [two("n-1", 9), two("n-2", 12)]).against
+    (alone,) = rows([campaign("n-1", times(9), trials, plan), campaign("n-2", times(20), trials, plan)]).values()
+    both = history.history("m", [two("n-1", 9), two("n-2", 20)]).against
     assert [row.arm for row in both] == [ON, Arm("too", "default")]
     assert alone.p is not None
     assert both[0].p == pytest.approx(2 * alone.p)

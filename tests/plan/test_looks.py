@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from smartops_chaos.errors import FileProblems
 from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Arm, Plan, Stop
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.looks import SHARES, before_end, ends, fewest_repeats, judged_by, spared
+from smartops_chaos.plan.looks import ALPHA_SPENDING, before_end, ends, fewest_repeats, judged_by, spared
 from smartops_chaos.planning.forecast import budget_of, forecast
 from tests.plan.test_expand import _plan
 
@@ -21,7 +21,7 @@ LOOKS = st.integers(1, 3)
 
 
 def test_the_shares_of_alpha_add_up_to_one() -> None:
-    for looks, shares in SHARES.items():
+    for looks, shares in ALPHA_SPENDING.items():
         assert sum(shares) == pytest.approx(1)
         assert len(shares) == looks
     assert ends(20, 3) == (7, 13, 20)
