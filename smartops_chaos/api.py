@@ -26,19 +26,19 @@ from pydantic import TypeAdapter
 from smartops_chaos import __version__
 from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import HarnessFailed, NothingSelected, UsageError
-from smartops_chaos.model import Arm, Plan
+from smartops_chaos.model import ALPHA, Arm, Plan, Stop
+from smartops_chaos.plan.durations import likely_s, makespan_s
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.looks import Stop, before_end, spared
+from smartops_chaos.plan.looks import before_end, spared
 from smartops_chaos.plan.select import select
-from smartops_chaos.planning.estimate import estimate
-from smartops_chaos.planning.makespan import makespan_s
+from smartops_chaos.schema.clustertarget import lane_count
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
+    from smartops_chaos.analysis.load import CampaignData
     from smartops_chaos.analysis.regression import Regression
     from smartops_chaos.planning.chances import Pilot
     from smartops_chaos.planning.simulate import Simulated
-    from smartops_chaos.report.build import CampaignData
     from smartops_chaos.run import campaign
     from smartops_chaos.store.campaign_folder import Store
 
@@ -102,7 +102,8 @@ def run(
         raise UsageError(what, f"leave out {left_out}, or write `looks: 1` in {matrix.name}")
     selected = replace(full, trials=select(full, only, shard))
     store, new = open_store(results, full, campaign_id)
-    likely_s = estimate(selected, matrix.name, lanes=options.lanes).likely_s
+    lanes = options.lanes or lane_count(full.target)
+    duration_s = makespan_s((likely_s(full, trial) for trial in selected.trials), lanes)
     with store.locked():
         if new and not (store.path / "campaign.json").exists():
             command = " ".join(["smartops-chaos run", matrix.name, *([f"--repeats {repeats}"] if repeats else [])])
@@ -112,7 +113,7 @@ def run(
             if full.analysis.slo.query:
                 made_by["Requests"] = "none of ours: the SLO is a query about another load"
             store.create(CampaignFile(matrix.name, text, full, made_by))
-        return store, selected, campaign.run(selected, store, options, likely_s, emit, decide)
+        return store, selected, campaign.run(selected, store, options, duration_s, emit, decide)
 
 
 def decide(store: Store, look: int) -> tuple[Stop, ...]:
@@ -120,7 +121,7 @@ def decide(store: Store, look: int) -> tuple[Stop, ...]:
 
     In a process of its own, which ends with it: a runner has no room for pandas, and Ctrl-C does not reach it.
     """
-    command = [sys.executable, "-P", "-m", "smartops_chaos.analysis.looks", str(store.path), str(look)]
+    command = [sys.executable, "-P", "-m", "smartops_chaos.analysis.interim", str(store.path), str(look)]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
     if done.returncode:
         why = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
@@ -174,18 +175,19 @@ def history(*sources: str | Path) -> History:
     from smartops_chaos.analysis import load_history
     from smartops_chaos.store.campaign_folder import Store
 
-    return load_history.nights([Store(Path(path)) for path in sources])
+    return load_history.campaigns([Store(Path(path)) for path in sources])
 
 
 def report_history(found: History, out: str | Path) -> list[Path]:
     """Write report.pdf, report.html, figures/, history.csv and history.json below `out`; the files written."""
-    from smartops_chaos.report import build, history, historyfiles
+    from smartops_chaos.export import history_files
+    from smartops_chaos.report import build, history_report
 
     out = Path(out)
-    files = build.write(history.build(found), out)
+    files = build.write(history_report.build(found), out)
     table, numbers = out / "history.csv", out / "history.json"
-    table.write_text(historyfiles.to_csv(found), encoding="utf-8")
-    numbers.write_text(json.dumps(historyfiles.to_json(found), indent=1) + "\n", encoding="utf-8")
+    table.write_text(history_files.to_csv(found), encoding="utf-8")
+    numbers.write_text(json.dumps(history_files.to_json(found), indent=1) + "\n", encoding="utf-8")
     return [*files, table, numbers]
 
 
@@ -198,7 +200,7 @@ def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10)
         load.side(old),
         load.side(new),
         limit=max_slowdown,
-        alpha=new.plan.analysis.alpha if new.plan else 0.025,
+        alpha=new.plan.analysis.alpha if new.plan else ALPHA,
         unlike=likeness.unlike(*both) if len(both) == 2 else {},
         cautions=likeness.cautions(*both) if len(both) == 2 else [likeness.UNKNOWN],
     )
@@ -226,10 +228,10 @@ def rehearse(plan: Plan, made: Simulated, lanes: int) -> Rehearsed:
     """What the looks would have made of a simulated campaign."""
     import pandas as pd
 
-    from smartops_chaos.analysis import looks, question
+    from smartops_chaos.analysis import interim, question
 
     ends = before_end(plan)
-    asked = looks.rehearse(pd.DataFrame(made.columns), question.of_plan(plan), ends)
+    asked = interim.rehearse(pd.DataFrame(made.columns), question.of_plan(plan), ends)
     stops = tuple(asked.stopped.values())
     left_out = spared(plan, stops)
     parts: list[list[float]] = [[] for _ in range(len(ends) + 1)]
@@ -268,9 +270,9 @@ def report(data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: b
 
 def figures(data: CampaignData, out: str | Path) -> list[Path]:
     """Every figure of the report as SVG, PNG and a caption in Markdown, in `out`; the files written."""
-    from smartops_chaos.report import build, figurefiles
+    from smartops_chaos.report import build, figure_files
 
-    return figurefiles.write(build.build(data, appendix=False), Path(out))
+    return figure_files.write(build.build(data, appendix=False), Path(out))
 
 
 def windows(*sources: str | Path, out: str | Path) -> list[Path]:
@@ -286,6 +288,6 @@ def windows(*sources: str | Path, out: str | Path) -> list[Path]:
 
 def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list[Path]:
     """The course of one trial, or of two on one time axis, as such files. Raises UsageError."""
-    from smartops_chaos.report import build, figurefiles
+    from smartops_chaos.report import build, figure_files
 
-    return figurefiles.write(build.timeline(data, trials), Path(out))
+    return figure_files.write(build.timeline(data, trials), Path(out))

@@ -71,8 +71,8 @@ def report(
     """
     from smartops_chaos import api
     from smartops_chaos.analysis.summarise import to_json
-    from smartops_chaos.export import ci, metrics_file
-    from smartops_chaos.report import history, historyfiles
+    from smartops_chaos.export import ci, history_files, metrics_file
+    from smartops_chaos.report import history_report
     from smartops_chaos.store.jsonfiles import write_atomically
 
     sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
@@ -85,9 +85,9 @@ def report(
         if figures or trial:
             raise UsageError("--figures and --trial are about one campaign", "name one")
         found = api.history(*sources)
-        summary, beside = found.newest.summary, list(history.sentences(found))
+        summary, beside = found.newest.summary, list(history_report.sentences(found))
         if as_json:
-            print(json.dumps(historyfiles.to_json(found)))
+            print(json.dumps(history_files.to_json(found)))
         else:
             files = api.report_history(found, reports / f"{found.matrix}-history")
             print("\n".join(beside), file=sys.stderr)

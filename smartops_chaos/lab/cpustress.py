@@ -7,9 +7,10 @@ import itertools
 import subprocess
 from typing import TYPE_CHECKING
 
-from smartops_chaos.lab.faults import EndedBy, Fault, Order, join, number
+from smartops_chaos.lab.faults import Fault, Order, join, number
 from smartops_chaos.lab.pods import Pod
 from smartops_chaos.lab.procs import Process
+from smartops_chaos.model import EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from pydantic import RootModel
 
 from smartops_chaos.errors import Problem
-from smartops_chaos.model import Arm
+from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Arm
 from smartops_chaos.plan.levels import Levels, names
-from smartops_chaos.plan.looks import LEAST_TRIALS, ends, fewest_repeats
+from smartops_chaos.plan.looks import ends, fewest_repeats
 from smartops_chaos.schema.matrix import FACTORS, BaselineSpec, Matrix, Selector
 from smartops_chaos.schema.slospec import QuerySpec, SloSpec
 from smartops_chaos.schema.units import Duration, format_duration, format_fraction, format_rate
@@ -81,7 +81,7 @@ def look_problems(document: Document, matrix: Matrix) -> list[Problem]:
         return []
     what = (
         f"with {matrix.repeats} repeats the first of {looks} looks comes after {ends(matrix.repeats, looks)[0]} trials "
-        f"of a cell, {LEAST_TRIALS} are needed"
+        f"of a cell, {LEAST_TRIALS_AT_LOOK} are needed"
     )
     return [document.problem(("looks",), what, f"use {fewest} repeats at least, or `looks: 1`")]
 

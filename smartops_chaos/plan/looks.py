@@ -1,27 +1,18 @@
-"""When a campaign may decide before its end, how much of the error rate each decision may use, and what it spares.
+"""Interim looks: when a campaign may decide before its end, how much of alpha each decision may use, what it spares.
 
-The shares add up to 1, so the chance of a false `proven` at any look is at most the plan's alpha (Bonferroni), at any
-number of trials and whatever the looks have to do with each other. Most is kept for the last, where most trials are.
+The fractions of alpha add up to 1, so the chance of a false `proven` at any look is at most the plan's alpha
+(Bonferroni), at any number of trials and whatever the looks have to do with each other. Most is kept for the last,
+where most trials are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from smartops_chaos.model import Arm, Plan
+from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Plan, Stop
 
-SHARES: dict[int, tuple[float, ...]] = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
-LEAST_TRIALS = 5  # in a cell at the first look
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """An arm that was decided at a look, by the trials up to a repeat; see analysis.looks."""
-
-    arm: Arm
-    look: int  # from 1
-    repeat: int
+# looks -> the fraction of alpha that each of them may spend
+ALPHA_SPENDING: dict[int, tuple[float, ...]] = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
 
 
 def ends(repeats: int, looks: int) -> tuple[int, ...]:
@@ -31,7 +22,7 @@ def ends(repeats: int, looks: int) -> tuple[int, ...]:
 
 def fewest_repeats(looks: int) -> int:
     """The fewest repeats that give the first of so many looks its trials; 1 without any look before the end."""
-    return 1 if looks == 1 else next(n for n in range(looks, 1000) if ends(n, looks)[0] >= LEAST_TRIALS)
+    return 1 if looks == 1 else next(n for n in range(looks, 1000) if ends(n, looks)[0] >= LEAST_TRIALS_AT_LOOK)
 
 
 def before_end(plan: Plan) -> tuple[int, ...]:
