@@ -60,7 +60,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
             calibration,
             outlook.repeats_needed(tests, question),
             outlook.minutes_a_trial(measured),
-            before.drift_warning(_rows(table[[c for c in before.DRIFT_COLUMNS if c in table]])),
+            before.drift_warning(_with_service_time(table)),
         ),
         calibration=calibration,
         arms=tuple(summaries),
@@ -94,6 +94,14 @@ def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
         raise UsageError(f"the baseline {question.baseline} has no trial", f"arms in the table: {known or 'none'}")
     planned = {arm for _, _, arm in question.cells}
     return sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
+
+
+def _with_service_time(table: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows that say how long an order took before the injection: a large table without any costs nothing."""
+    if "service_ms" not in table:
+        return []
+    known = table.loc[table["service_ms"].notna(), [c for c in before.DRIFT_COLUMNS if c in table]]
+    return _rows(known)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
