@@ -15,7 +15,7 @@ import pytest
 
 from smartops_chaos import api
 from smartops_chaos.store.campaign_folder import Store
-from tests.run.conftest import until
+from tests.conftest import until
 
 pytestmark = pytest.mark.lab
 TRIALS = {"cpu.steady.off.default.1", "cpu.steady.zscore.default.1", "none.steady.zscore.default.1"}

@@ -14,7 +14,7 @@ from chaoslib.experiment import ensure_experiment_is_valid
 
 from smartops_chaos.schema import faultfile
 from smartops_chaos.store.campaign_folder import Store
-from tests.run.conftest import until
+from tests.conftest import until
 from tests.run.test_campaign import rows
 
 GUIDE = Path(__file__).parents[2] / "docs" / "faults.md"

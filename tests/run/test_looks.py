@@ -17,7 +17,7 @@ from smartops_chaos.analysis import load
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.plan.looks import SHARES
 from smartops_chaos.store.campaign_folder import Store
-from tests.run.conftest import REPEATS, until
+from tests.conftest import REPEATS, until
 
 FIRST = REPEATS // 2
 Make = Callable[..., Path]

@@ -1,4 +1,4 @@
-"""The command line through its real entry point; what starts the lab is in run/test_campaign.py."""
+"""The command line through its real entry point; what starts the lab is in tests/run/test_campaign.py."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_ci_job_gets_its_files_and_annotations(cli: Any, tmp_path: Path, monke
     assert "| Verdict |" in (tmp_path / "summary.md").read_text(encoding="utf-8")
 
 
-SAMPLE = Path(__file__).parents[1] / "results" / "sample"
+SAMPLE = Path(__file__).parents[2] / "results" / "sample"
 
 
 def test_figures_alone_and_the_course_of_a_trial(cli: Any, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_windows_alone(cli: Any, tmp_path: Path) -> None:
 
 
 def test_the_pipeline_guide_names_options_that_exist(cli: Any) -> None:
-    guide = (Path(__file__).parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
     job = YAML(typ="safe", pure=True).load(guide.split("```yaml\n")[1].split("```")[0])
     steps = [step["run"] for step in job["jobs"]["benchmark"]["steps"] if "run" in step]
     told = [line for text in (*steps, guide) for line in text.splitlines() if line.startswith("smartops-chaos ")]
