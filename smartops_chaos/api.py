@@ -26,9 +26,9 @@ from pydantic import TypeAdapter
 from smartops_chaos import __version__
 from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import HarnessFailed, NothingSelected, UsageError
-from smartops_chaos.model import Arm, Plan
+from smartops_chaos.model import ALPHA, Arm, Plan, Stop
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.looks import Stop, before_end, spared
+from smartops_chaos.plan.looks import before_end, spared
 from smartops_chaos.plan.select import select
 from smartops_chaos.planning.estimate import estimate
 from smartops_chaos.planning.makespan import makespan_s
@@ -198,7 +198,7 @@ def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10)
         load.side(old),
         load.side(new),
         limit=max_slowdown,
-        alpha=new.plan.analysis.alpha if new.plan else 0.025,
+        alpha=new.plan.analysis.alpha if new.plan else ALPHA,
         unlike=likeness.unlike(*both) if len(both) == 2 else {},
         cautions=likeness.cautions(*both) if len(both) == 2 else [likeness.UNKNOWN],
     )

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis.estimate import Floats, Sample
 from smartops_chaos.analysis.question import Question
-from smartops_chaos.analysis.table import CONTROLS, COUNTED, INCIDENTS, LEFT_OUT, numbers, texts
-from smartops_chaos.model import Arm, Outcome
-from smartops_chaos.plan.looks import Stop
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.model import Arm, Outcome, Stop
 
 NOT_RECORDED = "not recorded"
 
@@ -57,7 +56,7 @@ class Cell:
 
     @property
     def incidents(self) -> int:
-        return sum(self.outcomes.get(o, 0) for o in INCIDENTS)
+        return sum(n for outcome, n in self.outcomes.items() if Outcome(outcome).incident)
 
     @property
     def prevented(self) -> int:
@@ -140,8 +139,8 @@ class _Columns:
         self.horizon = numbers(table, "horizon_s")
         self.repeat = numbers(table, "repeat")
         self.time = numbers(table, "time_s")
-        self.counted = np.isin(self.outcome, COUNTED)
-        self.control = np.isin(self.outcome, CONTROLS) | (self.family == "none")
+        self.counted = outcome_is(self.outcome, lambda o: o.counted)
+        self.control = outcome_is(self.outcome, lambda o: o.control) | (self.family == "none")
         self.impact = np.where(self.time == 0, 0.0, numbers(table, "ttr_impact_s"))
         self.detected = numbers(table, "detected_lo_s"), numbers(table, "detected_hi_s")
         failed_only = numbers(table, "actions") <= numbers(table, "actions_failed")
@@ -196,7 +195,7 @@ class _Columns:
             acted_s=acted_s if self.has["acted_lo_s"] else None,
             bad_s=until(self.bad[counted]) if self.has["bad_seconds"] else None,
             outcomes=dict(sorted(outcomes.items())),
-            left_out=sum(outcomes[o] for o in LEFT_OUT),
+            left_out=sum(n for outcome, n in outcomes.items() if Outcome(outcome).left_out),
             not_recorded=max(0, fullest - len(rows)),
             detected_span=detected_span if self.has["detected_lo_s"] else None,
             acted_span=acted_span if self.has["acted_lo_s"] else None,

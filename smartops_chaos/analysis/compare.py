@@ -33,12 +33,11 @@ from smartops_chaos.analysis.estimate import (
 )
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.summary import Reduction
-from smartops_chaos.model import PRUDENCE
+from smartops_chaos.model import LEAST_TRIALS, PSEUDO_TRIAL
 
 Scope: TypeAlias = Literal["these-scenarios", "faults-like-these"]
 HORIZONS = {"tau/4": 0.25, "tau/2": 0.5, "tau": 1.0}
 DECIDING = ("tau/2", "tau")  # a `proven` must hold at both
-LEAST_TRIALS = 3  # in each scenario and arm
 LEAST_FAMILIES = 6
 NOTHING = Reduction(None, None, None, None, None)
 
@@ -119,8 +118,8 @@ def these_scenarios(scenarios: Sequence[Pair], target: float, alpha: float) -> R
     if not base.mean > 0:
         return NOTHING
     estimate = 1 - arm.mean / base.mean
-    above = mean_over_scenarios([p.arm for p in scenarios], pseudo=PRUDENCE)
-    below = mean_over_scenarios([p.base for p in scenarios], pseudo=PRUDENCE)
+    above = mean_over_scenarios([p.arm for p in scenarios], pseudo=PSEUDO_TRIAL)
+    below = mean_over_scenarios([p.base for p in scenarios], pseudo=PSEUDO_TRIAL)
     difference = weighted_difference(above, below, 1 - target)
     if np.isnan(difference.variance):
         return Reduction(estimate, None, None, None, None)

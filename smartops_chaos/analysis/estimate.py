@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smartops_chaos.model import PRUDENCE
+from smartops_chaos.model import PSEUDO_TRIAL
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -88,8 +88,8 @@ def interval(samples: Sequence[Sample], alpha: float) -> tuple[float | None, flo
     plain = mean_over_scenarios(samples)
     if np.isnan(plain.variance):
         return None, None
-    low = mean_over_scenarios([replace(s, worst=0.0) for s in samples], pseudo=PRUDENCE)
-    high = mean_over_scenarios(samples, pseudo=PRUDENCE)
+    low = mean_over_scenarios([replace(s, worst=0.0) for s in samples], pseudo=PSEUDO_TRIAL)
+    high = mean_over_scenarios(samples, pseudo=PSEUDO_TRIAL)
     longest = mean_over_scenarios([replace(s, values=np.array([s.worst])) for s in samples]).mean
     spread = float(np.exp(step(plain, alpha) / plain.mean)) if plain.mean > 0 else 1.0
     lowest = min(plain.mean / spread, low.mean - step(low, alpha))

@@ -17,7 +17,7 @@ from smartops_chaos.analysis import likeness
 from smartops_chaos.analysis.regression import Direction, Side, Slowdown, regress
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.analysis.verdicts import holm
-from smartops_chaos.model import Arm, Plan
+from smartops_chaos.model import ALPHA, Arm, Plan
 
 State = Literal["complete", "incomplete", "failed"]
 Kind = Literal["plan", "git", "images", "versions"]
@@ -25,7 +25,6 @@ Which = Literal["before", "median", "best"]
 
 _KINDS: dict[str, Kind] = {"git commit": "git", "Images": "images"}
 _OF_ONE_NIGHT = ("command", "started", "shard", "Requests", "plan")  # of a campaign's provenance: not its versions
-_ALPHA = 0.025  # one-sided; every plan says its own
 _LIMIT = 0.10  # that `regress` asks for; nothing here depends on it
 
 
@@ -210,7 +209,7 @@ def _against(nights: Sequence[Night]) -> Iterable[Against]:
     measured = [night for night in former if night.side is not None]
     if newest.side is None or not measured:
         return ()
-    alpha = newest.plan.analysis.alpha if newest.plan else _ALPHA
+    alpha = newest.plan.analysis.alpha if newest.plan else ALPHA
     arms = dict.fromkeys(c.arm for c in newest.side.cells if c.arm != newest.side.baseline)
     rows: list[Against] = []
     ps: list[float] = []

@@ -14,8 +14,7 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import NothingSelected, UsageError
-from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Trial
-from smartops_chaos.plan.looks import Stop
+from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Stop, Trial
 from smartops_chaos.report.build import CampaignData
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store

@@ -11,10 +11,8 @@ import pandas as pd
 from smartops_chaos.analysis import history, load
 from smartops_chaos.analysis.history import History, Night
 from smartops_chaos.analysis.summary import Summary
-from smartops_chaos.analysis.table import LEFT_OUT
-from smartops_chaos.analysis.warnings import MANY_LEFT_OUT
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
-from smartops_chaos.model import Outcome
+from smartops_chaos.model import MOST_LOST, Outcome
 from smartops_chaos.plan.looks import spared
 from smartops_chaos.report.answer import left_out
 from smartops_chaos.report.words import tally
@@ -98,8 +96,8 @@ def _lacking(rows: pd.DataFrame, planned: int, recorded: int) -> str:
     """What a night lacks to be a whole one; a run of which so much is lost ends with exit code 6 too."""
     if recorded < planned:
         return f"{recorded} of {planned} trials are recorded"
-    lost = Counter(str(outcome) for outcome in rows["outcome"] if outcome in LEFT_OUT)
-    return f"{tally(lost)} of {len(rows)} trials" if lost.total() > MANY_LEFT_OUT * len(rows) else ""
+    lost = Counter(str(outcome) for outcome in rows["outcome"] if Outcome(outcome).left_out)
+    return f"{tally(lost)} of {len(rows)} trials" if lost.total() > MOST_LOST * len(rows) else ""
 
 
 def _failed(name: str, after: str, file: CampaignFile | None, why: str) -> Night:

@@ -21,7 +21,8 @@ from smartops_chaos.analysis.summarise import measured_trials, others
 from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
-from smartops_chaos.plan.looks import Stop, before_end
+from smartops_chaos.model import Stop
+from smartops_chaos.plan.looks import before_end
 from smartops_chaos.store.campaign_folder import Store
 
 

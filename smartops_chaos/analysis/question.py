@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import Arm, Plan, Sla, Targets
-from smartops_chaos.plan.looks import SHARES, Stop
+from smartops_chaos.model import ALPHA, Arm, Plan, Sla, Stop, Targets
+from smartops_chaos.plan.looks import SHARES
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Question:
     baseline: Arm
     targets: Targets = field(default_factory=Targets)
     sla: Sla | None = None
-    alpha: float = 0.025  # one-sided, Holm over non-baseline arms x targets
+    alpha: float = ALPHA  # one-sided, Holm over non-baseline arms x targets
     weights: Mapping[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
     because: Mapping[str, str] = field(default_factory=dict)  # chaos level -> why this horizon; absent = not said
     same_arm: Mapping[str, str] = field(default_factory=dict)  # "model/policy" -> "model/policy" that stands for it

@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 
 from smartops_chaos.analysis.cells import Cell, of_arm
-from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.estimate import (
     Estimate,
     Sample,
@@ -29,14 +28,14 @@ from smartops_chaos.analysis.estimate import (
 )
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.verdicts import holm
-from smartops_chaos.model import Arm
+from smartops_chaos.model import LEAST_TRIALS, Arm
 
 Direction = Literal["slower", "faster", "no difference shown", "undecidable"]
 Gate = Literal["exceeded", "kept", "open", "undecidable"]
 
 # Of one trial: half of what a proof takes. Rare failures are as hidden in the old campaign as in the new one, and equal
 # campaigns are called different in at most 5 % with it (benchmarks/statistics.py); with a whole one slowdowns hide.
-_PRUDENCE = 0.5
+_PSEUDO_TRIAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +244,7 @@ def _candidates(fours: Sequence[_Four], *, slow: bool) -> list[Estimate]:
         samples = [getattr(f, side) for f in fours]
         prudent = [s if high else replace(s, worst=0.0) for s in samples]
         means = dict(zip(_SIDES, _means(fours), strict=True))
-        means[side] = mean_over_scenarios(prudent, pseudo=_PRUDENCE)
+        means[side] = mean_over_scenarios(prudent, pseudo=_PSEUDO_TRIAL)
         found.append(_log_change(list(means.values())))
     return [e for e in found if e is not None]
 

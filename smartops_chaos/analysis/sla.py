@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from smartops_chaos.analysis.cells import Cell
-from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.estimate import Sample, interval, mean_over_scenarios, p_below, step
 from smartops_chaos.analysis.summary import SlaNumbers
-from smartops_chaos.model import PRUDENCE, Sla
+from smartops_chaos.model import LEAST_TRIALS, PSEUDO_TRIAL, Sla
 from smartops_chaos.schema.units import format_duration
 
 
@@ -61,8 +60,8 @@ def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) 
     lost = [np.append(s.values, np.full(c.lost, s.worst)) for s, c in zip(samples, cells, strict=True)]
     worst = [Sample(values, s.weight, s.worst) for values, s in zip(lost, samples, strict=True)]
     limit = (1 - target) * sla.window_s / sla.faults if sla.faults > 0 else np.inf
-    found = [p_below(mean_over_scenarios(s, pseudo=PRUDENCE), limit) for s in (samples, worst)]
-    prudent = mean_over_scenarios(samples, pseudo=PRUDENCE)
+    found = [p_below(mean_over_scenarios(s, pseudo=PSEUDO_TRIAL), limit) for s in (samples, worst)]
+    prudent = mean_over_scenarios(samples, pseudo=PSEUDO_TRIAL)
     return SlaTest(max(found), _available(prudent.mean + step(prudent, alpha), sla), "")
 
 

@@ -24,7 +24,7 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
 from smartops_chaos.analysis.summary import ArmSummary, Calibration, CellNumbers, Curve, Mttr, Summary
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
-from smartops_chaos.analysis.table import CONTROLS, COUNTED, LEFT_OUT, numbers, texts
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome
 
@@ -120,7 +120,7 @@ def _arm(
     alpha = question.alpha * question.share(arm)  # with looks wider: so intervals hold over all looks together
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
-    counted = rows[np.isin(outcome, COUNTED)]
+    counted = rows[outcome_is(outcome, lambda o: o.counted)]
     detected = [c.detected_s for c in cells if c.detected_s is not None]
     acted = [c.acted_s for c in cells if c.acted_s is not None]
     needless = numbers(rows, "needless_actions")
@@ -150,7 +150,7 @@ def _arm(
         cells=tuple(_cell_numbers(c) for c in cells),
         measuring_error_s=loop.recovery_width(counted),
         false_alarms=int((outcome == Outcome.FALSE_ALARM).sum()),
-        controls=int(np.isin(outcome, CONTROLS).sum()),
+        controls=int(outcome_is(outcome, lambda o: o.control).sum()),
         needless_actions=int(np.nansum(needless)) + nothing_prevented,
         contested=sum("contested" in flags.split(",") for flags in texts(rows, "flags")),
         operations=did,
@@ -158,7 +158,7 @@ def _arm(
 
 
 def _left_out(rows: pd.DataFrame, cells: Sequence[Cell]) -> dict[str, int]:
-    out = rows[np.isin(texts(rows, "outcome"), LEFT_OUT)]
+    out = rows[outcome_is(texts(rows, "outcome"), lambda o: o.left_out)]
     pairs = zip(texts(out, "outcome"), texts(out, "reason"), strict=True)
     found = Counter(f"{outcome}: {reason}" if reason else str(outcome) for outcome, reason in pairs)
     if missing := sum(c.not_recorded for c in cells):
@@ -249,7 +249,7 @@ def _calibration(rows: pd.DataFrame) -> tuple[Calibration, ...]:
 
     The width is that of the error: of the recovery and of the harness's own call that ended the fault.
     """
-    rows = rows[np.isin(texts(rows, "outcome"), COUNTED)]
+    rows = rows[outcome_is(texts(rows, "outcome"), lambda o: o.counted)]
     rows = rows[texts(rows, "fault_end_by") == "harness"]
     found = []
     for (chaos, workload), trials in rows.groupby(["chaos", "workload"], sort=True):

@@ -9,14 +9,13 @@ import pandas as pd
 
 from smartops_chaos.analysis import sla
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell
-from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import ArmSummary, Calibration, MomentAgreement
 from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import percent, unexplained
+from smartops_chaos.model import LEAST_TRIALS, MOST_LOST
 
 RUN = "smartops-chaos run MATRIX"
-MANY_LEFT_OUT = 0.10
 UNEVEN = 0.05
 AGREEMENT = 0.90  # wanted of metrics and logs, over the moments that both tell
 ENOUGH_TRIALS = 20  # in a cell: from here on the intervals cover what they say
@@ -80,7 +79,7 @@ def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
     lines = []
     shares = {a.arm: _share_left_out(a) for a in arms if a.trials}
     for arm in arms:
-        if shares.get(arm.arm, 0) > MANY_LEFT_OUT:
+        if shares.get(arm.arm, 0) > MOST_LOST:
             reasons = ", ".join(f"{n} {reason}" for reason, n in arm.left_out.items())
             lines.append(
                 f"{percent(shares[arm.arm])} of the trials of {arm.arm} are left out ({reasons}): "
@@ -191,7 +190,7 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
     lines = []
     for arm in arms:
         healed = arm.outcomes.get("healed", 0)
-        if arm.contested > MANY_LEFT_OUT * (healed + arm.contested):
+        if arm.contested > MOST_LOST * (healed + arm.contested):
             lines.append(
                 f"{arm.arm}: {arm.contested} recoveries may be the healer's or the platform's and count as the "
                 f"platform's, beside {healed} healed: finer telemetry would tell them apart."

@@ -22,7 +22,6 @@ from smartops_chaos.timeline.rules import METRICS_CLOCK
 Split = Literal["train", "validation", "test"]
 
 NORMAL, UNKNOWN = "normal", "unknown"
-_UNTRUE = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID)  # nobody knows what was injected, or whether anything was
 _HELD_OUT = 5  # one block in so many is for validation, and one for the test
 
 _Spans = list[tuple[int, int, str]]
@@ -52,7 +51,7 @@ class Sample:
 
 def why_not(evidence: Evidence, record: Record, chaos: ChaosLevel) -> str:
     """Why a trial has no windows; empty if it has."""
-    if record.row["outcome"] in _UNTRUE:
+    if Outcome(str(record.row["outcome"])).left_out:
         return f"{record.row['outcome']}: what was true in it is not known"
     if _frame(evidence, chaos) is None or _gate(evidence) is None:
         return "not injected or not observed"

@@ -6,9 +6,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from smartops_chaos.kubernetes.cluster import Endpoint
+from smartops_chaos.kubernetes.objects import Json
 
 if TYPE_CHECKING:
     import aiohttp
@@ -19,7 +20,6 @@ _WATCH_S = 240  # the server ends a watch then, and it goes on from there
 _SILENCE_S = 90.0  # a watch says at least every minute that it lives; a log that is only quiet is opened again
 _LIST_S = 30.0
 
-Json = dict[str, Any]
 Seen = Callable[[Json, bool, bool], None]  # the object, whether it is gone, whether it was there from the beginning
 
 

@@ -18,9 +18,10 @@ from smartops_chaos.kubernetes import cluster, faultfacts, objects, recorder, re
 from smartops_chaos.kubernetes.changes import LOCK, Namespace
 from smartops_chaos.kubernetes.cluster import ClusterError, Gone
 from smartops_chaos.kubernetes.cluster_target import block
+from smartops_chaos.kubernetes.objects import Json
 from smartops_chaos.kubernetes.reach import reach
 from smartops_chaos.kubernetes.recorded_pods import seconds
-from smartops_chaos.kubernetes.recording import History, Json
+from smartops_chaos.kubernetes.recording import History
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
 from smartops_chaos.schema.healer_kubernetes import Change
 from smartops_chaos.schema.healerfile import LokiLogs

@@ -9,7 +9,7 @@ from smartops_chaos.faults import app, exec, kubernetes
 from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
 from smartops_chaos.kubernetes.victims import Kind, Mark
-from smartops_chaos.model import Call, FaultFact, Interval, PlatformEvent
+from smartops_chaos.model import Call, EndedBy, FaultFact, Interval, PlatformEvent
 
 _KINDS: tuple[Kind, ...] = ("pods", "deployments")
 
@@ -44,16 +44,13 @@ def _effect(receipt: dict[str, Any], reverts: Sequence[Call], confirmed: bool) -
     return ""
 
 
-_By = Literal["harness", "expiry", "system", "injector", "momentary", ""]
-
-
 def _end(
     injected: Call | None,
     receipt: dict[str, Any],
     reverts: Sequence[Call],
     objects: Sequence[str],
     events: Sequence[PlatformEvent],
-) -> tuple[Interval | None, _By]:
+) -> tuple[Interval | None, EndedBy | Literal[""]]:
     """When the part ended, and by whom: the first revert found it in force, or found out what it was not."""
     if injected is None:
         return None, ""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-Json = dict[str, Any]
+from smartops_chaos.kubernetes.objects import Json
 
 
 def compact(pod: Json) -> Json:

@@ -32,6 +32,7 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes import podlogs
 from smartops_chaos.kubernetes.apistream import ANSWER_S, PAUSE_S, ApiStream, Trouble
 from smartops_chaos.kubernetes.cluster import Endpoint, path
+from smartops_chaos.kubernetes.objects import Json
 from smartops_chaos.kubernetes.podlogs import Line
 from smartops_chaos.kubernetes.recorded_pods import compact
 from smartops_chaos.trial import sidecar
@@ -40,8 +41,6 @@ _NAME = "smartops-chaos-recorder"
 _PING_S = 1.0
 _MARGIN_NS = 60 * 10**9  # a node's clock may be behind; what is too old is left out by whoever reads the file
 _BACKLOG_NS = 10**9  # lines that come within this after a log is opened may be older ones
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,11 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, path
+from smartops_chaos.kubernetes.objects import Json
 from smartops_chaos.kubernetes.victims import is_ready
 
-Json = dict[str, Any]
 Done = Callable[[Iterable[Json]], bool]
 
 _WATCH_S = 30.0  # then the list is read again: a watch that has silently died costs no more than this

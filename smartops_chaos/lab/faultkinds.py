@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from smartops_chaos.lab.faults import BadFault, EndedBy, Fault, NotEnded, Order, number
+from smartops_chaos.lab.faults import BadFault, Fault, NotEnded, Order, number
 from smartops_chaos.lab.network import Trouble
-from smartops_chaos.lab.pods import Cause, Pod
+from smartops_chaos.lab.pods import Pod
 from smartops_chaos.lab.procs import Process
+from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from smartops_chaos.model import Arm
+from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Arm
 from smartops_chaos.plan.levels import Levels
-from smartops_chaos.plan.looks import LEAST_TRIALS, ends, fewest_repeats
+from smartops_chaos.plan.looks import ends, fewest_repeats
 from smartops_chaos.schema.matrix import FACTORS, Matrix, Selector
 from smartops_chaos.schema.partial_matrix import PartialMatrix
 from smartops_chaos.schema.slospec import QuerySpec, SloSpec
@@ -89,7 +89,7 @@ def _looks(found: PartialMatrix, matrix: Matrix) -> None:
     if matrix.repeats < fewest:
         what = (
             f"with {matrix.repeats} repeats the first of {looks} looks comes after {ends(matrix.repeats, looks)[0]} "
-            f"trials of a cell, {LEAST_TRIALS} are needed"
+            f"trials of a cell, {LEAST_TRIALS_AT_LOOK} are needed"
         )
         found.refuse(("looks",), what, f"use {fewest} repeats at least, or `looks: 1`")
 

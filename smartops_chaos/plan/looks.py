@@ -7,21 +7,10 @@ number of trials and whatever the looks have to do with each other. Most is kept
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from smartops_chaos.model import Arm, Plan
+from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Plan, Stop
 
 SHARES: dict[int, tuple[float, ...]] = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
-LEAST_TRIALS = 5  # in a cell at the first look
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """An arm that was decided at a look, by the trials up to a repeat; see analysis.looks."""
-
-    arm: Arm
-    look: int  # from 1
-    repeat: int
 
 
 def ends(repeats: int, looks: int) -> tuple[int, ...]:
@@ -31,7 +20,7 @@ def ends(repeats: int, looks: int) -> tuple[int, ...]:
 
 def fewest_repeats(looks: int) -> int:
     """The fewest repeats that give the first of so many looks its trials; 1 without any look before the end."""
-    return 1 if looks == 1 else next(n for n in range(looks, 1000) if ends(n, looks)[0] >= LEAST_TRIALS)
+    return 1 if looks == 1 else next(n for n in range(looks, 1000) if ends(n, looks)[0] >= LEAST_TRIALS_AT_LOOK)
 
 
 def before_end(plan: Plan) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, pstdev
 
-from smartops_chaos.model import LEAST_TRIALS, PRUDENCE
+from smartops_chaos.model import LEAST_TRIALS, PSEUDO_TRIAL
 
 POWER = 0.8  # what counts as likely
 
@@ -160,15 +160,15 @@ def _expected(values: Sequence[float], widen: float, tau: float, pseudo: float, 
     """Mean and its variance to expect of `trials` values cut at tau and a pseudo-trial; on the scale 1."""
     cut = [min(v, tau) for v in values]
     mean, deviation = fmean(cut), widen * pstdev(cut)
-    worst, size = pseudo * tau, trials + PRUDENCE
-    prudent = (trials * mean + PRUDENCE * worst) / size
-    squares = (trials - 1) * deviation**2 + trials * (mean - prudent) ** 2 + PRUDENCE * (worst - prudent) ** 2
+    worst, size = pseudo * tau, trials + PSEUDO_TRIAL
+    prudent = (trials * mean + PSEUDO_TRIAL * worst) / size
+    squares = (trials - 1) * deviation**2 + trials * (mean - prudent) ** 2 + PSEUDO_TRIAL * (worst - prudent) ** 2
     return prudent, squares / (size - 1) / size
 
 
 def _mean_and_variance(value: float, pseudo: float, trials: int) -> tuple[float, float]:
     """Of `trials` equal values and a pseudo-trial: the mean and the variance of that mean."""
-    size = trials + PRUDENCE
-    mean = (trials * value + PRUDENCE * pseudo) / size
-    squares = trials * (value - mean) ** 2 + PRUDENCE * (pseudo - mean) ** 2
+    size = trials + PSEUDO_TRIAL
+    mean = (trials * value + PSEUDO_TRIAL * pseudo) / size
+    squares = trials * (value - mean) ** 2 + PSEUDO_TRIAL * (pseudo - mean) ** 2
     return mean, squares / (size - 1) / size

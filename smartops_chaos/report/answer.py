@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, Decision, Summary, Verdict
-from smartops_chaos.model import Arm, Plan
+from smartops_chaos.model import ALPHA, Arm, Plan
 from smartops_chaos.report.document import (
     Block,
     Box,
@@ -44,7 +44,6 @@ _MOST_CARDS = 5  # arms; more stand in a table, so that the first page holds wha
 MANY_ARMS = 2  # with more judged arms the reasons move from the cards to a table of their own
 _TONES: dict[Decision, Tone] = {"proven": "good", "observed": "weak", "missed": "bad", "undecidable": "none"}
 _ARMS_IN_WORDS = 3
-_ALPHA = 0.025  # one-sided; where the summary does not say
 _IDS_IN_WORDS = 6
 _UNTOLD = "The trials table does not say."
 
@@ -66,7 +65,7 @@ def level(summary: Summary) -> str:
 def one_sided(summary: Summary) -> float:
     """The alpha of all tests."""
     alpha = summary.plan.get("alpha")
-    return alpha if isinstance(alpha, float) else _ALPHA
+    return alpha if isinstance(alpha, float) else ALPHA
 
 
 def deciding(summary: Summary, arm: Arm) -> Comparison | None:

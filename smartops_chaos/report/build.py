@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from smartops_chaos.analysis.summary import Summary
+from smartops_chaos.analysis.table import outcome_is, texts
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import Arm, Evidence, Outcome, Plan, Record, Request, Targets
-from smartops_chaos.plan.looks import Stop
+from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Stop, Targets
 from smartops_chaos.report import (
     answer,
     course,
@@ -29,8 +29,6 @@ from smartops_chaos.report import (
 from smartops_chaos.report.document import Report
 from smartops_chaos.report.style import ArmStyle, arm_styles
 from smartops_chaos.report.words import count
-
-_UNSCORED = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID, Outcome.CLEAN, Outcome.FALSE_ALARM)
 
 
 def no_requests(_trial: str) -> Sequence[Request]:
@@ -141,7 +139,7 @@ def stated_targets(summary: Summary) -> Targets:
 
 def counted(table: pd.DataFrame) -> pd.DataFrame:
     """The rows that are scored: a confirmed fault, and no calibration."""
-    rows = table[table["time_s"].notna() & ~table["outcome"].isin(_UNSCORED)]
+    rows = table[table["time_s"].notna() & outcome_is(texts(table, "outcome"), lambda o: o.counted)]
     return rows[rows["phase"] != "calibrate"] if "phase" in rows.columns else rows
 
 

@@ -22,8 +22,8 @@ from smartops_chaos.report.words import (
     with_range,
 )
 
-_BY_HEALER = (plain(Outcome.HEALED), plain(Outcome.PREVENTED))
-_WITHOUT_PERSON = (*_BY_HEALER, plain(Outcome.PLATFORM))
+_BY_HEALER = tuple(plain(o) for o in Outcome if o.by_healer)
+_NO_HUMAN = tuple(plain(o) for o in Outcome if o.no_human)
 
 
 def section(summary: Summary, targets: Targets, styles: Styles, interval: str, index: Index) -> Section:
@@ -54,9 +54,7 @@ def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str, 
     rows = [
         (
             arm_name(a),
-            index.link(
-                share(a.auto_heal.successes, a.auto_heal.n), a.arm, counts_as="counted", outcome=_WITHOUT_PERSON
-            ),
+            index.link(share(a.auto_heal.successes, a.auto_heal.n), a.arm, counts_as="counted", outcome=_NO_HUMAN),
             with_range(percent(a.auto_heal.no_human), percent_range(a.auto_heal.lo, a.auto_heal.hi)),
             index.link(percent(a.auto_heal.by_healer), a.arm, counts_as="counted", outcome=_BY_HEALER),
             _uplift(a),

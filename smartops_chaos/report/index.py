@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smartops_chaos.analysis import loop, rca
-from smartops_chaos.analysis.table import CONTROLS, COUNTED, LEFT_OUT, numbers, texts
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.report.document import Facet, Link, Text
 from smartops_chaos.report.words import NONE, plain
@@ -119,11 +119,11 @@ def _by_interest(table: pd.DataFrame, baseline: Arm | None) -> NDArray[np.int_]:
 def _facets(table: pd.DataFrame) -> tuple[Facet, ...]:
     outcome, phase = texts(table, "outcome"), texts(table, "phase", "measure")
     measured = phase != "calibrate"
-    counted = measured & np.isin(outcome, COUNTED)
+    counted = measured & outcome_is(outcome, lambda o: o.counted)
     use = np.full(len(table), "calibration", dtype=object)
     use[counted] = "counted"
-    use[measured & np.isin(outcome, CONTROLS)] = "control"
-    use[measured & np.isin(outcome, LEFT_OUT)] = "left out"
+    use[measured & outcome_is(outcome, lambda o: o.control)] = "control"
+    use[measured & outcome_is(outcome, lambda o: o.left_out)] = "left out"
     missed = np.full(len(table), "", dtype=object)
     missed[counted] = [moment or "nothing" for moment in loop.missed(table[counted])]
     asked, rank = rca.ranks(table)

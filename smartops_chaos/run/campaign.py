@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from smartops_chaos.errors import HarnessFailed, PreflightFailed, RevertFailed, UsageError
-from smartops_chaos.model import Outcome, Plan, Trial
+from smartops_chaos.model import MOST_LOST, Outcome, Plan, Trial
 from smartops_chaos.plan.looks import judged_by
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Attempts, Say
@@ -25,7 +25,6 @@ from smartops_chaos.targets.base import Target
 from smartops_chaos.trial.process import preload, undo
 
 __all__ = ["Emit", "Options", "Result", "judge", "restore", "revert", "run"]
-_MOST_INVALID = 0.10
 _MAKE_SPACE = "make space or the folder writable; the same command resumes"
 
 
@@ -149,8 +148,8 @@ def judge(result: Result, store: Store, plan: Plan) -> None:
             f"{errors} of {recorded} trials ended in error",
             "each trial's log.txt says why; `--retry error` runs them again",
         )
-    if invalid > _MOST_INVALID * recorded:
+    if invalid > MOST_LOST * recorded:
         raise HarnessFailed(
-            f"{invalid} of {recorded} trials are invalid, more than {_MOST_INVALID:.0%}",
+            f"{invalid} of {recorded} trials are invalid, more than {MOST_LOST:.0%}",
             "the reason of each is in its record; `--retry invalid` runs them again",
         )

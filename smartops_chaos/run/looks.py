@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from smartops_chaos.model import Plan, Trial
-from smartops_chaos.plan.looks import Stop, before_end, spared
+from smartops_chaos.model import Plan, Stop, Trial
+from smartops_chaos.plan.looks import before_end, spared
 from smartops_chaos.run.events import LookTaken
 from smartops_chaos.store.campaign_folder import Store
 

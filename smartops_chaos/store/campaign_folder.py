@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos.errors import PreflightFailed, UsageError
-from smartops_chaos.model import SCHEMA_VERSION, Outcome, Plan, Record
-from smartops_chaos.plan.looks import Stop
+from smartops_chaos.model import SCHEMA_VERSION, Outcome, Plan, Record, Stop
 from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, read, try_lock, write_atomically
 from smartops_chaos.store.trial_folder import TrialDir
 

@@ -31,7 +31,6 @@ from smartops_chaos.timeline.rules import Match, Reading, read
 
 Cell = str | int | float | None
 
-_COUNTED = (Outcome.PREVENTED, Outcome.NO_EFFECT, Outcome.HARMED, Outcome.UNRECOVERED, Outcome.HEALED, Outcome.PLATFORM)
 _SHOWN = 5  # matches of a rule in an explanation
 
 
@@ -141,7 +140,7 @@ def _observed(evidence: Evidence, at: Frame, timeline: Timeline, judgement: Judg
 
 def _scored(horizon_s: float, at: Frame, timeline: Timeline, judgement: Judgement) -> tuple[float | None, float | None]:
     """time_s and ttr_impact_s; see the top of this module."""
-    if judgement.outcome not in _COUNTED:
+    if not judgement.outcome.counted:
         return None, None
     if judgement.outcome in (Outcome.PREVENTED, Outcome.NO_EFFECT):
         return 0.0, 0.0

@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 
 from smartops_chaos.clock import Clock, utc_now
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.model import ClockOffset, Evidence
+from smartops_chaos.model import MOST_FALSE_ALARMS, ClockOffset, Evidence
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store import notes, trial_folder
 from smartops_chaos.store.trial_folder import TrialDir
@@ -39,7 +39,6 @@ from smartops_chaos.trial import evidence, experiment, protocol, rollbacks, work
 from smartops_chaos.trial.fault_facts import facts
 from smartops_chaos.trial.process import UNWRITTEN
 
-_MOST_FALSE_ALARMS = 3
 _JOB: TypeAdapter[experiment.Job] = TypeAdapter(experiment.Job)
 
 logger = logging.getLogger("smartops_chaos")
@@ -174,7 +173,7 @@ class _Child:
             if not missed or self._interrupted or not self._false_alarm(lane):
                 return clock, clocks
             self._alarms += 1
-            if self._alarms >= _MOST_FALSE_ALARMS:
+            if self._alarms >= MOST_FALSE_ALARMS:
                 return clock, clocks
             logger.info("phase reset again after a false alarm")
 

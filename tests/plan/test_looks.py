@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartops_chaos.errors import FileProblems
-from smartops_chaos.model import Arm, Plan
+from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Arm, Plan, Stop
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.looks import LEAST_TRIALS, SHARES, Stop, before_end, ends, fewest_repeats, judged_by, spared
+from smartops_chaos.plan.looks import SHARES, before_end, ends, fewest_repeats, judged_by, spared
 from smartops_chaos.planning.estimate import budget_of, estimate
 from tests.plan.test_expand import _plan
 
@@ -31,7 +31,7 @@ def test_the_shares_of_alpha_add_up_to_one() -> None:
 @given(LOOKS, st.integers(1, 500))
 def test_each_look_has_more_repeats_than_the_one_before(looks: int, repeats: int) -> None:
     enough = repeats >= fewest_repeats(looks)
-    assert enough == (looks == 1 or ends(repeats, looks)[0] >= LEAST_TRIALS)
+    assert enough == (looks == 1 or ends(repeats, looks)[0] >= LEAST_TRIALS_AT_LOOK)
     if enough:
         found = ends(repeats, looks)
         assert sorted(set(found)) == list(found)
