@@ -1,4 +1,4 @@
-"""A campaign's directory: with `trialdir` the only module that knows its paths.
+"""A campaign's directory. With `trial_folder` (the folders in `trials/`) the only module that knows its paths.
 
     results/<campaign>/campaign.json     matrix text, plan, provenance
                        events.ndjson     what the runner said, one event a line

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes.reach import reach
+from smartops_chaos.model import Request
+from smartops_chaos.store import request_log
 from smartops_chaos.telemetry import prometheus
 
 _RENEW_NS = 30_000_000_000  # credentials of a cluster's API server live for minutes
@@ -47,7 +49,7 @@ def loop(
             source = None
         else:
             status = 200 if good(answer, at_least) else 503
-            out.write(f"{sched_ns},{late_ns},{clock.now_ns() - sched_ns},{status}\n")
+            out.write(request_log.line(Request(sched_ns, late_ns, clock.now_ns() - sched_ns, status)))
         missed = max(0, clock.now_ns() - sched_ns) // spacing_ns
         sched_ns += (missed + 1) * spacing_ns
 
