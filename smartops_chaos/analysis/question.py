@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import ALPHA, Arm, Plan, Sla, Stop, Targets
-from smartops_chaos.plan.looks import SHARES
+from smartops_chaos.plan.look_schedule import SHARES
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Arm
 from smartops_chaos.plan.levels import Levels
-from smartops_chaos.plan.looks import ends, fewest_repeats
+from smartops_chaos.plan.look_schedule import ends, fewest_repeats
 from smartops_chaos.schema.matrix import FACTORS, Matrix, Selector
 from smartops_chaos.schema.partial_matrix import PartialMatrix
 from smartops_chaos.schema.slospec import QuerySpec, SloSpec

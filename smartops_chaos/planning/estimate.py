@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Plan, Trial
-from smartops_chaos.plan.looks import SHARES, before_end
+from smartops_chaos.plan.look_schedule import SHARES, before_end
 from smartops_chaos.planning.makespan import makespan_s
 from smartops_chaos.planning.power import (
     failures_allowed,
