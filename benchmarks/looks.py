@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.statistics import TAU_S, Draw, Model, always, lognormal, models
-from smartops_chaos.analysis.looks import rehearse
+from smartops_chaos.analysis.interim import rehearse
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import measured_trials
 from smartops_chaos.analysis.verdicts import conclude

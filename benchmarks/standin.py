@@ -148,10 +148,10 @@ class StandInLane(Lane):
         return []
 
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
-        del calls
         now_ns = time.time_ns()
+        denied = {call.part for call in calls if call.what == "confirm" and not call.ok}
         return tuple(
-            FaultFact(part, fault_id, True, "none", (), Interval(now_ns, now_ns), "momentary")
+            FaultFact(part, fault_id, part not in denied, "none", (), Interval(now_ns, now_ns), "momentary")
             for part, fault_id in enumerate(ids)
         )
 
@@ -183,7 +183,11 @@ def nothing() -> bool:
     return True
 
 
-def gate(**_: Any) -> bool:
+def gate(configuration: dict[str, Any], **_: Any) -> bool:
+    """Healthy: one good request is what shows it, should the trial end before it is observed."""
+    trial = TrialDir(Path(configuration["trial_dir"]))
+    request = Request(trial.clock()[0].now_ns(), 0, 1_000_000, 200)
+    trial.requests_file.write_text(request_log.line(request), encoding="ascii")
     return True
 
 

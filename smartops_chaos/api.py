@@ -21,9 +21,9 @@ from smartops_chaos.store.campaign_folder import newest
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
+    from smartops_chaos.analysis.load import CampaignData
     from smartops_chaos.analysis.regression import Regression
     from smartops_chaos.planning.chances import Pilot
-    from smartops_chaos.report.build import CampaignData
     from smartops_chaos.run import events
     from smartops_chaos.run.lanes import Result
     from smartops_chaos.run.start import PreparedRun
@@ -39,12 +39,10 @@ def run(
     show: Callable[[events.Event], None] = lambda _: None,
 ) -> tuple[PreparedRun, Result]:
     """Run a matrix, or what is left of it; `run.campaign.judge` says what the result means for an exit code."""
-    from smartops_chaos.planning.estimate import estimate
     from smartops_chaos.run import start
 
     prepared = start.prepare(Path(matrix), Path(results).resolve(), options or RunOptions())
-    likely_s = estimate(prepared.selected, prepared.matrix.name, lanes=prepared.options.lanes).likely_s
-    return prepared, start.carry_out(prepared, likely_s, show)
+    return prepared, start.carry_out(prepared, show)
 
 
 def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
@@ -73,18 +71,19 @@ def history(*sources: str | Path) -> History:
     from smartops_chaos.analysis import load_history
     from smartops_chaos.store.campaign_folder import Store
 
-    return load_history.nights([Store(Path(path)) for path in sources])
+    return load_history.campaigns([Store(Path(path)) for path in sources])
 
 
 def report_history(found: History, out: str | Path) -> list[Path]:
     """Write report.pdf, report.html, figures/, history.csv and history.json below `out`; the files written."""
-    from smartops_chaos.report import build, history, historyfiles
+    from smartops_chaos.export import history_files
+    from smartops_chaos.report import build, history_report
 
     out = Path(out)
-    files = build.write(history.build(found), out)
+    files = build.write(history_report.build(found), out)
     table, numbers = out / "history.csv", out / "history.json"
-    table.write_text(historyfiles.to_csv(found), encoding="utf-8")
-    numbers.write_text(json.dumps(historyfiles.to_json(found), indent=1) + "\n", encoding="utf-8")
+    table.write_text(history_files.to_csv(found), encoding="utf-8")
+    numbers.write_text(json.dumps(history_files.to_json(found), indent=1) + "\n", encoding="utf-8")
     return [*files, table, numbers]
 
 
@@ -133,9 +132,9 @@ def report(data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: b
 
 def figures(data: CampaignData, out: str | Path) -> list[Path]:
     """Every figure of the report as SVG, PNG and a caption in Markdown, in `out`; the files written."""
-    from smartops_chaos.report import build, figurefiles
+    from smartops_chaos.report import build, figure_files
 
-    return figurefiles.write(build.build(data, appendix=False), Path(out))
+    return figure_files.write(build.build(data, appendix=False), Path(out))
 
 
 def windows(*sources: str | Path, out: str | Path) -> list[Path]:
@@ -151,6 +150,6 @@ def windows(*sources: str | Path, out: str | Path) -> list[Path]:
 
 def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list[Path]:
     """The course of one trial, or of two on one time axis, as such files. Raises UsageError."""
-    from smartops_chaos.report import build, figurefiles
+    from smartops_chaos.report import build, figure_files
 
-    return figurefiles.write(build.timeline(data, trials), Path(out))
+    return figure_files.write(build.timeline(data, trials), Path(out))

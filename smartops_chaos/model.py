@@ -181,6 +181,9 @@ class Sla:
     faults: float  # expected in one window
 
 
+Goal = Literal["mttr_reduction", "auto_heal", "sla"]  # the keys of `targets:`
+
+
 @dataclass(frozen=True, slots=True)
 class Targets:
     mttr_reduction: float = 0.40
@@ -342,6 +345,9 @@ class Evidence:
     stopped_early: bool = False  # by stop_after_good
     gate_passed: bool = False
     gate_false_alarms: int = 0  # times that the healer signalled or acted between reset and injection
+    service_ms: float | None = None  # that an order took at the end of the gate, as the target tells; None: it does not
+    work_ms: float | None = None  # how much of that was real work, which a slower machine makes longer
+    utilisation: float | None = None  # share of the time for which the service's replicas were busy
     calls: tuple[Call, ...] = ()
     faults: tuple[FaultFact, ...] = ()
     platform: tuple[PlatformEvent, ...] = ()
@@ -353,6 +359,15 @@ class Evidence:
     missing: tuple[str, ...] = ()  # sources that could not be read, with the reason
     error: str = ""  # the harness failed: what and where
     aborted: bool = False  # a person ended it
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What disturbs a measurement on this machine, and what a person can do about it; see run.machine."""
+
+    what: str  # in the past tense: told with the result
+    hint: str
+    severe: bool  # so much that nothing measured meanwhile is worth a verdict
 
 
 # ---- Timeline, Record ----------------------------------------------------------------------------------------
@@ -411,8 +426,10 @@ _BEFORE = """campaign phase trial chaos family workload model policy repeat bloc
 _AFTER = """fault_end_s fault_end_width_s fault_end_by observed_s relapses actions actions_failed needless_actions
     guardrail_blocks cooldown_skips policy_rule rca_expected rca_top1 rca_rank requests good_requests bad_seconds
     unknown_seconds lateness_p99_s"""
+# Later versions add columns here only: a table of an earlier one is read as if they were empty.
+_ADDED = "service_ms service_from work_ms utilisation drain_s dating_error_s detail"
 _INTERVALS = tuple(f"{m}_{end}_s" for m in MOMENTS[1:] for end in ("lo", "hi"))
-COLUMNS = (*_BEFORE.split(), *_INTERVALS, *_AFTER.split())
+COLUMNS = (*_BEFORE.split(), *_INTERVALS, *_AFTER.split(), *_ADDED.split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,12 @@ class Cell:
 
     @property
     def scenario(self) -> str:
+        """ "chaos / workload": the conditions that are the same for all arms."""
         return f"{self.chaos} / {self.workload}"
 
     @property
     def n(self) -> int:
+        """Counted trials."""
         return len(self.time_s)
 
     @property
@@ -56,6 +58,7 @@ class Cell:
 
     @property
     def incidents(self) -> int:
+        """Counted trials whose service went bad."""
         return sum(n for outcome, n in self.outcomes.items() if Outcome(outcome).incident)
 
     @property
@@ -64,15 +67,20 @@ class Cell:
         return 0 if self.rarely_hurts else self.outcomes.get(Outcome.PREVENTED, 0)
 
     def sample(self, values: Floats) -> Sample:
+        """Values of this cell's trials, such as `time_s`, for a mean over scenarios; at worst they are the horizon."""
         return Sample(values, self.weight, self.horizon_s)
 
 
 def of_arm(cells: Sequence[Cell], arm: Arm) -> list[Cell]:
+    """One arm's cells, in the order of their scenarios."""
     return [c for c in cells if c.arm == arm]
 
 
 def build(table: pd.DataFrame, question: Question) -> list[Cell]:
-    """The cells of all fault scenarios, sorted by scenario and arm. `table` has measured trials only.
+    """The cells of all fault scenarios, sorted by scenario and arm.
+
+    `table` has measured trials only (`summarise.measured_trials`); scenarios without a fault, the controls, have no
+    cell. A planned cell without any trial is there with n = 0.
 
     In each scenario every arm should have as many trials as the fullest one; the difference is `not_recorded`.
     """
@@ -110,10 +118,14 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
     return cells
 
 
-def held_against(
+def cells_by_arm(
     measured: pd.DataFrame, question: Question, arms: Sequence[Arm]
 ) -> dict[Arm, tuple[list[Cell], list[Cell]]]:
-    """Each arm's cells, and the baseline's against which they are held; up to the look that has stopped the arm."""
+    """For each arm its cells and the baseline's.
+
+    If an interim look stopped the arm, both are cut at that look's repeat, so that like is compared with like.
+    `measured` is what `summarise.measured_trials` gives.
+    """
     found: dict[int | None, list[Cell]] = {None: build(measured, question)}
     for repeat in {stop.repeat for stop in question.stopped.values()}:
         found[repeat] = build(measured[numbers(measured, "repeat") <= repeat], question)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis import rca
 from smartops_chaos.analysis.cells import Cell
-from smartops_chaos.analysis.loop import between
+from smartops_chaos.analysis.phases import between
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.analysis.sla import budget_used
 from smartops_chaos.analysis.summary import Operations, Share

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smartops_chaos.analysis.cells import Cell
-from smartops_chaos.analysis.estimate import Sample, interval, mean_over_scenarios, p_below, step
+from smartops_chaos.analysis.estimate import Sample, interval, margin, mean_over_scenarios, p_below
 from smartops_chaos.analysis.summary import SlaNumbers
 from smartops_chaos.model import LEAST_TRIALS, PSEUDO_TRIAL, Sla
 from smartops_chaos.schema.units import format_duration
@@ -20,7 +20,7 @@ from smartops_chaos.schema.units import format_duration
 
 @dataclass(frozen=True, slots=True)
 class SlaTest:
-    """Prudent like the MTTR's: a pseudo-trial that is bad to the horizon is added to each scenario."""
+    """Like the MTTR's test it has a pseudo-trial in each scenario: one that is bad to the horizon."""
 
     p: float  # one-sided, H0: availability < target; with the lost trials bad to the horizon; 1 if undecidable
     bound: float | None  # lower bound of availability
@@ -33,7 +33,10 @@ def window(sla: Sla) -> str:
 
 
 def availability(cells: Sequence[Cell], sla: Sla | None, alpha: float, within_trials: float | None) -> SlaNumbers:
-    """Two-sided interval at 2 alpha from that of the mean bad seconds."""
+    """Availability with its two-sided interval (1 - 2 alpha), which follows from that of the mean bad seconds.
+
+    `within_trials` is passed on. None without an `sla:` or where the table lacks bad seconds.
+    """
     samples = _samples([c for c in cells if c.n])
     if sla is None or not samples:
         return SlaNumbers(None, None, None, within_trials)
@@ -47,7 +50,7 @@ def availability(cells: Sequence[Cell], sla: Sla | None, alpha: float, within_tr
 
 
 def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) -> SlaTest:
-    """Is the availability at least `target`?"""
+    """Is the availability at least `target`, a fraction? One-sided t test on the mean bad seconds of a fault."""
     if sla is None:
         return SlaTest(1.0, None, "the matrix has no `sla:`; add a line such as `sla: {window: 30d, faults: 4}`")
     if any(c.bad_s is None for c in cells):
@@ -61,8 +64,8 @@ def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) 
     worst = [Sample(values, s.weight, s.worst) for values, s in zip(lost, samples, strict=True)]
     limit = (1 - target) * sla.window_s / sla.faults if sla.faults > 0 else np.inf
     found = [p_below(mean_over_scenarios(s, pseudo=PSEUDO_TRIAL), limit) for s in (samples, worst)]
-    prudent = mean_over_scenarios(samples, pseudo=PSEUDO_TRIAL)
-    return SlaTest(max(found), _available(prudent.mean + step(prudent, alpha), sla), "")
+    careful = mean_over_scenarios(samples, pseudo=PSEUDO_TRIAL)
+    return SlaTest(max(found), _available(careful.mean + margin(careful, alpha), sla), "")
 
 
 def budget_used(cells: Sequence[Cell], sla: Sla, target: float) -> float | None:

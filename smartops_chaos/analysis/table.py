@@ -25,7 +25,8 @@ INTEGERS = (
     *("repeat", "block", "attempt", "relapses", "actions", "actions_failed", "needless_actions"),
     *("guardrail_blocks", "cooldown_skips", "rca_rank", "requests", "good_requests"),
 )
-NUMBERS = tuple(c for c in COLUMNS if c.endswith("_s") or c in (*INTEGERS, "bad_seconds", "unknown_seconds"))
+_UNITLESS = ("bad_seconds", "unknown_seconds", "service_ms", "work_ms", "utilisation")
+NUMBERS = tuple(c for c in COLUMNS if c.endswith("_s") or c in (*INTEGERS, *_UNITLESS))
 
 _SHOWN = 20  # problems of one kind that are listed row by row
 _LONGEST_S = 86400.0  # no matrix has a longer horizon

@@ -129,8 +129,9 @@ def doctor(
         print(json.dumps([check.as_dict() for check in found]))
     else:
         for check in found:
-            told = ("note" if check.note else "ok  ") if check.ok else "FAIL"
-            print(f"{told} {check.what}" + ("" if check.ok else f"\n     {check.hint}"))
+            told = ("warn" if check.hint else "note") if check.note else "ok  "
+            told, hint = (told, check.hint if check.note else "") if check.ok else ("FAIL", check.hint)
+            print(f"{told} {check.what}" + (f"\n     {hint}" if hint else ""))
     if not all(check.ok for check in found):
         raise typer.Exit(4)
 

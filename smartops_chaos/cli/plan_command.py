@@ -54,9 +54,9 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
 
     from smartops_chaos import api
     from smartops_chaos.planning.chances import chances
-    from smartops_chaos.planning.estimate import estimate
+    from smartops_chaos.planning.forecast import forecast
 
-    told = estimate(made, matrix.name, lanes=lanes)
+    told = forecast(made, matrix.name, lanes=lanes)
     likely = chances(made, None if pilot is None else api.pilot(pilot, made))
     if as_json:
         document: dict[str, Any] = {"schema_version": 1, "name": made.name, "digest": made.digest}

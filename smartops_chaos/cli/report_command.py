@@ -23,8 +23,8 @@ from smartops_chaos.cli.options import (
 from smartops_chaos.errors import MISSED, UsageError
 
 if TYPE_CHECKING:
+    from smartops_chaos.analysis.load import CampaignData
     from smartops_chaos.analysis.summary import Summary
-    from smartops_chaos.report.build import CampaignData
 
 Require = Literal["proven", "observed"]
 
@@ -97,12 +97,13 @@ def report(
 
 def _history(sources: list[Path], reports: Path, *, as_json: bool) -> _Told:
     from smartops_chaos import api
-    from smartops_chaos.report import history, historyfiles
+    from smartops_chaos.export import history_files
+    from smartops_chaos.report import history_report
 
     found = api.history(*sources)
-    sentences = tuple(history.sentences(found))
+    sentences = tuple(history_report.sentences(found))
     if as_json:
-        print(json.dumps(historyfiles.to_json(found)))
+        print(json.dumps(history_files.to_json(found)))
         return _Told(found.newest.summary, (), sentences)
     files = tuple(api.report_history(found, reports / f"{found.matrix}-history"))
     print("\n".join(sentences), file=sys.stderr)

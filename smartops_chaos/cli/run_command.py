@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from smartops_chaos.cli.options import (
 )
 from smartops_chaos.errors import UsageError
 from smartops_chaos.run.options import RunOptions
+
+if TYPE_CHECKING:
+    from smartops_chaos.analysis.load import CampaignData
 
 
 def demo(results: ResultsOption = RESULTS, reports: ReportsOption = REPORTS) -> None:
@@ -75,9 +78,20 @@ def _run(matrix: Path, results: Path, reports: Path, options: RunOptions, *, wit
     finally:
         shown.close()
     store = prepared.store
-    if with_report and result.stopped_by != "interrupted":
-        files = api.report(api.load(store.path), reports / store.name)
-        print(files[0], file=sys.stderr if as_json else sys.stdout)
+    if with_report and result.stopped_by not in ("interrupted", "invalid"):
+        _report(api.load(store.path), reports / store.name, as_json=as_json)
     campaign.judge(result, store, prepared.selected)
     if result.stopped_by == "interrupted":
         raise typer.Exit(130)
+
+
+def _report(data: CampaignData, out: Path, *, as_json: bool) -> None:
+    """Write the report, and tell the verdicts and where to read on; on stderr, since stdout is for programs."""
+    from smartops_chaos import api
+    from smartops_chaos.export import ci
+
+    files = api.report(data, out)
+    print(files[0], file=sys.stderr if as_json else sys.stdout)
+    for verdict in data.summary.verdicts:
+        print(ci.verdict_line(verdict), file=sys.stderr)
+    print(f"the whole answer: {out / 'report.pdf'}, and to click through: {out / 'report.html'}", file=sys.stderr)

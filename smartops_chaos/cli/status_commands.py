@@ -12,6 +12,8 @@ import typer
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, campaign_path
 from smartops_chaos.errors import UsageError
 
+_INVALID_SHOWN = 3  # trials of a campaign, each with its reason
+
 
 def derive(
     campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
@@ -50,6 +52,10 @@ def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> Non
             print(f"  {Arm(**stop['arm'])} was decided at look {stop['look']}, after {stop['repeat']} repeats")
         if one["spared"]:
             print(f"  {one['spared']} trials of {one['trials']} are spared")
+        for trial, why in list(one["invalid"].items())[:_INVALID_SHOWN]:
+            print(f"  {trial} is invalid, {why}")
+        if len(one["invalid"]) > _INVALID_SHOWN:
+            print(f"  and {len(one['invalid']) - _INVALID_SHOWN} more; `--json` lists them all")
         for problem in one["problems"]:
             print(f"  {problem}", file=sys.stderr)
     if not found:

@@ -128,7 +128,7 @@ class RemoteAttempts:
 
     def run(self, lane: LaneAddress, trial: Trial) -> tuple[Record, bool]:
         """Raises HarnessFailed when no worker can carry out the trial, RevertFailed, and what the worker raised."""
-        if self._store.trial(trial.id).outcome() is not None:
+        if self._store.trial(trial.id).row() is not None:
             self._store.set_aside(trial.id)  # to be run again: for a worker a record means that the trial is done
         self._lanes[trial.id] = lane.name
         done = threading.Event()

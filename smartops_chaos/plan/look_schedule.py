@@ -1,7 +1,8 @@
-"""When a campaign may decide before its end, how much of the error rate each decision may use, and what it spares.
+"""Interim looks: when a campaign may decide before its end, how much of alpha each decision may use, what it spares.
 
-The shares add up to 1, so the chance of a false `proven` at any look is at most the plan's alpha (Bonferroni), at any
-number of trials and whatever the looks have to do with each other. Most is kept for the last, where most trials are.
+The fractions of alpha add up to 1, so the chance of a false `proven` at any look is at most the plan's alpha
+(Bonferroni), at any number of trials and whatever the looks have to do with each other. Most is kept for the last,
+where most trials are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 
 from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Plan, Stop
 
-SHARES: dict[int, tuple[float, ...]] = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
+# looks -> the fraction of alpha that each of them may spend
+ALPHA_SPENDING: dict[int, tuple[float, ...]] = {1: (1.0,), 2: (0.2, 0.8), 3: (0.1, 0.2, 0.7)}
 
 
 def ends(repeats: int, looks: int) -> tuple[int, ...]:

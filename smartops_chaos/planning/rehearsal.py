@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from smartops_chaos.analysis import looks, question
+from smartops_chaos.analysis import interim, question
 from smartops_chaos.model import Plan, Stop
+from smartops_chaos.plan.durations import makespan_s
 from smartops_chaos.plan.look_schedule import before_end, spared
-from smartops_chaos.planning.makespan import makespan_s
 from smartops_chaos.planning.simulate import Simulated
 
 
@@ -26,7 +26,7 @@ class Rehearsed:
 def rehearse(plan: Plan, made: Simulated, lanes: int) -> Rehearsed:
     """What the looks would have made of a simulated campaign."""
     ends = before_end(plan)
-    asked = looks.rehearse(pd.DataFrame(made.columns), question.of_plan(plan), ends)
+    asked = interim.rehearse(pd.DataFrame(made.columns), question.of_plan(plan), ends)
     stops = tuple(asked.stopped.values())
     left_out = spared(plan, stops)
     parts: list[list[float]] = [[] for _ in range(len(ends) + 1)]

@@ -1,8 +1,8 @@
 """The looks of a running campaign: when one is due, that it is taken once, and which trials it spares.
 
 An interim look is due before the first trial beyond it, so lanes wait for each other there: a few seconds of the
-campaign, and no trial that the decision has made superfluous. How it decides is statistics (`analysis.looks`), which a
-runner does not load.
+campaign, and no trial that the decision has made superfluous. How it decides is statistics
+(`analysis.interim`), which a runner does not load.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smartops_chaos.plan.look_schedule import before_end, spared
 from smartops_chaos.run.events import LookTaken
 from smartops_chaos.store.campaign_folder import Store
 
-_DECIDE = "smartops_chaos.analysis.looks"  # run as a program
+_DECIDE = "smartops_chaos.analysis.interim"  # run as a program
 Decide = Callable[[Store, int], tuple[Stop, ...]]  # the look's number, from 1 -> the arms that it stops
 
 

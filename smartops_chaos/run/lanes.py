@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,7 +35,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 @dataclass(frozen=True, slots=True)
 class Result:
     outcomes: dict[str, int]
-    stopped_by: str  # "", "interrupted", "max-time", "unwritable"
+    stopped_by: str  # "", "interrupted", "max-time", "unwritable", "invalid"
     blocked: tuple[str, ...]  # lanes with something still in force
     failed: tuple[str, ...]  # lanes that could not go on, each with the reason
     unwritable: str = ""  # what could not be written, and why
@@ -72,12 +72,14 @@ class LaneThreads:
         self._unwritable = ""
         self._signalled = 0
         self._last_block: int | None = None
+        self._first_block = {trial.id for trial in todo if trial.block == todo[0].block} if todo else set()
         self._under_way = 0
         self._lock = threading.Condition()
         self._said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
         self._attempts = attempts(self._said.put)
 
-    def run(self, lanes: Sequence[LaneAddress]) -> Result:
+    def run(self, lanes: Sequence[LaneAddress], closing: Callable[[], Iterable[events.Event]] = tuple) -> Result:
+        """Until nothing is left to start, or to wait for; `closing` is what is said of the campaign before its end."""
         if self._max_time_s:
             self._deadline = time.monotonic() + self._max_time_s
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane.name) for lane in lanes]
@@ -92,6 +94,8 @@ class LaneThreads:
                 self._show(said)
         for thread in threads:
             thread.join()
+        for event in closing():
+            self._show(event)
         finished = events.CampaignFinished(
             self._store.name, self._done, self._looks.trials, dict(self._outcomes), self._stopped_by
         )
@@ -181,7 +185,15 @@ class LaneThreads:
             return trial
 
     def _goes_on(self) -> bool:
-        return bool(self._todo) and self._stopped_by not in ("interrupted", "unwritable")
+        return bool(self._todo) and self._stopped_by not in ("interrupted", "unwritable", "invalid")
+
+    def _nothing_valid(self) -> bool:
+        """Whether the first block of this start is over, and all that has ended is invalid: the rest would be too.
+
+        One trial alone may be chance, such as a false alarm.
+        """
+        ended = self._outcomes.total()
+        return not self._first_block and ended > 1 and self._outcomes[Outcome.INVALID] == ended
 
     def _look(self) -> bool:
         """Whether the look that is due could be taken; if not, no lane goes on, and the next start tries again."""
@@ -208,6 +220,9 @@ class LaneThreads:
         with self._lock:
             self._done += outcome != Outcome.ABORTED
             self._outcomes[outcome] += 1
+            self._first_block.discard(trial.id)
+            if self._todo and self._nothing_valid():
+                self._stopped_by = self._stopped_by or "invalid"
             done = self._done
         time_s = record.row["time_s"]
         self._said.put(
@@ -220,6 +235,7 @@ class LaneThreads:
                 round(time.monotonic() - begun, 3),
                 done,
                 self._looks.trials,
+                str(record.row.get("detail") or ""),
             )
         )
         return clean

@@ -15,12 +15,14 @@ from smartops_chaos import __version__
 from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Plan
+from smartops_chaos.plan.durations import likely_s, makespan_s
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.plan.select import select
 from smartops_chaos.run import campaign, events
 from smartops_chaos.run.lanes import Result
 from smartops_chaos.run.options import RunOptions
+from smartops_chaos.schema.clustertarget import lane_count
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, campaigns, next_free
 from smartops_chaos.targets import kinds
 
@@ -50,21 +52,22 @@ def prepare(matrix: Path, results: Path, options: RunOptions) -> PreparedRun:
     return PreparedRun(matrix, options, full, selected, open_store(results, full, options.campaign))
 
 
-def carry_out(run: PreparedRun, likely_s: float, show: Callable[[events.Event], None]) -> Result:
+def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
     """Run what is left, and return what came of it; `campaign.judge` tells what that means for an exit code.
 
-    Events go to `show` and into the campaign's folder. `likely_s` is how long all of it will probably take. Raises as
-    `campaign.run`.
+    Events go to `show` and into the campaign's folder. Raises as `campaign.run`.
     """
 
     def emit(event: events.Event) -> None:
         run.store.append_event(events.as_dict(event))
         show(event)
 
+    lanes = run.options.lanes or lane_count(run.full.target)
+    duration_s = makespan_s((likely_s(run.full, trial) for trial in run.selected.trials), lanes)
     with run.store.locked():
         if not run.store.exists():  # asked only now: another runner may have begun it meanwhile
             run.store.create(_campaign_file(run))
-        return campaign.run(run.selected, run.store, run.options, likely_s, emit)
+        return campaign.run(run.selected, run.store, run.options, duration_s, emit)
 
 
 def _campaign_file(run: PreparedRun) -> CampaignFile:

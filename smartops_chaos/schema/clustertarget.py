@@ -60,8 +60,8 @@ def check(found: PartialMatrix, block: KubernetesBlock | None) -> None:
             found.refuse(at, f"`{name}` stands here twice", "a lane needs a namespace of its own")
         seen.add(name)
     for name in target.replicas:
-        if block is not None and name not in block.deployments():
-            hint = did_you_mean(name, block.deployments())
+        if block is not None and name not in block.controllers():
+            hint = did_you_mean(name, block.controllers())
             found.refuse(("target", "replicas", name), f"no Deployment `{name}`", hint, at_key=True)
 
 
@@ -69,7 +69,7 @@ def options(target: KubernetesTargetSpec, healer: Mapping[str, Any]) -> dict[str
     """The target of a plan: the matrix's keys, and under `system` the healer file's block with the matrix's values."""
     block = KubernetesBlock.model_validate(healer["kubernetes"], context=FROM_DUMP)
     given = target.model_dump()
-    ours = {name: given.pop(name) for name in ("workload", "prometheus", "loki", "alertmanager")}
+    ours = {name: given.pop(name) for name in ("workload", "prometheus", "loki")}
     ours = {name: value for name, value in ours.items() if value is not None}
     system = block.model_dump(mode="json") | ours
     system["reset"]["replicas"] |= given.pop("replicas")

@@ -12,6 +12,7 @@ A setting lists changes of objects by its values; what no setting of an arm name
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -154,13 +155,25 @@ class KubernetesBlock(HealerPart):
     workload: Address
     prometheus: Source | None = None
     loki: Source | None = None
-    alertmanager: Source | None = None
     components: tuple[str, ...]  # Deployments whose logs the rules read; a rule's `component` is one of these names
     optional: tuple[str, ...] = ()  # of all named Deployments, those that need not be there
     settings: dict[str, tuple[Change, ...] | dict[str, tuple[Change, ...]]] = {}
     reset: Reset = Reset()
     armed: Armed | None = None
     limit_s: Seconds = Field(180.0, alias="limit", examples=["180s"])  # of a reset with its rollouts
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was(cls, given: Any, info: ValidationInfo) -> Any:
+        """Stored plans have a key that is no longer there."""
+        if info.context == FROM_DUMP and isinstance(given, dict):
+            return {name: value for name, value in given.items() if name != "alertmanager"}
+        return given
+
+    @classmethod
+    def from_plan(cls, target: Mapping[str, Any]) -> KubernetesBlock:
+        """The block as a plan's target has it, with the matrix's own values in it."""
+        return cls.model_validate(target["system"], context=FROM_DUMP)
 
     def changes(self, settings: dict[str, Any]) -> tuple[Change, ...]:
         """The changes of an arm, in the order of the file."""
@@ -179,7 +192,7 @@ class KubernetesBlock(HealerPart):
         ]
         return tuple(change for changes in lists for one in changes for change in one)
 
-    def deployments(self) -> tuple[str, ...]:
+    def controllers(self) -> tuple[str, ...]:
         """Every Deployment that is named, once, the attacked one first."""
         changed = [change.deployment for change in self.all_changes() if change.deployment]
         armed = [self.armed.deployment] if self.armed else []

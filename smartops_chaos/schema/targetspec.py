@@ -107,11 +107,6 @@ class KubernetesTargetSpec(MatrixPart):
     loki: Annotated[Source | None, Present] = Field(
         default=None, description="As `workload`.", examples=["{service: loki, port: 3100}"]
     )
-    alertmanager: Annotated[Source | None, Present] = Field(
-        default=None,
-        description="Compared with Prometheus about the alerts that the healer file names.",
-        examples=["{service: alertmanager, port: 9093}"],
-    )
     replicas: dict[str, Annotated[int, Field(ge=0, le=1000)]] = Field(
         default={},
         description="Size of a Deployment before every trial, instead of the healer file's.",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos.errors import NothingSelected, PreflightFailed, UsageError
-from smartops_chaos.model import SCHEMA_VERSION, Outcome, Plan, Record, Stop
+from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record, Stop
 from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, read, try_lock, write_atomically
 from smartops_chaos.store.trial_folder import TrialDir
 
@@ -45,6 +45,16 @@ class CampaignFile:
 @dataclass(frozen=True, slots=True)
 class LookFile:
     stops: tuple[Stop, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What was seen of the machine each time that the campaign was started, before anything of it ran."""
+
+    at: str  # UTC, ISO 8601
+    machine: dict[str, Any]  # the numbers of `run.machine.Machine`
+    findings: tuple[Finding, ...]
     schema_version: int = SCHEMA_VERSION
 
 
@@ -92,6 +102,26 @@ class Store:
     def has_trials(self) -> bool:
         return (self.path / "trials").is_dir()
 
+    def write_start(self, start: Start, *, first: bool) -> None:
+        """Add it to the earlier ones; `first`: no trial of those is kept, so what disturbed them does not matter."""
+        kept = () if first else self.starts()
+        content = b"".join(adapter(Start).dump_json(one) + b"\n" for one in (*kept, start))
+        write_atomically(self.path / "starts.ndjson", content)
+
+    def disturbances(self) -> tuple[Finding, ...]:
+        """All findings of all starts. Raises UsageError."""
+        return tuple(finding for start in self.starts() for finding in start.findings)
+
+    def starts(self) -> tuple[Start, ...]:
+        """Empty for a campaign on another target than the lab, or of an earlier version. Raises UsageError."""
+        file = self.path / "starts.ndjson"
+        if not file.exists():
+            return ()
+        try:
+            return tuple(adapter(Start).validate_json(line) for line in file.read_bytes().splitlines())
+        except ValueError as error:
+            raise UsageError(f"{file} cannot be read: {error}", "move it away: it tells only what else ran") from None
+
     def write_look(self, number: int, stops: tuple[Stop, ...]) -> None:
         content = adapter(LookFile).dump_json(LookFile(stops), indent=1) + b"\n"
         write_atomically(self.path / f"look-{number}.json", content)
@@ -115,8 +145,13 @@ class Store:
 
     def outcome(self, trial_id: str) -> str | None:
         """The outcome of a trial that is done: None if it is still to do. Raises UsageError for a damaged record."""
-        outcome = self.trial(trial_id).outcome()
-        return None if outcome in _AGAIN else outcome
+        row = self.row(trial_id)
+        return None if row is None else str(row["outcome"])
+
+    def row(self, trial_id: str) -> dict[str, Any] | None:
+        """The row of a trial that is done: None if it is still to do. Raises UsageError for a damaged record."""
+        row = self.trial(trial_id).row()
+        return None if row is None or row["outcome"] in _AGAIN else row
 
     def record(self, trial_id: str) -> Record | None:
         """The record of a trial that is done: None if it is still to do. Raises UsageError for a damaged one."""

@@ -3,6 +3,7 @@
     experiment.json ledger.json journal.json log.txt record.json .lock
     samples/clock.json            the runner's clock, and since when signals of the healer count
             load.json             what the workload was told
+            before.json           how busy the service was when the gate ended
             calls.ndjson          each activity when it begins and when it ends
             requests.csv(.gz)     every request; packed when the trial is over
             cluster.ndjson(.gz)   on a cluster: what its API server said
@@ -151,6 +152,19 @@ class TrialDir:
         load: dict[str, Any] = json.loads(self._load_file.read_text(encoding="utf-8"))
         return load
 
+    def write_lane_load(self, load: dict[str, Any] | None) -> None:
+        """How busy the service was when the gate ended, as the lane tells; None where it cannot tell."""
+        self._lane_load_file.write_text(json.dumps(load), encoding="utf-8")
+
+    def lane_load(self) -> dict[str, Any]:
+        """What was written so; empty where the lane could not tell, or no gate was reached."""
+        file = self._lane_load_file
+        return (json.loads(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+
+    @property
+    def _lane_load_file(self) -> Path:
+        return self.samples / "before.json"
+
     @property
     def _clock_file(self) -> Path:
         return self.samples / "clock.json"
@@ -215,11 +229,16 @@ class TrialDir:
         """Empty without a record."""
         return self.record.read_bytes() if self.record.exists() else b""
 
-    def outcome(self) -> str | None:
-        """The record's outcome, at a fraction of the time of the whole record. Raises UsageError as `read_record`."""
+    def row(self) -> dict[str, Any] | None:
+        """The record's row, at a fraction of the time of the whole record; None if the trial is not complete.
+
+        Raises UsageError as `read_record`.
+        """
         try:
-            return str(checked(self.record, self.record.read_bytes(), _DERIVE)["row"]["outcome"])
+            row: dict[str, Any] = checked(self.record, self.record.read_bytes(), _DERIVE)["row"]
+            row["outcome"]
         except FileNotFoundError:
             return None
         except (KeyError, TypeError):
             raise UsageError(f"{self.record} cannot be read: it has no outcome", _DERIVE) from None
+        return row

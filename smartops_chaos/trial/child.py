@@ -195,6 +195,7 @@ class _Child:
         sources = evidence.collect(lane, self._healer, start, since_ns, needed_ns, now)
         ours = ("gate", "observe")
         failed = [call for call in noted if call.what in ours and not call.ok and not self._interrupted]
+        load = self._trial.lane_load()
         return Evidence(
             **self._known(),
             requests=self._trial.requests(),
@@ -206,6 +207,9 @@ class _Child:
             platform=lane.platform(since_ns),
             clocks=(*start, *lane.clocks("end", clock), *_wall(clock)),
             **sources,
+            service_ms=load.get("service_ms"),
+            work_ms=load.get("work_ms"),
+            utilisation=load.get("utilisation"),
             error=failed[0].error if failed else "",
         )
 

@@ -94,7 +94,6 @@ def _metrics(lane: Lane, healer: HealerFile, start_ns: int, end_ns: int) -> tupl
             alerts = lane.alerts(healer.alerts, start_ns, end_ns)
             found["series"] = (*found.get("series", ()), *alerts.series)
             found["alert_rules"] = alerts.rules
-            missing += alerts.notes
     return found, missing
 
 

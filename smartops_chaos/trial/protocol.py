@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from chaoslib.exceptions import ActivityFailed, InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.kubernetes.reach import reach
 from smartops_chaos.model import Slo
+from smartops_chaos.store import request_log
 from smartops_chaos.store.request_log import RequestTail
 from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.targets import kinds
-from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
+from smartops_chaos.targets.base import Lane, LaneAddress, LaneLoad, LaneLost
 from smartops_chaos.telemetry import prometheus
+from smartops_chaos.timeline.before import last_window, unhealthy
 from smartops_chaos.timeline.health import Watch
 from smartops_chaos.trial import workload
 from smartops_chaos.trial.activities import calls, failure, is_ours, what_and_part
@@ -60,10 +62,10 @@ def before_experiment_control(
     clock = trial.clock()[0] if trial.has_unused_clock() else trial.start_clock()
     given = dict(load)
     path = given.pop("path")
-    url = configuration["prometheus_base_url"] if given.get("query") else configuration["workload_url"] + path
+    url = configuration["prometheus_base_url" if given.get("query") else "workload_url"]
     trial.write_load(given)
     kinds.connect(target, _address(target, configuration)).watch(trial.samples, clock)
-    workload.start(workload.Load(url=url, **given), trial.requests_file, clock)
+    workload.start(workload.Load(url=url, path=path, **given), trial.requests_file, clock)
 
 
 def after_experiment_control(context: Any, **_: Any) -> None:
@@ -158,18 +160,28 @@ def gate(
                 return False
         healthy = now_ns >= ready_ns and sight.watch.good_for(goal.hold_s, now_ns)
         if healthy and lane.armed() and (not steady or _watched(configuration["prometheus_base_url"], steady)):
+            _note_load(trial, lane)
             return True
         if now_ns > deadline_ns:
-            what = "the detector is not armed, or the service not watched," if healthy else "the service is not healthy"
-            logger.warning("%s within %.0f s", what, (now_ns - start_ns) / 1e9)
+            load = _note_load(trial, lane)
+            window = last_window(request_log.read(trial.requests_file), goal, now_ns)
+            why = unhealthy(window, goal, load.utilisation if load else None)
+            logger.warning("not begun after %.0f s: %s", (now_ns - start_ns) / 1e9, why)
             return False
         time.sleep(_TICK_S)
+
+
+def _note_load(trial: TrialDir, lane: Lane) -> LaneLoad | None:
+    """Ask the lane how busy it is and note that. A target of one's own may be older than this question."""
+    load = lane.load() if hasattr(lane, "load") else None
+    trial.write_lane_load(asdict(load) if load else None)
+    return load
 
 
 def _watched(url: str, query: str) -> bool:
     """A fresh Prometheus scrapes only after a while; without it the next probe would find nothing."""
     try:
-        return good(prometheus.instant(reach(url), query), 1)
+        return good(prometheus.instant(url, query), 1)
     except prometheus.PrometheusError:
         return False
 
@@ -214,7 +226,7 @@ def observe(
 
 def query(query: str, configuration: dict[str, Any]) -> dict[str, Any]:
     """As chaosprometheus' probe of that name, through the API server of a cluster too."""
-    return {"data": prometheus.instant(reach(configuration["prometheus_base_url"]), query)}
+    return {"data": prometheus.instant(configuration["prometheus_base_url"], query)}
 
 
 def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:

@@ -111,7 +111,7 @@ def test_calibration_trials_only_calibrate(trials: Trials) -> None:
         pytest.approx(2.0),
         pytest.approx(0.5),
     )
-    assert any("off by up to +2.0 s" in w for w in found.warnings)
+    assert any("A calibration trial of kill / steady is off by +2.0 s" in w for w in found.warnings)
 
 
 def test_arms_with_equal_settings_are_one(trials: Trials) -> None:

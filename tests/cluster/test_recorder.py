@@ -13,7 +13,7 @@ from kubernetes import client
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes import cluster, recorder, recording
-from smartops_chaos.kubernetes.cluster_lane import KubernetesLane
+from smartops_chaos.kubernetes.cluster_lane import ClusterLane
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import options
 from smartops_chaos.schema.targetspec import KubernetesTargetSpec
@@ -43,11 +43,11 @@ def _no_recorder_is_left() -> Iterator[None]:
     recorder.stop()
 
 
-def _record(wire: Any, namespace: str, components: tuple[str, ...], folder: Path) -> recording.Tail:
-    through = replace(cluster.connect().endpoint(""), url=f"https://127.0.0.1:{wire.port}", verify=False)
+def _record(wire: Any, namespace: str, components: tuple[str, ...], folder: Path) -> recording.RecordingTail:
+    through = replace(cluster.connect().connection(), url=f"https://127.0.0.1:{wire.port}", verify=False)
     file = folder / "cluster.ndjson"
     recorder.start(recorder.Watched(lambda: through, namespace, components), file, Clock.anchored())
-    return recording.Tail(file)
+    return recording.RecordingTail(file)
 
 
 @pytest.fixture
@@ -161,8 +161,8 @@ def test_a_trial_whose_requests_went_through_a_silent_server_is_no_trial(
     )
     environment = {"SMARTOPS_NAMESPACE": lab, "SMARTOPS_TRIAL_DIR": str(tmp_path)}
 
-    def lane(url: str) -> KubernetesLane:
-        return KubernetesLane(made, LaneAddress("kubernetes", lab, environment | {"SMARTOPS_WORKLOAD_URL": url}))
+    def lane(url: str) -> ClusterLane:
+        return ClusterLane(made, LaneAddress("kubernetes", lab, environment | {"SMARTOPS_WORKLOAD_URL": url}))
 
     through = lane(cluster.service_url("", lab, "smartops-erp-simulator", 8000))
     assert through.platform(0) == ()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from smartops_chaos.errors import FileProblems
 from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Arm, Plan, Stop
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.look_schedule import SHARES, before_end, ends, fewest_repeats, judged_by, spared
-from smartops_chaos.planning.estimate import budget_of, estimate
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING, before_end, ends, fewest_repeats, judged_by, spared
+from smartops_chaos.planning.forecast import budget_of, forecast
 from tests.plan.test_expand import _plan
 
 Write = Callable[..., Path]
@@ -21,7 +21,7 @@ LOOKS = st.integers(1, 3)
 
 
 def test_the_shares_of_alpha_add_up_to_one() -> None:
-    for looks, shares in SHARES.items():
+    for looks, shares in ALPHA_SPENDING.items():
         assert sum(shares) == pytest.approx(1)
         assert len(shares) == looks
     assert ends(20, 3) == (7, 13, 20)
@@ -117,7 +117,7 @@ def test_other_repeats_count_as_well(matrix: Write) -> None:
 
 def test_a_plan_says_what_each_look_can_prove_with_its_share(matrix: Write) -> None:
     plan = load_plan(matrix(("repeats: 3", "repeats: 60"), ("seed: 7", "looks: 3")))
-    told = estimate(plan, "m.yaml").looks
+    told = forecast(plan, "m.yaml").looks
     assert [(look.repeat, look.share) for look in told] == [(20, 0.1), (40, 0.2)]
     first, second = ({p.target: p for p in look.proofs} for look in told)
     assert set(first) == {"mttr_reduction", "auto_heal"}, "without `sla` it is no target of a look"
@@ -125,4 +125,4 @@ def test_a_plan_says_what_each_look_can_prove_with_its_share(matrix: Write) -> N
     assert not first["auto_heal"].possible
     assert "80 trials" in second["auto_heal"].text or second["auto_heal"].possible
     assert budget_of(plan).alpha == pytest.approx(0.7 * 0.025)
-    assert not estimate(load_plan(matrix()), "m.yaml").looks
+    assert not forecast(load_plan(matrix()), "m.yaml").looks

@@ -16,8 +16,8 @@ from smartops_chaos.analysis import question, table
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.cli.commands import app
 from smartops_chaos.errors import FileProblems, UsageError
+from smartops_chaos.plan.durations import makespan_s
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.planning.makespan import makespan_s
 from smartops_chaos.planning.simulate import MOST_TRIALS, Simulated, Truth, simulate
 from smartops_chaos.schema import yamlfile
 

@@ -15,7 +15,7 @@ import pytest
 from smartops_chaos import api
 from smartops_chaos.analysis import load
 from smartops_chaos.analysis.rates import wilson
-from smartops_chaos.plan.look_schedule import SHARES
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING
 from smartops_chaos.store.campaign_folder import Store
 from tests.conftest import REPEATS, until
 
@@ -82,7 +82,7 @@ def test_without_an_arm_to_compare_the_baseline_stops_too(cli: Any, looking: Mak
 
 def deciding(campaign: Path) -> bool:
     """Whether the process that decides is at work."""
-    wanted = b"smartops_chaos.analysis.looks\0" + str(campaign).encode()
+    wanted = b"smartops_chaos.analysis.interim\0" + str(campaign).encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if wanted in (process / "cmdline").read_bytes():
@@ -151,7 +151,7 @@ def test_a_look_that_cannot_be_taken_or_read_ends_the_run_and_no_arm_runs_on(
     assert max(row["repeat"] for row in rows(campaign).values()) == FIRST
     record.write_text(whole, encoding="utf-8")
     (off,) = [arm for arm in api.load(campaign).summary.arms if arm.model == "off"]
-    of_this_look = 0.025 * SHARES[2][0]
+    of_this_look = 0.025 * ALPHA_SPENDING[2][0]
     assert (off.auto_heal.lo, off.auto_heal.hi) == pytest.approx(wilson(0, FIRST, of_this_look)), "not the end's share"
     assert cli("run", matrix).returncode == 0
     (campaign / "look-1.json").write_text("{", encoding="utf-8")
