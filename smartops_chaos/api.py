@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import ALPHA, Arm, Plan
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.run.options import RunOptions
+from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.store.campaign_folder import newest
 
 if TYPE_CHECKING:

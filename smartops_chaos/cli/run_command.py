@@ -20,7 +20,7 @@ from smartops_chaos.cli.options import (
     ResultsOption,
 )
 from smartops_chaos.errors import UsageError
-from smartops_chaos.run.options import RunOptions
+from smartops_chaos.run.run_options import RunOptions
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.load import CampaignData

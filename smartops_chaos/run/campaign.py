@@ -21,7 +21,7 @@ from smartops_chaos.run import events, machine
 from smartops_chaos.run.attempts import Attempts, Say
 from smartops_chaos.run.interim_looks import InterimLooks, decide
 from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
-from smartops_chaos.run.options import RunOptions
+from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.store.campaign_folder import Start, Store
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Target

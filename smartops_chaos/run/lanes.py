@@ -23,7 +23,7 @@ from smartops_chaos.model import Outcome, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
 from smartops_chaos.run.interim_looks import InterimLooks
-from smartops_chaos.run.options import RunOptions
+from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.targets.base import LaneAddress
 
