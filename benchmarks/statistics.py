@@ -28,7 +28,7 @@ from smartops_chaos.analysis.regression import Side, regress
 from smartops_chaos.analysis.summary import Comparison, Verdict
 from smartops_chaos.analysis.verdicts import decide, run_tests
 from smartops_chaos.model import Arm, Sla, Targets
-from smartops_chaos.plan.looks import ALPHA_SPENDING, ends
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING, ends
 
 ALPHA = 0.025
 TAU_S = 100.0

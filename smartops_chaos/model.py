@@ -202,7 +202,7 @@ class AnalysisPlan:
     sla: Sla | None
     alpha: float = ALPHA  # one-sided, Holm over arms x targets
     weights: dict[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
-    looks: int = 1  # decisions, the one at the end included; see plan.looks
+    looks: int = 1  # decisions, the one at the end included; see plan.look_schedule
     exclusions: str = "invalid, error and aborted trials are left out and counted; no trial is left out for its result"
 
 

@@ -1,8 +1,9 @@
 """An interim look at a campaign that goes on: which arms have nothing left to decide.
 
-At complete repeats, at most three times, declared in the matrix (see plan.looks for the error rate). An arm is decided
-when each of its targets is proven, or ruled out: its other bound, at the same level, does not reach the target. What
-was decided then is decided: the final analysis judges the arm by the trials of that look, and so does every later one.
+At complete repeats, at most three times, declared in the matrix (plan.look_schedule has the error rate). An arm is
+decided when each of its targets is proven, or ruled out: its other bound, at the same level, does not reach the target.
+What was decided then is decided: the final analysis judges the arm by the trials of that look, and so does every later
+one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
 from smartops_chaos.model import Plan, Stop
-from smartops_chaos.plan.looks import before_end
+from smartops_chaos.plan.look_schedule import before_end
 from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.timeline.before import disturbed
 from smartops_chaos.timeline.calibration import calibrations
@@ -95,5 +96,5 @@ def upper_share(successes: int, n: int, alpha: float) -> float:
     return 1.0 if successes == n else float(special.betaincinv(successes + 1, n - successes, 1 - alpha))
 
 
-if __name__ == "__main__":  # the process that a runner starts for a look: see api.decide
+if __name__ == "__main__":  # the process that a runner starts for a look: see run.interim_looks
     print(json.dumps([asdict(stop) for stop in take(Store(Path(sys.argv[1])), int(sys.argv[2]))]))

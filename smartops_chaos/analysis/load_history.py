@@ -14,7 +14,7 @@ from smartops_chaos.analysis.phrases import left_out, tally
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import MOST_LOST, Outcome
-from smartops_chaos.plan.looks import spared
+from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
 
 

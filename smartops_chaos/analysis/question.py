@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from smartops_chaos.analysis.summary import FrozenPlan
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import ALPHA, Arm, Plan, Sla, Stop, Targets
-from smartops_chaos.plan.looks import ALPHA_SPENDING
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING
 
 
 @dataclass(frozen=True, slots=True)

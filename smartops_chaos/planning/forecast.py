@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Goal, Plan
 from smartops_chaos.plan import durations
-from smartops_chaos.plan.looks import ALPHA_SPENDING, before_end
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING, before_end
 from smartops_chaos.planning.power import (
     failures_allowed,
     provable,

@@ -16,7 +16,7 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import plan_to_json, summarise
 from smartops_chaos.analysis.verdicts import conclude, decide
 from smartops_chaos.model import Arm, Stop, Targets
-from smartops_chaos.plan.looks import ends
+from smartops_chaos.plan.look_schedule import ends
 
 Trials = Callable[..., list[dict[str, Any]]]
 Rows = list[dict[str, Any]]

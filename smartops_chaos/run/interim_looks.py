@@ -1,24 +1,44 @@
 """The looks of a running campaign: when one is due, that it is taken once, and which trials it spares.
 
-How a look decides is statistics, which a runner does not load: who calls `campaign.run` brings it along. A look is due
-before the first trial beyond it, so lanes wait for each other there: a few seconds of the campaign, and no trial that
-the decision has made superfluous.
+An interim look is due before the first trial beyond it, so lanes wait for each other there: a few seconds of the
+campaign, and no trial that the decision has made superfluous. How it decides is statistics
+(`analysis.interim`), which a runner does not load.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
+from pydantic import TypeAdapter
+
+from smartops_chaos.errors import HarnessFailed
 from smartops_chaos.model import Plan, Stop, Trial
-from smartops_chaos.plan.looks import before_end, spared
+from smartops_chaos.plan.look_schedule import before_end, spared
 from smartops_chaos.run.events import LookTaken
 from smartops_chaos.store.campaign_folder import Store
 
+_DECIDE = "smartops_chaos.analysis.interim"  # run as a program
 Decide = Callable[[Store, int], tuple[Stop, ...]]  # the look's number, from 1 -> the arms that it stops
 
 
-class Looks:
-    """One thread at a time."""
+def decide(store: Store, look: int) -> tuple[Stop, ...]:
+    """The arms that a look stops, by the records on disk. Raises HarnessFailed.
+
+    In a process of its own, which ends with it: a runner has no room for pandas, and Ctrl-C does not reach it.
+    """
+    command = [sys.executable, "-P", "-m", _DECIDE, str(store.path), str(look)]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+    if done.returncode:
+        why = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise HarnessFailed(f"look {look} could not be taken: {why}", "mend the cause; the same command resumes")
+    stops: tuple[Stop, ...] = TypeAdapter(tuple[Stop, ...]).validate_json(done.stdout)
+    return stops
+
+
+class InterimLooks:
+    """The looks of one campaign. Not safe for threads: whoever calls it holds the lock of the lanes."""
 
     def __init__(self, plan: Plan, store: Store, decide: Decide) -> None:
         """Raises UsageError if what was decided earlier cannot be read."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from smartops_chaos.errors import FileProblems
 from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Arm, Plan, Stop
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.plan.looks import ALPHA_SPENDING, before_end, ends, fewest_repeats, judged_by, spared
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING, before_end, ends, fewest_repeats, judged_by, spared
 from smartops_chaos.planning.forecast import budget_of, forecast
 from tests.plan.test_expand import _plan
 

@@ -15,7 +15,7 @@ import pytest
 from smartops_chaos import api
 from smartops_chaos.analysis import load
 from smartops_chaos.analysis.rates import wilson
-from smartops_chaos.plan.looks import ALPHA_SPENDING
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING
 from smartops_chaos.store.campaign_folder import Store
 from tests.conftest import REPEATS, until
 

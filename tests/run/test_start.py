@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from smartops_chaos import api
-from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.errors import UsageError
 from smartops_chaos.model import COLUMNS, Plan, Record
+from smartops_chaos.run.start import open_store
 from smartops_chaos.store.campaign_folder import CampaignFile, Store
 
 
@@ -27,31 +28,24 @@ def make(results: Path, name: str, plan: Plan, *, finished: bool) -> Store:
 
 
 def test_the_last_unfinished_campaign_of_the_name_goes_on(tmp_path: Path, plan: Plan) -> None:
-    assert api.open_store(tmp_path, plan) == (Store(tmp_path / "small-1"), True)
+    assert open_store(tmp_path, plan) == Store(tmp_path / "small-1")
     make(tmp_path, "small-9", plan, finished=True)
     make(tmp_path, "small-10", plan, finished=False)
     make(tmp_path, "zeta", plan, finished=True)
-    assert api.open_store(tmp_path, plan) == (Store(tmp_path / "small-10"), False)
+    assert open_store(tmp_path, plan) == Store(tmp_path / "small-10")
 
 
 def test_after_a_finished_one_a_new_one_begins(tmp_path: Path, plan: Plan) -> None:
     make(tmp_path, "small-10", plan, finished=True)
-    assert api.open_store(tmp_path, plan) == (Store(tmp_path / "small-11"), True)
+    assert open_store(tmp_path, plan) == Store(tmp_path / "small-11")
 
 
 def test_a_changed_matrix_is_refused_and_names_stay_in_the_folder(tmp_path: Path, plan: Plan, matrix: Path) -> None:
     make(tmp_path, "small-1", plan, finished=False)
     matrix.write_text(matrix.read_text(encoding="utf-8").replace("250ms", "300ms"), encoding="utf-8")
     with pytest.raises(UsageError, match="changed since") as refused:
-        api.open_store(tmp_path, api.plan(matrix))
+        open_store(tmp_path, api.plan(matrix))
     assert "--campaign small-2" in refused.value.hint
     for name in ("../x", "a/b", ".hidden"):
         with pytest.raises(UsageError, match="is no name"):
-            api.open_store(tmp_path, plan, name)
-
-
-def test_the_newest_campaign_is_the_last(tmp_path: Path, plan: Plan) -> None:
-    with pytest.raises(NothingSelected):
-        api.last(tmp_path)
-    make(tmp_path, "small-1", plan, finished=False)
-    assert api.last(tmp_path).name == "small-1"
+            open_store(tmp_path, plan, name)
