@@ -12,9 +12,15 @@ from chaoslib.exceptions import ActivityFailed
 from smartops_chaos.lab.client import LabClient, LabError, LaneGone
 
 
-def cpu_stress(lane: str, fault_id: str, seed: int, expires_s: float, load: float, workers: int) -> dict[str, Any]:
-    """Burn CPU in one replica's container: `workers` processes, each busy `load` (0 to 1) of the time."""
-    return _inject(lane, fault_id, "cpu-stress", seed, expires_s, {"load": load, "workers": workers})
+def cpu_stress(
+    lane: str, fault_id: str, seed: int, expires_s: float, load: float, workers: int, slowdown: float = 3
+) -> dict[str, Any]:
+    """Burn CPU in one replica's container until an order takes `slowdown` times as long.
+
+    It begins with `workers` processes, each busy `load` (0 to 1) of the time; the lane adds as many as are wanting.
+    """
+    params = {"load": load, "workers": workers, "slowdown": slowdown}
+    return _inject(lane, fault_id, "cpu-stress", seed, expires_s, params)
 
 
 def network_delay(lane: str, fault_id: str, seed: int, expires_s: float, delay: float, jitter: float) -> dict[str, Any]:
@@ -49,7 +55,7 @@ def _inject(lane: str, fault_id: str, kind: str, seed: int, expires_s: float, pa
 
 
 def took_effect(lane: str, fault_id: str, within_s: float = 3.0) -> bool:
-    """Whether the node has measured the fault's effect: CPU time burnt, memory resident, requests delayed."""
+    """Whether the node has measured the fault's effect: orders slower, memory resident, requests delayed."""
     deadline = time.monotonic() + within_s
     while True:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
 NAMESPACE = "lab"
+SERVED = "smartops-erp-simulator"
 MAX_REPLICAS = 8
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,6 +56,7 @@ class Api:
                 web.get("/faults", self._in_force),
                 web.get("/faults/{id}", self._fault),
                 web.delete("/faults/{id}", self._revert),
+                web.get("/load", self._load),
                 web.get("/events", self._events),
                 web.get("/logs", self._logs),
                 web.post("/shutdown", self._shutdown),
@@ -122,6 +125,13 @@ class Api:
     async def _revert(self, request: web.Request) -> web.Response:
         await self._node.faults.end(request.match_info["id"], "harness")
         return web.json_response(await self._node.faults.describe(request.match_info["id"]))
+
+    async def _load(self, _: web.Request) -> web.Response:
+        pods = [pod for pod in self._node.pods(SERVED) if pod.ready.is_set()]
+        found = await asyncio.gather(*map(self._node.load_of, pods))
+        return web.json_response(
+            {"replicas": {pod.name: asdict(one) for pod, one in zip(pods, found, strict=True) if one}}
+        )
 
     async def _events(self, request: web.Request) -> web.Response:
         since_ns = _since(request)

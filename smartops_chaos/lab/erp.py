@@ -1,113 +1,62 @@
 """One replica of the ERP: `python -m smartops_chaos.lab.erp --port N`, on a core of its own or in a container.
 
-One worker prices one order at a time: real CPU work, then the wait for its data store. That is about 30 requests/s. Few
-may wait, the rest is refused at once. Standard library only, since a restarted pod has to be ready quickly.
+Its work is in `orders.py`: so many orders a second, on every machine. Few may wait, the rest is refused at once.
+Standard library only, since a restarted pod has to be ready quickly.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
-import queue
 import signal
-import sqlite3
 import threading
 import time
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from smartops_chaos.lab import cgroup
 from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
 from smartops_chaos.lab.modes import Modes
+from smartops_chaos.lab.orders import CPU_S, SLOT_S, SPAN_S, Worker, units_for
 
-CPU_S = 0.009  # own CPU time of one request
-STORE_S = 0.022
-MAX_WAITING = 4
 DRAIN_S = 1.5  # from the order to end to the end: until then the platform may still send requests
-
-ORDER = json.dumps(
-    {
-        "order": 4711,
-        "lines": [{"sku": f"A-{n:04}", "quantity": n % 7 + 1, "price": f"{n * 13 % 97}.95"} for n in range(12)],
-    }
-)
-
-
-def price(order: str) -> str:
-    """One unit of work: parse an order, price it in decimal, sign it."""
-    lines = json.loads(order)["lines"]
-    total = sum((Decimal(line["price"]) * line["quantity"] for line in lines), Decimal())
-    return hashlib.sha256(f"{total * Decimal('1.19'):.2f}".encode()).hexdigest()
-
-
-def units_for(cpu_s: float) -> int:
-    """How many units take `cpu_s` seconds of CPU time on this machine; best of several, so that noise adds nothing."""
-    sample, best = 50, float("inf")
-    for _ in range(8):
-        begin = time.thread_time()
-        for _ in range(sample):
-            price(ORDER)
-        best = min(best, time.thread_time() - begin)
-    return max(1, round(cpu_s / best * sample))
-
-
-@dataclass
-class Job:
-    done: threading.Event = field(default_factory=threading.Event)
-    answer: str = ""
 
 
 class Erp:
-    def __init__(self, units: int, own_cgroup: Path | None = None, switches: bool = True) -> None:
+    def __init__(self, units: int, slot_s: float, own_cgroup: Path | None = None, switches: bool = True) -> None:
         self.metrics = Metrics()
         self.metrics_lock = threading.Lock()
         self.modes = Modes()
         self.switches = switches
+        self.worker = Worker(units, slot_s, self.modes.burn)
         self._cgroup = own_cgroup
-        self._units = units
-        self._jobs: queue.Queue[Job] = queue.Queue(MAX_WAITING)
-        threading.Thread(target=self._work, daemon=True).start()
 
-    def load(self) -> str | None:
+    def load(self, arrived_s: float) -> str | None:
         """Do one request's work; None when too many wait already."""
-        job, begin = Job(), time.perf_counter()
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            return None
-        job.done.wait()
-        with self.metrics_lock:
-            self.metrics.observe("erp_simulator_load_duration_seconds", time.perf_counter() - begin)
-        return job.answer
+        answer = self.worker.carry_out(arrived_s)
+        if answer is not None:
+            with self.metrics_lock:
+                self.metrics.observe("erp_simulator_load_duration_seconds", time.perf_counter() - arrived_s)
+        return answer
 
     def exposition(self) -> str:
         with self.metrics_lock:
             self.metrics.set("erp_simulator_modes_enabled", sum(self.modes.on.values()))
             self.metrics.count("erp_simulator_memory_leak_bytes_total", self.modes.leaked_bytes)
+            done = self.worker.timetable
+            self.metrics.count("erp_simulator_orders_total", done.orders)
+            self.metrics.count("erp_simulator_busy_seconds_total", done.busy_s)
+            self.metrics.count("erp_simulator_work_seconds_total", done.work_s)
             if self._cgroup is not None:
                 used = cgroup.usage(self._cgroup)
                 self.metrics.count("container_cpu_usage_seconds_total", used.cpu_s)
                 self.metrics.set("container_memory_working_set_bytes", used.memory_bytes)
                 self.metrics.set("container_spec_memory_limit_bytes", used.memory_limit_bytes or 0)
             return self.metrics.render()
-
-    def _work(self) -> None:
-        database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        database.execute("create table priced (signature text)")
-        while True:
-            job = self._jobs.get()
-            for _ in range(self._units):
-                job.answer = price(ORDER)
-            self.modes.burn()
-            database.execute("delete from priced")
-            database.execute("insert into priced values (?)", (job.answer,))
-            time.sleep(STORE_S)
-            job.done.set()
 
 
 class Server(ThreadingHTTPServer):
@@ -134,22 +83,27 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, erp.exposition(), CONTENT_TYPE)
         elif self.path == "/chaos/modes":
             self._answer(200, json.dumps({"modes": erp.modes.on}))
+        elif urlsplit(self.path).path == "/load":
+            span_s = float(parse_qs(urlsplit(self.path).query).get("span_s", [str(SPAN_S)])[0])
+            recent = erp.worker.timetable.recent(time.perf_counter(), span_s)
+            self._answer(200, json.dumps(asdict(recent)))
         else:
             self._answer(404, '{"detail": "Not Found"}')
 
     def do_POST(self) -> None:
+        arrived_s = time.perf_counter()
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/simulate/load":
-            self._load(self.server.erp)
+            self._load(self.server.erp, arrived_s)
         elif self.server.erp.switches and (answer := self.server.erp.modes.switch(self.path)) is not None:
             self._answer(200, json.dumps(answer))
         else:
             self._answer(404, '{"detail": "Not Found"}')
 
-    def _load(self, erp: Erp) -> None:
+    def _load(self, erp: Erp, arrived_s: float) -> None:
         if erp.modes.arrive():
             self._fail(500, "a burst of errors")
-        elif (signature := erp.load()) is not None:
+        elif (signature := erp.load(arrived_s)) is not None:
             self._answer(200, json.dumps({"status": "completed", "signature": signature}))
         else:
             self._fail(503, "too many requests are waiting")
@@ -164,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, text: str, kind: str = "application/json") -> None:
         with self.server.erp.metrics_lock:
-            endpoint = "other" if status == 404 else self.path
+            endpoint = "other" if status == 404 else urlsplit(self.path).path
             self.server.erp.metrics.inc("erp_simulator_requests_total", method=self.command, endpoint=endpoint)
         body = text.encode()
         self.send_response(status)
@@ -180,6 +134,7 @@ def main() -> None:
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--units", type=int, help="units of work in a request; measured when not said")
+    options.add_argument("--slot", type=float, default=SLOT_S, help="seconds from an order's begin to its answer")
     options.add_argument("--core", type=int, help="run on this core alone")
     options.add_argument("--no-switches", action="store_true", help="do not obey the fault switches, POST /chaos/...")
     options.add_argument("--cgroup", type=Path, help="tell what the container uses whose own cgroup is mounted here")
@@ -188,9 +143,8 @@ def main() -> None:
     # before the first thread, since a thread has the affinity of the one that started it.
     if given.core is not None:
         os.sched_setaffinity(0, {given.core})
-    server = Server(
-        given.host, given.port, Erp(given.units or units_for(CPU_S), given.cgroup, switches=not given.no_switches)
-    )
+    units = given.units or units_for(CPU_S)
+    server = Server(given.host, given.port, Erp(units, given.slot, given.cgroup, switches=not given.no_switches))
 
     def drain(*_: Any) -> None:
         threading.Timer(DRAIN_S, os._exit, (0,)).start()

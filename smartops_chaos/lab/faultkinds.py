@@ -3,70 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from smartops_chaos.lab.faults import BadFault, EndedBy, Fault, NotEnded, Order, number
+from smartops_chaos.lab.cpustress import CpuStress
+from smartops_chaos.lab.faults import BadFault, Fault, NotEnded, Order, join, number
 from smartops_chaos.lab.network import Trouble
-from smartops_chaos.lab.pods import Cause, Pod
+from smartops_chaos.lab.pods import Pod
 from smartops_chaos.lab.procs import Process
+from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
 _READY_WITHIN_S = 20.0
-_FOLLOWS_WITHIN_S = 2.0
-
-
-class CpuStress(Fault):
-    """Busy workers in the container's process group: they die with it."""
-
-    parameters = frozenset({"load", "workers"})
-    ends_when_pod = "exits"
-
-    def __init__(self, order: Order, node: Node) -> None:
-        super().__init__(order, node)
-        self.load = number(order.params, "load", 0.01, 1)
-        self.workers = int(number(order.params, "workers", 1, 64))
-        self.stressors: list[Process] = []
-        self._watch: asyncio.Task[None] | None = None
-
-    async def inject(self) -> None:
-        pod = self.pod
-        assert pod is not None
-        for n in range(self.workers):
-            self.stressors.append(_join(pod, self.node, "stress.py", str(self.load), str(n / self.workers)))
-        self._watch = asyncio.create_task(self._watch_out(pod))
-
-    async def measure(self) -> None:
-        if not self.stressors:
-            return
-        burnt = sum(stressor.cpu_s for stressor in self.stressors)
-        wall = ((self.ended_ns or self.node.now_ns()) - self.before_ns) / 1e9
-        self.measured = {"cpu_s": round(burnt, 3), "wall_s": round(wall, 3), "workers": float(len(self.stressors))}
-        self.effect = f"{burnt:.2f} CPU seconds burnt in {wall:.2f} s by {len(self.stressors)} workers"
-        # One core is all there is, and its lawful users want some of it: a quarter of it taken away is a real stress.
-        if wall >= 0.2 and burnt / wall >= 0.25 * min(1.0, self.load * self.workers):
-            self.confirmed = True
-
-    async def end(self, by: EndedBy) -> None:
-        self.finish(by)
-        for stressor in self.stressors:
-            stressor.kill()
-        await self._gone()
-
-    async def _gone(self) -> None:
-        await asyncio.gather(*(stressor.exited.wait() for stressor in self.stressors))
-
-    async def _watch_out(self, pod: Pod) -> None:
-        container = pod.main
-        await self._gone()
-        if container is not None:  # killed together, processes end one after the other
-            await asyncio.wait([asyncio.ensure_future(container.exited.wait())], timeout=_FOLLOWS_WITHIN_S)
-        if container is pod.main and pod.running:
-            self.finish("injector")
 
 
 class MemoryLeak(Fault):
@@ -120,7 +70,9 @@ class MemoryLeak(Fault):
 
     def _leak(self) -> None:
         assert self.pod is not None
-        self._process = _join(self.pod, self.node, "leak.py", str(self.size), str(self.ramp_s))
+        self._process = join(
+            self.pod, "leak.py", str(self.size), str(self.ramp_s), nice=self.node.nice, core=self.node.core
+        )
 
 
 class OnTheWay(Fault):
@@ -223,15 +175,6 @@ KINDS: Mapping[str, type[Fault]] = {
     "network-loss": NetworkLoss,
     "pod-kill": PodKill,
 }
-
-
-def _join(pod: Pod, node: Node, program: str, *arguments: str) -> Process:
-    """Start one of the lab's programs in the pod's container: it dies with it and counts as its use of the core."""
-    assert pod.main is not None
-    command = [sys.executable, "-S", "-E", str(Path(__file__).with_name(program)), *arguments]
-    process = Process(command, nice=node.nice, core=node.core, group=pod.main.pid)
-    pod.processes.append(process)
-    return process
 
 
 async def _bring_back(pod: Pod, by: EndedBy) -> None:

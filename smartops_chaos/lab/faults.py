@@ -6,16 +6,19 @@ once), injector (it ended before anybody wanted it to, or there was nothing to h
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from smartops_chaos.lab.pods import Cause, Pod
+from smartops_chaos.lab.pods import Pod
+from smartops_chaos.lab.procs import Process
+from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
-EndedBy = Literal["harness", "expiry", "system", "momentary", "injector"]
 
 _BY: Mapping[Cause, EndedBy] = {
     "action": "system",
@@ -104,3 +107,15 @@ def number(values: Mapping[str, Any], name: str, low: float, high: float) -> flo
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise BadFault(f"{name} is {value!r}: a number from {low:g} to {high:g} is needed")
     return float(value)
+
+
+def join(pod: Pod, program: str, *arguments: str, nice: int = 0, core: int | None = None) -> Process:
+    """Start one of the lab's programs in the pod's container: it dies with it and counts as its use of the core.
+
+    Raises OSError or subprocess.SubprocessError when the container is gone.
+    """
+    assert pod.main is not None
+    command = [sys.executable, "-S", "-E", str(Path(__file__).with_name(program)), *arguments]
+    process = Process(command, nice=nice, core=core, group=pod.main.pid)
+    pod.processes.append(process)
+    return process

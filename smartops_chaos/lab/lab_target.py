@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from smartops_chaos import lab
 from smartops_chaos.clock import Clock
-from smartops_chaos.lab import detect
+from smartops_chaos.lab import detect, orders
 from smartops_chaos.lab.client import LabClient, LabError, LaneGone
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
 from smartops_chaos.schema.healerfile import LokiLogs
-from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost, When
+from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLoad, LaneLost, When
 from smartops_chaos.telemetry import alerts, prometheus
 
 _ANSWERS_WITHIN_S = 5.0
@@ -96,6 +96,24 @@ def exports(lane_file: Path) -> dict[str, str]:
     }
 
 
+def mean_load(replicas: Sequence[orders.Recent]) -> LaneLoad | None:
+    """Of all orders of all replicas; None without any."""
+    count = sum(one.orders for one in replicas)
+    if not count:
+        return None
+    service_s = sum(one.service_s * one.orders for one in replicas) / count
+    # Within the replicas and between them.
+    variance = sum((one.spread_s**2 + (one.service_s - service_s) ** 2) * one.orders for one in replicas) / count
+    work_s = sum(one.work_s * one.orders for one in replicas) / count
+    utilisation = sum(one.utilisation for one in replicas) / len(replicas)
+    return LaneLoad(
+        service_ms=round(1000 * service_s, 2),
+        spread_ms=round(1000 * variance**0.5, 2),
+        work_ms=round(1000 * work_s, 2),
+        utilisation=round(utilisation, 3),
+    )
+
+
 class LabLane:
     """A lane by its address, from any process."""
 
@@ -125,6 +143,10 @@ class LabLane:
         """The node keeps all of it."""
 
     def unwatch(self) -> None: ...
+
+    def load(self) -> LaneLoad | None:
+        replicas = self._guard(lambda: self._client.get("/load"))["replicas"]
+        return mean_load([orders.Recent(**recent) for recent in replicas.values()])
 
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         del calls  # the node knows better

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smartops_chaos.errors import PreflightFailed
+from smartops_chaos.lab.orders import SLOT_S
 from smartops_chaos.lab.procs import environment, module, prometheus_program, usage
 
 _READY_WITHIN_S = 30.0
@@ -56,7 +57,9 @@ class LaneProcess:
         self.file.unlink(missing_ok=True)
 
 
-def start(directory: Path, *, name: str, core: int, replicas: int = 2, lifeline: bool = True) -> LaneProcess:
+def start(
+    directory: Path, *, name: str, core: int, replicas: int = 2, slot_s: float = SLOT_S, lifeline: bool = True
+) -> LaneProcess:
     """Start a lane in `directory` (made if need be); returns when its ERP and its Prometheus are ready.
 
     `core` is taken modulo the cores that this process may use. With `lifeline` the lane ends when this process does, by
@@ -72,7 +75,7 @@ def start(directory: Path, *, name: str, core: int, replicas: int = 2, lifeline:
     command = module(
         "node",
         *("--directory", str(directory), "--name", name),
-        *("--core", str(cores[core % len(cores)]), "--replicas", str(replicas)),
+        *("--core", str(cores[core % len(cores)]), "--replicas", str(replicas), "--slot", str(slot_s)),
         *(["--lifeline"] if lifeline else []),
     )
     with (directory / "node.log").open("wb") as log:

@@ -15,6 +15,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 import aiohttp
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.lab import api, erp
+from smartops_chaos.lab import api, orders
 from smartops_chaos.lab.api import Arm
 from smartops_chaos.lab.exposition import parse
 from smartops_chaos.lab.faulttable import FaultTable
@@ -30,9 +31,10 @@ from smartops_chaos.lab.gateway import Route
 from smartops_chaos.lab.lane import LaneFile
 from smartops_chaos.lab.logbook import LogBook
 from smartops_chaos.lab.monitor import Monitor, MonitorFailed
-from smartops_chaos.lab.pods import Cause, Deployment, Pod, Spec
+from smartops_chaos.lab.pods import Deployment, Pod, Spec
 from smartops_chaos.lab.procs import hold_port, module, usage
 from smartops_chaos.lab.service import Service
+from smartops_chaos.model import Cause
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 ERP_BACK_OFF_S, HEALER_BACK_OFF_S = 8.0, 2.0
@@ -56,9 +58,12 @@ class Node:
 
     nice = NICE
 
-    def __init__(self, directory: Path, name: str, core: int, replicas: int, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, directory: Path, name: str, core: int, replicas: int, slot_s: float, client: aiohttp.ClientSession
+    ) -> None:
         self.name = name
         self.core = core
+        self.slot_s = slot_s
         self.arm = Arm()
         self.events: deque[Event] = deque(maxlen=_KEEP_EVENTS)
         self.token, self.healer_token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
@@ -77,11 +82,12 @@ class Node:
         self._replicas = replicas
         self._pushing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        units = str(erp.units_for(erp.CPU_S))
+        units = orders.units_for(orders.CPU_S)
 
         def erp_command(port: int) -> list[str]:
+            work = ("--units", str(units), "--slot", str(slot_s), "--core", str(core))
             # The switches have no token, and what they do would be unknown to the fault table.
-            return module("erp", "--port", str(port), "--units", units, "--core", str(core), "--no-switches")
+            return module("erp", "--port", str(port), *work, "--no-switches")
 
         healer = Spec(
             HEALER,
@@ -205,6 +211,20 @@ class Node:
     def pods(self, deployment: str) -> list[Pod]:
         return self.deployments[deployment].pods
 
+    async def load_of(self, pod: Pod, span_s: float = orders.SPAN_S) -> orders.Recent | None:
+        """What the orders of a replica took in the last `span_s` seconds; None where it does not answer."""
+        try:
+            async with self._client.get(f"http://127.0.0.1:{pod.port}/load?span_s={span_s}") as answer:
+                return orders.Recent(**await answer.json())
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+
+    async def place_order(self, pod: Pod) -> None:
+        """One request straight to a replica."""
+        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+            async with self._client.post(f"http://127.0.0.1:{pod.port}/simulate/load") as answer:
+                await answer.read()
+
     async def push_routes(self, flush: bool = False) -> None:
         """Tell the gateway who is ready and who is delayed; `flush` drops what is under way in it."""
         async with self._pushing:  # the last to get in sends the newest state
@@ -248,7 +268,7 @@ async def run(options: argparse.Namespace) -> None:
     directory: Path = options.directory
     loop, timeout = asyncio.get_running_loop(), aiohttp.ClientTimeout(total=5)
     async with aiohttp.ClientSession(timeout=timeout) as client:
-        node = Node(directory, options.name, options.core, options.replicas, client)
+        node = Node(directory, options.name, options.core, options.replicas, options.slot, client)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, node.stopping.set)
         if options.lifeline:
@@ -286,6 +306,7 @@ def main() -> None:
     options.add_argument("--name", required=True)
     options.add_argument("--core", type=int, default=0)
     options.add_argument("--replicas", type=int, default=2)
+    options.add_argument("--slot", type=float, default=orders.SLOT_S, help="seconds that an order takes in a replica")
     options.add_argument("--lifeline", action="store_true")
     asyncio.run(run(options.parse_args()))
 

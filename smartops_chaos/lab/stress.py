@@ -1,7 +1,8 @@
-"""One busy worker: `stress.py LOAD PHASE`, both 0 to 1. Started by path, with nothing imported: many at once."""
+"""One busy worker: `stress.py LOAD PHASE CORE NICE`, LOAD and PHASE from 0 to 1. Started by path, nothing imported."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -22,4 +23,7 @@ def burn(load: float, phase: float) -> None:
 
 
 if __name__ == "__main__":
+    # Not before, or its start would queue up behind those that burn already.
+    os.sched_setaffinity(0, {int(sys.argv[3])})
+    os.nice(int(sys.argv[4]))
     burn(float(sys.argv[1]), float(sys.argv[2]))

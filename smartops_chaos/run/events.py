@@ -18,6 +18,13 @@ class CampaignStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Preparing:
+    """What the target does before the first trial can begin."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrialStarted:
     lane: str
     trial: str
@@ -41,6 +48,7 @@ class TrialFinished:
     took_s: float
     done: int
     trials: int
+    detail: str = ""  # the reason in a sentence, where the trial does not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Good to know, and nothing to mend."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaneBlocked:
     lane: str
     why: str
@@ -69,11 +84,20 @@ class CampaignFinished:
     done: int
     trials: int
     outcomes: dict[str, int] = field(default_factory=dict)
-    stopped_by: str = ""  # "", "interrupted", "max-time", "unwritable"
+    stopped_by: str = ""  # "", "interrupted", "max-time", "unwritable", "invalid"
 
 
 Event = (
-    CampaignStarted | TrialStarted | PhaseReached | TrialFinished | LookTaken | Warned | LaneBlocked | CampaignFinished
+    Preparing
+    | CampaignStarted
+    | TrialStarted
+    | PhaseReached
+    | TrialFinished
+    | LookTaken
+    | Warned
+    | Noted
+    | LaneBlocked
+    | CampaignFinished
 )
 
 

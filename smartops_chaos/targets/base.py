@@ -25,6 +25,20 @@ class LaneAddress:
     environment: dict[str, str]  # what an experiment's `configuration` reads
 
 
+@dataclass(frozen=True, slots=True)
+class LaneLoad:
+    """How busy the replicas of a service were over the last seconds, as they tell it themselves.
+
+    Means over all orders (one request's work) and replicas. Two trials whose loads differ were not measured under the
+    same conditions.
+    """
+
+    service_ms: float  # for how long an order has its replica
+    spread_ms: float  # standard deviation of that
+    work_ms: float  # how much of it is real work: what a slower machine makes longer, also where the rest hides it
+    utilisation: float  # share of the time for which a replica is busy; from 1 on a backlog grows
+
+
 class LaneLost(RuntimeError):
     """The lane is gone or does not answer: the trial cannot be measured."""
 
@@ -55,6 +69,10 @@ class Lane(Protocol):
 
     def unwatch(self) -> None:
         """End the recording; called when it has been read."""
+
+    def load(self) -> LaneLoad | None:
+        """How busy the service was in the last seconds; None where the target cannot tell, or nothing was asked."""
+        return None
 
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         """What became of each part of the fault; none for a part that this target does not know."""

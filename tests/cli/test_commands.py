@@ -1,4 +1,4 @@
-"""The command line through its real entry point; what starts the lab is in tests/run/test_campaign.py."""
+"""The command line through its real entry point; what starts the lab is in tests/run/test_on_lab.py."""
 
 from __future__ import annotations
 
@@ -69,6 +69,9 @@ def test_doctor_tells_every_check(cli: Any, matrix: Path) -> None:
     checks = json.loads(cli("doctor", matrix, "--json").stdout)
     assert {"what", "ok", "mend", "note"} == set(checks[0])
     assert any("prometheus" in check["what"] or "everything is there" in check["what"] for check in checks)
+    (machine,) = [check for check in checks if check["what"].startswith("machine: ") and "usable" in check["what"]]
+    assert machine["ok"], "a busy machine fails no check: it may be quiet when a campaign starts"
+    assert "timers late by" in machine["what"]
 
 
 def test_without_a_campaign_report_and_revert_say_what_to_do(cli: Any) -> None:

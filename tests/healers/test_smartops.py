@@ -85,7 +85,7 @@ def test_its_policies_have_no_comments() -> None:
 
 
 def test_everything_with_a_memory_is_restarted(block: KubernetesBlock) -> None:
-    assert set(block.reset.restart) == set(block.deployments())
+    assert set(block.reset.restart) == set(block.controllers())
     assert block.reset.remove == {
         "smartops-erp-simulator": ("smartops.io/remediation-level", "smartops.io/baseline-replicas")
     }

@@ -14,6 +14,7 @@ import yaml
 
 from smartops_chaos.kubernetes import cluster
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.telemetry.connection import connection
 
 _TOKEN = "very-secret-token"
 Answer = tuple[int, object, dict[str, str]]
@@ -137,15 +138,12 @@ def test_the_lines_of_a_watch(here: Cluster, server: _Server) -> None:
 @pytest.mark.parametrize("context", ["", "team/dev@eu"])
 def test_an_address_through_the_api_server(here: Cluster, server: _Server, context: str) -> None:
     url = cluster.service_url(context, "dev", "erp", 8000)
-    found = cluster.endpoint(url + "/simulate/load")
-    assert found.url == f"{here.api.configuration.host}/api/v1/namespaces/dev/services/erp:8000/proxy/simulate/load"
-    assert found.headers == {"authorization": f"Bearer {_TOKEN}"}
+    found = connection(f"{url}#tenant=team")
+    assert found.url == f"{here.api.configuration.host}/api/v1/namespaces/dev/services/erp:8000/proxy"
+    assert found.headers == {"authorization": f"Bearer {_TOKEN}", "X-Scope-OrgID": "team"}
+    assert found.proxied
     assert _TOKEN not in repr(found) + url
     assert server.asked == []
-
-
-def test_any_other_address_stays_as_it_is() -> None:
-    assert cluster.endpoint("https://erp.example.com/x") == cluster.Endpoint("https://erp.example.com/x")
 
 
 def test_no_cluster_at_all_is_said_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

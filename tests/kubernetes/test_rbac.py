@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.kubernetes.rbac import Right, needed, roles, unknown
+from smartops_chaos.kubernetes.driver_base import Right
+from smartops_chaos.kubernetes.rbac import needed, roles, unknown
 from smartops_chaos.model import Plan
 from smartops_chaos.plan.expand import load_plan
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos.kubernetes import recording
-from smartops_chaos.kubernetes.recording import History, history
+from smartops_chaos.kubernetes.recording import PodHistory, history
 from smartops_chaos.model import Interval
 
 Json = dict[str, Any]
@@ -50,7 +50,7 @@ def _size(at_s: float, replicas: int, **more: Any) -> Json:
 _BEFORE = [_pod(0, "a", first=True), _pod(0, "b", first=True), _size(0, 2, first=True)]
 
 
-def _causes(found: History) -> list[tuple[str, str, str]]:
+def _causes(found: PodHistory) -> list[tuple[str, str, str]]:
     return [(event.object, event.kind, event.cause) for event in found.events]
 
 
@@ -247,7 +247,7 @@ def test_an_outage_of_the_server_is_told_once_with_its_length() -> None:
 
 def test_a_recording_is_read_while_it_grows_and_again_when_it_is_new(tmp_path: Path) -> None:
     file = tmp_path / "cluster.ndjson"
-    tail = recording.Tail(file)
+    tail = recording.RecordingTail(file)
     assert tail.read() == []
     file.write_text(json.dumps({"at": 1}) + '\n{"at": 2', encoding="utf-8")
     assert tail.read() == [{"at": 1}]

@@ -15,14 +15,14 @@ import pytest
 from smartops_chaos import lab
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient, LaneGone
+from smartops_chaos.lab.lab_target import LabLane, exports
 from smartops_chaos.lab.procs import environment, usage
+from smartops_chaos.targets.base import LaneAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.lab.conftest import Lane
-
-pytestmark = pytest.mark.lab
+    from tests.lab.conftest import Lane, OpenLoop
 
 
 def gone(pids: set[int]) -> bool:
@@ -94,18 +94,29 @@ def test_stop_touches_no_stranger_that_has_the_number_now(tmp_path: Path) -> Non
     stranger.wait()
 
 
-def test_without_prometheus_the_preflight_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the whole PATH, and a Python with nothing beside it: no Prometheus, whatever the machine has."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # what its environment had
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def test_without_prometheus_the_preflight_says_how_to_get_it(tmp_path: Path, bare: Path) -> None:
+    assert [file.name for file in bare.iterdir()] == ["python"]
     with pytest.raises(PreflightFailed, match="prometheus") as failed:
         lab.start(tmp_path / "lane", name="x", core=0)
     assert failed.value.hint == "install it: sudo apt-get install prometheus"
 
 
-def test_a_lane_that_does_not_come_up_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "prometheus"
+def test_a_lane_that_does_not_come_up_says_why(tmp_path: Path, bare: Path) -> None:
+    broken = bare / "prometheus"
     broken.write_text("#!/bin/sh\necho no luck today >&2\nexit 3\n", encoding="utf-8")
     broken.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(PreflightFailed, match="no luck today"):
         lab.start(tmp_path / "lane", name="x", core=0)
 
@@ -114,3 +125,14 @@ def test_read_refuses_what_is_no_lane_file(tmp_path: Path) -> None:
     (tmp_path / "lane.json").write_text('{"control": ""}', encoding="utf-8")
     with pytest.raises(ValueError, match="is no lane file"):
         lab.read(tmp_path / "lane.json")
+
+
+def test_a_lane_tells_how_busy_its_replicas_are(running: Lane, load: Callable[[], OpenLoop]) -> None:
+    lane = LabLane(LaneAddress("lab", "test", exports(running.process.file)), replicas=2)
+    assert lane.load() is None  # nothing was asked
+    load()
+    found = lane.load()
+    assert found is not None
+    assert found.service_ms >= 32.5
+    assert 0.5 < found.utilisation <= 1.01
+    assert 0 < found.work_ms <= found.service_ms

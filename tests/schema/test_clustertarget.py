@@ -8,8 +8,9 @@ import pytest
 
 from smartops_chaos.errors import FileProblems
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.planning.estimate import estimate
+from smartops_chaos.planning.forecast import forecast
 from smartops_chaos.schema.clustertarget import says_production
+from smartops_chaos.schema.healer_kubernetes import KubernetesBlock
 
 _TARGET = "{kind: kubernetes, healer: lab-kubernetes, lanes: [{namespace: dev}], allow: [dev]}"
 _MATRIX = """\
@@ -93,8 +94,8 @@ def test_names_that_do_not(name: str) -> None:
 
 
 def test_spacing_counts_in_the_estimate(tmp_path: Path) -> None:
-    quick = estimate(load_plan(_write(tmp_path, _TARGET)), "m.yaml")
-    spaced = estimate(load_plan(_write(tmp_path, _TARGET.replace("allow", "between: {spacing: 10m}, allow"))), "m.yaml")
+    quick = forecast(load_plan(_write(tmp_path, _TARGET)), "m.yaml")
+    spaced = forecast(load_plan(_write(tmp_path, _TARGET.replace("allow", "between: {spacing: 10m}, allow"))), "m.yaml")
     assert spaced.likely_s - quick.likely_s == pytest.approx(2 * (600 - 15))
 
 
@@ -103,3 +104,10 @@ def test_a_fault_that_the_harness_cannot_end_there_is_no_calibration(tmp_path: P
     chaos = "chaos: {kill: {fault: pod-kill}, cpu: {fault: cpu-stress}}"
     file.write_text(file.read_text(encoding="utf-8").replace("chaos: {none: {}}", chaos), encoding="utf-8")
     assert [one.chaos for one in load_plan(file).trials if one.phase == "calibrate"] == ["cpu"]
+
+
+def test_a_plan_that_was_stored_with_a_key_of_an_earlier_version_can_still_be_read() -> None:
+    given = {"service": "erp", "workload": {"url": "http://erp"}, "components": ["erp"], "limit_s": 60.0}
+    assert KubernetesBlock.from_plan({"system": {**given, "alertmanager": None}}).limit_s == 60.0
+    with pytest.raises(ValueError, match="alertmanager"):
+        KubernetesBlock.model_validate({**given, "limit_s": "60s", "alertmanager": None})

@@ -109,7 +109,9 @@ ONE_CHANGE = {
         "7:39: load: 90 is not between 0 and 1: write a percentage such as 90%, or a number such as 0.9"
     ),
     ("load: 90%", "laod: 90%"): "7:33: `cpu-stress` has no parameter `laod`: did you mean `load`?",
-    ("load: 90%", "expires_s: 9"): ("7:33: `cpu-stress` has no parameter `expires_s`: known: horizon, load, workers"),
+    ("load: 90%", "expires_s: 9"): (
+        "7:33: `cpu-stress` has no parameter `expires_s`: known: horizon, load, slowdown, workers"
+    ),
     ("    none: {}", "    cpu-91: {fault: cpu-stress, load: 0.9}"): (
         "8:5: `cpu-91` is the same as `cpu-90`: change or remove one"
     ),

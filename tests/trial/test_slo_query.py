@@ -1,4 +1,4 @@
-"""Values of a query in place of requests; a campaign on the lab is in tests/run/test_campaign.py."""
+"""Values of a query in place of requests; a campaign on the lab is in tests/run/test_on_lab.py."""
 
 from __future__ import annotations
 
