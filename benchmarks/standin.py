@@ -16,7 +16,7 @@ from typing import Any
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
 from smartops_chaos.store import notes
-from smartops_chaos.targets.base import Lane, LaneAddress, Target, When
+from smartops_chaos.targets.base import Lane, LaneAddress, Target, Tell, When, silent
 from smartops_chaos.trial.protocol import (
     after_activity_control,
     after_rollback_control,
@@ -99,8 +99,8 @@ class StandIn(Target):
     def check(self) -> list[tuple[str, str]]:
         return []
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
-        del directory
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
+        del directory, say
         nowhere = {"SMARTOPS_WORKLOAD_URL": "http://127.0.0.1"}
         return [LaneAddress(self._kind, f"lane-{number + 1}", nowhere) for number in range(self._lanes)]
 

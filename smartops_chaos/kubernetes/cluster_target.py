@@ -19,7 +19,7 @@ from smartops_chaos.kubernetes.lock import OWNER, Taken, owner
 from smartops_chaos.kubernetes.reach import with_keys
 from smartops_chaos.schema.clustertarget import says_production
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, Address, KubernetesBlock, Source
-from smartops_chaos.targets.base import LaneAddress, LaneLost
+from smartops_chaos.targets.base import LaneAddress, LaneLost, Tell, silent
 
 _PINGS = 15
 
@@ -59,8 +59,9 @@ class KubernetesTarget:
     def clear(self, directory: Path) -> None:
         """Nothing of an earlier runner goes on here: what it has set on objects stays until `open` or `restore`."""
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
         """Take the namespaces. Raises PreflightFailed for one that another campaign has, or has left changed."""
+        del say
         self._directory = directory
         try:
             for name in self._names:

@@ -304,10 +304,14 @@ def main() -> None:
     options.add_argument("--directory", type=Path, required=True)
     options.add_argument("--name", required=True)
     options.add_argument("--core", type=int, default=0)
+    options.add_argument("--beside", type=int, nargs="+", help="the cores for all but the replicas")
     options.add_argument("--replicas", type=int, default=2)
     options.add_argument("--slot", type=float, default=orders.SLOT_S, help="seconds that an order takes in a replica")
     options.add_argument("--lifeline", action="store_true")
-    asyncio.run(run(options.parse_args()))
+    given = options.parse_args()
+    if given.beside:
+        os.sched_setaffinity(0, given.beside)
+    asyncio.run(run(given))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit,
     running = Running(store, options, attempts, deque(todo), looks, emit)
     with running.signals():
         try:
-            lanes = target.open(store.lanes)
+            lanes = target.open(store.lanes, lambda text: emit(events.Preparing(text)))
             emit(
                 events.CampaignStarted(
                     store.name,

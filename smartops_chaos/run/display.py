@@ -54,7 +54,7 @@ def sentence(event: events.Event) -> str:
             told = f"{', '.join(event.stopped) or 'no arm'} decided"
             spared = f", {event.spared} trials are spared" if event.spared else ""
             return f"look {event.look}, after {event.repeat} repeats: {told}{spared}"
-        case events.Warned():
+        case events.Preparing() | events.Warned():
             return event.text
         case events.LaneBlocked():
             return f"{event.lane} is blocked: {event.why}"

@@ -18,6 +18,13 @@ class CampaignStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Preparing:
+    """What the target does before the first trial can begin."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrialStarted:
     lane: str
     trial: str
@@ -73,7 +80,15 @@ class CampaignFinished:
 
 
 Event = (
-    CampaignStarted | TrialStarted | PhaseReached | TrialFinished | LookTaken | Warned | LaneBlocked | CampaignFinished
+    Preparing
+    | CampaignStarted
+    | TrialStarted
+    | PhaseReached
+    | TrialFinished
+    | LookTaken
+    | Warned
+    | LaneBlocked
+    | CampaignFinished
 )
 
 
