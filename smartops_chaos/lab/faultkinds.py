@@ -10,7 +10,7 @@ from smartops_chaos.lab.cpustress import CpuStress
 from smartops_chaos.lab.faults import BadFault, EndedBy, Fault, NotEnded, Order, join, number
 from smartops_chaos.lab.network import Trouble
 from smartops_chaos.lab.pods import Cause, Pod
-from smartops_chaos.lab.procs import Process
+from smartops_chaos.lab.procs import NICE, Process
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
@@ -69,9 +69,7 @@ class MemoryLeak(Fault):
 
     def _leak(self) -> None:
         assert self.pod is not None
-        self._process = join(
-            self.pod, "leak.py", str(self.size), str(self.ramp_s), nice=self.node.nice, core=self.node.core
-        )
+        self._process = join(self.pod, self.node.core, NICE, "leak.py", str(self.size), str(self.ramp_s))
 
 
 class OnTheWay(Fault):

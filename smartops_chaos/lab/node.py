@@ -32,12 +32,11 @@ from smartops_chaos.lab.lane import LaneFile
 from smartops_chaos.lab.logbook import LogBook
 from smartops_chaos.lab.monitor import Monitor, MonitorFailed
 from smartops_chaos.lab.pods import Cause, Deployment, Pod, Spec
-from smartops_chaos.lab.procs import hold_port, module, usage
+from smartops_chaos.lab.procs import NICE, hold_port, module, usage
 from smartops_chaos.lab.service import Service
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 ERP_BACK_OFF_S, HEALER_BACK_OFF_S = 8.0, 2.0
-NICE = 15
 _KEEP_EVENTS = 10_000
 
 
@@ -54,8 +53,6 @@ class Event:
 
 class Node:
     """What pods report to, faults are done by, and the HTTP surface acts on."""
-
-    nice = NICE
 
     def __init__(
         self, directory: Path, name: str, core: int, replicas: int, slot_s: float, client: aiohttp.ClientSession
@@ -84,7 +81,7 @@ class Node:
         units = orders.units_for(orders.CPU_S)
 
         def erp_command(port: int) -> list[str]:
-            work = ("--units", str(units), "--slot", str(slot_s), "--core", str(core))
+            work = ("--units", str(units), "--slot", str(slot_s), "--core", str(core), "--nice", str(NICE))
             # The switches have no token, and what they do would be unknown to the fault table.
             return module("erp", "--port", str(port), *work, "--no-switches")
 
@@ -97,7 +94,7 @@ class Node:
             output=self.log.follow,
         )
         self.deployments = {
-            ERP: Deployment(Spec(ERP, erp_command, ERP_BACK_OFF_S, nice=NICE), self, client),
+            ERP: Deployment(Spec(ERP, erp_command, ERP_BACK_OFF_S), self, client),
             HEALER: Deployment(healer, self, client),
         }
 

@@ -20,6 +20,7 @@ _PR_SET_PDEATHSIG = 1
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CGROUPS = Path("/sys/fs/cgroup")
+NICE = 15  # of replicas: what measures comes first
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -114,8 +115,6 @@ class Process:
         self,
         command: Sequence[str],
         *,
-        nice: int = 0,
-        core: int | None = None,
         group: int = 0,
         extra_environment: Mapping[str, str] | None = None,
         output: IO[bytes] | int | None = None,
@@ -132,9 +131,6 @@ class Process:
             os.setpgid(0, group)
             if os.getppid() != parent:  # it died before the line above could tell
                 os._exit(1)
-            os.nice(nice)
-            if core is not None:
-                os.sched_setaffinity(0, {core})
 
         streams = subprocess.DEVNULL if output is None else output
         self._popen = subprocess.Popen(
