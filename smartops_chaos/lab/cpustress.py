@@ -26,7 +26,7 @@ _FOLLOWS_WITHIN_S = 2.0
 
 
 class CpuStress(Fault):
-    """Busy workers in the container's process group: they die with it. It begins with some, and adds what is wanting.
+    """Busy workers in the container's process group: they die with it. It begins with half, and adds what is wanting.
 
     None is taken away: what an order takes varies from look to look, and a stress that is stronger than asked for
     hurts no measurement, while one that is too weak for a moment is a fault that comes and goes.
@@ -39,7 +39,7 @@ class CpuStress(Fault):
         super().__init__(order, node)
         self.load = number(order.params, "load", 0.01, 1)
         self.slowdown = number({"slowdown": 3, **order.params}, "slowdown", 1, 20)
-        self._begin_with = int(number(order.params, "workers", 1, MOST_WORKERS))
+        self.most = int(number(order.params, "workers", 1, MOST_WORKERS))
         self._workers: list[Process] = []
         self._looks: deque[Recent] = deque(maxlen=LOOKS)  # at what it is with so many workers
         self._orders, self._took_s = 0, 0.0  # of all looks since the injection
@@ -48,7 +48,7 @@ class CpuStress(Fault):
     async def inject(self) -> None:
         pod = self.pod
         assert pod is not None
-        self._add(pod, self._begin_with)
+        self._add(pod, (self.most + 1) // 2)
         self._tasks = [asyncio.create_task(work) for work in (self._watch_out(pod), self._look_on(pod))]
 
     async def measure(self) -> None:
@@ -111,7 +111,7 @@ class CpuStress(Fault):
         short = self.slowdown * self.node.slot_s / took_s
         # What an order takes goes with the number of those that share the core.
         more = round(len(self._workers) * (min(2.0, short) - 1)) if short > ENOUGH else 0
-        return min(more, MOST_WORKERS - len(self._workers))
+        return min(more, self.most - len(self._workers))
 
     async def _gone(self) -> None:
         while working := [worker for worker in self._workers if worker.running]:
