@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 from collections import deque
 from contextlib import suppress
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
 MOST_WORKERS = 64
-STRESS_NICE = 10  # three times the weight of a replica on the core, and a tenth of what measures
 STEP_S = 0.4  # between two looks at what an order takes
 LOOKS = 5  # so many count together: a single one sees few orders
 ENOUGH = 1.15  # times longer that an order ought to take: within what the looks get wrong, and no worker is added
@@ -27,6 +27,10 @@ _FOLLOWS_WITHIN_S = 2.0
 
 class CpuStress(Fault):
     """Busy workers in the container's process group: they die with it. It begins with half, and adds what is wanting.
+
+    In a cluster the processes of a container share what the container may use of the CPU, and other containers do not
+    suffer. Only root may make such groups. So meanwhile the replica's own work gives way to the workers by its
+    niceness, and they to everything else on the core.
 
     None is taken away: what an order takes varies from look to look, and a stress that is stronger than asked for
     hurts no measurement, while one that is too weak for a moment is a fault that comes and goes.
@@ -49,6 +53,8 @@ class CpuStress(Fault):
         pod = self.pod
         assert pod is not None
         self._add(pod, (self.most + 1) // 2)
+        if pod.main is not None:
+            pod.main.tell(signal.SIGUSR1)
         self._tasks = [asyncio.create_task(work) for work in (self._watch_out(pod), self._look_on(pod))]
 
     async def measure(self) -> None:
@@ -75,13 +81,16 @@ class CpuStress(Fault):
             task.cancel()
         for worker in self._workers:
             worker.kill()
+        others = [one for one in self.node.faults.of_kind(CpuStress) if one.pod is self.pod and one.in_force]
+        if self.pod is not None and self.pod.running and self.pod.main is not None and not others:
+            self.pod.main.tell(signal.SIGUSR2)
         await self._gone()
 
     def _add(self, pod: Pod, count: int) -> None:
         """Raises OSError or subprocess.SubprocessError when the container is gone."""
         for n in range(len(self._workers), len(self._workers) + count):
             phase = n * 0.618 % 1  # evenly spread, however many there will be
-            self._workers.append(join(pod, self.node.core, STRESS_NICE, "stress.py", str(self.load), str(phase)))
+            self._workers.append(join(pod, self.node.core, "stress.py", str(self.load), str(phase)))
             self._looks.clear()
 
     async def _look_on(self, pod: Pod) -> None:

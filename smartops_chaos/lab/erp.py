@@ -136,22 +136,26 @@ def main() -> None:
     options.add_argument("--units", type=int, help="units of work in a request; measured when not said")
     options.add_argument("--slot", type=float, default=SLOT_S, help="seconds from an order's begin to its answer")
     options.add_argument("--core", type=int, help="run on this core alone")
-    options.add_argument("--nice", type=int, default=0, help="and give way to others there")
     options.add_argument("--no-switches", action="store_true", help="do not obey the fault switches, POST /chaos/...")
     options.add_argument("--cgroup", type=Path, help="tell what the container uses whose own cgroup is mounted here")
     given = options.parse_args()
     # Not before the imports, or a new pod's start would queue up behind the stressors of the one that it replaces. And
-    # before the first thread, since a thread has the affinity and the niceness of the one that started it.
-    os.nice(given.nice)
+    # before the first thread, since a thread has the affinity of the one that started it.
     if given.core is not None:
         os.sched_setaffinity(0, {given.core})
     units = given.units or units_for(CPU_S)
     server = Server(given.host, given.port, Erp(units, given.slot, given.cgroup, switches=not given.no_switches))
 
+    def give_way(number: int, _: Any) -> None:
+        """SIGUSR1: to what burns in the container; SIGUSR2: no longer."""
+        server.erp.worker.gives_way = number == signal.SIGUSR1
+
     def drain(*_: Any) -> None:
         threading.Timer(DRAIN_S, os._exit, (0,)).start()
 
     signal.signal(signal.SIGTERM, drain)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, give_way)
     server.serve_forever()
 
 

@@ -10,7 +10,7 @@ from smartops_chaos.lab.cpustress import CpuStress
 from smartops_chaos.lab.faults import BadFault, EndedBy, Fault, NotEnded, Order, join, number
 from smartops_chaos.lab.network import Trouble
 from smartops_chaos.lab.pods import Cause, Pod
-from smartops_chaos.lab.procs import NICE, Process
+from smartops_chaos.lab.procs import Process
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
@@ -69,7 +69,7 @@ class MemoryLeak(Fault):
 
     def _leak(self) -> None:
         assert self.pod is not None
-        self._process = join(self.pod, self.node.core, NICE, "leak.py", str(self.size), str(self.ramp_s))
+        self._process = join(self.pod, self.node.core, "leak.py", str(self.size), str(self.ramp_s))
 
 
 class OnTheWay(Fault):

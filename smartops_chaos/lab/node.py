@@ -32,7 +32,7 @@ from smartops_chaos.lab.lane import LaneFile
 from smartops_chaos.lab.logbook import LogBook
 from smartops_chaos.lab.monitor import Monitor, MonitorFailed
 from smartops_chaos.lab.pods import Cause, Deployment, Pod, Spec
-from smartops_chaos.lab.procs import NICE, hold_port, module, usage
+from smartops_chaos.lab.procs import hold_port, module, usage
 from smartops_chaos.lab.service import Service
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
@@ -81,7 +81,7 @@ class Node:
         units = orders.units_for(orders.CPU_S)
 
         def erp_command(port: int) -> list[str]:
-            work = ("--units", str(units), "--slot", str(slot_s), "--core", str(core), "--nice", str(NICE))
+            work = ("--units", str(units), "--slot", str(slot_s), "--core", str(core))
             # The switches have no token, and what they do would be unknown to the fault table.
             return module("erp", "--port", str(port), *work, "--no-switches")
 

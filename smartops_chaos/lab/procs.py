@@ -20,7 +20,6 @@ _PR_SET_PDEATHSIG = 1
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CGROUPS = Path("/sys/fs/cgroup")
-NICE = 15  # of replicas: what measures comes first
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -169,6 +168,11 @@ class Process:
     def returncode(self) -> int | None:
         """As in subprocess: negative for a signal, None while it runs."""
         return self._popen.returncode
+
+    def tell(self, number: int) -> None:
+        """Send a signal to it alone."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         """SIGKILL to the group that it leads, or to it alone. Await `exited` to know that it is gone."""
