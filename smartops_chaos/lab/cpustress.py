@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from smartops_chaos.lab.faults import EndedBy, Fault, Order, join, number
-from smartops_chaos.lab.orders import Recent
+from smartops_chaos.lab.orders import MAX_WAITING, Recent
 from smartops_chaos.lab.pods import Pod
 from smartops_chaos.lab.procs import Process
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
 MOST_WORKERS = 64
+NICE = 10  # a tenth of what measures weighs, five times work that gives way
 STEP_S = 0.4  # between two looks at what an order takes
 LOOKS = 5  # so many count together: a single one sees few orders
 ENOUGH = 1.15  # times longer that an order ought to take: within what the looks get wrong, and no worker is added
@@ -90,21 +91,25 @@ class CpuStress(Fault):
         """Raises OSError or subprocess.SubprocessError when the container is gone."""
         for n in range(len(self._workers), len(self._workers) + count):
             phase = n * 0.618 % 1  # evenly spread, however many there will be
-            self._workers.append(join(pod, self.node.core, "stress.py", str(self.load), str(phase)))
+            self._workers.append(join(pod, self.node.core, NICE, "stress.py", str(self.load), str(phase)))
             self._looks.clear()
 
     async def _look_on(self, pod: Pod) -> None:
         """See what orders take; add workers as long as that is less than was asked for."""
+        clock = asyncio.get_running_loop().time
+        last_s = clock()
         while True:
             await asyncio.sleep(STEP_S)
             if not any(worker.running for worker in self._workers):
                 return  # all are gone, with the container or without
-            seen = await self.node.load_of(pod, STEP_S)
+            seen = await self.node.load_of(pod, clock() - last_s)
             if seen is None:
                 continue
             if not seen.orders:
-                await self.node.place_order(pod)  # nobody does, and without one there is nothing to see
+                # Nobody places any, and without a queue of them there is nothing to see.
+                await asyncio.gather(*(self.node.place_order(pod) for _ in range(MAX_WAITING)))
                 continue
+            last_s = clock()
             self._orders += seen.orders
             self._took_s += seen.orders * seen.service_s
             self._looks.append(seen)

@@ -28,11 +28,6 @@ _BY: Mapping[Cause, EndedBy] = {
 }
 
 
-NICE = (
-    10  # of what burns in a container: a tenth of the weight of what measures, three times that of work that gives way
-)
-
-
 class BadFault(ValueError):
     """A fault that cannot be injected as asked; the text says why."""
 
@@ -114,16 +109,16 @@ def number(values: Mapping[str, Any], name: str, low: float, high: float) -> flo
     return float(value)
 
 
-def join(pod: Pod, core: int, program: str, *arguments: str) -> Process:
+def join(pod: Pod, core: int, nice: int, program: str, *arguments: str) -> Process:
     """Start one of the lab's programs in the pod's container: it dies with it and counts as its use of the core.
 
-    It goes to the core, and gives way to what measures, by itself and only when it has started: else its start, and
-    whoever waits for that, would queue up behind those that burn there already.
+    It goes to the core and becomes nice by itself, and only when it has started: else its start, and whoever waits for
+    that, would queue up behind those that burn there already.
 
     Raises OSError or subprocess.SubprocessError when the container is gone.
     """
     assert pod.main is not None
-    command = [sys.executable, "-S", "-E", str(Path(__file__).with_name(program)), str(core), str(NICE), *arguments]
+    command = [sys.executable, "-S", "-E", str(Path(__file__).with_name(program)), str(core), str(nice), *arguments]
     process = Process(command, group=pod.main.pid)
     pod.processes.append(process)
     return process

@@ -29,7 +29,7 @@ SLOT_S = 0.0325  # two replicas are used to 65 % by 40 orders/s, one alone to 13
 CPU_S = 0.005  # of an order's slot: own CPU time of its work
 MAX_WAITING = 4  # the rest is refused at once, so a backlog is gone within half a second
 SPAN_S = 3.0  # what counts as recent
-NICE = 15  # of the work in a container that has to give way
+NICE = 17  # of the work in a container that has to give way
 _KEEP = 2_000
 
 ORDER = json.dumps(
