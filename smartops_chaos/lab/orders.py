@@ -151,15 +151,22 @@ class Worker:
         return job.answer
 
     def _price(self) -> str:
-        return [price(ORDER) for _ in range(self._units)][-1]
+        left = self._units
+        if self.gives_way:
+            if self._gentle is None:
+                from concurrent.futures import ThreadPoolExecutor  # a pod that is never stressed does without
 
-    def _gently(self) -> str:
-        """In a thread of its own: niceness is a thread's, and nobody but root may take it back."""
-        if self._gentle is None:
-            from concurrent.futures import ThreadPoolExecutor  # a pod that is never stressed does without
+                # A thread of its own: niceness is a thread's, and nobody but root may take it back.
+                self._gentle = ThreadPoolExecutor(1, initializer=os.nice, initargs=(NICE,))
+            left = self._gentle.submit(self._gently, left).result()
+        return [price(ORDER) for _ in range(left + 1)][-1]
 
-            self._gentle = ThreadPoolExecutor(1, initializer=os.nice, initargs=(NICE,))
-        return self._gentle.submit(self._price).result()
+    def _gently(self, units: int) -> int:
+        """Work as long as it has to give way; how many units are left then."""
+        while self.gives_way and units:
+            price(ORDER)
+            units -= 1
+        return units
 
     def _work(self) -> None:
         database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
@@ -167,7 +174,7 @@ class Worker:
         while True:
             job = self._jobs.get()
             taken_s = time.perf_counter()
-            job.answer = self._gently() if self.gives_way else self._price()
+            job.answer = self._price()
             self._extra()
             database.execute("delete from priced")
             database.execute("insert into priced values (?)", (job.answer,))
