@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_work_that_gives_way_is_nice_and_gets_done_all_the_same() -> None:
     worker = orders.Worker(3, 0.01, lambda: None)
 
     def niceness() -> set[int]:
-        return {os.getpriority(os.PRIO_PROCESS, int(task)) for task in os.listdir("/proc/self/task")}
+        return {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path("/proc/self/task").iterdir()}
 
     before = niceness()
     worker.gives_way = True
