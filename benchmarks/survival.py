@@ -83,19 +83,24 @@ def blows() -> list[str]:
     return [f"runner {way}" for way in _ON_RUNNER] + [f"{who} {way}" for who in _OTHERS for way in _ON_OTHERS] + alone
 
 
-def survive(seed: int, folder: Path, blow: str = "") -> Round:
-    """One round in an empty `folder`."""
+def survive(seed: int, folder: Path, blow: str = "", under_way: bool = False) -> Round:
+    """One round in a `folder` that is empty, or has a struck.yaml of its own.
+
+    The moment of the blow counts from the start of the program, or, with `under_way`, of the first trial.
+    """
     dice = random.Random(seed)
     moment_s, drawn, bytes_left = dice.uniform(0.3, _LONGEST_S), dice.choice(blows()), dice.randrange(200, 60_000)
     this = Round(seed, blow or drawn, moment_s)
-    (folder / "struck.yaml").write_text(MATRIX, encoding="utf-8")
+    matrix = folder / "struck.yaml"
+    if not matrix.exists():
+        matrix.write_text(MATRIX, encoding="utf-8")
     results = folder / "results"
     results.mkdir()
     with _disk(results, this.blow in ("full-disk", "read-only")):
         if this.blow == "read-only":
             _mount("-o", "remount,ro", str(results))
         run = _Run(this, folder, bytes_left if this.blow == "small-files" else 0)
-        make_good = _strike(this, run, results, dice)
+        make_good = _strike(this, run, results, dice, under_way)
         run.end()
         make_good()
         while len(this.codes) < _MOST_RUNS and not wholeness.recorded(results):
@@ -175,12 +180,14 @@ def _processes() -> tuple[dict[int, int], dict[int, str]]:
     return parents, commands
 
 
-def _strike(this: Round, run: _Run, results: Path, dice: random.Random) -> Callable[[], None]:
+def _strike(this: Round, run: _Run, results: Path, dice: random.Random, under_way: bool) -> Callable[[], None]:
     """Wait for the moment and strike; what makes it good again before the next run."""
     if this.blow == "read-only":
         return lambda: _mount("-o", "remount,rw", str(results))
     if this.blow == "small-files":
         return lambda: None
+    while under_way and not list(results.glob("*/trials/*/log.txt")) and run.process.poll() is None:
+        time.sleep(0.01)
     deadline = time.monotonic() + this.at_s
     while time.monotonic() < deadline and run.process.poll() is None:
         time.sleep(0.01)

@@ -1,14 +1,34 @@
-"""What several areas share: a small matrix on the lab, and the command line as a user calls it."""
+"""What several areas share: the command line as a user calls it, a small matrix, campaigns on stand-in lanes."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
+
+from benchmarks import standin
+from smartops_chaos.cli.commands import main
+
+settings.register_profile("no-deadline", deadline=None)  # a busy machine is not a failure
+settings.load_profile("no-deadline")
+
+# The whole environment of the tests and of every program that they start, whatever the shell of whoever runs them has
+# set: these programs, and of the variables only what says where things are.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
+_PASSED_ON = ("HOME", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "KUBECONFIG", "PROMETHEUS_3")
+_SAY_EVERY_S = 10.0
 
 MATRIX = """\
 version: 1
@@ -30,7 +50,38 @@ stop_after_good: 1s
 seed: 1
 """
 
+REPEATS = 10  # of a campaign with two looks
+_ONLY_READS = ("report", "compare", "derive", "status", "plan", "init")
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    kept = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("PYTEST_")}
+    os.environ.clear()
+    os.environ.update(kept | {"PATH": PATH, "LANG": "C.UTF-8", "NO_COLOR": "1", "COLUMNS": "120"})
+    if not hasattr(config, "workerinput"):  # a worker of xdist: its reports reach us
+        config.pluginmanager.register(HowFar(config))
+
+
+class HowFar:
+    """Says every few seconds how many tests are done, also when several processes run them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config, self._done = config, 0
+        self._begun = self._said = time.monotonic()
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if now - self._said < _SAY_EVERY_S or not (of := self._session.testscollected):
+            return
+        self._said = now
+        minutes, seconds = divmod(round(now - self._begun), 60)
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f" [{100 * self._done // of:3}%] {self._done} of {of} tests, {minutes} min {seconds:02} s")
 
 
 def command(*arguments: object) -> list[str]:
@@ -45,16 +96,35 @@ def matrix(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """Run the real console script in an empty folder."""
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line as a user calls it, in an empty folder, or the one that a test has changed to.
+
+    What only reads and prints runs in this process, by the console script's own function: the imports are what takes
+    the time, and they are done here. All else is a process of its own.
+    """
+    monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}
-        return subprocess.run(
-            command(*arguments), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180
-        )
+        words = command(*arguments)
+        if words[1] in _ONLY_READS:
+            return _here(words)
+        return subprocess.run(words, capture_output=True, text=True, timeout=180)
 
     return call
+
+
+def _here(words: list[str]) -> subprocess.CompletedProcess[str]:
+    out, err, code = StringIO(), StringIO(), 0
+    interrupt = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", words)
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        finally:
+            signal.signal(signal.SIGINT, interrupt)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture
@@ -67,3 +137,61 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         )
 
     return call
+
+
+@pytest.fixture
+def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes the stand-in's matrix; the command line finds the stand-in itself."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(standin.__file__).parents[1]))
+    return partial(standin.write, tmp_path)
+
+
+@pytest.fixture
+def looking(standins: Callable[..., Path]) -> Callable[..., Path]:
+    """Writes a matrix in which `off`, which never recovers, is held against `on` and is ruled out at the first look.
+
+    `other` is `on` by another name, so nothing of it is decided. Two scenarios: a fault, and a control without one.
+    """
+
+    def write(*, other: bool = True, **more: Any) -> Path:
+        file = standins(repeats=REPEATS, lanes=2, **more)
+        healer = file.with_name("healer.yaml")
+        known = healer.read_text(encoding="utf-8").replace("[on, off]}", "[on, off], variant: [a, b]}")
+        healer.write_text(known, encoding="utf-8")
+        text = file.read_text(encoding="utf-8").replace("baseline: {model: off", "looks: 2\nbaseline: {model: on")
+        if other:
+            text = text.replace("on: {healer: on}", "on: {healer: on}, other: {healer: on, variant: b}")
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def until(
+    what: Callable[[], Any], within_s: float = 90.0, why: Callable[[], str] = lambda: "", pause_s: float = 0.05
+) -> Any:
+    """Wait for something to become true; its value. The limit is for what never comes: a busy machine is just slow."""
+    deadline = time.monotonic() + within_s
+    while not (found := what()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {within_s:.0f} s {why()}")
+        time.sleep(pause_s)
+    return found
+
+
+@pytest.fixture(name="until", scope="session")
+def _until() -> Callable[..., Any]:
+    return until
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], dict[str, dict[str, Any]]]:
+    """The rows of a campaign's records by trial; earlier attempts are not looked at."""
+
+    def read(campaign: Path) -> dict[str, dict[str, Any]]:
+        files = [file for file in campaign.glob("trials/*/record.json") if "~" not in file.parent.name]
+        found = {file.parent.name: json.loads(file.read_text(encoding="utf-8"))["row"] for file in files}
+        assert all(row["trial"] == name for name, row in found.items())
+        return found
+
+    return read

@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
-from smartops_chaos.analysis import agreement, cells, hold, question, summarise, table, warnings
+from smartops_chaos.analysis import agreement, cells, hold, instrument, question, summarise, table, warnings
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import NothingSelected, UsageError
-from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Trial
-from smartops_chaos.plan.looks import Stop
-from smartops_chaos.report.build import CampaignData
+from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Stop, Trial
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store
 from smartops_chaos.store.trial_folder import TrialDir
-from smartops_chaos.timeline import derive
+from smartops_chaos.timeline import before, derive
+
+
+def _no_requests(_trial: str) -> Sequence[Request]:
+    return ()
+
+
+def _no_evidence(_trial: str) -> str:
+    return ""
+
+
+def _without_evidence(trial: str) -> Evidence:
+    raise UsageError(f"{trial} has no evidence", "choose a trial of a campaign that was run here")
+
+
+@dataclass(frozen=True)
+class CampaignData:
+    """A campaign with all that can be said of it; a report is made from this and nothing else.
+
+    `table` has the columns of `model.COLUMNS` (a bare trials table may lack the optional ones). `records` and
+    `requests` are by trial id and may be empty: then the pictures of single trials are left out, like their evidence.
+    """
+
+    name: str
+    plan: Plan | None  # None: a bare trials table
+    provenance: Mapping[str, str]  # label -> value: versions, git commit, machine, seed, command
+    summary: Summary
+    table: pd.DataFrame
+    records: Mapping[str, Record] = field(default_factory=dict)
+    requests: Callable[[str], Sequence[Request]] = _no_requests
+    explain: Callable[[str], str] = _no_evidence  # what each rule matched in a trial, as text
+    stops: Sequence[Stop] = ()  # arms that were decided at a look
+    evidence: Callable[[str], Evidence] = _without_evidence  # raises UsageError for a trial that has none
 
 
 @dataclass(frozen=True)
@@ -111,9 +141,11 @@ def measured(stores: Sequence[Store]) -> Measured:
     stops = tuple(stop for store in stores for stop in store.stops())
     # before its end a campaign with looks has no more of alpha to use than its next look
     asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
+    found = [finding for store in stores for finding in store.disturbances()]
+    asked = replace(asked, disturbed=before.disturbed(found))
     summary = summarise.summarise(rows, asked, campaign=stores[0].name)
     agreed = agreement.agreement(records.values(), healerfile.restore(first.plan.healer))
-    told = (*summary.warnings, *warnings.disagreement(agreed))
+    told = (*instrument.noticed(found), *summary.warnings, *warnings.disagreement(agreed))
     told = tuple(text.replace(" MATRIX", f" {first.matrix_file}") for text in told)
     summary = replace(summary, warnings=told, agreement=agreed)
     return Measured(stores[0].name, first, home, records, rows, summary, asked, stops)

@@ -16,17 +16,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis import loop, outlook, rca, sla, verdicts, warnings
+from smartops_chaos.analysis import instrument, outlook, phases, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
 from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
-from smartops_chaos.analysis.summary import ArmSummary, Calibration, CellNumbers, Curve, Mttr, Summary
+from smartops_chaos.analysis.summary import AppliedPlan, ArmSummary, CellNumbers, Curve, Mttr, Summary
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
-from smartops_chaos.analysis.table import CONTROLS, COUNTED, LEFT_OUT, numbers, texts
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome
+from smartops_chaos.timeline import before
+from smartops_chaos.timeline.calibration import calibrations
 
 _AT_RISK_AT = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the horizon: where the table below the curve counts
 
@@ -37,16 +39,18 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     Arms are in the order: baseline, then by name. The baseline's values are shown, it is not judged.
     Raises UsageError if the baseline arm has no trial in the table.
     """
-    calibration = _calibration(table[texts(table, "phase") == "calibrate"])
+    calibration = calibrations(_rows(table[texts(table, "phase") == "calibrate"]))
     question, measured = measured_trials(table, question)
     compared = others(measured, question)
     cells = build(measured, question)
     tests, comparisons, decided = verdicts.conclude(measured, question, compared)
+    comparisons = instrument.hold_back(comparisons, cells, calibration, question.disturbed)
+    decided = instrument.hold_back(decided, cells, calibration, question.disturbed)
     summaries = [_arm(question.baseline, measured, of_arm(cells, question.baseline), (), question)]
     summaries += [_arm(t.arm, measured, t.cells, t.baseline, question) for t in tests]
     return Summary(
         campaign=campaign,
-        plan=_stated(question, cells),
+        plan=_applied(question, cells),
         excluded={str(a.arm): a.left_out for a in summaries if a.left_out},
         warnings=warnings.weaknesses(
             question,
@@ -56,6 +60,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
             calibration,
             outlook.repeats_needed(tests, question),
             outlook.minutes_a_trial(measured),
+            before.drift_warning(_with_service_time(table)),
         ),
         calibration=calibration,
         arms=tuple(summaries),
@@ -91,10 +96,31 @@ def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
     return sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
 
 
+def _with_service_time(table: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows that say how long an order took before the injection: a large table without any costs nothing."""
+    if "service_ms" not in table:
+        return []
+    known = table.loc[table["service_ms"].notna(), [c for c in before.DRIFT_COLUMNS if c in table]]
+    return _rows(known)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
 def to_json(summary: Summary) -> dict[str, object]:
     """`summary.json`: the dataclasses as plain dicts, an arm as {"model", "policy"}; no NaN, None is null."""
     document = asdict(summary)
+    document["plan"] = plan_to_json(summary.plan) if summary.plan else {}
     return {"schema_version": document.pop("schema_version"), **document}
+
+
+def plan_to_json(plan: AppliedPlan) -> dict[str, object]:
+    """The rules as `summary.json` has them: one flat object, stopped arms by name."""
+    document = asdict(plan)
+    document["stopped"] = {str(s.arm): {"look": s.look, "repeat": s.repeat} for s in plan.stopped}
+    frozen = document.pop("frozen") or {}
+    return {**document, **frozen}
 
 
 def _one_name_an_arm(question: Question, table: pd.DataFrame) -> tuple[Question, pd.DataFrame]:
@@ -117,10 +143,10 @@ def _arm(
     arm: Arm, measured: pd.DataFrame, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question
 ) -> ArmSummary:
     """`baseline`: the cells that `cells` are held against; empty for the baseline itself."""
-    alpha = question.alpha * question.share(arm)  # with looks wider: so intervals hold over all looks together
+    alpha = question.alpha * question.alpha_fraction(arm)  # with looks wider: so intervals hold over all looks together
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
-    counted = rows[np.isin(outcome, COUNTED)]
+    counted = rows[outcome_is(outcome, lambda o: o.counted)]
     detected = [c.detected_s for c in cells if c.detected_s is not None]
     acted = [c.acted_s for c in cells if c.acted_s is not None]
     needless = numbers(rows, "needless_actions")
@@ -144,13 +170,13 @@ def _arm(
         auto_heal=auto_heal(cells, baseline, alpha),
         sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
-        phases=loop.phases(counted, alpha),
-        funnel=loop.funnel(counted),
+        phases=phases.phases(counted, alpha),
+        funnel=phases.funnel(counted),
         curves=_curves(cells, alpha),
         cells=tuple(_cell_numbers(c) for c in cells),
-        measuring_error_s=loop.recovery_width(counted),
+        measuring_error_s=phases.recovery_width(counted),
         false_alarms=int((outcome == Outcome.FALSE_ALARM).sum()),
-        controls=int(np.isin(outcome, CONTROLS).sum()),
+        controls=int(outcome_is(outcome, lambda o: o.control).sum()),
         needless_actions=int(np.nansum(needless)) + nothing_prevented,
         contested=sum("contested" in flags.split(",") for flags in texts(rows, "flags")),
         operations=did,
@@ -158,7 +184,7 @@ def _arm(
 
 
 def _left_out(rows: pd.DataFrame, cells: Sequence[Cell]) -> dict[str, int]:
-    out = rows[np.isin(texts(rows, "outcome"), LEFT_OUT)]
+    out = rows[outcome_is(texts(rows, "outcome"), lambda o: o.left_out)]
     pairs = zip(texts(out, "outcome"), texts(out, "reason"), strict=True)
     found = Counter(f"{outcome}: {reason}" if reason else str(outcome) for outcome, reason in pairs)
     if missing := sum(c.not_recorded for c in cells):
@@ -244,42 +270,17 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
     )
 
 
-def _calibration(rows: pd.DataFrame) -> tuple[Calibration, ...]:
-    """Trials in which the harness ended the fault: measured minus true time of recovery, unrecovered = the horizon.
-
-    The width is that of the error: of the recovery and of the harness's own call that ended the fault.
-    """
-    rows = rows[np.isin(texts(rows, "outcome"), COUNTED)]
-    rows = rows[texts(rows, "fault_end_by") == "harness"]
-    found = []
-    for (chaos, workload), trials in rows.groupby(["chaos", "workload"], sort=True):
-        error = numbers(trials, "time_s") - numbers(trials, "fault_end_s")
-        error = error[~np.isnan(error)]
-        found.append(
-            Calibration(
-                chaos=str(chaos),
-                workload=str(workload),
-                n=len(error),
-                error_s=float(error.mean()) if len(error) else None,
-                width_s=loop.calibration_width(trials),
-                worst_s=float(error[np.abs(error).argmax()]) if len(error) else None,
-            )
-        )
-    return tuple(found)
-
-
-def _stated(question: Question, cells: Sequence[Cell]) -> dict[str, object]:
-    """The rules as applied, for `summary.json` and the report's method."""
-    return {
-        "baseline": asdict(question.baseline),
-        "targets": asdict(question.targets),
-        "sla": asdict(question.sla) if question.sla else None,
-        "alpha": question.alpha,
-        "weights": dict(question.weights),
-        "horizons_s": {c.scenario: c.horizon_s for c in cells},
-        "because": dict(question.because),
-        "same_arm": dict(question.same_arm),
-        "looks": question.looks,
-        "stopped": {str(s.arm): {"look": s.look, "repeat": s.repeat} for s in question.stopped.values()},
-        **question.stated,
-    }
+def _applied(question: Question, cells: Sequence[Cell]) -> AppliedPlan:
+    return AppliedPlan(
+        baseline=question.baseline,
+        targets=question.targets,
+        sla=question.sla,
+        alpha=question.alpha,
+        weights=dict(question.weights),
+        horizons_s={c.scenario: c.horizon_s for c in cells},
+        because=dict(question.because),
+        same_arm=dict(question.same_arm),
+        looks=question.looks,
+        stopped=tuple(question.stopped.values()),
+        frozen=question.frozen,
+    )

@@ -4,7 +4,7 @@
     dask worker tcp://10.0.0.1:8786 --no-nanny --nthreads 2 --resources "lane=2"     # on each machine
 
 The runner is the same, but each of its threads hands its trial to the scheduler instead of a child. The scheduler gives
-it to a worker with a free lane, and to another one when that worker dies. See `dask_worker` for what happens there.
+it to a worker with a free lane, and to another one when that worker dies. See `dask.worker` for what happens there.
 """
 
 from __future__ import annotations
@@ -101,16 +101,16 @@ class Workers(Target):
         del directory
         return []
 
-    def attempts(self, say: Say) -> Attempts:
-        return Attempts(self, self._path, say)
+    def attempts(self, say: Say) -> RemoteAttempts:
+        return RemoteAttempts(self, self._path, say)
 
     def _end(self) -> None:
         """Close the lanes of this campaign. Raises RevertFailed."""
         self.client.run(far_side.end, self._path, workers=list(self.lanes()))
 
 
-class Attempts:
-    """`attempts.Attempts` on the workers."""
+class RemoteAttempts:
+    """What `run.attempts.Attempts` does here, done on the workers."""
 
     def __init__(self, workers: Workers, path: str, say: Say) -> None:
         self._workers, self._path, self._say = workers, path, say
@@ -128,7 +128,7 @@ class Attempts:
 
     def run(self, lane: LaneAddress, trial: Trial) -> tuple[Record, bool]:
         """Raises HarnessFailed when no worker can carry out the trial, RevertFailed, and what the worker raised."""
-        if self._store.trial(trial.id).outcome() is not None:
+        if self._store.trial(trial.id).row() is not None:
             self._store.set_aside(trial.id)  # to be run again: for a worker a record means that the trial is done
         self._lanes[trial.id] = lane.name
         done = threading.Event()

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos.kubernetes import objects
-from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, path
-from smartops_chaos.kubernetes.objects import CAMPAIGN, Former, Json
+from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, path
+from smartops_chaos.kubernetes.controller import KINDS
+from smartops_chaos.kubernetes.objects import CAMPAIGN, Former
 
 LOCK = "smartops-chaos"  # the ConfigMap that says whose the namespace is
-_KINDS = ("configmap", "deployment")  # in this order they are put back: what a new pod reads must be there before it
+# In this order they are put back: what a new pod reads must be there before it.
+_KINDS = ("configmap", *KINDS)
 
 
 class InUse(ClusterError):
@@ -30,16 +32,16 @@ class InUse(ClusterError):
 
 
 @dataclass(frozen=True, slots=True)
-class Namespace:
-    """A lane's objects, and the ledger file of what was changed on them."""
+class ChangedObjects:
+    """What one campaign changes in one namespace, and the ledger file of it."""
 
     cluster: Cluster
-    name: str
+    namespace: str
     campaign: str
     ledger: Path | None
 
     def path(self, kind: str, name: str = "") -> str:
-        return path(self.name, f"{kind}s", name)
+        return path(self.namespace, f"{kind}s", name)
 
     def read(self, kind: str, name: str) -> Json:
         """Raises Gone when there is none."""
@@ -57,7 +59,7 @@ class Namespace:
         def amend(found: Json) -> Json:
             other = (found["metadata"].get("labels") or {}).get(CAMPAIGN)
             if other not in (None, objects.label(self.campaign)):
-                raise InUse(f"{kind} {name} in {self.name} is still as campaign {other} has set it")
+                raise InUse(f"{kind} {name} in {self.namespace} is still as campaign {other} has set it")
             after = objects.changed(found, self.campaign, values_of(found), noted)
             self._note(kind, name, objects.former(after))
             return after
@@ -67,7 +69,8 @@ class Namespace:
     def restore(self) -> list[str]:
         """Put back every object that we changed; what somebody else has changed of it meanwhile. Raises ClusterError.
 
-        Idempotent. Where an object does not say any more what it was, the ledger does.
+        Idempotent. Where an object does not say any more what it was, the ledger does. The ledger goes last: a crash
+        in between leaves it, and the next call does the rest.
         """
         told: list[str] = []
         for (kind, name), noted in self._ours().items():
@@ -126,7 +129,11 @@ class Namespace:
         return amend
 
     def _ours(self) -> dict[tuple[str, str], Former]:
-        """Every object that we changed, with what the ledger says of it."""
+        """Every object that we changed, with what the ledger says of it.
+
+        Labels find what the ledger does not know, after a crash or from another machine; the ledger finds an object
+        whose label somebody has removed.
+        """
         noted = self._noted()
         mine = f"{CAMPAIGN}={objects.label(self.campaign)}" if self.campaign else CAMPAIGN
         found: dict[tuple[str, str], Former] = {}
@@ -138,6 +145,8 @@ class Namespace:
         return found
 
     def _replace(self, kind: str, name: str, amend: Callable[[Json], Json]) -> Json:
+        """Patch an object to what `amend` makes of it, read anew each time that somebody else was quicker."""
+
         def once() -> Json:
             found = self.read(kind, name)
             patch = objects.merge_patch(found, amend(found))
@@ -147,7 +156,7 @@ class Namespace:
             answer: Json = self.cluster.request("PATCH", self.path(kind, name), body=patch, content=MERGE)
             return answer
 
-        return self.cluster.amend(f"{kind} {name} in {self.name}", once)
+        return self.cluster.amend(f"{kind} {name} in {self.namespace}", once)
 
     def _note(self, kind: str, name: str, saved: Former) -> None:
         if self.ledger is None:

@@ -8,30 +8,31 @@ from __future__ import annotations
 import functools
 import json
 import os
-import random
-import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import urllib3
 from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
+from tenacity import stop_before_delay
 
 from smartops_chaos.schema.units import retry_after_s
+from smartops_chaos.telemetry.connection import Connection
+from smartops_chaos.telemetry.retry import LATER, Later, retried
 
 CALL_S = 10.0  # limit of one call
 _PATIENCE_S = 15.0  # how long a call that may succeed later is repeated
-_LATER = (429, 500, 502, 503, 504)
 _SCHEME = "kubernetes"
 _TRIES = 8  # to change what others change as well
 MERGE = "application/merge-patch+json"
 ASK_FOR_ROLES = "`smartops-chaos doctor --rbac MATRIX` prints the roles that are needed"
 
+# API group of a collection; the core group, of pods, Services, ConfigMaps and events, has no name.
+GROUPS = {"deployments": "apps", "statefulsets": "apps", "daemonsets": "apps"}
+
+Json = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -68,27 +69,21 @@ class Cluster:
     ) -> Any:
         """The answer's JSON, as the API server wrote it: no model between that could refuse a newer field.
 
-        Repeated after 429, 5xx and lost connections for `patience_s`, once in an outage. Raises Gone for 404,
-        ClusterError with words for everything else. A 409 is not repeated: what was read is stale.
+        Repeated after a status of `retry.LATER` and a lost connection, for `patience_s`. Of an outage only the first
+        call is so patient: several in a row would put off the end of a trial by minutes. A 409 is not repeated: what
+        was read is stale, see `amend`. Raises Gone for 404, ClusterError with the reason for everything else.
         """
-        deadline = time.monotonic() + (0.0 if self._given_up else patience_s)
-        pause_s = 0.1
-        while True:
-            try:
-                answer = self._open(method, path, query, body, content, limit_s)
-                self._given_up = False
-                return json.loads(answer.data or b"null")
-            except ApiException as error:
-                self._given_up = False
-                if error.status not in _LATER or time.monotonic() + pause_s > deadline:
-                    raise _in_words(error, f"{method} {path}") from error
-                pause_s = max(pause_s, retry_after_s(error.headers or {}))
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                if time.monotonic() + pause_s > deadline:
-                    self._given_up = "/proxy/" not in path  # a silent pod behind it is no outage
-                    raise ClusterError(f"the API server does not answer: {error}") from error
-            time.sleep(pause_s * (1 + random.random() / 4))
-            pause_s = min(2 * pause_s, 2.0)
+
+        def attempt() -> Any:
+            return json.loads(self._open(method, path, query, body, content, limit_s).data or b"null")
+
+        try:
+            answer = retried(attempt, stop_before_delay(0.0 if self._given_up else patience_s))
+        except ClusterError as error:
+            self._given_up = not error.status and "/proxy/" not in path  # a silent pod behind it is no outage
+            raise
+        self._given_up = False
+        return answer
 
     def amend(self, what: str, once: Callable[[], T]) -> T:
         """`once` reads an object and patches the version that it read; again while somebody else is quicker.
@@ -107,10 +102,8 @@ class Cluster:
         """The lines of an answer as they come, until silence of more than `limit_s`. Raises ClusterError."""
         try:
             opened = self._open("GET", path, query, None, "", limit_s, whole=False)
-        except ApiException as error:
-            raise _in_words(error, path) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterError(f"the API server does not answer: {error}") from error
+        except Later as error:
+            raise error.error from error.__cause__
         with opened as answer:
             rest = b""
             with suppress(urllib3.exceptions.HTTPError, OSError):
@@ -118,11 +111,16 @@ class Cluster:
                     *lines, rest = (rest + block).split(b"\n")
                     yield from lines
 
-    def endpoint(self, path: str) -> Endpoint:
+    def connection(self, path: str = "") -> Connection:
         """A path of the API server, for a caller with a client of its own."""
         found = self.api.configuration
-        return Endpoint(
-            found.host + path, self.headers(), found.ssl_ca_cert, found.cert_file, found.key_file, found.verify_ssl
+        return Connection(
+            found.host + path,
+            headers=self.headers(),
+            ca_file=found.ssl_ca_cert or "",
+            client_cert=found.cert_file or "",
+            client_key=found.key_file or "",
+            verify=found.verify_ssl,
         )
 
     def headers(self) -> dict[str, str]:
@@ -145,54 +143,33 @@ class Cluster:
         if body is not None:
             headers["Content-Type"] = content
         pool: urllib3.PoolManager = self.api.rest_client.pool_manager
-        answer = pool.request(
-            method,
-            self.api.configuration.host + path + (f"?{urlencode(query)}" if query else ""),
-            body=None if body is None else json.dumps(body),
-            headers=headers,
-            timeout=urllib3.Timeout(connect=CALL_S, read=limit_s),
-            retries=False,
-            preload_content=whole,
-        )
+        try:
+            answer = pool.request(
+                method,
+                self.api.configuration.host + path + (f"?{urlencode(query)}" if query else ""),
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CALL_S, read=limit_s),
+                retries=False,
+                preload_content=whole,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Later(ClusterError(f"the API server does not answer: {error}")) from error
         if answer.status >= 400:
-            error = ApiException(status=answer.status, reason=answer.reason)
-            error.body, error.headers = answer.data.decode(errors="replace"), answer.headers
-            raise error
+            refused = _refusal(answer, f"{method} {path}")
+            raise Later(refused, retry_after_s(answer.headers)) if answer.status in LATER else refused
         return answer
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An HTTP address with what it needs to be let in. The credentials are in no file and no repr."""
-
-    url: str
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    verify: bool = True
-
-    def tls(self) -> ssl.SSLContext | bool:
-        """For aiohttp."""
-        if self.url.startswith("http:") or (self.verify and not (self.ca or self.cert)):
-            return True
-        context = ssl.create_default_context(cafile=self.ca)
-        if not self.verify:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if self.cert:
-            context.load_cert_chain(self.cert, self.key)
-        return context
-
-
-def path(namespace: str, kind: str, name: str = "") -> str:
+def path(namespace: str, collection: str, name: str = "") -> str:
     """Of a collection of objects ("pods", "deployments", ...), or of one of them."""
-    group = "/apis/apps/v1" if kind == "deployments" else "/api/v1"
-    return f"{group}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
+    group = f"/apis/{GROUPS[collection]}/v1" if collection in GROUPS else "/api/v1"
+    return f"{group}/namespaces/{namespace}/{collection}" + (f"/{name}" if name else "")
 
 
-def proxy(namespace: str, kind: str, name: str, port: int | str, path_there: str = "") -> str:
-    """The path through the API server to a server in the cluster; `kind` is "services" or "pods"."""
-    return path(namespace, kind, f"{name}:{port}") + f"/proxy{path_there}"
+def proxy(namespace: str, collection: str, name: str, port: int | str, path_there: str = "") -> str:
+    """The path through the API server to a server in the cluster; `collection` is "services" or "pods"."""
+    return path(namespace, collection, f"{name}:{port}") + f"/proxy{path_there}"
 
 
 def service_url(context: str, namespace: str, service: str, port: int | str) -> str:
@@ -200,15 +177,12 @@ def service_url(context: str, namespace: str, service: str, port: int | str) -> 
     return f"{_SCHEME}://{quote(context, safe='')}@{namespace}/{service}:{port}"
 
 
-def endpoint(url: str) -> Endpoint:
-    """An address as it is called: a `kubernetes://` one with the API server's own, any other one unchanged."""
-    parts = urlsplit(url)
-    if parts.scheme != _SCHEME:
-        return Endpoint(url)
+def connection(address: str) -> Connection:
+    """A `kubernetes://` address of `service_url` as it is called: the API server's, with its credentials."""
+    parts = urlsplit(address)
     context, _, namespace = parts.netloc.rpartition("@")
-    service, _, below = parts.path.strip("/").partition("/")
-    name, _, port = service.partition(":")
-    return connect(unquote(context)).endpoint(proxy(namespace, "services", name, port, below and f"/{below}"))
+    name, _, port = parts.path.strip("/").partition(":")
+    return connect(unquote(context)).connection(proxy(namespace, "services", name, port))
 
 
 @functools.cache
@@ -218,7 +192,7 @@ def connect(context: str = "") -> Cluster:
     Raises ClusterError when nothing says where it is.
     """
     configuration = client.Configuration()
-    configuration.retries = 0  # `call` repeats what may be repeated
+    configuration.retries = 0  # `request` repeats what may be repeated
     try:
         if "KUBERNETES_SERVICE_HOST" in os.environ and not _kubeconfig().exists():
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
@@ -236,19 +210,17 @@ def _kubeconfig() -> Path:
     return Path(os.environ.get("KUBECONFIG", "~/.kube/config")).expanduser()
 
 
-def _in_words(error: ApiException, what: str) -> ClusterError:
-    told = _message(error)
-    if error.status == 401:
-        return ClusterError("the cluster does not accept the credentials (401): log in again or renew the token", 401)
-    if error.status == 403:
-        return ClusterError(f"{told}; {ASK_FOR_ROLES}", 403)
-    if error.status == 404:
-        return Gone(told, 404)
-    return ClusterError(f"{what}: {error.status} {told}", error.status or 0)
-
-
-def _message(error: ApiException) -> str:
+def _refusal(answer: urllib3.BaseHTTPResponse, what: str) -> ClusterError:
+    """What the API server said, as an error with what to do about it."""
+    status = answer.status
     try:
-        return str(json.loads(error.body or "")["message"])
+        said = str(json.loads(answer.data)["message"])
     except (ValueError, KeyError, TypeError):
-        return str(error.reason or error.status)
+        said = str(answer.reason or status)
+    if status == 401:
+        return ClusterError("the cluster does not accept the credentials (401): log in again or renew the token", 401)
+    if status == 403:
+        return ClusterError(f"{said}; {ASK_FOR_ROLES}", 403)
+    if status == 404:
+        return Gone(said, 404)
+    return ClusterError(f"{what}: {status} {said}", status)

@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.kubernetes import cluster, faultfacts, objects, recorder, recording, rollout
-from smartops_chaos.kubernetes.changes import LOCK, Namespace
-from smartops_chaos.kubernetes.cluster import ClusterError, Gone
-from smartops_chaos.kubernetes.cluster_target import block
-from smartops_chaos.kubernetes.reach import reach
-from smartops_chaos.kubernetes.recorded_pods import seconds
-from smartops_chaos.kubernetes.recording import History, Json
+from smartops_chaos.kubernetes import cluster, drivers, objects, recorder, recording, rollout
+from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects
+from smartops_chaos.kubernetes.cluster import ClusterError, Gone, Json
+from smartops_chaos.kubernetes.controller import Controller, is_over
+from smartops_chaos.kubernetes.recorder import seconds
+from smartops_chaos.kubernetes.recording import PodHistory
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
-from smartops_chaos.schema.healer_kubernetes import Change
+from smartops_chaos.schema.healer_kubernetes import Change, KubernetesBlock
 from smartops_chaos.schema.healerfile import LokiLogs
 from smartops_chaos.targets.base import LaneAddress, LaneLost, When
 from smartops_chaos.telemetry import alerts, loki, prometheus
-from smartops_chaos.telemetry.connection import Connection
+from smartops_chaos.telemetry.connection import Connection, connection
 
 T = TypeVar("T")
 _RECORDING = "cluster.ndjson"
@@ -35,27 +34,27 @@ _BY_HAND = "by-hand"  # the campaign of `chaos run`, which takes no lock
 logger = logging.getLogger("smartops_chaos")
 
 
-class KubernetesLane:
+class ClusterLane:
     """A lane by its address, from any process. Every call has a limit; what cannot be asked raises LaneLost."""
 
     def __init__(self, options: dict[str, Any], address: LaneAddress) -> None:
         given = address.environment
         self.address = address
-        self._block = block(options)
+        self._block = KubernetesBlock.from_plan(options)
         self._between = options["between"]
         self._namespace = given["SMARTOPS_NAMESPACE"]
         self._through_api = given.get("SMARTOPS_WORKLOAD_URL", "").startswith("kubernetes:")
         self._prometheus_url = given.get("PROMETHEUS_BASE_URL", "")
         self._loki_url = given.get("LOKI_BASE_URL", "")
-        self._alertmanager_url = given.get("ALERTMANAGER_BASE_URL", "")
         self._folder = Path(given.get("SMARTOPS_TRIAL_DIR", "by-hand")) / "samples"
         try:
             self._cluster = cluster.connect(given.get("SMARTOPS_CONTEXT", ""))
         except ClusterError as error:
             raise LaneLost(str(error)) from error
         ledger = Path(given["SMARTOPS_LANE"]) if given.get("SMARTOPS_LANE") else None
-        self._objects = Namespace(self._cluster, self._namespace, given.get("SMARTOPS_CAMPAIGN", _BY_HAND), ledger)
-        self._tail = recording.Tail(self._folder / _RECORDING)
+        campaign = given.get("SMARTOPS_CAMPAIGN", _BY_HAND)
+        self._objects = ChangedObjects(self._cluster, self._namespace, campaign, ledger)
+        self._tail = recording.RecordingTail(self._folder / _RECORDING)
         self._changes: tuple[Change, ...] = ()
         self._calls: Sequence[Call] = ()
         self._hit: tuple[str, ...] = ()
@@ -72,17 +71,16 @@ class KubernetesLane:
         stamp = datetime.now(UTC).isoformat()  # with a fraction: a second reset within the second restarts too
         for name in dict.fromkeys(change.configmap for change in self._block.all_changes() if change.configmap):
             self._objects.set("configmap", name, partial(self._values, "configmap", name, ""))
-        there = []
-        for name in self._block.deployments():
-            try:
-                values = partial(self._values, "deployment", name, stamp if restarting else "")
-                self._objects.set("deployment", name, values)
-                there.append(name)
-            except Gone:
-                if name not in self._block.optional:
-                    raise
-        limit_s = self._block.limit_s
-        if late := rollout.settle(self._cluster, self._namespace, there, limit_s):
+        there = Controller.listed(self._cluster, self._namespace)
+        changed = []
+        for name in self._block.controllers():
+            if name in there:
+                kind = there[name].kind
+                values = partial(self._values, kind.name, name, stamp if restarting else "")
+                changed.append(Controller(kind, self._objects.set(kind.name, name, values)))
+            elif name not in self._block.optional:
+                raise ClusterError(f"{self._namespace} has no Deployment {name} any more")
+        if late := rollout.settle(self._cluster, self._namespace, changed, self._block.limit_s):
             raise ClusterError(late)
         if not restarting:
             time.sleep(self._between["spacing"])
@@ -90,7 +88,7 @@ class KubernetesLane:
     def _values(self, kind: str, name: str, restart: str, found: Json) -> dict[str, Any]:
         """What to set on one object: the declared state, over it the arm; `restart` is a stamp, or empty for none."""
         values: dict[str, Any] = {}
-        if kind == "deployment" and restart:
+        if kind != "configmap" and restart:
             reset = self._block.reset
             if name in reset.replicas:
                 values["replicas"] = reset.replicas[name]
@@ -98,7 +96,7 @@ class KubernetesLane:
             if name in reset.restart:
                 values[objects.RESTARTED] = restart
         for change in self._changes:
-            if (change.deployment if kind == "deployment" else change.configmap) == name:
+            if (change.configmap if kind == "configmap" else change.deployment) == name:
                 values |= objects.wanted(change, found)
         return values
 
@@ -110,10 +108,10 @@ class KubernetesLane:
         if rule is None:
             return True
         try:
-            deployment = self._objects.read("deployment", rule.deployment)
+            controller = Controller.read(self._cluster, self._namespace, rule.deployment)
         except Gone:
             return True
-        if deployment["spec"]["replicas"] == 0:
+        if controller.replicas == 0:
             return True
         if rule.query:
             try:
@@ -123,7 +121,7 @@ class KubernetesLane:
             if not any(float(one["value"][1]) >= 1 for one in result):
                 return False
         pods = self._cluster.request("GET", cluster.path(self._namespace, "pods"))["items"]
-        mine = [pod for pod in pods if rollout.selects(deployment, pod) and not rollout.over(pod)]
+        mine = [pod for pod in pods if controller.selects(pod) and not is_over(pod)]
         return all(_age_s(pod) >= rule.after_s for pod in mine)
 
     def _drifted(self) -> bool:
@@ -132,7 +130,7 @@ class KubernetesLane:
             return False
         for name in dict.fromkeys([*self._block.reset.replicas, *self._block.reset.remove]):
             with suppress(Gone):
-                found = self._objects.read("deployment", name)
+                found = Controller.read(self._cluster, self._namespace, name).found
                 for field, one in objects.former(found).items():
                     if field.startswith(("replicas", "annotation/")) and objects.get(found, field) != one["set"]:
                         logger.warning("%s: %s is no longer as it was reset to", name, field)
@@ -140,7 +138,7 @@ class KubernetesLane:
         return False
 
     def watch(self, folder: Path, clock: Clock) -> None:
-        watched = recorder.Watched(partial(self._cluster.endpoint, ""), self._namespace, self._block.components)
+        watched = recorder.Watched(self._cluster.connection, self._namespace, self._block.components)
         recorder.start(watched, folder / _RECORDING, clock)
 
     def unwatch(self) -> None:
@@ -152,7 +150,7 @@ class KubernetesLane:
             file.unlink()
 
     def leaks(self) -> list[str]:
-        return self._guard(lambda: faultfacts.leaks(self._cluster, self._namespace))
+        return self._guard(lambda: drivers.leaks(self._cluster, self._namespace))
 
     def load(self) -> None:
         """A cluster's service is anybody's: how busy it is is not known."""
@@ -164,7 +162,7 @@ class KubernetesLane:
         ours = {part for part, output in receipts.items() if isinstance(output, dict) and "objects" in output}
         self._hit = tuple(dict.fromkeys(one for part in ours for one in receipts[part]["objects"]))
         history = self._history(0)
-        found = faultfacts.facts(ids, calls, history.events)
+        found = drivers.facts(ids, calls, history.events)
         mine = [fact for fact in found if fact.part in ours]
         return tuple(replace(fact, objects=history.with_successors(fact.objects)) for fact in mine)
 
@@ -199,13 +197,12 @@ class KubernetesLane:
         return prometheus.fetch(self._prometheus(), names, start_ns, end_ns)
 
     def alerts(self, names: Sequence[str], start_ns: int, end_ns: int) -> alerts.Alerts:
-        compared = self._guard(lambda: reach(self._alertmanager_url)) if self._alertmanager_url else None
-        return alerts.fetch(self._prometheus(), names, start_ns, end_ns, alertmanager=compared)
+        return alerts.fetch(self._prometheus(), names, start_ns, end_ns)
 
     def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int) -> loki.Found | None:
         if not self._loki_url:
             return None
-        where = self._guard(lambda: reach(self._loki_url))
+        where = self._guard(lambda: connection(self._loki_url))
         return loki.fetch(where, logs, start_ns, end_ns, values={"namespace": self._namespace})
 
     def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
@@ -217,7 +214,7 @@ class KubernetesLane:
             bounds["node"] = (found.lo_ns, found.hi_ns)
         return tuple(ClockOffset(source, when, *found) for source, found in bounds.items())
 
-    def _history(self, since_ns: int) -> History:
+    def _history(self, since_ns: int) -> PodHistory:
         def brackets(*what: str) -> list[Interval]:
             return [call.at for call in self._calls if call.what in what]
 
@@ -230,7 +227,7 @@ class KubernetesLane:
     def _prometheus(self) -> Connection:
         if not self._prometheus_url:
             raise prometheus.PrometheusError("no Prometheus is named: add `prometheus` to the matrix's target")
-        return self._guard(lambda: reach(self._prometheus_url))
+        return self._guard(lambda: connection(self._prometheus_url))
 
     def _guard(self, call: Callable[[], T]) -> T:
         try:

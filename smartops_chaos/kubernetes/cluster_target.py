@@ -12,39 +12,35 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos.errors import PreflightFailed, RevertFailed
-from smartops_chaos.kubernetes import cluster, faultfacts, objects
-from smartops_chaos.kubernetes.changes import LOCK, Namespace
+from smartops_chaos.kubernetes import cluster, drivers, objects
+from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects
 from smartops_chaos.kubernetes.cluster import ASK_FOR_ROLES, Cluster, ClusterError, Gone
-from smartops_chaos.kubernetes.lock import OWNER, Taken, owner
-from smartops_chaos.kubernetes.reach import with_keys
+from smartops_chaos.kubernetes.controller import Controller
+from smartops_chaos.kubernetes.lock import OWNER, NamespaceLock, owner
 from smartops_chaos.schema.clustertarget import says_production
-from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, Address, KubernetesBlock, Source
+from smartops_chaos.schema.healer_kubernetes import Address, KubernetesBlock, Source
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Tell, silent
+from smartops_chaos.telemetry.connection import with_keys
 
 _PINGS = 15
 
 
-def block(options: dict[str, Any]) -> KubernetesBlock:
-    """The healer file's block, as the plan has it."""
-    return KubernetesBlock.model_validate(options["system"], context=FROM_DUMP)
-
-
 def located(address: Address, context: str, namespace: str) -> str:
-    """An address as one line without a secret, with all that `reach` needs; `namespace` is the lane's."""
+    """An address as the line of text that `telemetry.connection` reads; `namespace` is the lane's."""
     where = address.url.rstrip("/") or cluster.service_url(
         context, address.namespace or namespace, address.service, address.port
     )
     return with_keys(where, address.keys()) if isinstance(address, Source) else where
 
 
-class KubernetesTarget:
+class ClusterTarget:
     """The namespaces of a matrix. Each is taken for one campaign, and put back as it was found."""
 
     def __init__(self, options: dict[str, Any], lanes: int | None = None) -> None:
         self._options = options
-        self._block = block(options)
+        self._block = KubernetesBlock.from_plan(options)
         self._names = [lane["namespace"] for lane in options["lanes"]][:lanes]
-        self._taken: list[Taken] = []
+        self._locks: list[NamespaceLock] = []
         self._directory: Path | None = None
 
     def check(self) -> list[tuple[str, str]]:
@@ -65,29 +61,29 @@ class KubernetesTarget:
         self._directory = directory
         try:
             for name in self._names:
-                taken = self._of(directory, name)
-                taken.take()
-                self._taken.append(taken)
+                lock = self._lock(directory, name)
+                lock.take()
+                self._locks.append(lock)
         except ClusterError as error:
             raise PreflightFailed(str(error), ASK_FOR_ROLES) from error
-        return [self._address(taken) for taken in self._taken]
+        return [self._address(lock) for lock in self._locks]
 
     def revive(self, lane: LaneAddress) -> LaneAddress:
         """A namespace cannot be made anew: it must still be there, and ours. Raises LaneLost."""
-        taken = next(one for one in self._taken if one.objects.name == lane.name)
+        lock = next(one for one in self._locks if one.changed.namespace == lane.name)
         try:
-            holder = taken.holder()
+            holder = lock.holder()
         except ClusterError as error:
             raise LaneLost(f"{lane.name}: {error}") from error
-        if holder != taken.owner:
+        if holder != lock.owner:
             whose = "somebody has reverted it" if holder is None else "another campaign has taken it"
             raise LaneLost(f"{lane.name} is not this campaign's any more: {whose}, or it was deleted")
         return lane
 
     def close(self) -> None:
         """Put everything back. Raises RevertFailed where that failed; the others are put back all the same."""
-        failed = _release(self._taken)
-        self._taken = [taken for taken in self._taken if not taken.released]
+        failed = _release(self._locks)
+        self._locks = [lock for lock in self._locks if not lock.released]
         if failed:
             campaign = "CAMPAIGN" if self._directory is None else self._directory.parent.name
             raise RevertFailed("; ".join(failed), f"smartops-chaos revert {campaign}")
@@ -99,21 +95,21 @@ class KubernetesTarget:
 
         Raises RevertFailed.
         """
-        left = [self._of(directory, name) for name in self._names if (directory / name / OWNER).exists()]
+        left = [self._lock(directory, name) for name in self._names if (directory / name / OWNER).exists()]
         failed = _release(left)
         if failed:
             raise RevertFailed("; ".join(failed), "mend the cause, then the same command again")
-        return [f"{one.objects.name} is as it was before the campaign" for one in left]
+        return [f"{one.changed.namespace} is as it was before the campaign" for one in left]
 
-    def _of(self, directory: Path, name: str) -> Taken:
+    def _lock(self, directory: Path, name: str) -> NamespaceLock:
         here = cluster.connect(self._options["context"])
         ledger = directory.resolve() / name / "former.ndjson"
-        known = Namespace(here, name, directory.resolve().parent.name, ledger)
-        return Taken(known, owner(directory / name), self._block.deployments())
+        changed = ChangedObjects(here, name, directory.resolve().parent.name, ledger)
+        return NamespaceLock(changed, owner(directory / name), self._block.controllers())
 
-    def _address(self, taken: Taken) -> LaneAddress:
+    def _address(self, lock: NamespaceLock) -> LaneAddress:
         """No secret is in it: a `kubernetes:` address becomes one with credentials only where it is called."""
-        name, context = taken.objects.name, self._options["context"]
+        name, context = lock.changed.namespace, self._options["context"]
 
         def url(address: Address | None) -> str:
             return "" if address is None else located(address, context, name)
@@ -122,12 +118,11 @@ class KubernetesTarget:
             "SMARTOPS_NAMESPACE": name,
             "SMARTOPS_CONTEXT": context,
             "SMARTOPS_SERVICE": self._block.service,
-            "SMARTOPS_CAMPAIGN": taken.objects.campaign,
-            "SMARTOPS_LANE": str(taken.objects.ledger),
+            "SMARTOPS_CAMPAIGN": lock.changed.campaign,
+            "SMARTOPS_LANE": str(lock.changed.ledger),
             "SMARTOPS_WORKLOAD_URL": url(self._block.workload),
             "PROMETHEUS_BASE_URL": url(self._block.prometheus),
             "LOKI_BASE_URL": url(self._block.loki),
-            "ALERTMANAGER_BASE_URL": url(self._block.alertmanager),
         }
         return LaneAddress("kubernetes", name, environment | ({"KUBERNETES_CONTEXT": context} if context else {}))
 
@@ -153,19 +148,18 @@ class KubernetesTarget:
             yield f"{name}: {error}", ASK_FOR_ROLES
 
     def _object_problems(self, here: Cluster, name: str) -> Iterator[tuple[str, str]]:
-        listed = here.request("GET", cluster.path(name, "deployments"))["items"]
-        there = {one["metadata"]["name"]: one for one in listed}
-        for deployment in self._block.deployments():
-            if deployment not in there and deployment not in self._block.optional:
+        there = Controller.listed(here, name)
+        for controller in self._block.controllers():
+            if controller not in there and controller not in self._block.optional:
                 yield (
-                    f"{name} has no Deployment {deployment}, which the healer file names",
+                    f"{name} has no Deployment {controller}, which the healer file names",
                     f"deploy it, or correct the healer file; there are: {', '.join(sorted(there)) or 'none'}",
                 )
-        known = Namespace(here, name, "", None)
+        known = ChangedObjects(here, name, "", None)
         for change in self._block.all_changes():
             try:
                 if change.deployment in there:
-                    objects.wanted(change, there[change.deployment])
+                    objects.wanted(change, there[change.deployment].found)
                 elif change.configmap:
                     known.read("configmap", change.configmap)
             except Gone:
@@ -178,8 +172,8 @@ def provenance(options: dict[str, Any]) -> dict[str, str]:
     """Which cluster, by which way requests reach it and how long that takes, what runs there. Raises ClusterError."""
     here = cluster.connect(options["context"])
     version = here.request("GET", "/version")["gitVersion"]
-    if block(options).workload.url:
-        way = f"from the runner to {block(options).workload.url}"
+    if KubernetesBlock.from_plan(options).workload.url:
+        way = f"from the runner to {KubernetesBlock.from_plan(options).workload.url}"
     else:
         took_s = []
         for _ in range(_PINGS):
@@ -203,10 +197,10 @@ def images(pods: Iterable[dict[str, Any]]) -> str:
     return "; ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in sorted(found)) or "no pod was running"
 
 
-def _release(lanes: Sequence[Taken]) -> list[str]:
+def _release(locks: Sequence[NamespaceLock]) -> list[str]:
     """Put all back at once, since each waits for its rollouts; what failed."""
-    with ThreadPoolExecutor(max_workers=max(1, len(lanes))) as pool:
-        return list(filter(None, pool.map(Taken.release, lanes)))
+    with ThreadPoolExecutor(max_workers=max(1, len(locks))) as pool:
+        return list(filter(None, pool.map(NamespaceLock.release, locks)))
 
 
 def revert_namespace(context: str, name: str) -> list[str]:
@@ -216,12 +210,12 @@ def revert_namespace(context: str, name: str) -> list[str]:
     """
     try:
         here = cluster.connect(context)
-        known = Namespace(here, name, "", None)
-        done = [f"ended the fault {one}" for one in faultfacts.revert_all(here, name)]
-        done += [f"put back {one}" for one in known.left() if one != f"configmap {LOCK}"]
-        done += known.restore()
-        Taken(known, "", ()).unlock()
-        if left := [*faultfacts.leaks(here, name), *known.left()]:
+        changed = ChangedObjects(here, name, "", None)
+        done = [f"ended the fault {one}" for one in drivers.revert_all(here, name)]
+        done += [f"put back {one}" for one in changed.left() if one != f"configmap {LOCK}"]
+        done += changed.restore()
+        NamespaceLock(changed, "", ()).unlock()
+        if left := [*drivers.leaks(here, name), *changed.left()]:
             raise RevertFailed(f"{name}: not put back: {', '.join(left)}", "the same command again")
     except ClusterError as error:
         raise RevertFailed(f"{name}: {error}", "mend the cause, then the same command again") from error

@@ -29,7 +29,7 @@ class NoProgram(ClusterError):
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class FaultProcess:
     """A living process of a fault."""
 
     pid: int
@@ -104,7 +104,7 @@ class Container:
             found.append(tool)
         return tuple(found)
 
-    def marked(self, cluster: Cluster, fault_id: str, doing: Literal["show", "kill"] = "show") -> list[Process]:
+    def marked(self, cluster: Cluster, fault_id: str, doing: Literal["show", "kill"] = "show") -> list[FaultProcess]:
         """The processes of a fault, before they are killed if that is what is to be done. Raises ClusterError."""
         programs = (("sh", "marked.sh"), ("python3", "marked.py"))
         for tool, program in programs:
@@ -115,7 +115,7 @@ class Container:
             return []  # without a program that could run one, no fault can be in it
         lines = [line.split() for line in out.splitlines()]
         return [
-            Process(int(pid), (int(user) + int(system)) / _HERTZ, int(written))
+            FaultProcess(int(pid), (int(user) + int(system)) / _HERTZ, int(written))
             for pid, state, user, system, written in lines
             if state not in ("Z", "X")
         ]

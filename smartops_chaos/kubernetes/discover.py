@@ -14,6 +14,7 @@ from chaoslib.exceptions import ActivityFailed
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, connect, path, proxy
+from smartops_chaos.kubernetes.controller import Controller
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.healerfile import HealerFile
@@ -26,7 +27,7 @@ _STORES = {"prometheus": "/api/v1/query?query=up", "loki": "/loki/api/v1/labels"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSystem:
     """What a namespace holds."""
 
     namespace: str
@@ -116,19 +117,17 @@ seed: 20261124
 """
 
 
-def look(namespace: str, context: str = "") -> Found:
+def look(namespace: str, context: str = "") -> FoundSystem:
     """Raises PreflightFailed when the namespace or a healer that fits cannot be found."""
     try:
         cluster = connect(context)
         cluster.request("GET", f"/api/v1/namespaces/{namespace}")
-        there = [one["metadata"]["name"] for one in cluster.request("GET", path(namespace, "deployments"))["items"]]
+        there = Controller.listed(cluster, namespace)
         healer = _healer(namespace, set(there))
         assert healer.kubernetes is not None
-        service = victims.deployment(cluster, namespace, healer.kubernetes.service)
+        replicas = Controller.read(cluster, namespace, healer.kubernetes.service).replicas
         stores = {kind: found for kind in _STORES if (found := _store(cluster, namespace, kind))}
-        return Found(
-            namespace, context, healer, int(service["spec"]["replicas"]), stores, _tools(cluster, namespace, healer)
-        )
+        return FoundSystem(namespace, context, healer, replicas, stores, _tools(cluster, namespace, healer))
     except Gone as error:
         raise PreflightFailed(
             f"there is no namespace {namespace}: {error}", "name one that `kubectl get namespaces` lists"
@@ -143,8 +142,8 @@ def _healer(namespace: str, there: set[str]) -> HealerFile:
     for file in sorted(shipped("healers").glob("*.yaml")):
         healer = healerfile.load(file.stem)
         block = healer.kubernetes
-        if block is not None and set(block.deployments()) - set(block.optional) <= there:
-            fits.append((len(set(block.deployments()) & there), healer))
+        if block is not None and set(block.controllers()) - set(block.optional) <= there:
+            fits.append((len(set(block.controllers()) & there), healer))
     if not fits:
         raise PreflightFailed(
             f"no shipped healer file fits {namespace}, which has: {', '.join(sorted(there)) or 'no Deployment'}",

@@ -1,107 +1,108 @@
-"""Which fault drivers work on a cluster, and why another does not: asked of a ready pod of each attacked Deployment."""
+"""The drivers of faults on a cluster by name, what became of their faults, and what is left of them in a namespace."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from chaoslib.exceptions import ActivityFailed
+from smartops_chaos.kubernetes import driver_api, driver_app, driver_exec, victims
+from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.kubernetes.driver_base import Driver
+from smartops_chaos.kubernetes.victims import Mark
+from smartops_chaos.model import Call, FaultFact, Interval, PlatformEvent
 
-from smartops_chaos.faults import app
-from smartops_chaos.kubernetes import rollout, victims
-from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, path, proxy
-from smartops_chaos.kubernetes.cluster_target import block
-from smartops_chaos.kubernetes.rbac import FAULTS, faults, providers, unknown
-from smartops_chaos.model import FaultPart, Plan
-from smartops_chaos.schema.faultfile import shipped_faults
-
-_NETWORK = (
-    "packet loss and delay: no driver here can do them; on real pods they need Chaos Mesh or root on the node, "
-    "so use the lab for them"
-)
-_READY_S = 60.0
-_NOTHING = "use a fault of another driver, or name another `container` in the fault"
+# As the folder of `experiments/` and the module of `smartops_chaos/faults` are named.
+DRIVERS: dict[str, Driver] = {"kubernetes": driver_api, "exec": driver_exec, "app": driver_app}
 
 
-def problems(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
-    """(fault of the plan that could not be injected, how to mend it). Injects nothing; runs `:` or `pass` in pods."""
-    found: dict[str, str] = {}
-    for lane in plan.target["lanes"]:
-        for level, part in faults(plan):
-            deployment = str(part.params.get("deployment") or block(plan.target).service)
-            for what, hint in _of_part(cluster, lane["namespace"], deployment, part):
-                found.setdefault(f"`{level}` in {lane['namespace']}: {what}", hint)
-    return list(found.items())
+def facts(ids: Sequence[str], calls: Sequence[Call], events: Sequence[PlatformEvent] = ()) -> tuple[FaultFact, ...]:
+    """One fact for each part, from its activities' answers; `events` say more precisely when a pod was gone.
+
+    All on the runner's clock. An action of another extension leaves no receipt: then only its brackets are known.
+    """
+    return tuple(_fact(part, fault_id, calls, events) for part, fault_id in enumerate(ids))
 
 
-def _of_part(cluster: Cluster, namespace: str, deployment: str, part: FaultPart) -> Iterator[tuple[str, str]]:
-    modules = {module.removeprefix(FAULTS): func for module, func in providers(part)}
+def _fact(part: int, fault_id: str, calls: Sequence[Call], events: Sequence[PlatformEvent]) -> FaultFact:
+    own = [call for call in calls if call.part == part]
+    injected = next((call for call in own if call.what == "inject" and call.ok), None)
+    receipt: dict[str, Any] = injected.output if injected and isinstance(injected.output, dict) else {}
+    confirms = [call for call in own if call.what == "confirm"]
+    confirmed = bool(confirms) and all(call.ok for call in confirms)
+    reverts = [call for call in own if call.what == "revert" and call.ok]
+    objects = tuple(receipt.get("objects", ()))
+    effect = _effect(receipt, reverts, confirmed)
+    ended, by = _end(injected, receipt, reverts, objects, events)
+    return FaultFact(part, fault_id, confirmed, effect, objects, ended, by, clock="runner")
+
+
+def _effect(receipt: dict[str, Any], reverts: Sequence[Call], confirmed: bool) -> str:
+    told = [call.output["effect"] for call in reverts if isinstance(call.output, dict) and call.output.get("effect")]
+    if told:
+        return str(told[0])
+    if receipt.get("fault") == driver_api.KILL and confirmed:
+        return f"gone: {', '.join(receipt['objects'])}"
+    return ""
+
+
+_By = Literal["harness", "expiry", "system", "injector", "momentary", ""]
+
+
+def _end(
+    injected: Call | None,
+    receipt: dict[str, Any],
+    reverts: Sequence[Call],
+    objects: Sequence[str],
+    events: Sequence[PlatformEvent],
+) -> tuple[Interval | None, _By]:
+    """When the part ended, and by whom: the first revert found it in force, or found out what it was not."""
+    if injected is None:
+        return None, ""
+    if receipt.get("momentary"):
+        return injected.at, "momentary"
+    if not reverts:
+        return None, ""
+    first = reverts[0]
+    answer: dict[str, Any] = first.output if isinstance(first.output, dict) else {"in_force": True}
+    if answer.get("in_force", True):
+        return first.at, "harness"
+    between = Interval(injected.at.lo_ns, first.at.hi_ns)
+    if answer.get("gone") != "process":  # its pod or container is another one, or somebody scaled the Deployment up
+        exits = [event.at for event in events if event.object in objects and event.kind == "exited"]
+        inside = [at for at in exits if at.lo_ns >= between.lo_ns and at.hi_ns <= between.hi_ns]
+        return min([*inside, between], key=lambda at: at.hi_ns), "system"
+    expires_s = receipt.get("expires_s")
+    over_ns = injected.at.lo_ns + round(expires_s * 1e9) if expires_s else first.at.hi_ns + 1
+    if first.at.hi_ns >= over_ns:
+        return Interval(min(over_ns, first.at.lo_ns), first.at.hi_ns), "expiry"
+    return between, "injector"
+
+
+def leaks(cluster: Cluster, namespace: str) -> list[str]:
+    """IDs of faults in force. Marks of those that are over are taken away."""
+    return [mark.fault_id for mark in victims.marks(cluster, namespace) if _acts(cluster, mark)]
+
+
+def revert_all(cluster: Cluster, namespace: str) -> list[str]:
+    """End every fault that has a mark in the namespace, by nothing else; their IDs. Raises ClusterError."""
+    found = {mark.fault_id: mark for mark in victims.marks(cluster, namespace)}
+    for fault_id, mark in found.items():
+        _driver(mark).end(cluster, namespace, fault_id)
+    return list(found)
+
+
+def _driver(mark: Mark) -> Driver:
+    """The one that wrote the mark; of one that we do not know at least its processes are found."""
+    return next((driver for driver in DRIVERS.values() if mark.detail["fault"] in driver.FAULTS), driver_exec)
+
+
+def _acts(cluster: Cluster, mark: Mark) -> bool:
     try:
-        if "kubernetes" in modules and os.pathsep in os.environ.get("KUBECONFIG", ""):
-            yield "chaosk8s reads one kubeconfig only, and KUBECONFIG lists several", "export KUBECONFIG with one file"
-        pod = _ready(cluster, namespace, deployment)
-        if pod is None:
-            yield f"deployment {deployment} has no ready pod", "wait for it, or mend it"
-            return
-        container = victims.victim(namespace, deployment, pod, str(part.params.get("container") or "")).container
-        if "exec" in modules:
-            tools = container.tools(cluster)
-            shell_will_do = part.fault == "cpu-stress" and part.params.get("load") == 1
-            if "python3" not in tools and not (shell_will_do and "sh" in tools):
-                needs = "python3 or sh" if shell_will_do else "python3"
-                yield f"{part.fault} needs {needs} in container {container.name} of {deployment}", _NOTHING
-        if "app" in modules:
-            port = int(part.params.get("port", 8000))
-            cluster.request("GET", proxy(namespace, "pods", container.pod, port, app.MODES))
-    except Gone as error:
-        yield str(error), "correct the fault's `deployment` or `port`"
-    except (ClusterError, ActivityFailed) as error:
-        yield str(error), "mend what it says, or use a fault of another driver"
-
-
-def _ready(cluster: Cluster, namespace: str, deployment: str) -> dict[str, Any] | None:
-    """A ready pod; one that was undone a moment ago, or is being replaced, is waited for."""
-    target, found = victims.deployment(cluster, namespace, deployment), list[dict[str, Any]]()
-
-    def there(pods: Iterable[dict[str, Any]]) -> bool:
-        found[:] = [pod for pod in pods if _in_service(target, pod)]
-        return bool(found)
-
-    deadline = time.monotonic() + (_READY_S if target["spec"]["replicas"] else 0)
-    return found[0] if rollout.wait(cluster, path(namespace, "pods"), there, deadline) else None
-
-
-def _in_service(deployment: dict[str, Any], pod: dict[str, Any]) -> bool:
-    return rollout.selects(deployment, pod) and victims.is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
-
-
-def notes(cluster: Cluster, plan: Plan) -> list[str]:
-    """What each driver can do to the service under attack, for a person to read."""
-    service, namespace = block(plan.target).service, plan.target["lanes"][0]["namespace"]
-    found = [f"driver kubernetes: {_names('kubernetes')}", *_inside(cluster, namespace, service), _NETWORK]
-    return [*found, *(f"rights that faults of {module} need are not known here" for module in unknown(plan))]
-
-
-def _names(driver: str) -> str:
-    return ", ".join(name for name, path in shipped_faults("kubernetes").items() if path.parent.name == driver)
-
-
-def _inside(cluster: Cluster, namespace: str, service: str) -> Iterator[str]:
-    try:
-        (chosen,) = victims.choose(cluster, namespace, service, 0)
-        tools = chosen.container.tools(cluster)
-        what = {2: _names("exec"), 0: "not possible"}.get(
-            len(tools), _names("exec") if tools == ("python3",) else "cpu-stress alone"
-        )
-        yield f"driver exec: {what}: {' and '.join(tools) or 'neither sh nor python3'} in {service}"
-    except (ClusterError, ActivityFailed) as error:
-        yield f"driver exec: not possible: {error}"
-        return
-    try:
-        switches = proxy(namespace, "pods", chosen.container.pod, 8000, app.MODES)
-        cluster.request("GET", switches, patience_s=0)
-        yield f"driver app: {_names('app')}: {service} has the switches; a healer that reads them knows the answer"
-    except ClusterError as error:
-        yield f"driver app: not possible: {error}"
+        if _driver(mark).in_force(cluster, mark):
+            return True
+        victims.unmark(cluster, mark)
+    except Gone:
+        return False
+    except ClusterError:
+        return True  # nobody can say that it is over
+    return False

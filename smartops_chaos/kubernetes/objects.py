@@ -1,9 +1,9 @@
-"""Named fields of Deployments and ConfigMaps: read, set, and put back as they were. Pure, on plain JSON.
+"""Named fields of controllers and ConfigMaps: read, set, and put back as they were. Pure, on plain JSON.
 
 A field is a text: `replicas`, `env/<container>/<NAME>`, `image/<container>`, `args/<container>`, `annotation/<key>`,
 `template/<annotation of the pod template>`, `data/<file>`, `file/<container>/<path>`. None means that it is not there.
 
-A file is put over one of the image's by the Deployment alone: its text is an annotation of the pod template, which the
+A file is put over one of the image's by the controller alone: its text is an annotation of the pod template, which the
 downward API mounts. So a new text is a new template, and the rollout comes by itself.
 
 An object that was changed carries the label CAMPAIGN and the annotation FORMER, which has for every changed field what
@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from smartops_chaos.kubernetes.cluster import Json
 from smartops_chaos.schema.healer_kubernetes import Change
 
 CAMPAIGN = "smartops-chaos/campaign"
@@ -26,7 +27,6 @@ FORMER = "smartops-chaos/former"
 _FILES = "smartops-chaos-files"  # the volume of all files that were put over the image's
 RESTARTED = "template/kubectl.kubernetes.io/restartedAt"
 
-Json = dict[str, Any]
 Former = dict[str, dict[str, Any]]  # field -> {"was": value, "set": value}
 
 
@@ -58,6 +58,7 @@ def wanted(change: Change, found: Json) -> dict[str, Any]:
 
 
 def get(found: Json, field: str) -> Any:
+    """The value of a field, None if it is not there. Raises KeyError for a container that is not there."""
     kind, _, rest = field.partition("/")
     if kind == "replicas":
         return found["spec"]["replicas"]
@@ -218,5 +219,6 @@ def _set(inside: Json, key: str, value: Any) -> None:
 
 
 def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
     text = json.dumps(value.get("value", value) if isinstance(value, dict) else value)
     return text if len(text) <= 40 else text[:40] + "..."

@@ -1,16 +1,28 @@
-"""What a plan needs on a cluster beyond its objects: rights, metrics, and programs in the pods that faults hit."""
+"""What a plan needs on a cluster beyond its objects: rights, metrics, and what its faults need in the attacked pods."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 
-from smartops_chaos.kubernetes import drivers, rbac
-from smartops_chaos.kubernetes.cluster import ClusterError, connect
-from smartops_chaos.kubernetes.cluster_target import block, located
-from smartops_chaos.kubernetes.reach import reach
-from smartops_chaos.model import Plan
+from chaoslib.exceptions import ActivityFailed
+
+from smartops_chaos.kubernetes import rbac, rollout, victims
+from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, Json, connect, path
+from smartops_chaos.kubernetes.cluster_target import located
+from smartops_chaos.kubernetes.controller import Controller, is_leaving, is_ready
+from smartops_chaos.kubernetes.drivers import DRIVERS
+from smartops_chaos.model import FaultPart, Plan
+from smartops_chaos.schema.faultfile import shipped_faults
+from smartops_chaos.schema.healer_kubernetes import KubernetesBlock
 from smartops_chaos.telemetry import prometheus
-from smartops_chaos.telemetry.connection import Connection
+from smartops_chaos.telemetry.connection import connection
+
+_NETWORK = (
+    "packet loss and delay: no driver here can do them; on real pods they need Chaos Mesh or root on the node, "
+    "so use the lab for them"
+)
+_READY_S = 60.0
 
 
 def problems(plan: Plan, *, complete: bool) -> list[tuple[str, str]]:
@@ -21,13 +33,13 @@ def problems(plan: Plan, *, complete: bool) -> list[tuple[str, str]]:
     try:
         cluster = connect(plan.target["context"])
         found = rbac.missing(cluster, plan)
-        return found if found or not complete else [*_metrics(plan), *drivers.problems(cluster, plan)]
+        return found if found or not complete else [*_metrics(plan), *_faults(cluster, plan)]
     except ClusterError:
         return []
 
 
 def _metrics(plan: Plan) -> Iterator[tuple[str, str]]:
-    address, query = block(plan.target).prometheus, plan.analysis.slo.query
+    address, query = KubernetesBlock.from_plan(plan.target).prometheus, plan.analysis.slo.query
     if address is None:
         if query:
             yield (
@@ -38,15 +50,15 @@ def _metrics(plan: Plan) -> Iterator[tuple[str, str]]:
     for lane in plan.target["lanes"]:
         url = located(address, plan.target["context"], lane["namespace"])
         try:
-            prometheus.data(reach(url), "/api/v1/query", {"query": "1"}, retries=0)
+            prometheus.data(connection(url), "/api/v1/query", {"query": "1"}, retries=0)
         except prometheus.PrometheusError as error:
             yield str(error), "mend it, or correct `prometheus` in the matrix's target or in the healer file"
             continue
         if query:
-            yield from _value(reach(url), query.replace("${namespace}", lane["namespace"]))
+            yield from _value(url, query.replace("${namespace}", lane["namespace"]))
 
 
-def _value(where: Connection, query: str) -> Iterator[tuple[str, str]]:
+def _value(where: str, query: str) -> Iterator[tuple[str, str]]:
     try:
         found = prometheus.instant(where, query)["result"]
     except prometheus.PrometheusError as error:
@@ -56,12 +68,61 @@ def _value(where: Connection, query: str) -> Iterator[tuple[str, str]]:
         yield f"`slo.query` has no value now: {query}", "correct it, and see that your own load runs"
 
 
-def notes(plan: Plan) -> list[str]:
-    """What works on this cluster, and what does not."""
+def _faults(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
+    """Faults of the plan that could not be injected. Injects nothing; runs `:` or `pass` in pods."""
+    found: dict[str, str] = {}
+    for lane in plan.target["lanes"]:
+        for level, part in rbac.faults(plan):
+            attacked = str(part.params.get("deployment") or KubernetesBlock.from_plan(plan.target).service)
+            for what, hint in _of_part(cluster, lane["namespace"], attacked, part):
+                found.setdefault(f"`{level}` in {lane['namespace']}: {what}", hint)
+    return list(found.items())
+
+
+def _of_part(cluster: Cluster, namespace: str, name: str, part: FaultPart) -> Iterator[tuple[str, str]]:
     try:
-        found = drivers.notes(connect(plan.target["context"]), plan)
+        controller = Controller.read(cluster, namespace, name)
+        pod = _ready(cluster, namespace, controller)
+        if pod is None:
+            yield f"{controller.kind.name} {name} has no ready pod", "wait for it, or mend it"
+            return
+        victim = victims.victim(namespace, name, pod, str(part.params.get("container") or ""))
+        for driver in dict.fromkeys(driver for driver, _ in rbac.activities(part) if driver in DRIVERS):
+            yield from DRIVERS[driver].problems(cluster, victim, part)
+    except Gone as error:
+        yield str(error), "correct the fault's `deployment`"
+    except (ClusterError, ActivityFailed) as error:
+        yield str(error), "mend what it says, or use a fault of another driver"
+
+
+def _ready(cluster: Cluster, namespace: str, controller: Controller) -> Json | None:
+    """A ready pod; one that was undone a moment ago, or is being replaced, is waited for."""
+    found: list[Json] = []
+
+    def there(pods: Iterable[Json]) -> bool:
+        found[:] = [pod for pod in pods if controller.selects(pod) and is_ready(pod) and not is_leaving(pod)]
+        return bool(found)
+
+    deadline = time.monotonic() + (_READY_S if controller.replicas else 0)
+    return found[0] if rollout.wait(cluster, path(namespace, "pods"), there, deadline) else None
+
+
+def notes(plan: Plan) -> list[str]:
+    """What works on this cluster, and what does not, for a person to read."""
+    block, namespace = KubernetesBlock.from_plan(plan.target), plan.target["lanes"][0]["namespace"]
+    try:
+        cluster = connect(plan.target["context"])
     except ClusterError:
         return []
-    if block(plan.target).prometheus is None:
+    found = []
+    for name, driver in DRIVERS.items():
+        faults = ", ".join(fault for fault, file in shipped_faults("kubernetes").items() if file.parent.name == name)
+        try:
+            found.append(f"driver {name}: {driver.abilities(cluster, namespace, block.service, faults)}")
+        except (ClusterError, ActivityFailed) as error:
+            found.append(f"driver {name}: not possible: {error}")
+    found.append(_NETWORK)
+    found += [f"rights that faults of {module} need are not known here" for module in rbac.unknown(plan)]
+    if block.prometheus is None:
         found.append("no Prometheus is named: moments come from log lines alone, unless `target` names one")
     return found

@@ -8,38 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from smartops_chaos.kubernetes.changes import LOCK
 from smartops_chaos.kubernetes.cluster import Cluster
-from smartops_chaos.kubernetes.cluster_target import block
+from smartops_chaos.kubernetes.driver_base import Right, on_controllers
+from smartops_chaos.kubernetes.drivers import DRIVERS
 from smartops_chaos.model import FaultPart, Plan
 from smartops_chaos.schema.healer_kubernetes import Address, Change, KubernetesBlock
 
-FAULTS = "smartops_chaos.faults."
+_FAULTS = "smartops_chaos.faults."
 _REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-@dataclass(frozen=True, slots=True)
-class Right:
-    """What one rule of a Role allows. `resource` may have a subresource, as pods/log; without names it is for all."""
-
-    namespace: str
-    resource: str
-    verbs: tuple[str, ...]
-    why: str
-    names: tuple[str, ...] = ()
-
-    @property
-    def group(self) -> str:
-        return "apps" if self.resource == "deployments" else ""
-
-
 def needed(plan: Plan) -> list[Right]:
     """Every right, in the order of a Role. Pure."""
-    system = block(plan.target)
+    system = KubernetesBlock.from_plan(plan.target)
     rights: list[Right] = []
     for lane in plan.target["lanes"]:
         rights += _of_lane(plan, system, lane["namespace"])
@@ -59,7 +44,7 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
     yield Right(namespace, "pods", ("get", "list", "watch"), "to see what the platform does")
     yield Right(namespace, "pods/log", ("get",), "to read what the healer says")
     yield Right(namespace, "events", ("list", "watch"), "to see what the platform does")
-    yield Right(namespace, "deployments", ("get", "list", "watch"), "to wait for rollouts")
+    yield from on_controllers(namespace, ("get", "list", "watch"), "to wait for rollouts")
     yield Right(namespace, "configmaps", ("create", "list"), "the mark of the campaign that has the namespace")
     yield Right(namespace, "configmaps", ("get", "delete"), "the mark of the campaign that has the namespace", (LOCK,))
     if maps:
@@ -67,25 +52,16 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
     if set_maps:
         yield Right(namespace, "configmaps", ("patch",), "to set the arms", tuple(set_maps))
     if patched:
-        yield Right(namespace, "deployments", ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
+        yield from on_controllers(namespace, ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
     for name, part in faults(plan):
         yield from _of_fault(name, part, system.service, namespace)
 
 
 def _of_fault(level: str, part: FaultPart, service: str, namespace: str) -> Iterator[Right]:
-    deployment, why = str(part.params.get("deployment") or service), f"the fault {part.fault} of `{level}`"
-    for module, func in providers(part):
-        if (module, func) == (f"{FAULTS}kubernetes", "pod_kill"):
-            yield Right(namespace, "pods", ("delete",), why)
-            yield Right(namespace, "deployments", ("patch",), f"{why}: to mark it", (deployment,))
-        elif (module, func) == (f"{FAULTS}kubernetes", "scale_to_zero"):
-            yield Right(namespace, "deployments", ("patch",), why, (deployment,))
-        elif module in (f"{FAULTS}exec", f"{FAULTS}app"):
-            yield Right(namespace, "pods", ("patch",), f"{why}: to mark the pods that it is in")
-            # Since Kubernetes 1.35 a websocket, which is a GET, needs `create` as well.
-            yield Right(namespace, "pods/exec", ("get", "create"), why)
-            if module == f"{FAULTS}app":
-                yield Right(namespace, "pods/proxy", ("get", "create"), why)
+    for driver, func in activities(part):
+        if driver in DRIVERS:
+            attacked = str(part.params.get("deployment") or service)
+            yield from DRIVERS[driver].rights(func, namespace, attacked, f"the fault {part.fault} of `{level}`")
 
 
 def _of_addresses(plan: Plan, system: KubernetesBlock, lane: str) -> Iterator[Right]:
@@ -94,7 +70,6 @@ def _of_addresses(plan: Plan, system: KubernetesBlock, lane: str) -> Iterator[Ri
         (None if plan.analysis.slo.query else system.workload, verb, "to send requests"),
         (system.prometheus, "get", "to read metrics"),
         (system.loki, "get", "to read logs"),
-        (system.alertmanager, "get", "to compare alerts"),
     ]
     for address, verb, why in wanted:
         if address is not None and address.service:
@@ -117,17 +92,17 @@ def faults(plan: Plan) -> list[tuple[str, FaultPart]]:
     return [(name, part) for name in used for part in plan.chaos[name].parts]
 
 
-def providers(part: FaultPart) -> list[tuple[str, str]]:
-    """Module and function of every activity of a fault."""
-    activities = [*part.definition.get("method", ()), *part.definition.get("rollbacks", ())]
-    found = [(str(a["provider"].get("module", "")), str(a["provider"].get("func", ""))) for a in activities]
-    return list(dict.fromkeys(found))
+def activities(part: FaultPart) -> list[tuple[str, str]]:
+    """Driver and function of every activity of a fault; of somebody else's the module stands for the driver."""
+    listed = [*part.definition.get("method", ()), *part.definition.get("rollbacks", ())]
+    found = [(str(a["provider"].get("module", "")), str(a["provider"].get("func", ""))) for a in listed]
+    return list(dict.fromkeys((module.removeprefix(_FAULTS), func) for module, func in found))
 
 
 def unknown(plan: Plan) -> list[str]:
     """Modules of other Chaos Toolkit extensions that faults call: nobody but them knows which rights they need."""
-    modules = {module for _, part in faults(plan) for module, _ in providers(part)}
-    return sorted(module for module in modules if module and not module.startswith(FAULTS))
+    modules = {driver for _, part in faults(plan) for driver, _ in activities(part)}
+    return sorted(module for module in modules if module and module not in DRIVERS)
 
 
 def missing(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:

@@ -19,38 +19,40 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import IO, Any
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.kubernetes import podlogs
-from smartops_chaos.kubernetes.apistream import ANSWER_S, PAUSE_S, ApiStream, Trouble
-from smartops_chaos.kubernetes.cluster import Endpoint, path
-from smartops_chaos.kubernetes.podlogs import Line
-from smartops_chaos.kubernetes.recorded_pods import compact
+from smartops_chaos.kubernetes.apistream import ANSWER_S, ApiStream, StreamBroken
+from smartops_chaos.kubernetes.cluster import Json, path
+from smartops_chaos.kubernetes.collection import ObjectChange
+from smartops_chaos.kubernetes.controller import KINDS, Controller, ControllerKind, is_leaving
+from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.trial import sidecar
 
 _NAME = "smartops-chaos-recorder"
 _PING_S = 1.0
 _MARGIN_NS = 60 * 10**9  # a node's clock may be behind; what is too old is left out by whoever reads the file
 _BACKLOG_NS = 10**9  # lines that come within this after a log is opened may be older ones
-
-Json = dict[str, Any]
+_PAUSE_S = 0.2  # before a log is opened again; of a pod on its way out the last lines can be read for a moment only
+_STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What to record."""
 
-    server: Callable[[], Endpoint]  # the API server's root
+    server: Callable[[], Connection]  # the API server's root
     namespace: str
-    components: tuple[str, ...]  # Deployments whose containers' logs are followed
+    components: tuple[str, ...]  # controllers whose containers' logs are followed
 
 
 def start(watched: Watched, file: Path, clock: Clock) -> None:
@@ -69,12 +71,12 @@ def stop() -> None:
     sidecar.stop(_NAME)
 
 
-def _run(watched: Watched, file: Path, clock: Clock, ready: Connection) -> None:
+def _run(watched: Watched, file: Path, clock: Clock, ready: Pipe) -> None:
     with file.open("w", encoding="utf-8", buffering=1) as out:
         asyncio.run(_Recorder(watched, out, clock, partial(_tell, ready)).run())
 
 
-def _tell(ready: Connection) -> None:
+def _tell(ready: Pipe) -> None:
     with suppress(OSError):  # who started us waits no longer
         ready.send(None)
 
@@ -86,13 +88,14 @@ class _Recorder:
         self._listed: set[str] = set()
         self._old: set[str] = set()  # pods that were on their way out before we began
         self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._readers: dict[tuple[str, str], podlogs.Reader] = {}
+        self._readers: dict[tuple[str, str], LogReader] = {}
 
     async def run(self) -> None:
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        handlers = {"pods": self._pod, "deployments": self._deployment, "events": self._event}
-        seen = {path(self._watched.namespace, kind): handler for kind, handler in handlers.items()}
+        handlers: dict[str, Callable[[ObjectChange], None]] = {"pods": self._pod, "events": self._event}
+        handlers |= {kind.plural: partial(self._controller, kind) for kind in KINDS.values()}
+        seen = {path(self._watched.namespace, collection): handler for collection, handler in handlers.items()}
         async with ApiStream(self._watched.server) as self._api:
             watches = [
                 self._api.watch(where, one, partial(self._begun, where, len(seen))) for where, one in seen.items()
@@ -119,31 +122,33 @@ class _Recorder:
             self._listed.add("")  # said once
             self._ready()
 
-    def _pod(self, one: Json, gone: bool, first: bool) -> None:
-        pod = compact(one)
-        self._write(pod=pod, gone=gone, **({"first": True} if first else {}))
-        if first and pod["deleting"]:
+    def _pod(self, change: ObjectChange) -> None:
+        pod = compact(change.object)
+        self._write(pod=pod, gone=change.gone, **({"first": True} if change.first else {}))
+        if change.first and pod["deleting"]:
             self._old.add(pod["uid"])
-        if pod["deployment"] in self._watched.components and not gone and pod["uid"] not in self._old:
+        if pod["deployment"] in self._watched.components and not change.gone and pod["uid"] not in self._old:
             for name, container in pod["containers"].items():
                 if container["started"]:
                     self._follow(pod, name, container["restarts"])
 
-    def _deployment(self, one: Json, gone: bool, first: bool) -> None:
-        name, generation = one["metadata"]["name"], one["metadata"]["generation"]
-        replicas = 0 if gone else one["spec"]["replicas"]
-        self._write(deployment=name, replicas=replicas, generation=generation, **({"first": True} if first else {}))
+    def _controller(self, kind: ControllerKind, change: ObjectChange) -> None:
+        now = Controller(kind, change.object)
+        replicas, generation = 0 if change.gone else now.replicas, now.found["metadata"]["generation"]
+        entry = {"deployment": now.name, "replicas": replicas, "generation": generation}
+        self._write(**entry, **({"first": True} if change.first else {}))
 
-    def _event(self, one: Json, gone: bool, first: bool) -> None:
-        if gone or first:  # an event that expires, or that was there before: nothing happens now
+    def _event(self, change: ObjectChange) -> None:
+        if change.gone or change.first:  # an event that expires, or that was there before: nothing happens now
             return
-        on = one.get("involvedObject", {})
+        event = change.object
+        on = event.get("involvedObject", {})
         told = {
-            "reason": one.get("reason", ""),
+            "reason": event.get("reason", ""),
             "object": f"{on.get('kind', '')}/{on.get('name', '')}",
             "uid": on.get("uid", ""),
-            "message": one.get("message", "")[:300],
-            "count": one.get("count") or 1,
+            "message": event.get("message", "")[:300],
+            "count": event.get("count") or 1,
         }
         self._write(event=told)
 
@@ -152,7 +157,7 @@ class _Recorder:
     def _follow(self, pod: Json, container: str, restarts: int) -> None:
         key = (pod["uid"], container)
         if key not in self._readers:
-            self._readers[key] = podlogs.Reader(self._since_ns)
+            self._readers[key] = LogReader(self._since_ns)
         reader = self._readers[key]
         if reader.restarts == restarts:
             return
@@ -166,7 +171,7 @@ class _Recorder:
         self,
         pod: Json,
         container: str,
-        reader: podlogs.Reader,
+        reader: LogReader,
         *,
         previous: bool,
         before: asyncio.Task[None] | None,
@@ -181,22 +186,22 @@ class _Recorder:
             try:
                 async for raw in self._api.lines(log, reader.query(container, follow=False) | {"previous": "true"}):
                     self._line(pod, reader.take(raw))
-            except Trouble as trouble:
-                self._write(lost=f"the end of the log of {pod['name']} before its restart: {trouble}")
+            except StreamBroken as broken:
+                self._write(lost=f"the end of the log of {pod['name']} before its restart: {broken}")
         while reader.restarts == generation:
             try:
                 live_ns = self._clock.now_ns() + _BACKLOG_NS
                 async for raw in self._api.lines(log, reader.query(container, follow=True)):
                     self._line(pod, reader.take(raw), live=self._clock.now_ns() > live_ns)
-            except Trouble as trouble:
-                if trouble.status == 404:
+            except StreamBroken as broken:
+                if broken.status == 404:
                     return
-                if trouble.status == 403:
-                    self._write(lost=f"the log of {pod['name']}: {trouble}")
+                if broken.status == 403:
+                    self._write(lost=f"the log of {pod['name']}: {broken}")
                     return
-            await asyncio.sleep(PAUSE_S)  # it has ended, or was cut off
+            await asyncio.sleep(_PAUSE_S)  # it has ended, or was cut off
 
-    def _line(self, pod: Json, line: Line | None, *, live: bool = False) -> None:
+    def _line(self, pod: Json, line: LogText | None, *, live: bool = False) -> None:
         if line is not None:
             told = {"log": pod["deployment"], "uid": pod["uid"], "stamp": line.stamp_ns, "text": line.text}
             self._write(**told, **({"live": True} if live else {}))
@@ -211,8 +216,8 @@ class _Recorder:
             before = self._clock.now_ns()
             try:
                 second = await self._api.second()
-            except Trouble as trouble:
-                down_ns, why = down_ns or before, str(trouble)
+            except StreamBroken as broken:
+                down_ns, why = down_ns or before, str(broken)
                 self._write(down=[down_ns, self._clock.now_ns()], why=why)
                 await asyncio.sleep(_PING_S)
                 continue
@@ -232,3 +237,119 @@ class _Recorder:
                 wait_s = 1 - server % 10**9 / 1e9
                 wait_s += 1.0 if wait_s < 0.3 else 0.0
             await asyncio.sleep(wait_s)
+
+
+# ---- logs as the API server gives them ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LogText:
+    stamp_ns: int  # the container runtime's
+    text: str
+
+
+class LogReader:
+    """Where the reading of one container's log stands: after a cut it goes on, and takes every line once.
+
+    The API server can only be asked for lines since a whole second, so those of the overlap come again. Their stamps do
+    not tell them apart: equal ones happen, and the two output streams of a container may be out of order by a little.
+    """
+
+    def __init__(self, since_ns: int) -> None:
+        self._from_ns = since_ns
+        self._recent: list[LogText] = []  # taken, and within the overlap of the next reading
+        self._again: list[LogText] = []  # of those, the ones that have yet to come again
+        self.restarts: int | None = None  # of the container that is read
+
+    def query(self, container: str, *, follow: bool) -> dict[str, str]:
+        """What to ask for: from a second before the last line on."""
+        since = datetime.fromtimestamp(self._from_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._again = list(self._recent)
+        asked = {"container": container, "timestamps": "true", "sinceTime": since}
+        return asked | ({"follow": "true"} if follow else {})
+
+    def take(self, raw: bytes) -> LogText | None:
+        """The line, unless it was taken before or is no line of a log."""
+        line = parse(raw)
+        if line is None:
+            return None
+        if line in self._again:
+            self._again.remove(line)
+            return None
+        self._recent.append(line)
+        if line.stamp_ns - 10**9 > self._from_ns:
+            self._from_ns = line.stamp_ns - 10**9
+            keep_ns = self._from_ns // 10**9 * 10**9
+            if self._recent[0].stamp_ns < keep_ns - 10**9:
+                self._recent = [one for one in self._recent if one.stamp_ns >= keep_ns]
+        return line
+
+
+def parse(raw: bytes) -> LogText | None:
+    """A line with its RFC 3339 stamp of nanoseconds; None for anything else."""
+    match = _STAMPED.fullmatch(raw.decode("utf-8", errors="replace"))
+    if match is None:
+        return None
+    second, fraction, zone, text = match.groups()
+    whole = datetime.fromisoformat(second + ("+00:00" if zone == "Z" else zone))
+    return LogText(round(whole.timestamp()) * 10**9 + int((fraction or "0").ljust(9, "0")), text)
+
+
+# ---- pods, reduced to what a record needs ---------------------------------------------------------------------------
+
+
+def compact(pod: Json) -> Json:
+    """Identity, owner, readiness, and of every container: restarts, whether it has started, how it ended."""
+    meta, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    ready, disruption = conditions.get("Ready", {}), conditions.get("DisruptionTarget", {})
+    return {
+        "uid": meta["uid"],
+        "name": meta["name"],
+        "deployment": owner(pod),
+        "hash": template(pod),
+        "node": spec.get("nodeName", ""),
+        "created": seconds(meta.get("creationTimestamp")),
+        "deleting": is_leaving(pod),
+        "phase": status.get("phase", ""),
+        "why": disruption.get("reason") or status.get("reason") or "",
+        "ready": ready.get("status") == "True",
+        "ready_since": seconds(ready.get("lastTransitionTime")),
+        "containers": {one["name"]: _container_state(one) for one in status.get("containerStatuses") or ()},
+    }
+
+
+def owner(pod: Json) -> str:
+    """The name of the controller that a pod belongs to; empty for a bare pod.
+
+    A Deployment's pods belong to a ReplicaSet, which has its name and the hash of its template.
+    """
+    for one in pod["metadata"].get("ownerReferences") or ():
+        if one.get("controller"):
+            name: str = one["name"]
+            return name.removesuffix(f"-{template(pod)}") if one["kind"] == "ReplicaSet" else name
+    return ""
+
+
+def template(pod: Json) -> str:
+    """Which version of its controller's template a pod was made from; empty if nothing says so."""
+    labels = pod["metadata"].get("labels") or {}
+    return next((labels[kind.template_label] for kind in KINDS.values() if kind.template_label in labels), "")
+
+
+def seconds(stamp: str | None) -> int:
+    """A stamp of the API server (whole seconds, UTC) in nanoseconds since the epoch; 0 for none."""
+    return round(datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()) * 10**9 if stamp else 0
+
+
+def _container_state(status: Json) -> Json:
+    state, last = status.get("state") or {}, status.get("lastState") or {}
+    ended = state.get("terminated") or last.get("terminated") or {}
+    return {
+        "restarts": status.get("restartCount", 0),
+        "started": "running" in state or "terminated" in state,
+        "running_since": seconds((state.get("running") or {}).get("startedAt")),
+        "waiting": (state.get("waiting") or {}).get("reason", ""),
+        "ended": seconds(ended.get("finishedAt")),
+        "ended_how": f"{ended.get('reason', '')} code {ended.get('exitCode')}".strip() if ended else "",
+    }

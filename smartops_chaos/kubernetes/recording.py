@@ -1,4 +1,4 @@
-"""A trial's recording (telemetry.recorder) read: log lines, the node's clock, and who did what to which pod. Pure.
+"""A trial's recording (recorder) read: log lines, the node's clock, and who did what to which pod. Pure.
 
 A pod is `<deployment>/<uid>`. When it leaves and its ReplicaSet makes another one, that one has taken its place.
 Who made a pod ready:
@@ -14,18 +14,18 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from smartops_chaos.kubernetes.cluster import Json
 from smartops_chaos.model import Interval, LogLine, PlatformEvent
 
-Json = dict[str, Any]
 Cause = Literal["platform", "action", "harness", "fault"]
 
 _STAMP = len(b'{"at": 1795532330809352249')
 _LIVE_NS = 500_000_000  # a line that is followed is here within this after it was stamped
 
 
-class Tail:
+class RecordingTail:
     """Reads a recording while it grows; a new one in its place from the beginning."""
 
     def __init__(self, file: Path) -> None:
@@ -105,6 +105,7 @@ def down(entries: Iterable[Json], since_ns: int) -> list[tuple[Interval, str]]:
 
 
 def lost(entries: Iterable[Json]) -> tuple[str, ...]:
+    """What the recorder could not read."""
     return tuple(dict.fromkeys(entry["lost"] for entry in entries if "lost" in entry))
 
 
@@ -119,7 +120,7 @@ def namespace_events(entries: Iterable[Json], uid: str, at_ns: int, within_ns: i
 
 
 @dataclass
-class History:
+class PodHistory:
     """All that happened to pods, and for each pod which one's place it took."""
 
     events: list[PlatformEvent] = field(default_factory=list)
@@ -139,7 +140,7 @@ def history(
     hit: Iterable[str] = (),
     injections: Sequence[Interval] = (),
     ends: Sequence[Interval] = (),
-) -> History:
+) -> PodHistory:
     """Who did what to which pod. `hit` are objects of the fault, the others brackets of our calls."""
     return _Reading(entries, frozenset(hit), injections, min((end.lo_ns for end in ends), default=None)).read(since_ns)
 
@@ -150,7 +151,8 @@ class _Size:
     hash: str = ""  # of the template, as its pods have it
     made: list[Cause] = field(default_factory=list)  # pods that a change of size will make
     ended: list[Cause] = field(default_factory=list)  # pods that a change of size will end
-    places: list[tuple[str, Cause]] = field(default_factory=list)  # left and not yet taken, with the cause of leaving
+    vacancies: list[tuple[str, Cause]] = field(default_factory=list)
+    """Pods that are gone and whose replacement has not appeared yet, each with why it went."""
 
 
 class _Reading:
@@ -163,9 +165,9 @@ class _Reading:
         self._sizes: dict[str, _Size] = {}
         self._born: dict[str, Cause] = {}  # object -> the cause of its life
         self._left: set[str] = set()
-        self._found = History()
+        self._found = PodHistory()
 
-    def read(self, since_ns: int) -> History:
+    def read(self, since_ns: int) -> PodHistory:
         for entry in self._entries:
             if "deployment" in entry:
                 self._deployment(entry)
@@ -219,8 +221,8 @@ class _Reading:
             size.made = [self._by_whom(at_ns)] * max(size.replicas, 1)
         if size.made:
             return size.made.pop(0)
-        if size.places:
-            old, cause = size.places.pop(0)
+        if size.vacancies:
+            old, cause = size.vacancies.pop(0)
             self._found.replaces[name] = old
             return cause
         return "platform"
@@ -235,7 +237,7 @@ class _Reading:
         else:
             evicted = bool(pod["why"]) or pod["phase"] == "Failed"
             cause = self._fault_or(name, "platform") if evicted else self._by_whom(at_ns)
-            size.places.append((name, "platform" if cause == "fault" else cause))
+            size.vacancies.append((name, "platform" if cause == "fault" else cause))
         self._tell(name, "exited", cause, 0, at_ns, pod["why"] or "deleted")
 
     def _born_of(self, size: _Size) -> Cause:

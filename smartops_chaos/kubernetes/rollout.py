@@ -1,51 +1,49 @@
-"""Waiting for a cluster by watch: until Deployments are rolled out, and nothing of their old pods is left."""
+"""Waiting for a cluster by watch: until controllers are rolled out, and nothing of their old pods is left."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
 
-from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, path
-from smartops_chaos.kubernetes.victims import is_ready
+from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Json, path
+from smartops_chaos.kubernetes.collection import Collection
+from smartops_chaos.kubernetes.controller import (
+    KINDS,
+    Controller,
+    ControllerKind,
+    is_leaving,
+    is_over,
+    is_ready,
+)
 
-Json = dict[str, Any]
-Done = Callable[[Iterable[Json]], bool]
-
-_WATCH_S = 30.0  # then the list is read again: a watch that has silently died costs no more than this
+_WATCH_S = 30.0
 
 
-def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: float) -> str:
-    """Wait until the Deployments are as their specs say, with ready pods only; what is still missing, or nothing.
+def settle(cluster: Cluster, namespace: str, controllers: Sequence[Controller], limit_s: float) -> str:
+    """Wait until the controllers are as their specs say, with ready pods only; what is still missing, or nothing.
 
     Old pods hold out their grace period: a second, shorter one is not obeyed by every runtime. Raises ClusterError.
     """
     deadline = time.monotonic() + limit_s
-    found: dict[str, Json] = {}
-
-    def rolled_out(items: Iterable[Json]) -> bool:
-        found.update({one["metadata"]["name"]: one for one in items})
-        return all(name in found and complete(found[name]) for name in names)
-
-    if not wait(cluster, path(namespace, "deployments"), rolled_out, deadline):
-        late = [_progress(found.get(name), name) for name in names if name not in found or not complete(found[name])]
+    found: dict[str, Controller] = {}
+    for kind in KINDS.values():
+        names = [one.name for one in controllers if one.kind == kind]
+        found |= _rolled_out(cluster, namespace, kind, names, deadline)
+    gone = [f"{one.name} (there is none)" for one in controllers if one.name not in found]
+    if late := [*gone, *(one.progress() for one in found.values() if not one.rolled_out())]:
         pods = cluster.request("GET", path(namespace, "pods"))["items"]
-        why = _waiting(pods, [found[name] for name in names if name in found])
-        return f"not rolled out after {limit_s:.0f} s: {', '.join([*late, *why])}"
+        waits = _waiting([pod for pod in pods if any(one.selects(pod) for one in found.values())])
+        return f"not rolled out after {limit_s:.0f} s: {', '.join([*late, *waits])}"
     left: list[str] = []
 
-    def only_new(items: Iterable[Json]) -> bool:
-        pods = list(items)
-        left.clear()
-        for name in names:
-            mine = [pod for pod in pods if selects(found[name], pod)]
-            left.extend(
-                pod["metadata"]["name"]
-                for pod in mine
-                if pod["metadata"].get("deletionTimestamp") or not (over(pod) or is_ready(pod))
-            )
+    def only_new(pods: Iterable[Json]) -> bool:
+        left[:] = [
+            pod["metadata"]["name"]
+            for pod in pods
+            if any(one.selects(pod) for one in found.values())
+            and (is_leaving(pod) or not (is_over(pod) or is_ready(pod)))
+        ]
         return not left
 
     if not wait(cluster, path(namespace, "pods"), only_new, deadline):
@@ -53,74 +51,56 @@ def settle(cluster: Cluster, namespace: str, names: Sequence[str], limit_s: floa
     return ""
 
 
-def wait(cluster: Cluster, collection: str, done: Done, deadline: float) -> bool:
-    """Follow a collection until `done` or the deadline (of the monotonic clock). Raises ClusterError."""
+def _rolled_out(
+    cluster: Cluster, namespace: str, kind: ControllerKind, names: Sequence[str], deadline: float
+) -> dict[str, Controller]:
+    """The controllers of these names as they were last seen: all rolled out, or at the deadline."""
+    found: dict[str, Controller] = {}
+
+    def all_done(items: Iterable[Json]) -> bool:
+        found.clear()
+        found.update((one["metadata"]["name"], Controller(kind, one)) for one in items)
+        return all(name in found and found[name].rolled_out() for name in names)
+
+    wait(cluster, path(namespace, kind.plural), all_done, deadline)
+    return {name: found[name] for name in names if name in found}
+
+
+def wait(cluster: Cluster, where: str, done: Callable[[Iterable[Json]], bool], deadline: float) -> bool:
+    """Follow the collection at this path until `done` or the deadline (of the monotonic clock). Raises ClusterError.
+
+    Not asynchronous, as the recorder is: a stop signal may come at any moment in the process that waits here, and its
+    exception would be swallowed where it meets a callback of an event loop.
+    """
+    known = Collection()
     while True:
-        listed = cluster.request("GET", collection)
-        items = {one["metadata"]["uid"]: one for one in listed["items"]}
-        if done(items.values()):
+        known.listed(cluster.request("GET", where))
+        if done(known.items.values()):
             return True
-        version = listed["metadata"]["resourceVersion"]
-        while version:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return False
-            limit_s = min(left_s, _WATCH_S)
-            query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": str(max(1, round(limit_s)))}
-            version = ""  # after the watch has ended, by whatever cause, the list is read again
-            with suppress(ClusterError):
-                for line in cluster.stream(collection, query, limit_s + 1):
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        break
-                    uid = event["object"]["metadata"]["uid"]
-                    if event["type"] == "DELETED":
-                        items.pop(uid, None)
-                    else:
-                        items[uid] = event["object"]
-                    if done(items.values()):
-                        return True
-                    if time.monotonic() > deadline:
-                        return False
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            return False
+        limit_s = min(left_s, _WATCH_S)
+        with suppress(ClusterError):  # whatever ended the watch, the list is read again, and that tells
+            for line in cluster.stream(where, known.watched(limit_s), limit_s + 1):
+                known.changed(line)
+                if not known.version:
+                    break
+                if done(known.items.values()):
+                    return True
+                if time.monotonic() > deadline:
+                    return False
+        time.sleep(known.pause_s())
 
 
-def complete(deployment: Json) -> bool:
-    """Whether its controller has seen the last change and all replicas are new and available, none too many."""
-    status, replicas = deployment.get("status", {}), deployment["spec"]["replicas"]
-    return status.get("observedGeneration", 0) >= deployment["metadata"]["generation"] and all(
-        status.get(count, 0) == replicas for count in ("replicas", "updatedReplicas", "availableReplicas")
-    )
-
-
-def selects(deployment: Json, pod: Json) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    wanted: dict[str, str] = deployment["spec"]["selector"].get("matchLabels") or {}
-    return bool(wanted) and wanted.items() <= labels.items()
-
-
-def over(pod: Json) -> bool:
-    """Evicted or finished: it stays in the list, but is no pod of its Deployment any more."""
-    return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
-
-
-def _waiting(pods: Iterable[Json], deployments: Sequence[Json]) -> list[str]:
+def _waiting(pods: Iterable[Json]) -> list[str]:
     """What containers wait for, as the platform calls it."""
     told = []
     for pod in pods:
-        if any(selects(one, pod) for one in deployments):
-            for container in pod.get("status", {}).get("containerStatuses") or ():
-                waits = (container.get("state") or {}).get("waiting") or {}
-                ended = (container.get("lastState") or {}).get("terminated") or {}
-                if waits:
-                    code = f" after exit code {ended['exitCode']}" if "exitCode" in ended else ""
-                    told.append(f"{pod['metadata']['name']} waits: {waits.get('reason', '?')}{code}")
+        for container in pod.get("status", {}).get("containerStatuses") or ():
+            waits = (container.get("state") or {}).get("waiting") or {}
+            ended = (container.get("lastState") or {}).get("terminated") or {}
+            if waits:
+                code = f" after exit code {ended['exitCode']}" if "exitCode" in ended else ""
+                told.append(f"{pod['metadata']['name']} waits: {waits.get('reason', '?')}{code}")
     return told
-
-
-def _progress(deployment: Json | None, name: str) -> str:
-    if deployment is None:
-        return f"{name} (there is none)"
-    status, replicas = deployment.get("status", {}), deployment["spec"]["replicas"]
-    told = f"{status.get('updatedReplicas', 0)} new, {status.get('availableReplicas', 0)} available of {replicas}"
-    why = [one.get("message", "") for one in status.get("conditions") or () if one["status"] == "False"]
-    return f"{name} ({told}{'; ' + why[0] if why and why[0] else ''})"

@@ -9,10 +9,11 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from smartops_chaos.lab.faults import EndedBy, Fault, Order, join, number
+from smartops_chaos.lab.faults import Fault, Order, join, number
 from smartops_chaos.lab.orders import MAX_WAITING, Recent
 from smartops_chaos.lab.pods import Pod
 from smartops_chaos.lab.procs import Process
+from smartops_chaos.model import EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from smartops_chaos.lab.pods import Cause, Pod
+from smartops_chaos.lab.pods import Pod
 from smartops_chaos.lab.procs import Process
+from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
-EndedBy = Literal["harness", "expiry", "system", "momentary", "injector"]
 
 _BY: Mapping[Cause, EndedBy] = {
     "action": "system",

@@ -31,9 +31,10 @@ from smartops_chaos.lab.gateway import Route
 from smartops_chaos.lab.lane import LaneFile
 from smartops_chaos.lab.logbook import LogBook
 from smartops_chaos.lab.monitor import Monitor, MonitorFailed
-from smartops_chaos.lab.pods import Cause, Deployment, Pod, Spec
+from smartops_chaos.lab.pods import Deployment, Pod, Spec
 from smartops_chaos.lab.procs import hold_port, module, usage
 from smartops_chaos.lab.service import Service
+from smartops_chaos.model import Cause
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 ERP_BACK_OFF_S, HEALER_BACK_OFF_S = 8.0, 2.0

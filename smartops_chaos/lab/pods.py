@@ -7,16 +7,16 @@ import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING
 
 import aiohttp
 
 from smartops_chaos.lab.procs import Process, hold_port
+from smartops_chaos.model import Cause
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
-Cause = Literal["platform", "action", "harness", "fault"]
 
 PROBE_S = 0.25
 STARTUP_PROBE_S = 0.03

@@ -80,9 +80,9 @@ def module(name: str, *arguments: str) -> list[str]:
 
 
 def prometheus_program() -> str | None:
-    """Its path; also beside this Python, where set-up may have put it, if that environment is not activated."""
+    """Its path: beside this Python, where set-up may have put it, also if that environment is not activated."""
     beside = Path(sys.executable).parent
-    return shutil.which("prometheus", path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{beside}")
+    return shutil.which("prometheus", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -6,26 +6,31 @@ own expiry stands behind all of them.
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
+from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import HarnessFailed, PreflightFailed, RevertFailed, UsageError
-from smartops_chaos.model import Outcome, Plan, Trial
-from smartops_chaos.plan.looks import judged_by
-from smartops_chaos.run import events
+from smartops_chaos.model import MOST_LOST, Outcome, Plan, Trial
+from smartops_chaos.plan.look_schedule import judged_by
+from smartops_chaos.run import events, machine
 from smartops_chaos.run.attempts import Attempts, Say
-from smartops_chaos.run.lanes import AnyAttempts, Emit, Options, Result, Running
-from smartops_chaos.run.looks import Decide, Looks
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.run.interim_looks import InterimLooks, decide
+from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
+from smartops_chaos.run.run_options import RunOptions
+from smartops_chaos.store.campaign_folder import Start, Store
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Target
+from smartops_chaos.timeline.before import disturbed, drift_warning
+from smartops_chaos.timeline.calibration import calibrations
 from smartops_chaos.trial.process import preload, undo
 
-__all__ = ["Emit", "Options", "Result", "judge", "restore", "revert", "run"]
-_MOST_INVALID = 0.10
+# Lanes on other machines: loaded by name, since the core imports no wing, and only for `--scheduler`.
+_DASK = "smartops_chaos.dask.workers"
 _MAKE_SPACE = "make space or the folder writable; the same command resumes"
 
 
@@ -46,7 +51,7 @@ def restore(store: Store) -> list[str]:
     return kinds.target(store.read().plan.target).restore(store.lanes)
 
 
-def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit, decide: Decide) -> Result:
+def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Emit) -> Result:
     """Run what is not recorded yet, and what no look has spared. The caller holds the store's lock.
 
     Raises PreflightFailed before anything is injected, RevertFailed if an earlier trial cannot be undone, OSError if
@@ -56,16 +61,19 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit,
     in_force = bool(store.open_ledgers())
     if not in_force:
         _check(plan, target)
+    seen = _look_around(plan, options, emit)  # before anything of ours runs
     preload(kinds.modules(plan.target))
     target.clear(store.lanes)
     if undone := revert(store):
         emit(events.Warned(f"undid {undone} trial(s) of a run that was cut off"))
     if in_force:  # only now, since a fault may be why the system does not pass
         _check(plan, target)
-    looks = Looks(plan, store, decide)
+    looks = InterimLooks(plan, store, decide)
     todo = _todo(plan, store, options, looks.spared, emit)
-    running = Running(store, options, attempts, deque(todo), looks, emit)
-    with running.signals():
+    if seen is not None:
+        store.write_start(seen, first=len(todo) == looks.trials)
+    threads = LaneThreads(store, options, attempts, deque(todo), looks, emit)
+    with threads.signals():
         try:
             lanes = target.open(store.lanes, lambda text: emit(events.Preparing(text)))
             emit(
@@ -78,10 +86,36 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit,
                     likely_s,
                 )
             )
-            result = running.run(lanes)
+            result = threads.run(lanes, lambda: _closing(store, plan))
         finally:
             target.close()
         return _without_lanes(result, store)
+
+
+def _look_around(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:
+    """How quiet the machine is that the lanes are about to share; None where they are on others."""
+    if plan.target["kind"] != "lab" or options.scheduler:
+        return None
+    emit(events.Preparing("looking for 3 s how quiet this machine is"))
+    seen = machine.measure()
+    found = machine.findings(seen)
+    for finding in found:
+        emit(events.Warned(f"this machine is not quiet: {finding.what}: {finding.hint}"))
+    if any(finding.severe for finding in found):
+        emit(events.Warned("too busy to measure: no verdict will be given by trials that begin like this"))
+    return Start(utc_now(), asdict(seen), found)
+
+
+def _closing(store: Store, plan: Plan) -> Iterator[events.Event]:
+    """What the end says of the instrument: its calibration, and trials before which the service was another."""
+    rows = [row for trial in plan.trials if (row := store.row(trial.id)) is not None]
+    for found in calibrations(row for row in rows if row["phase"] == "calibrate"):
+        if found.n:
+            yield events.Warned(f"no verdict: {found.off}") if found.off else events.Noted(f"calibration of {found}")
+    if why := disturbed(store.disturbances()):
+        yield events.Warned(f"no verdict: {why}")
+    if drift := drift_warning(rows):
+        yield events.Warned(drift)
 
 
 def _check(plan: Plan, target: Target) -> None:
@@ -89,17 +123,17 @@ def _check(plan: Plan, target: Target) -> None:
         raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(hint for _, hint in problems))
 
 
-def _lanes(plan: Plan, store: Store, options: Options) -> tuple[Target, Callable[[Say], AnyAttempts]]:
+def _lanes(plan: Plan, store: Store, options: RunOptions) -> tuple[Target, Callable[[Say], AnyAttempts]]:
     """Lanes here, or on the workers of a Dask scheduler. Raises PreflightFailed, UsageError."""
     if not options.scheduler:
         target = kinds.target(plan.target, options.lanes)
         return target, partial(Attempts, plan, store, target)
     try:
-        from smartops_chaos.dask.workers import Workers
+        module = importlib.import_module(_DASK)
     except ModuleNotFoundError as error:
         hint = 'pip install "smartops-chaos[dask]"'
         raise UsageError(f"--scheduler needs the package {error.name}", hint) from None
-    workers = Workers(options.scheduler, plan, store, options.lanes)
+    workers = module.Workers(options.scheduler, plan, store, options.lanes)
     return workers, workers.attempts
 
 
@@ -113,10 +147,14 @@ def _without_lanes(result: Result, store: Store) -> Result:
     return result
 
 
-def _todo(plan: Plan, store: Store, options: Options, spared: frozenset[str], emit: Emit) -> list[Trial]:
+def _todo(plan: Plan, store: Store, options: RunOptions, spared: frozenset[str], emit: Emit) -> list[Trial]:
     """What is not recorded, and what shall run again; a trial by which an arm was decided stays as it was then."""
     outcomes = {trial.id: store.outcome(trial.id) for trial in plan.trials if trial.id not in spared}
     again = {name for name, outcome in outcomes.items() if outcome in options.retry}
+    recorded = {name for name, outcome in outcomes.items() if outcome is not None}
+    if recorded and all(outcomes[name] == Outcome.INVALID for name in recorded):
+        emit(events.Warned(f"none of the {len(recorded)} trials recorded so far is valid: they run again"))
+        again |= recorded
     if kept := again & judged_by(plan, store.stops()):
         emit(events.Warned(f"{len(kept)} trials are not run again: an arm was decided by them at a look"))
         again -= kept
@@ -133,6 +171,12 @@ def judge(result: Result, store: Store, plan: Plan) -> None:
         raise HarnessFailed(f"could not be written: {result.unwritable}", _MAKE_SPACE)
     if result.stopped_by == "interrupted":
         return
+    if result.stopped_by == "invalid":
+        raise HarnessFailed(
+            f"stopped: all {result.outcomes[Outcome.INVALID]} trials are invalid, so the rest would be too\n"
+            + _why(store, plan, Outcome.INVALID),
+            "mend that, then give the same command again: it runs these trials again and goes on",
+        )
     if result.failed:
         raise HarnessFailed(
             "a lane could not go on: " + "; ".join(result.failed), "mend the cause; the same command resumes"
@@ -149,8 +193,27 @@ def judge(result: Result, store: Store, plan: Plan) -> None:
             f"{errors} of {recorded} trials ended in error",
             "each trial's log.txt says why; `--retry error` runs them again",
         )
-    if invalid > _MOST_INVALID * recorded:
+    if invalid > MOST_LOST * recorded:
         raise HarnessFailed(
-            f"{invalid} of {recorded} trials are invalid, more than {_MOST_INVALID:.0%}",
-            "the reason of each is in its record; `--retry invalid` runs them again",
+            f"{invalid} of {recorded} trials are invalid, more than {MOST_LOST:.0%}\n"
+            + _why(store, plan, Outcome.INVALID),
+            "mend that; `--retry invalid` runs them again",
         )
+    found = calibrations(row for t in plan.trials if t.phase == "calibrate" and (row := store.row(t.id)))
+    if off := [one.off for one in found if one.off]:
+        raise HarnessFailed(
+            f"no verdict is given: {'; '.join(off)}",
+            "run it again on a quiet machine, or with fewer lanes; `smartops-chaos report` has the numbers",
+        )
+
+
+def _why(store: Store, plan: Plan, outcome: Outcome) -> str:
+    """The reasons of the trials that ended so, each with one of them as the example."""
+    found: dict[str, list[str]] = {}
+    details: dict[str, str] = {}
+    for trial in plan.trials:
+        row = store.row(trial.id)
+        if row is not None and row["outcome"] == outcome:
+            found.setdefault(str(row["reason"]), []).append(trial.id)
+            details.setdefault(str(row["reason"]), str(row.get("detail") or "see its log.txt"))
+    return "\n".join(f"  {len(ids)} {reason}, such as {ids[0]}: {details[reason]}" for reason, ids in found.items())

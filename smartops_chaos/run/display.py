@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from smartops_chaos.model import Outcome
 from smartops_chaos.run import events
 
 if TYPE_CHECKING:
@@ -48,13 +49,15 @@ def sentence(event: events.Event) -> str:
             return f"{event.lane}: {event.trial} begins{again}"
         case events.TrialFinished():
             reason = f" ({event.reason})" if event.reason else ""
-            after = f" after {event.time_s:.1f} s" if event.time_s is not None and event.outcome in _TIMED else ""
-            return f"{event.lane}: {event.trial}: {event.outcome}{reason}{after} [{event.done}/{event.trials}]"
+            took_s = event.time_s if Outcome(event.outcome).incident else None
+            after = "" if took_s is None else f" after {took_s:.1f} s"
+            detail = f"\n  {event.detail}" if event.detail else ""
+            return f"{event.lane}: {event.trial}: {event.outcome}{reason}{after} [{event.done}/{event.trials}]{detail}"
         case events.LookTaken():
             told = f"{', '.join(event.stopped) or 'no arm'} decided"
             spared = f", {event.spared} trials are spared" if event.spared else ""
             return f"look {event.look}, after {event.repeat} repeats: {told}{spared}"
-        case events.Preparing() | events.Warned():
+        case events.Preparing() | events.Warned() | events.Noted():
             return event.text
         case events.LaneBlocked():
             return f"{event.lane} is blocked: {event.why}"
@@ -64,14 +67,12 @@ def sentence(event: events.Event) -> str:
                 "interrupted": "interrupted; the same command resumes",
                 "max-time": "out of time",
                 "unwritable": "nothing can be written any more",
+                "invalid": "no trial is valid, so nothing more is started",
             }
             how = f" ({ended[event.stopped_by]})" if event.stopped_by else ""
             return f"{event.campaign}: {event.done} of {event.trials} trials recorded{how}: {outcomes or 'nothing new'}"
         case _:
             return ""
-
-
-_TIMED = ("healed", "platform", "unrecovered", "harmed")
 
 
 class Plain:
@@ -140,7 +141,8 @@ class Live:
         table = Table(box=None, show_header=False, pad_edge=False)
         for lane, (trial, phase, since) in self._lanes.items():
             table.add_row(lane, Text(phase, style="bold"), f"{now - since:4.0f} s", Text(trial))
-        table.add_row("", f"{self._done}/{self._trials}", "", f"about {self._remaining(now):.0f} s left")
+        if self._trials:
+            table.add_row("", f"{self._done}/{self._trials}", "", f"about {self._remaining(now):.0f} s left")
         return table
 
     def _remaining(self, now: float) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from smartops_chaos.errors import UsageError
 from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.run import machine
 from smartops_chaos.schema.clustertarget import lane_count
 from smartops_chaos.store.campaign_folder import campaigns
 from smartops_chaos.targets import kinds
@@ -20,7 +21,7 @@ class Check:
     what: str
     ok: bool
     hint: str = ""
-    note: bool = False  # nothing to mend, only to know
+    note: bool = False  # only to know; with a hint it is a warning
 
     def as_dict(self) -> dict[str, object]:
         told = asdict(self)
@@ -47,6 +48,7 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
         cores, lanes = len(os.sched_getaffinity(0)), lane_count(options)
         hint = f"set `lanes: {cores}`: lanes that share a core disturb each other"
         found.append(Check(f"{lanes} lanes on {cores} cores", lanes <= cores, hint))
+        found += _machine()
     found.append(_writable(results))
     dirty = [f"{store.name}/{trial.path.name}" for store in campaigns(results) for trial in store.open_ledgers()]
     found.append(
@@ -61,14 +63,19 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
     return found
 
 
+def _machine() -> list[Check]:
+    """The numbers also when all is well. A busy machine fails no check: it may be quiet when a campaign starts."""
+    seen = machine.measure()
+    told = [Check(f"machine: {finding.what}", True, finding.hint, note=True) for finding in machine.findings(seen)]
+    return [Check(f"machine: {seen}", True, note=bool(told)), *told]
+
+
 def roles(matrix: Path | None) -> list[str]:
     """The least roles of a matrix on a cluster, as YAML. Raises UsageError where there is nothing to grant."""
     plan = load_plan(matrix) if matrix is not None else None
     if plan is None or plan.target["kind"] != "kubernetes":
         raise UsageError("--rbac is for a matrix on a cluster", "name one with `target: {kind: kubernetes, ...}`")
-    from smartops_chaos.kubernetes import rbac
-
-    return rbac.roles(plan)
+    return kinds.roles(plan)
 
 
 def _writable(results: Path) -> Check:

@@ -48,6 +48,7 @@ class TrialFinished:
     took_s: float
     done: int
     trials: int
+    detail: str = ""  # the reason in a sentence, where the trial does not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Good to know, and nothing to mend."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaneBlocked:
     lane: str
     why: str
@@ -76,7 +84,7 @@ class CampaignFinished:
     done: int
     trials: int
     outcomes: dict[str, int] = field(default_factory=dict)
-    stopped_by: str = ""  # "", "interrupted", "max-time", "unwritable"
+    stopped_by: str = ""  # "", "interrupted", "max-time", "unwritable", "invalid"
 
 
 Event = (
@@ -87,6 +95,7 @@ Event = (
     | TrialFinished
     | LookTaken
     | Warned
+    | Noted
     | LaneBlocked
     | CampaignFinished
 )

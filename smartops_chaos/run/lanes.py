@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +22,8 @@ from smartops_chaos.errors import RevertFailed
 from smartops_chaos.model import Outcome, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
-from smartops_chaos.run.looks import Looks
+from smartops_chaos.run.interim_looks import InterimLooks
+from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.targets.base import LaneAddress
 
@@ -32,38 +33,32 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    lanes: int | None = None
-    max_time_s: float | None = None
-    retry: tuple[str, ...] = ()  # outcomes to run again
-    scheduler: str = ""  # address of a Dask scheduler whose workers have the lanes
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     outcomes: dict[str, int]
-    stopped_by: str  # "", "interrupted", "max-time", "unwritable"
+    stopped_by: str  # "", "interrupted", "max-time", "unwritable", "invalid"
     blocked: tuple[str, ...]  # lanes with something still in force
     failed: tuple[str, ...]  # lanes that could not go on, each with the reason
     unwritable: str = ""  # what could not be written, and why
 
 
 class AnyAttempts(Protocol):
-    """What carries out the trials: `attempts.Attempts` here, `dask.Attempts` on other machines."""
+    """What carries out the trials: `attempts.Attempts` here, `RemoteAttempts` of `dask.workers` on other machines."""
 
     def run(self, lane: LaneAddress, trial: Trial) -> tuple[Record, bool]: ...
 
     def stop(self, number: int) -> None: ...
 
 
-class Running:
+class LaneThreads:
+    """All lanes of a running campaign, each with a thread, and what they have done so far."""
+
     def __init__(
         self,
         store: Store,
-        options: Options,
+        options: RunOptions,
         attempts: Callable[[Say], AnyAttempts],
         todo: deque[Trial],
-        looks: Looks,
+        looks: InterimLooks,
         emit: Emit,
     ) -> None:
         self._store, self._todo, self._looks, self._emit = store, todo, looks, emit
@@ -77,12 +72,14 @@ class Running:
         self._unwritable = ""
         self._signalled = 0
         self._last_block: int | None = None
+        self._first_block = {trial.id for trial in todo if trial.block == todo[0].block} if todo else set()
         self._under_way = 0
         self._lock = threading.Condition()
         self._said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
         self._attempts = attempts(self._said.put)
 
-    def run(self, lanes: Sequence[LaneAddress]) -> Result:
+    def run(self, lanes: Sequence[LaneAddress], closing: Callable[[], Iterable[events.Event]] = tuple) -> Result:
+        """Until nothing is left to start, or to wait for; `closing` is what is said of the campaign before its end."""
         if self._max_time_s:
             self._deadline = time.monotonic() + self._max_time_s
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane.name) for lane in lanes]
@@ -97,6 +94,8 @@ class Running:
                 self._show(said)
         for thread in threads:
             thread.join()
+        for event in closing():
+            self._show(event)
         finished = events.CampaignFinished(
             self._store.name, self._done, self._looks.trials, dict(self._outcomes), self._stopped_by
         )
@@ -129,7 +128,9 @@ class Running:
                 signal.signal(number, handler)
 
     def _interrupt(self, *_: object) -> None:
-        # No lock here: the handler runs between two instructions of the main thread, which never takes it.
+        # A signal handler runs between two instructions of the main thread. It may take no lock: if the main thread
+        # held it at this moment, both would wait for each other for ever. Plain assignments are enough, and the queue
+        # is a SimpleQueue because that one may be used in a handler.
         self._stopped_by = "interrupted"
         self._signalled += 1
         told = {
@@ -184,7 +185,15 @@ class Running:
             return trial
 
     def _goes_on(self) -> bool:
-        return bool(self._todo) and self._stopped_by not in ("interrupted", "unwritable")
+        return bool(self._todo) and self._stopped_by not in ("interrupted", "unwritable", "invalid")
+
+    def _nothing_valid(self) -> bool:
+        """Whether the first block of this start is over, and all that has ended is invalid: the rest would be too.
+
+        One trial alone may be chance, such as a false alarm.
+        """
+        ended = self._outcomes.total()
+        return not self._first_block and ended > 1 and self._outcomes[Outcome.INVALID] == ended
 
     def _look(self) -> bool:
         """Whether the look that is due could be taken; if not, no lane goes on, and the next start tries again."""
@@ -211,6 +220,9 @@ class Running:
         with self._lock:
             self._done += outcome != Outcome.ABORTED
             self._outcomes[outcome] += 1
+            self._first_block.discard(trial.id)
+            if self._todo and self._nothing_valid():
+                self._stopped_by = self._stopped_by or "invalid"
             done = self._done
         time_s = record.row["time_s"]
         self._said.put(
@@ -223,6 +235,7 @@ class Running:
                 round(time.monotonic() - begun, 3),
                 done,
                 self._looks.trials,
+                str(record.row.get("detail") or ""),
             )
         )
         return clean

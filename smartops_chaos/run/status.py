@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from smartops_chaos.errors import ChaosError, UsageError
-from smartops_chaos.plan.looks import Stop, spared
+from smartops_chaos.model import Outcome, Stop
+from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.timeline import derive as timeline
@@ -20,6 +21,7 @@ def state(store: Store) -> dict[str, Any]:
     """
     problems: list[str] = []
     trials, spared_trials, outcomes = 0, 0, Counter[str]()
+    invalid: dict[str, str] = {}
     stops: tuple[Stop, ...] = ()
     try:
         plan = store.read().plan
@@ -28,8 +30,10 @@ def state(store: Store) -> dict[str, Any]:
         spared_trials = len(spared(plan, stops))
         for trial in plan.trials:
             try:
-                if (outcome := store.outcome(trial.id)) is not None:
-                    outcomes[outcome] += 1
+                if (row := store.row(trial.id)) is not None:
+                    outcomes[row["outcome"]] += 1
+                    if row["outcome"] == Outcome.INVALID:
+                        invalid[trial.id] = ": ".join(filter(None, (row["reason"], row.get("detail"))))
             except ChaosError as error:
                 problems.append(f"{error}: {error.hint}")
     except ChaosError as error:
@@ -42,6 +46,7 @@ def state(store: Store) -> dict[str, Any]:
         "outcomes": dict(sorted(outcomes.items())),
         "stopped": [asdict(stop) for stop in stops],
         "open": [trial.path.name for trial in store.open_ledgers()],
+        "invalid": invalid,
         "problems": problems,
     }
 

@@ -12,6 +12,7 @@ A setting lists changes of objects by its values; what no setting of an arm name
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -32,11 +33,11 @@ def _seconds(value: object, info: ValidationInfo) -> float:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
-class Part(BaseModel):
+class HealerPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Address(Part):
+class Address(HealerPart):
     """A URL, or a Service that is reached through the API server's proxy, so that a kubeconfig is enough."""
 
     url: str = Field("", examples=["https://prometheus.example.com"])
@@ -86,7 +87,7 @@ class Source(Address):
         return {name: value for name, value in texts.items() if value} | ({} if self.verify else {"verify": "no"})
 
 
-class Change(Part):
+class Change(HealerPart):
     """What to set on one object. In texts `{value}` stands for the setting's value."""
 
     deployment: str = Field("", examples=["agent-detect"])
@@ -130,7 +131,7 @@ class Change(Part):
         )
 
 
-class Reset(Part):
+class Reset(HealerPart):
     """What is put back before every trial, the same in all arms; then all of it must be ready and its old pods gone."""
 
     replicas: dict[str, Annotated[int, Field(ge=0)]] = {}  # Deployment -> its declared size
@@ -138,7 +139,7 @@ class Reset(Part):
     restart: tuple[str, ...] = ()  # Deployments whose processes keep a state in memory
 
 
-class Armed(Part):
+class Armed(HealerPart):
     """When the detector can detect: `after` so long a life of its pod, or as soon as a query gives 1 or more.
 
     Without a pod of `deployment` wanted (the healer is off) there is nothing to wait for.
@@ -149,18 +150,30 @@ class Armed(Part):
     query: str = Field("", examples=["min(detector_armed)"])
 
 
-class KubernetesBlock(Part):
+class KubernetesBlock(HealerPart):
     service: str = Field(examples=["my-service"])  # the Deployment under attack
     workload: Address
     prometheus: Source | None = None
     loki: Source | None = None
-    alertmanager: Source | None = None
     components: tuple[str, ...]  # Deployments whose logs the rules read; a rule's `component` is one of these names
     optional: tuple[str, ...] = ()  # of all named Deployments, those that need not be there
     settings: dict[str, tuple[Change, ...] | dict[str, tuple[Change, ...]]] = {}
     reset: Reset = Reset()
     armed: Armed | None = None
     limit_s: Seconds = Field(180.0, alias="limit", examples=["180s"])  # of a reset with its rollouts
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was(cls, given: Any, info: ValidationInfo) -> Any:
+        """Stored plans have a key that is no longer there."""
+        if info.context == FROM_DUMP and isinstance(given, dict):
+            return {name: value for name, value in given.items() if name != "alertmanager"}
+        return given
+
+    @classmethod
+    def from_plan(cls, target: Mapping[str, Any]) -> KubernetesBlock:
+        """The block as a plan's target has it, with the matrix's own values in it."""
+        return cls.model_validate(target["system"], context=FROM_DUMP)
 
     def changes(self, settings: dict[str, Any]) -> tuple[Change, ...]:
         """The changes of an arm, in the order of the file."""
@@ -179,7 +192,7 @@ class KubernetesBlock(Part):
         ]
         return tuple(change for changes in lists for one in changes for change in one)
 
-    def deployments(self) -> tuple[str, ...]:
+    def controllers(self) -> tuple[str, ...]:
         """Every Deployment that is named, once, the attacked one first."""
         changed = [change.deployment for change in self.all_changes() if change.deployment]
         armed = [self.armed.deployment] if self.armed else []

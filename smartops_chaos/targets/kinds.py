@@ -6,7 +6,6 @@ import importlib
 from typing import Any
 
 from smartops_chaos.errors import UsageError
-from smartops_chaos.lab.lab_target import LabLane, LabTarget, lacking
 from smartops_chaos.model import Plan
 from smartops_chaos.targets.base import Kind, Lane, LaneAddress, Target
 
@@ -14,9 +13,9 @@ from smartops_chaos.targets.base import Kind, Lane, LaneAddress, Target
 def target(options: dict[str, Any], lanes: int | None = None) -> Target:
     """The target of a plan; `lanes` replaces the matrix's number. Raises UsageError for an unknown kind."""
     if options["kind"] == "lab":
-        return LabTarget(lanes or options["lanes"], options["replicas"])
+        return _lab().LabTarget(lanes or options["lanes"], options["replicas"])  # type: ignore[no-any-return]
     if options["kind"] == "kubernetes":
-        return _cluster("cluster_target").KubernetesTarget(options, lanes)  # type: ignore[no-any-return]
+        return _cluster("cluster_target").ClusterTarget(options, lanes)  # type: ignore[no-any-return]
     return _named(options["kind"])(options, lanes or options["lanes"])
 
 
@@ -25,7 +24,7 @@ def check(plan: Plan, target: Target) -> list[tuple[str, str]]:
     models = [plan.models[name] for name in sorted({trial.model for trial in plan.trials})]
     found = target.check()
     if plan.target["kind"] == "lab":
-        found = [*found, *lacking(models)]
+        found = [*found, *_lab().lacking(models)]
     if plan.target["kind"] == "kubernetes":
         found = [*found, *_cluster("preflight").problems(plan, complete=not found)]
     return found
@@ -43,6 +42,11 @@ def modules(options: dict[str, Any]) -> tuple[str, ...]:
     return ("smartops_chaos.kubernetes.cluster_lane", "chaosk8s.pod.actions")
 
 
+def roles(plan: Plan) -> list[str]:
+    """The least roles of a plan on a cluster, as YAML."""
+    return list(_cluster("rbac").roles(plan))
+
+
 def provenance(options: dict[str, Any]) -> dict[str, str]:
     """What a report says of the target beside its plan; nothing where it cannot be asked, as preflight will say."""
     if options["kind"] != "kubernetes":
@@ -57,9 +61,9 @@ def provenance(options: dict[str, Any]) -> dict[str, str]:
 def connect(options: dict[str, Any], address: LaneAddress) -> Lane:
     """A lane by its address. Raises LaneLost where its first use finds it gone."""
     if options["kind"] == "lab":
-        return LabLane(address, options["replicas"])
+        return _lab().LabLane(address, options["replicas"])  # type: ignore[no-any-return]
     if options["kind"] == "kubernetes":
-        return _cluster("cluster_lane").KubernetesLane(options, address)  # type: ignore[no-any-return]
+        return _cluster("cluster_lane").ClusterLane(options, address)  # type: ignore[no-any-return]
     return _named(options["kind"]).connect(options, address)
 
 
@@ -69,8 +73,12 @@ def revert_namespace(context: str, namespace: str) -> list[str]:
     return done
 
 
+def _lab() -> Any:
+    """By name, as every kind of target: the core imports no wing, and loads only the one that a matrix names."""
+    return importlib.import_module("smartops_chaos.lab.lab_target")
+
+
 def _cluster(module: str) -> Any:
-    """Loaded only where a matrix wants it: its client takes longer to load than all the rest."""
     return importlib.import_module(f"smartops_chaos.kubernetes.{module}")
 
 

@@ -1,28 +1,37 @@
-"""How a telemetry server is reached: address, TLS, credentials, limits. And the one way in which it is asked.
+"""How a server is reached: address, TLS, credentials, limits. And the one way in which telemetry servers are asked.
 
 A `Connection` names where a secret is (a file, an environment variable) and never holds it: it is read for each
 request, so that a token that is renewed goes on working, and so that no repr, error or record can show it.
+
+Between processes a connection is one line of text, so that a stored experiment, an environment variable and a person
+can all hold it. What the address alone does not say follows as a fragment, still without a secret:
+
+    https://loki.example.com/path#token_env=TOKEN&ca_file=ca.pem
+    kubernetes://context@namespace/service:port         through a cluster's API server, see _PROXIES
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import time
+import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
+from tenacity import stop_after_attempt
 
 from smartops_chaos.schema.units import retry_after_s
+from smartops_chaos.telemetry.retry import LATER, Later, retried
 
-_BACKOFF_S = 0.1  # before the first repetition; doubled each time
-_LONGEST_WAIT_S = 5.0
-_LATER = (429, 502, 503, 504)
+# Scheme of an address -> module whose `connection(address)` makes a Connection of it. By name, since a cluster's client
+# takes longer to load than all the rest, and since the core imports no wing.
+_PROXIES = {"kubernetes": "smartops_chaos.kubernetes.cluster"}
 _LONGEST_GET = 4000  # characters of parameters: beyond it servers and proxies refuse the address
 _FORM = "application/x-www-form-urlencoded"
 _HINTS = {
@@ -77,7 +86,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """`headers` may carry credentials of the caller's own; no repr shows them. Files are PEM."""
+    """A server, and all that is needed to be let in. Files are PEM. Raises ValueError for what does not fit together.
+
+    `headers` may carry credentials of the caller's own; no repr shows them.
+    """
 
     url: str  # with the path in front of the server's own, as behind a proxy
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -89,7 +101,8 @@ class Connection:
     client_key: str = ""  # empty: in the same file as the certificate
     verify: bool = True
     timeout_s: float = 5.0  # for the connection, and for each silence of the server
-    retries: int = 2  # after a lost connection, 429, 502, 503 or 504
+    retries: int = 2  # after a lost connection, and after a status of `retry.LATER`
+    proxied: bool = False  # a cluster's API server stands in front, which may answer in the server's place
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -102,21 +115,27 @@ class Connection:
         if bool(self.user) != (self.password is not None):
             raise ValueError("`user` and `password` belong together: give both")
 
+    def tls(self) -> ssl.SSLContext | bool:
+        """What aiohttp takes as `ssl`; `ask` has its own."""
+        if self.url.startswith("http:") or (self.verify and not (self.ca_file or self.client_cert)):
+            return True
+        context = ssl.create_default_context(cafile=self.ca_file or None)
+        if not self.verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.client_cert:
+            context.load_cert_chain(self.client_cert, self.client_key or None)
+        return context
+
     def ask(self, error: type[SourceError], path: str, params: Mapping[str, str], *, retries: int | None = None) -> Any:
         """The JSON at `path`, asked by GET where that is short enough: a role that may only read allows no more.
 
-        Raises `error`.
+        `retries` replaces the connection's own number. Raises `error`.
         """
-        left = self.retries if retries is None else retries
-        pause_s = _BACKOFF_S
-        while True:
-            try:
-                return self._once(error, path, params)
-            except SourceError as failure:
-                if not isinstance(failure, _Later) or left == 0:
-                    raise error(str(failure), status=failure.status, said=failure.said) from failure.__cause__
-                time.sleep(max(pause_s, failure.after_s))
-            left, pause_s = left - 1, min(2 * pause_s, _LONGEST_WAIT_S)
+        tries = 1 + (self.retries if retries is None else retries)
+        try:
+            return retried(lambda: self._once(error, path, params), stop_after_attempt(tries))
+        except SourceError as failure:
+            raise error(str(failure), status=failure.status, said=failure.said) from failure.__cause__
 
     def _once(self, error: type[SourceError], path: str, params: Mapping[str, str]) -> Any:
         credentials = _Credentials(self)
@@ -140,7 +159,7 @@ class Connection:
             why = credentials.hide(str(failure))
             raise SourceError(f"{who} cannot be trusted ({why}): give its authority as `ca_file`") from None
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as failure:
-            raise _Later(f"{who} does not answer: {credentials.hide(str(failure))}") from None
+            raise Later(SourceError(f"{who} does not answer: {credentials.hide(str(failure))}")) from None
         except (requests.exceptions.RequestException, OSError) as failure:  # OSError: a certificate file is missing
             raise SourceError(f"{who} cannot be asked: {credentials.hide(str(failure))}") from None
         return self._read(error, answer, credentials)
@@ -154,8 +173,9 @@ class Connection:
             if status == 200:
                 return payload
         said = credentials.hide(_words(answer, payload))
-        if status in _LATER:
-            raise _Later(f"{whole} has no time ({status}): {said}", status, said, retry_after_s(answer.headers))
+        if status in LATER:
+            busy = SourceError(f"{whole} has no time ({status}): {said}", status=status, said=said)
+            raise Later(busy, retry_after_s(answer.headers))
         if 300 <= status < 400:
             elsewhere = answer.headers.get("Location", "").partition("?")[0]
             raise SourceError(
@@ -168,16 +188,45 @@ class Connection:
 
 
 def connection(where: str | Connection) -> Connection:
-    """A plain address is a connection without credentials. Raises ValueError if it is none."""
-    return where if isinstance(where, Connection) else Connection(where)
+    """A connection from its line of text; one that is made already stays as it is.
+
+    Raises ValueError for what is no address, and for a proxy what its module raises when it cannot be found
+    (of a cluster: ClusterError, without a kubeconfig).
+    """
+    if isinstance(where, Connection):
+        return where
+    address, _, fragment = where.partition("#")
+    keys = dict(parse_qsl(fragment))
+    tenant = {"X-Scope-OrgID": keys["tenant"]} if "tenant" in keys else {}
+    if proxy := _PROXIES.get(address.partition(":")[0]):
+        made: Connection = importlib.import_module(proxy).connection(address)
+        return replace(made, headers={**made.headers, **tenant}, proxied=True)
+    return Connection(
+        address,
+        headers=tenant,
+        token=_secret(keys, "token"),
+        user=keys.get("user", ""),
+        password=_secret(keys, "password"),
+        ca_file=_file(keys, "ca_file"),
+        client_cert=_file(keys, "client_cert"),
+        client_key=_file(keys, "client_key"),
+        verify=keys.get("verify") != "no",
+    )
 
 
-class _Later(SourceError):
-    """Worth a repetition, `after_s` at the earliest."""
+def with_keys(url: str, keys: Mapping[str, str]) -> str:
+    """The line of text that `connection` reads; `tenant` is Loki's, `verify` is "no" or nothing."""
+    fragment = urlencode({name: value for name, value in keys.items() if value})
+    return f"{url}#{fragment}" if fragment else url
 
-    def __init__(self, message: str, status: int = 0, said: str = "", after_s: float = 0.0) -> None:
-        super().__init__(message, status=status, said=said)
-        self.after_s = after_s
+
+def _file(keys: Mapping[str, str], name: str) -> str:
+    return str(Path(keys[name]).expanduser()) if name in keys else ""
+
+
+def _secret(keys: Mapping[str, str], name: str) -> Secret | None:
+    file, env = keys.get(f"{name}_file", ""), keys.get(f"{name}_env", "")
+    return Secret(file=file, env=env) if file or env else None
 
 
 class _Credentials(requests.auth.AuthBase):

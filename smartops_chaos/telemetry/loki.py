@@ -11,18 +11,23 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from smartops_chaos.model import LogLine
-from smartops_chaos.schema.healerfile import LokiLogs
+from smartops_chaos.model import Interval, LogLine
+from smartops_chaos.schema.healerfile import LineTime, LokiLogs
 from smartops_chaos.telemetry.connection import Connection, SourceError, connection
-from smartops_chaos.telemetry.stamps import named
 
 _LIMIT = 5_000  # the server's own default for the most lines that one answer may have
 _LOOKS = 5
 _DOUBT_NS = 1_000_000_000  # further apart, the line's time and the store's stamp cannot both be good
 _FAR_NS = 60_000_000_000  # further apart, what the line names is not the time at which it was written
+_SECOND_NS = 1_000_000_000
+_UNIT_NS = {"s": _SECOND_NS, "ms": 1_000_000, "us": 1_000, "ns": 1}
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?\s*(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
+_NUMBER = re.compile(r"(\d{1,19})(?:\.(\d{1,9})\d*)?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Key = tuple[tuple[tuple[str, str], ...], int, str]  # stream, stamp in ns, text
 _Lines = Counter[_Key]  # a stream may carry the same line twice at the same nanosecond
@@ -45,23 +50,20 @@ def fetch(
     end_ns: int,
     *,
     values: Mapping[str, str] | None = None,
-    tenant: str = "",
     settle_s: float = 10.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Found:
     """Every line whose stamp in the store lies in [start, end), nanoseconds on the writers' clock.
 
     Shippers send in batches, so a line can arrive well after its time: the window is looked at again after `settle_s`,
-    until a look finds nothing new. `values` fills in the query's `${name}`, `tenant` names one tenant or several
-    ("a|b"). A time that the line names is preferred to the store's stamp where the two are close. Raises LokiError.
+    until a look finds nothing new. `values` fills in the query's `${name}`. A time that the line names is preferred to
+    the store's stamp where the two are close. Raises LokiError.
     """
     source = connection(where)
-    if tenant:
-        source = replace(source, headers={**source.headers, "X-Scope-OrgID": tenant})
     query = re.sub(r"\$\{(\w+)\}", lambda name: (values or {}).get(name[1], name[0]), logs.query)
     if gap := re.search(r"\$\{\w+\}", query):
         raise LokiError(f"nothing is known to put for {gap[0]} in Loki's query {logs.query}: write it out")
-    reader = _Reader(source, query)
+    reader = _Pages(source, query)
     found = reader.window(start_ns, end_ns)
     for _ in range(_LOOKS):
         sleep(settle_s)
@@ -78,7 +80,7 @@ def fetch(
     return Found(tuple(lines), (*reader.notes, *_doubts(lines, logs)))
 
 
-class _Reader:
+class _Pages:
     """One query, and what was learned about the server while asking it."""
 
     def __init__(self, source: Connection, query: str) -> None:
@@ -179,3 +181,51 @@ def _doubts(lines: list[LogLine], logs: LokiLogs) -> list[str]:
     if doubtful:
         notes.append(f"{doubtful} lines name a time over 1 s from the store's stamp, up to {max(apart) / 1e9:.1f} s")
     return notes
+
+
+# ---- the time that a line itself names -----------------------------------------------------------------------------
+
+
+def named(line: str, rule: LineTime) -> Interval | None:
+    """When the line says that it was written, on the writer's clock; None if it does not say so.
+
+    An interval as wide as the last digit that it gives: "12:00:07" is the whole second.
+    """
+    found = re.search(rule.pattern, line)
+    if found is None or found["time"] is None:
+        return None
+    text = found["time"].strip()
+    try:
+        if rule.form == "iso":
+            return _iso(text)
+        if rule.form in _UNIT_NS:
+            return _number(text, _UNIT_NS[rule.form])
+        date = datetime.strptime(text, rule.form)
+    except (ValueError, OverflowError):  # digits that look like a time and are none
+        return None
+    return _interval(date, f"{date.microsecond:06}" if "%f" in rule.form else "")
+
+
+def _iso(text: str) -> Interval | None:
+    found = _ISO.fullmatch(text)
+    if found is None:
+        return None
+    day, clock, fraction, zone = found.groups()
+    return _interval(datetime.fromisoformat(f"{day}T{clock}{(zone or 'Z').upper()}"), fraction or "")
+
+
+def _number(text: str, unit_ns: int) -> Interval | None:
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        return None
+    whole, fraction = found[1], found[2] or ""
+    cut_ns = max(1, unit_ns // 10 ** len(fraction))
+    at_ns = int(whole) * unit_ns + int(fraction or 0) * unit_ns // 10 ** len(fraction)
+    return Interval(at_ns, at_ns + cut_ns - 1)
+
+
+def _interval(date: datetime, fraction: str) -> Interval:
+    """`fraction` are the digits behind the whole second."""
+    since = (date if date.tzinfo else date.replace(tzinfo=UTC)) - _EPOCH
+    at_ns = (since.days * 86400 + since.seconds) * _SECOND_NS + int(fraction.ljust(9, "0"))
+    return Interval(at_ns, at_ns + 10 ** (9 - len(fraction)) - 1)

@@ -51,19 +51,19 @@ def offset_ns(where: str | Connection, clock: Clock, *, tries: int = 3) -> tuple
 
 
 def fetch(
-    where: str | Connection, names: Sequence[str], start_ns: int, end_ns: int, *, labels: Labels | None = None
+    where: str | Connection, names: Sequence[str], start_ns: int, end_ns: int
 ) -> tuple[tuple[Series, ...], float]:
     """Every stored sample of the named metrics, from a minute before `start` to `end`, and the longest scrape in s.
 
-    `labels` limits them to series that carry these. `up` of the same scraped processes always comes along: where it
-    is 1, a metric without a sample was absent and not missed. Scrapes that failed brought no sample, so their duration
-    does not count. Times are Prometheus' clock. Raises PrometheusError.
+    `up` of the same scraped processes always comes along: where it is 1, a metric without a sample was absent and not
+    missed. Scrapes that failed brought no sample, so their duration does not count. Times are Prometheus' clock. Raises
+    PrometheusError.
     """
     source = connection(where)
     between = window(start_ns, end_ns)
-    series = raw(source, selector({"__name__": names}, labels or {}), *between)
+    series = raw(source, selector({"__name__": names}), *between)
     instances = sorted({one.labels.get("instance", "") for one in series})
-    scrape = selector({"__name__": [_UP, _DURATION], "instance": instances}, {})
+    scrape = selector({"__name__": [_UP, _DURATION], "instance": instances})
     scrapes = raw(source, scrape, *between) if series else ()
     failed = {
         (one.labels.get("job"), one.labels.get("instance"), at_ns)
@@ -122,10 +122,9 @@ def raw(where: str | Connection, query: str, after_ms: int, until_ms: int) -> tu
     )
 
 
-def selector(any_of: Mapping[str, Iterable[str]], exactly: Labels) -> str:
-    """Series whose labels have one of the values each in `any_of`, and exactly those in `exactly`."""
+def selector(any_of: Mapping[str, Iterable[str]]) -> str:
+    """Series whose labels have one of the values each."""
     matchers = [f'{name}=~"{"|".join(_quoted(re.escape(v)) for v in values)}"' for name, values in any_of.items()]
-    matchers += [f'{name}="{_quoted(value)}"' for name, value in exactly.items()]
     return f"{{{','.join(matchers)}}}"
 
 

@@ -24,15 +24,15 @@ from smartops_chaos.model import (
     Timeline,
 )
 from smartops_chaos.schema.healerfile import HealerFile
-from smartops_chaos.timeline import health
+from smartops_chaos.timeline import before, calibration, health
 from smartops_chaos.timeline.interval import Frame, frame
 from smartops_chaos.timeline.outcome import Judgement, executed, flags, judge, on_runner
 from smartops_chaos.timeline.rules import Match, Reading, read
 
 Cell = str | int | float | None
 
-_COUNTED = (Outcome.PREVENTED, Outcome.NO_EFFECT, Outcome.HARMED, Outcome.UNRECOVERED, Outcome.HEALED, Outcome.PLATFORM)
 _SHOWN = 5  # matches of a rule in an explanation
+_LONGEST_DETAIL = 300  # letters of a failure of the harness
 
 
 def derive(evidence: Evidence, healer: HealerFile, campaign: str, chaos: ChaosLevel) -> Record:
@@ -61,13 +61,31 @@ def derive(evidence: Evidence, healer: HealerFile, campaign: str, chaos: ChaosLe
         "horizon_s": evidence.horizon_s,
         "hold_s": evidence.slo.hold_s,
         "rca_expected": "|".join(expected) or None,
+        "work_ms": evidence.work_ms,
+        "utilisation": evidence.utilisation,
+        "detail": _detail(evidence, judgement) or None,
     }
+    row["service_ms"], row["service_from"] = before.service(evidence) or (None, None)
     if at is not None and timeline is not None:
         row |= _observed(evidence, at, timeline, judgement)
         if timeline.causes:
             row["rca_top1"] = timeline.causes[0]
             row["rca_rank"] = next((n for n, cause in enumerate(timeline.causes, 1) if cause in expected), None)
     return Record({name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()}, timeline)
+
+
+def _detail(evidence: Evidence, judgement: Judgement) -> str:
+    """What the reason of a trial that does not count means, in words; empty where the reason says it all."""
+    if judgement.outcome == Outcome.ERROR:
+        return " ".join(evidence.error.split())[:_LONGEST_DETAIL]
+    if judgement.reason == "gate":
+        return before.not_begun(evidence)
+    if judgement.reason == "false-alarms":
+        return (
+            f"the healer signalled or acted {evidence.gate_false_alarms} times before anything was injected. It takes "
+            "a healthy service for a broken one: its detector is too sensitive, or the service is not quiet."
+        )
+    return ""
 
 
 def explain(evidence: Evidence, healer: HealerFile, chaos: ChaosLevel) -> str:
@@ -121,6 +139,12 @@ def _observed(evidence: Evidence, at: Frame, timeline: Timeline, judgement: Judg
             row[f"{moment}_lo_s"], row[f"{moment}_hi_s"] = at.seconds(event.at)
     row["time_s"], row["ttr_impact_s"] = _scored(evidence.horizon_s, at, timeline, judgement)
     row["fault_end_s"], row["fault_end_width_s"], row["fault_end_by"] = _fault_end(evidence, at)
+    if evidence.trial.phase == "calibrate" and row["fault_end_by"] == "harness":
+        ended = max((when for when, _ in fault_ends(evidence)), key=lambda when: when.hi_ns)
+        recovered = timeline.events["recovered"].at if "recovered" in timeline.events else None
+        row["drain_s"], row["dating_error_s"] = calibration.split(
+            evidence, at.injected.lo_ns, ended, recovered, seen.relapses
+        )
     carried_out = executed(timeline.actions)
     return row | {
         "observed_s": max(0.0, (at.until_ns - at.zero.mid_ns) / 1e9),
@@ -141,7 +165,7 @@ def _observed(evidence: Evidence, at: Frame, timeline: Timeline, judgement: Judg
 
 def _scored(horizon_s: float, at: Frame, timeline: Timeline, judgement: Judgement) -> tuple[float | None, float | None]:
     """time_s and ttr_impact_s; see the top of this module."""
-    if judgement.outcome not in _COUNTED:
+    if not judgement.outcome.counted:
         return None, None
     if judgement.outcome in (Outcome.PREVENTED, Outcome.NO_EFFECT):
         return 0.0, 0.0
@@ -199,6 +223,8 @@ def _told(
     yield f"{evidence.trial.id}: {judgement.outcome}" + (f", {judgement.reason}" if judgement.reason else "")
     if noted:
         yield f"flags: {noted}"
+    if (detail := _detail(evidence, judgement)) and not evidence.error:
+        yield f"not begun: {detail}"
     for what in (evidence.error, *evidence.missing):
         if what:
             yield f"not read or failed: {what}"

@@ -25,12 +25,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from smartops_chaos.model import Action, ChaosLevel, Evidence, Interval, Outcome, Timeline
+from smartops_chaos.model import MOST_FALSE_ALARMS, Action, ChaosLevel, Evidence, Interval, Outcome, Timeline
 from smartops_chaos.timeline.health import outage_end
 from smartops_chaos.timeline.interval import Frame, offset_of, shift, stepped, uncertain
 from smartops_chaos.timeline.rules import NODE_CLOCK
 
-_MOST_FALSE_ALARMS = 3
 _LATE = 0.25  # of the SLO's latency: a generator that sends later than this spoils what it measures
 
 
@@ -89,7 +88,7 @@ def executed(actions: Iterable[Action]) -> list[Action]:
 def _invalid(evidence: Evidence, chaos: ChaosLevel, frame: Frame | None) -> str:
     """Why the trial does not count: facts from before the injection, or the injector's own failure."""
     if not evidence.gate_passed:
-        return "false-alarms" if evidence.gate_false_alarms >= _MOST_FALSE_ALARMS else "gate"
+        return "false-alarms" if evidence.gate_false_alarms >= MOST_FALSE_ALARMS else "gate"
     injected = {call.part for call in evidence.calls if call.what == "inject" and call.ok}
     if chaos.parts and (frame is None or (-1 not in injected and len(injected) < len(chaos.parts))):
         return "not-injected"

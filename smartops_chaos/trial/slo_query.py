@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import IO, Any
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.kubernetes.reach import reach
+from smartops_chaos.model import Request
+from smartops_chaos.store import request_log
 from smartops_chaos.telemetry import prometheus
+from smartops_chaos.telemetry.connection import connection
 
 _RENEW_NS = 30_000_000_000  # credentials of a cluster's API server live for minutes
 
@@ -39,7 +41,7 @@ def loop(
         time.sleep(max(0.0, (sched_ns - clock.now_ns()) / 1e9))
         try:
             if source is None or sched_ns > renew_ns:
-                source = replace(reach(url), timeout_s=timeout_s, retries=0)
+                source = replace(connection(url), timeout_s=timeout_s, retries=0)
                 renew_ns = sched_ns + _RENEW_NS
             late_ns = clock.now_ns() - sched_ns
             answer = prometheus.instant(source, query)
@@ -47,7 +49,7 @@ def loop(
             source = None
         else:
             status = 200 if good(answer, at_least) else 503
-            out.write(f"{sched_ns},{late_ns},{clock.now_ns() - sched_ns},{status}\n")
+            out.write(request_log.line(Request(sched_ns, late_ns, clock.now_ns() - sched_ns, status)))
         missed = max(0, clock.now_ns() - sched_ns) // spacing_ns
         sched_ns += (missed + 1) * spacing_ns
 

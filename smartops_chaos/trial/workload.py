@@ -3,21 +3,21 @@
 An open loop sends by the clock and not after the last answer, so a slow service cannot slow its own judge. A request
 belongs to its scheduled time; its latency counts from there, and how late it was sent is recorded beside it.
 
-File format, one line a request in order of completion: `sched_ns,late_ns,latency_ns,status` as in `model.Request`.
-A request that was never sent has no line: the generator itself was late or gone, which nobody may call healthy.
+`store.request_log` has the form of the file, and reads it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Request
+from smartops_chaos.store import request_log
+from smartops_chaos.telemetry.connection import connection
 from smartops_chaos.trial import sidecar
 
 if TYPE_CHECKING:
@@ -31,15 +31,16 @@ _RENEW_S = 30.0
 class Load:
     """What to send: `rate_per_s` requests, evenly spaced, until told to stop or `limit_s` has passed."""
 
-    url: str
+    url: str  # of the server, as `telemetry.connection` reads it
     method: str
     body: dict[str, Any] | None
     timeout_s: float
     good_within_s: float  # an answer later than this is a bad one
     rate_per_s: float
     limit_s: float  # the loop ends by itself, whatever becomes of the trial
-    query: str = ""  # not empty: `url` is a Prometheus that is asked this instead, see `sampling`
+    query: str = ""  # not empty: `url` is a Prometheus that is asked this instead, see `slo_query`
     at_least: float = 0.0
+    path: str = ""  # behind the server's address
 
 
 def start(load: Load, file: Path, clock: Clock) -> None:
@@ -54,38 +55,6 @@ def stop() -> None:
 
 def running() -> bool:
     return sidecar.running(_NAME)
-
-
-class Tail:
-    """Reads the requests file as it grows."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._stream: IO[str] | None = None
-        self._rest = ""
-
-    def read(self) -> list[Request]:
-        """The requests completed since the last call, in order of completion."""
-        if self._stream is None:
-            if not self._file.exists():
-                return []
-            self._stream = self._file.open(encoding="ascii")
-        lines = (self._rest + self._stream.read()).split("\n")
-        self._rest = lines.pop()
-        return [parse(line) for line in lines]
-
-
-def read(file: Path) -> tuple[Request, ...]:
-    """All requests of a file, sorted by schedule; a torn last line is left out."""
-    text = file.read_text(encoding="ascii")
-    whole, _, _ = text.rpartition("\n")
-    return tuple(sorted(parse(line) for line in whole.split("\n") if line))
-
-
-def parse(line: str) -> Request:
-    """One line of the file. Raises ValueError."""
-    sched, late, latency, status = line.split(",")
-    return Request(int(sched), int(late), int(latency), int(status))
 
 
 def _run(load: Load, file: Path, clock: Clock) -> None:
@@ -116,19 +85,19 @@ async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
     begin_ns = clock.now_ns() + spacing_ns
     end_ns = begin_ns + int(load.limit_s * 1e9)
     in_flight: set[asyncio.Task[None]] = set()
-    door = _Door(load.url)
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=door.tls())
+    server = _Server(load.url)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=server.connection.tls())
     timeout = aiohttp.ClientTimeout(total=load.timeout_s)
-    renewing = asyncio.create_task(door.renew())
+    renewing = asyncio.create_task(server.renew())
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         sched_ns = begin_ns
         while not stopping.is_set() and sched_ns < end_ns:
             wait_s = (sched_ns - clock.now_ns()) / 1e9
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            if door.closed:
+            if server.refused:
                 break  # whoever observes sees that the load has ended
-            task = asyncio.create_task(_send(session, door, load, sched_ns, out, clock))
+            task = asyncio.create_task(_send(session, server, load, sched_ns, out, clock))
             in_flight.add(task)
             task.add_done_callback(in_flight.discard)
             sched_ns += spacing_ns
@@ -137,51 +106,40 @@ async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
         await asyncio.gather(*in_flight, return_exceptions=True)
 
 
-class _Door:
-    """The address as it is called: through a cluster's API server with credentials, which that server may refuse."""
+class _Server:
+    """Where requests go. Behind a cluster's API server that is a proxy with credentials of its own."""
 
     def __init__(self, url: str) -> None:
-        self._given = url
-        self._through_api = url.startswith("kubernetes:")
-        self.url, self.headers = url, dict[str, str]()
-        self.closed = False
-        self._read()
-
-    def _read(self) -> None:
-        if self._through_api:
-            from smartops_chaos.kubernetes import cluster
-
-            self._endpoint = cluster.endpoint(self._given)
-            self.url, self.headers = self._endpoint.url, self._endpoint.headers
-
-    def tls(self) -> ssl.SSLContext | bool:
-        return self._endpoint.tls() if self._through_api else True
+        self._url = url
+        self.connection = connection(url)
+        self.refused = False  # the proxy has answered that we may not
 
     async def renew(self) -> None:
         """Tokens of a cloud's kubeconfig live for minutes; to renew one may take a program and a second."""
-        while self._through_api:
+        while self.connection.proxied:
             await asyncio.sleep(_RENEW_S)
-            await asyncio.to_thread(self._read)
+            self.connection = await asyncio.to_thread(connection, self._url)
 
     def refuses(self, status: int, body: bytes) -> bool:
         """Whether the API server itself answered that we may not: that says nothing about the service."""
-        self.closed |= self._through_api and status in (401, 403, 429) and b'"kind":"Status"' in body[:200]
-        return self.closed
+        self.refused |= self.connection.proxied and status in (401, 403, 429) and b'"kind":"Status"' in body[:200]
+        return self.refused
 
 
 async def _send(
-    session: aiohttp.ClientSession, door: _Door, load: Load, sched_ns: int, out: IO[str], clock: Clock
+    session: aiohttp.ClientSession, server: _Server, load: Load, sched_ns: int, out: IO[str], clock: Clock
 ) -> None:
     import aiohttp
 
     late_ns = clock.now_ns() - sched_ns
     status, latency_ns = 0, -1
     try:
-        async with session.request(load.method, door.url, json=load.body, headers=door.headers) as answer:
+        url, headers = server.connection.url + load.path, server.connection.headers
+        async with session.request(load.method, url, json=load.body, headers=headers) as answer:
             body = await answer.read()
             latency_ns = clock.now_ns() - sched_ns
             status = answer.status
-            if door.refuses(status, body):
+            if server.refuses(status, body):
                 return
     except (aiohttp.ClientError, TimeoutError, OSError):
         pass
@@ -189,4 +147,4 @@ async def _send(
         # Cut off by the end of the trial: bad if it was overdue by then, else it says nothing.
         if clock.now_ns() - sched_ns < load.good_within_s * 1e9:
             return
-    out.write(f"{sched_ns},{late_ns},{latency_ns},{status}\n")
+    out.write(request_log.line(Request(sched_ns, late_ns, latency_ns, status)))

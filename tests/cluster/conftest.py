@@ -10,9 +10,8 @@ import os
 import selectors
 import socket
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ import pytest
 import yaml
 from kubernetes import client, config, utils
 
+from tests.conftest import until
+
 MANIFESTS = Path(__file__).parents[2] / "platform" / "lab" / "manifests"
-READY_WITHIN_S = 90.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,21 +32,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(skip)
-
-
-def until(what: Callable[[], Any], within_s: float = READY_WITHIN_S, why: Callable[[], str] = lambda: "") -> Any:
-    """The first true value of `what()`."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if value := what():
-            return value
-        time.sleep(0.1)
-    return pytest.fail(f"not within {within_s:.0f} s {why()}")
-
-
-@pytest.fixture(name="until", scope="session")
-def _until() -> Callable[..., Any]:
-    return until
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from chaoslib.exceptions import ActivityFailed
 from kubernetes import client
 
 from smartops_chaos.faults import app, exec, kubernetes
-from smartops_chaos.kubernetes import faultfacts, victims
+from smartops_chaos.kubernetes import drivers, victims
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, connect, path, proxy
+from smartops_chaos.kubernetes.controller import Controller, is_ready
 from smartops_chaos.model import Call, FaultFact, Interval
 from smartops_chaos.resources import shipped
 
@@ -88,12 +89,12 @@ def erp(api: client.ApiClient, namespace: str, until: Callable[..., Any]) -> str
 @pytest.fixture
 def fault_id(namespace: str, cluster: Cluster) -> Iterator[str]:
     yield f"test-1.cpu-90.steady.zscore.default.{uuid.uuid4().hex}.1.0"
-    faultfacts.revert_all(cluster, namespace)
-    assert faultfacts.leaks(cluster, namespace) == []
+    drivers.revert_all(cluster, namespace)
+    assert drivers.leaks(cluster, namespace) == []
 
 
 def ready(namespace: str, name: str = "erp") -> list[dict[str, Any]]:
-    return [pod for pod in victims.pods_of(connect(), namespace, name) if victims.is_ready(pod)]
+    return [pod for pod in victims.pods_of(connect(), namespace, name) if is_ready(pod)]
 
 
 def restarts(pod: dict[str, Any]) -> int:
@@ -109,7 +110,7 @@ def fact(inject: dict[str, Any], confirmed: bool, revert: dict[str, Any], after_
         Call("confirm", 0, at(2), confirmed, confirmed),
         Call("revert", 0, at(1 + after_s), True, revert),
     )
-    (only,) = faultfacts.facts(["f"], calls)
+    (only,) = drivers.facts(["f"], calls)
     return only
 
 
@@ -128,21 +129,21 @@ def test_pod_kill_hits_the_pod_that_the_seed_names(erp: str, fault_id: str, unti
 def test_cpu_stress_burns_in_one_container_until_it_is_reverted(erp: str, fault_id: str, cluster: Cluster) -> None:
     receipt = exec.cpu_stress(erp, "", "erp", fault_id, 3, 60.0, load=1.0, workers=3)
     assert exec.took_effect(erp, "", fault_id) is True
-    assert faultfacts.leaks(cluster, erp) == [fault_id]
+    assert drivers.leaks(cluster, erp) == [fault_id]
     (marked,) = cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
     assert receipt["objects"] == [f"erp/{marked['metadata']['uid']}"]
     answer = exec.revert(erp, "", fault_id)
     assert answer["in_force"] is True
     assert "4 processes used" in answer["effect"]
     assert fact(receipt, True, answer).ended_by == "harness"
-    assert faultfacts.leaks(cluster, erp) == []
+    assert drivers.leaks(cluster, erp) == []
     assert not cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
     assert exec.revert(erp, "", fault_id)["in_force"] is False
 
 
 def test_cpu_stress_ends_by_itself(erp: str, fault_id: str, cluster: Cluster, until: Callable[..., Any]) -> None:
     receipt = exec.cpu_stress(erp, "", "erp", fault_id, 3, 1.0, workers=1)
-    until(lambda: faultfacts.leaks(cluster, erp) == [])
+    until(lambda: drivers.leaks(cluster, erp) == [])
     answer = exec.revert(erp, "", fault_id)
     assert answer["in_force"] is False
     assert not cluster.request("GET", path(erp, "pods"), query={"labelSelector": victims.LABEL})["items"]
@@ -193,9 +194,9 @@ def test_scale_to_zero_is_put_back_from_the_deployment_alone(
 ) -> None:
     receipt = kubernetes.scale_to_zero(erp, "", "erp", fault_id)
     assert kubernetes.scaled(erp, "", "erp", fault_id, within_s=20) is True
-    assert faultfacts.leaks(cluster, erp) == [fault_id]
-    assert faultfacts.revert_all(cluster, erp) == [fault_id]
-    found = victims.deployment(cluster, erp, "erp")
+    assert drivers.leaks(cluster, erp) == [fault_id]
+    assert drivers.revert_all(cluster, erp) == [fault_id]
+    found = Controller.read(cluster, erp, "erp").found
     assert found["spec"]["replicas"] == 2
     assert not any(key.startswith("smartops-chaos/") for key in found["metadata"].get("labels", {}))
     assert not any(key.startswith("smartops-chaos/") for key in found["metadata"]["annotations"])
@@ -211,7 +212,7 @@ def test_a_healer_that_scales_up_meanwhile_keeps_what_it_did(
     cluster.request("PATCH", path(erp, "deployments", "erp"), body=body, content=MERGE)
     answer = kubernetes.scale_back(erp, "", fault_id)
     assert fact(receipt, True, answer).ended_by == "system"
-    assert victims.deployment(cluster, erp, "erp")["spec"]["replicas"] == 3
+    assert Controller.read(cluster, erp, "erp").replicas == 3
     body = {"spec": {"replicas": 2}}
     cluster.request("PATCH", path(erp, "deployments", "erp"), body=body, content=MERGE)
     until(lambda: len(victims.pods_of(cluster, erp, "erp")) == len(ready(erp)) == 2)
@@ -220,7 +221,7 @@ def test_a_healer_that_scales_up_meanwhile_keeps_what_it_did(
 def test_a_mode_is_switched_on_in_one_pod_and_off_again(erp: str, fault_id: str, cluster: Cluster) -> None:
     receipt = app.enable(erp, "", "erp", fault_id, 4, 60.0, "error-burst")
     assert app.switched_on(erp, "", fault_id) is True
-    assert faultfacts.leaks(cluster, erp) == [fault_id]
+    assert drivers.leaks(cluster, erp) == [fault_id]
     assert modes_on(cluster, erp) == 1
     answer = app.revert(erp, "", fault_id)
     assert fact(receipt, True, answer).ended_by == "harness"
@@ -244,7 +245,7 @@ def test_a_pod_that_its_mode_has_silenced_is_asked_until_it_answers(erp: str, fa
 
 def modes_on(cluster: Cluster, namespace: str) -> int:
     def on(pod: str) -> bool:
-        there = proxy(namespace, "pods", pod, 8000, app.MODES)
+        there = proxy(namespace, "pods", pod, 8000, "/chaos/modes")
         return bool(cluster.request("GET", there)["modes"]["error_burst"])
 
     return sum(on(pod["metadata"]["name"]) for pod in ready(namespace))
@@ -266,9 +267,9 @@ def test_two_faults_in_one_pod_are_reverted_one_by_one(erp: str, fault_id: str, 
     other = f"{fault_id}x"
     exec.cpu_stress(erp, "", "erp", fault_id, 3, 60.0, workers=1)
     exec.memory_leak(erp, "", "erp", other, 3, 60.0, size=8 << 20, rate=64 << 20)
-    assert sorted(faultfacts.leaks(cluster, erp)) == [fault_id, other]
+    assert sorted(drivers.leaks(cluster, erp)) == [fault_id, other]
     assert exec.revert(erp, "", fault_id)["in_force"] is True
-    assert faultfacts.leaks(cluster, erp) == [other]
+    assert drivers.leaks(cluster, erp) == [other]
     assert exec.revert(erp, "", other)["in_force"] is True
 
 
@@ -304,7 +305,7 @@ def test_a_container_without_programs_is_refused_with_words(bare: str, fault_id:
         exec.memory_leak(bare, "", "shell", fault_id, 1, 60.0, size=1 << 20, rate=1 << 20)
     with pytest.raises(ActivityFailed, match="busy all the time"):
         exec.cpu_stress(bare, "", "shell", fault_id, 1, 60.0, load=0.5)
-    assert faultfacts.leaks(cluster, bare) == []
+    assert drivers.leaks(cluster, bare) == []
 
 
 def test_a_fault_file_runs_by_hand(erp: str, fault_id: str, tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ def test_a_deployment_that_is_gone_has_no_fault(
     kubernetes.scale_to_zero(namespace, "", "brief", fault_id)
     apps.delete_namespaced_deployment("brief", namespace)
     assert kubernetes.scale_back(namespace, "", fault_id) == {"in_force": False}
-    assert faultfacts.leaks(cluster, namespace) == []
+    assert drivers.leaks(cluster, namespace) == []
 
 
 def test_what_is_on_a_cluster_that_does_not_answer_cannot_be_called_over(tmp_path: Path) -> None:

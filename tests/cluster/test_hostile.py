@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from smartops_chaos.kubernetes import faultfacts, victims
+from smartops_chaos.kubernetes import drivers, victims
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, connect, path
+from smartops_chaos.kubernetes.controller import Controller, is_ready
 from tests.conftest import command
 
 Until = Callable[..., Any]
@@ -165,8 +166,8 @@ def _whole(web: str, until: Until) -> Iterator[None]:
     """Before a test the service is whole; after it nothing of ours is in the namespace, and the service whole again."""
     until(lambda: len(_ready(web)) == 1, 30)
     yield
-    assert faultfacts.leaks(connect(), web) == []
-    assert victims.deployment(connect(), web, "web")["spec"]["replicas"] == 1
+    assert drivers.leaks(connect(), web) == []
+    assert Controller.read(connect(), web, "web").replicas == 1
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def cluster() -> Cluster:
 
 
 def _ready(namespace: str) -> list[Json]:
-    return [pod for pod in victims.pods_of(connect(), namespace, "web") if victims.is_ready(pod)]
+    return [pod for pod in victims.pods_of(connect(), namespace, "web") if is_ready(pod)]
 
 
 def _start(folder: Path, namespace: str, cell: str, more: str = "") -> subprocess.Popen[str]:
@@ -226,7 +227,7 @@ def test_a_healer_that_undoes_our_revert_does_not_have_the_last_word(web: str, t
     assert runner.returncode == 0, told
     row = _row(tmp_path)
     assert (row["outcome"], row["reason"], row["fault_end_by"]) == ("unrecovered", "undetected", "harness"), row
-    assert victims.deployment(connect(), web, "web")["spec"]["replicas"] == 1
+    assert Controller.read(connect(), web, "web").replicas == 1
 
 
 def test_what_nobody_can_put_back_ends_in_exit_5(
@@ -258,7 +259,7 @@ def test_what_nobody_can_put_back_ends_in_exit_5(
 def test_an_eviction_is_the_platforms_doing(web: str, cluster: Cluster, tmp_path: Path, until: Until) -> None:
     runner = _start(tmp_path, web, "chaos=cpu model=off")
     until(lambda: _observing(tmp_path) or runner.poll() is not None)
-    (mark,) = victims.marks(cluster, web, "pods")
+    (mark,) = victims.marks(cluster, web)
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": mark.name, "namespace": web}}
     cluster.request("POST", path(web, "pods", mark.name) + "/eviction", body=body)
     _, told = runner.communicate(timeout=120)

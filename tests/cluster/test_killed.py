@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.cluster import connect
+from smartops_chaos.kubernetes.controller import Controller
 from tests.conftest import command
 
 _ERP = "smartops-erp-simulator"
@@ -31,7 +31,7 @@ horizon: {{after: 5s}}
 
 
 def replicas(lab: str) -> int:
-    return int(victims.deployment(connect(), lab, _ERP)["spec"]["replicas"])
+    return Controller.read(connect(), lab, _ERP).replicas
 
 
 def session(leader: int) -> list[int]:

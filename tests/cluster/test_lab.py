@@ -14,7 +14,7 @@ import requests
 from kubernetes import client
 from kubernetes.stream import stream
 
-from smartops_chaos.kubernetes.cluster import endpoint, service_url
+from smartops_chaos.kubernetes.cluster import connection, service_url
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 RATE_PER_S, GOOD_WITHIN_S = 30, 0.5
@@ -26,7 +26,7 @@ class Service:
     """One Service of a namespace through the API server's proxy."""
 
     def __init__(self, namespace: str, name: str, port: int) -> None:
-        self._there = endpoint(service_url("", namespace, name, port))
+        self._there = connection(service_url("", namespace, name, port))
 
     def __call__(self, path: str, body: Any = None, method: str = "") -> requests.Response:
         there = self._there
@@ -35,8 +35,8 @@ class Service:
             there.url + path,
             json=body,
             headers=there.headers,
-            verify=there.ca or there.verify,
-            cert=(there.cert, there.key) if there.cert and there.key else None,
+            verify=there.ca_file or there.verify,
+            cert=(there.client_cert, there.client_key) if there.client_cert else None,
             timeout=5,
         )
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from smartops_chaos.kubernetes import cluster, faultfacts
+from smartops_chaos.kubernetes import cluster, drivers
 from tests.conftest import command
 
 Until = Callable[..., Any]
@@ -48,8 +48,9 @@ def _kubeconfig(folder: Path, server: str, user: dict[str, Any]) -> Path:
 
 def _admin() -> dict[str, Any]:
     """The credentials of the kubeconfig under test, for another address."""
-    here = cluster.connect().endpoint("")
-    found: dict[str, Any] = {"client-certificate": here.cert, "client-key": here.key} if here.cert else {}
+    here = cluster.connect().connection()
+    files: dict[str, Any] = {"client-certificate": here.client_cert, "client-key": here.client_key}
+    found = files if here.client_cert else {}
     token = here.headers.get("authorization", "")
     return found | ({"token": token.partition(" ")[2]} if token else {})
 
@@ -111,7 +112,7 @@ def test_an_api_server_that_goes_away_ends_in_exit_5_and_revert_does_the_rest(
     done = _revert(tmp_path, config)
     assert done.returncode == 0, done.stderr
     assert _labelled(lab) == []
-    assert faultfacts.leaks(cluster.connect(), lab) == []
+    assert drivers.leaks(cluster.connect(), lab) == []
 
 
 def test_credentials_that_expire_are_named_and_nothing_is_taken_for_an_outage_of_the_service(

@@ -13,10 +13,10 @@ from kubernetes import client
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes import cluster, recorder, recording
-from smartops_chaos.kubernetes.cluster_lane import KubernetesLane
+from smartops_chaos.kubernetes.cluster_lane import ClusterLane
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import options
-from smartops_chaos.schema.targetspec import KubernetesTarget
+from smartops_chaos.schema.targetspec import KubernetesTargetSpec
 from smartops_chaos.targets.base import LaneAddress, LaneLost
 
 Until = Callable[..., Any]
@@ -43,11 +43,11 @@ def _no_recorder_is_left() -> Iterator[None]:
     recorder.stop()
 
 
-def _record(wire: Any, namespace: str, components: tuple[str, ...], folder: Path) -> recording.Tail:
-    through = replace(cluster.connect().endpoint(""), url=f"https://127.0.0.1:{wire.port}", verify=False)
+def _record(wire: Any, namespace: str, components: tuple[str, ...], folder: Path) -> recording.RecordingTail:
+    through = replace(cluster.connect().connection(), url=f"https://127.0.0.1:{wire.port}", verify=False)
     file = folder / "cluster.ndjson"
     recorder.start(recorder.Watched(lambda: through, namespace, components), file, Clock.anchored())
-    return recording.Tail(file)
+    return recording.RecordingTail(file)
 
 
 @pytest.fixture
@@ -156,11 +156,13 @@ def test_a_trial_whose_requests_went_through_a_silent_server_is_no_trial(
     samples.mkdir()
     tail = _record(wire, lab, (), samples)
     given = {"kind": "kubernetes", "healer": "lab-kubernetes", "lanes": [{"namespace": lab}], "allow": [lab]}
-    made = options(KubernetesTarget.model_validate(given), healerfile.load("lab-kubernetes").model_dump(mode="json"))
+    made = options(
+        KubernetesTargetSpec.model_validate(given), healerfile.load("lab-kubernetes").model_dump(mode="json")
+    )
     environment = {"SMARTOPS_NAMESPACE": lab, "SMARTOPS_TRIAL_DIR": str(tmp_path)}
 
-    def lane(url: str) -> KubernetesLane:
-        return KubernetesLane(made, LaneAddress("kubernetes", lab, environment | {"SMARTOPS_WORKLOAD_URL": url}))
+    def lane(url: str) -> ClusterLane:
+        return ClusterLane(made, LaneAddress("kubernetes", lab, environment | {"SMARTOPS_WORKLOAD_URL": url}))
 
     through = lane(cluster.service_url("", lab, "smartops-erp-simulator", 8000))
     assert through.platform(0) == ()

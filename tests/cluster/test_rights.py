@@ -14,8 +14,8 @@ from kubernetes import client
 
 from smartops_chaos.kubernetes import cluster, preflight, rbac
 from smartops_chaos.kubernetes.cluster import Cluster
-from smartops_chaos.kubernetes.cluster_target import KubernetesTarget
-from smartops_chaos.kubernetes.rbac import Right
+from smartops_chaos.kubernetes.cluster_target import ClusterTarget
+from smartops_chaos.kubernetes.driver_base import Right
 from smartops_chaos.model import Plan
 from smartops_chaos.plan.expand import load_plan
 
@@ -104,7 +104,7 @@ def test_the_printed_roles_are_enough(
     assert rbac.missing(outside, plan)
     grant(api, lab, printed(plan))
     until(lambda: not rbac.missing(outside, plan), 20, lambda: str(rbac.missing(outside, plan)))
-    assert [*KubernetesTarget(plan.target).check(), *preflight.problems(plan, complete=True)] == []
+    assert [*ClusterTarget(plan.target).check(), *preflight.problems(plan, complete=True)] == []
 
 
 def without(rules: list[dict[str, Any]], at: int, verb: str, name: str) -> list[dict[str, Any]]:

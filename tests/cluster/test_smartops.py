@@ -14,6 +14,7 @@ from kubernetes import client
 
 from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.cluster import Cluster, connect, path
+from smartops_chaos.kubernetes.controller import Controller, is_ready
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.targets import kinds
 
@@ -72,7 +73,7 @@ def smartops(api: client.ApiClient, namespace: str, until: Callable[..., Any]) -
 
 
 def pods(namespace: str, name: str) -> list[dict[str, Any]]:
-    return [pod for pod in victims.pods_of(connect(), namespace, name) if victims.is_ready(pod)]
+    return [pod for pod in victims.pods_of(connect(), namespace, name) if is_ready(pod)]
 
 
 def specs(cluster: Cluster, namespace: str) -> dict[str, Any]:
@@ -127,9 +128,9 @@ def test_its_arms_are_set_as_they_really_are_and_put_back(smartops: str, cli: An
         assert inside(cluster, smartops, "smartops-orchestrator", "printenv", "POLICY_ENGINE_URL") == url
         lane.apply(plan.models["off"], plan.policies["shipped"])
         lane.reset()
-        assert victims.deployment(cluster, smartops, DETECT)["spec"]["replicas"] == 0
+        assert Controller.read(cluster, smartops, DETECT).replicas == 0
         assert victims.pods_of(cluster, smartops, DETECT) == []
-        template = victims.deployment(cluster, smartops, ENGINE)["spec"]["template"]
+        template = Controller.read(cluster, smartops, ENGINE).found["spec"]["template"]
         assert "volumes" not in template["spec"]
     finally:
         target.close()

@@ -15,16 +15,17 @@ from kubernetes import client
 
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.kubernetes import cluster, objects
-from smartops_chaos.kubernetes.changes import LOCK, InUse, Namespace
-from smartops_chaos.kubernetes.cluster_target import KubernetesTarget as Target
-from smartops_chaos.kubernetes.victims import is_ready
+from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects, InUse
+from smartops_chaos.kubernetes.cluster_target import ClusterTarget as Target
+from smartops_chaos.kubernetes.controller import is_ready
 from smartops_chaos.model import Variant
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import options
 from smartops_chaos.schema.healer_kubernetes import Change
-from smartops_chaos.schema.targetspec import KubernetesTarget
+from smartops_chaos.schema.targetspec import KubernetesTargetSpec
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneLost
+from smartops_chaos.telemetry.connection import connection
 from tests.conftest import command
 
 _POLICY = 'POLICY "p": WHEN anomaly.score > 9 THEN restart(service) PRIORITY 1'
@@ -35,7 +36,9 @@ _ERP, _HEALER, _POLICIES = "smartops-erp-simulator", "smartops-orchestrator", "s
 
 def _options(lab: str, **more: Any) -> Json:
     given = {"kind": "kubernetes", "healer": "lab-kubernetes", "lanes": [{"namespace": lab}], "allow": [lab], **more}
-    return options(KubernetesTarget.model_validate(given), healerfile.load("lab-kubernetes").model_dump(mode="json"))
+    return options(
+        KubernetesTargetSpec.model_validate(given), healerfile.load("lab-kubernetes").model_dump(mode="json")
+    )
 
 
 def _state(lab: str) -> Json:
@@ -62,8 +65,8 @@ def untouched(lab: str) -> Iterator[Json]:
     assert set(before) == set(after)
 
 
-def _objects(lab: str, tmp_path: Path, campaign: str = "c-1") -> Namespace:
-    return Namespace(cluster.connect(), lab, campaign, tmp_path / "former.ndjson")
+def _objects(lab: str, tmp_path: Path, campaign: str = "c-1") -> ChangedObjects:
+    return ChangedObjects(cluster.connect(), lab, campaign, tmp_path / "former.ndjson")
 
 
 _CHANGES = (
@@ -72,7 +75,7 @@ _CHANGES = (
 )
 
 
-def _change_all(here: Namespace) -> None:
+def _change_all(here: ChangedObjects) -> None:
     for change in _CHANGES:
         here.set("deployment", change.deployment, lambda found, change=change: objects.wanted(change, found))  # type: ignore[misc]
     here.set("configmap", _POLICIES, lambda _: {"data/default.policy": "changed", "data/more": "new"})
@@ -244,7 +247,7 @@ def test_no_credential_is_in_what_a_campaign_leaves(lab: str, tmp_path: Path) ->
     target = Target(_options(lab))
     try:
         address = target.open(tmp_path / "a-1" / ".lanes")[0]
-        told = json.dumps(address.environment) + repr(cluster.endpoint(address.environment["SMARTOPS_WORKLOAD_URL"]))
+        told = json.dumps(address.environment) + repr(connection(address.environment["SMARTOPS_WORKLOAD_URL"]))
         secrets = [value for value in cluster.connect().headers().values() if value]
         assert not any(secret in told for secret in secrets)
         assert address.environment["SMARTOPS_WORKLOAD_URL"] == f"kubernetes://@{lab}/{_ERP}:8000"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,9 @@ from smartops_chaos.lab.client import LabClient
 from smartops_chaos.model import Request
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import faultfile
+from smartops_chaos.store.request_log import RequestTail
 from smartops_chaos.trial import workload
+from tests.conftest import until
 
 # A core for each parallel run of the tests: they stress it.
 CORE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -25,16 +26,6 @@ ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 DEFAULTS: dict[str, dict[str, Any]] = {
     path.stem: faultfile.load(path).defaults for path in sorted(shipped("experiments", "lab").glob("*.yaml"))
 }
-
-
-def until(what: Callable[[], Any], within_s: float = 15.0) -> Any:
-    """The first true value of `what()`."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if value := what():
-            return value
-        time.sleep(0.02)
-    return pytest.fail(f"not within {within_s} s")
 
 
 class Lane:
@@ -97,7 +88,7 @@ class OpenLoop:
             f"{gateway}/simulate/load", "POST", body, timeout_s=2.0, good_within_s=0.25, rate_per_s=40, limit_s=120
         )
         workload.start(load, file, self.clock)
-        self._tail = workload.Tail(file)
+        self._tail = RequestTail(file)
         self._requests: list[Request] = []
 
     def now_ns(self) -> int:
@@ -122,11 +113,6 @@ class OpenLoop:
     def _shares(self, begin_ns: int) -> list[float]:
         starts = range(begin_ns, self.now_ns() - 2_000_000_000, 250_000_000)
         return [share for start in starts if (share := self.bad_share(start, 2)) is not None]
-
-
-@pytest.fixture(name="until")
-def _until() -> Callable[..., Any]:
-    return until
 
 
 @pytest.fixture(scope="module")

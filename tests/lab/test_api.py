@@ -21,8 +21,6 @@ from smartops_chaos.lab.client import LabError
 if TYPE_CHECKING:
     from tests.lab.conftest import Lane
 
-pytestmark = pytest.mark.lab
-
 
 ERP = "/apis/deployments/smartops-erp-simulator"
 FAULT = {"id": "x", "kind": "pod-kill", "expires_s": 9}

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tests.lab.conftest import Lane, OpenLoop
 
-pytestmark = pytest.mark.lab
-
 
 def gone(pids: set[int]) -> bool:
     return not [pid for pid in pids if (now := usage(pid)) and not now.zombie]
@@ -96,19 +94,29 @@ def test_stop_touches_no_stranger_that_has_the_number_now(tmp_path: Path) -> Non
     stranger.wait()
 
 
-def test_without_prometheus_the_preflight_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # beside which set-up may have put it
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the whole PATH, and a Python with nothing beside it: no Prometheus, whatever the machine has."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # what its environment had
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def test_without_prometheus_the_preflight_says_how_to_get_it(tmp_path: Path, bare: Path) -> None:
+    assert [file.name for file in bare.iterdir()] == ["python"]
     with pytest.raises(PreflightFailed, match="prometheus") as failed:
         lab.start(tmp_path / "lane", name="x", core=0)
     assert failed.value.hint == "install it: sudo apt-get install prometheus"
 
 
-def test_a_lane_that_does_not_come_up_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "prometheus"
+def test_a_lane_that_does_not_come_up_says_why(tmp_path: Path, bare: Path) -> None:
+    broken = bare / "prometheus"
     broken.write_text("#!/bin/sh\necho no luck today >&2\nexit 3\n", encoding="utf-8")
     broken.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(PreflightFailed, match="no luck today"):
         lab.start(tmp_path / "lane", name="x", core=0)
 

@@ -1,11 +1,11 @@
+"""A matrix that is in order, and changes of it that are not."""
+
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("no-deadline", deadline=None)  # a busy machine is not a failure
-settings.load_profile("no-deadline")
 
 MATRIX = """\
 version: 1

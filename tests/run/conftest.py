@@ -1,71 +1,49 @@
-"""Campaigns on stand-in lanes: real plan, children, store and display, and a target that answers at once."""
+"""What campaigns leave while they run and afterwards: phases in logs, holders of locks, processes."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmarks import standin
-
-REPEATS = 10  # of a campaign with two looks
+from tests.conftest import until
 
 
-@pytest.fixture
-def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes the stand-in's matrix; the command line finds the stand-in itself."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(standin.__file__).parents[1]))
-    return partial(standin.write, tmp_path)
-
-
-@pytest.fixture
-def looking(standins: Callable[..., Path]) -> Callable[..., Path]:
-    """Writes a matrix in which `off`, which never recovers, is held against `on` and is ruled out at the first look.
-
-    `other` is `on` by another name, so nothing of it is decided. Two scenarios: a fault, and a control without one.
-    """
-
-    def write(*, other: bool = True, **more: Any) -> Path:
-        file = standins(repeats=REPEATS, lanes=2, **more)
-        healer = file.with_name("healer.yaml")
-        known = healer.read_text(encoding="utf-8").replace("[on, off]}", "[on, off], variant: [a, b]}")
-        healer.write_text(known, encoding="utf-8")
-        text = file.read_text(encoding="utf-8").replace("baseline: {model: off", "looks: 2\nbaseline: {model: on")
-        if other:
-            text = text.replace("on: {healer: on}", "on: {healer: on}, other: {healer: on, variant: b}")
-        file.write_text(text, encoding="utf-8")
-        return file
-
-    return write
-
-
-def until(what: Callable[[], Any], within_s: float = 60.0, pause_s: float = 0.05) -> Any:
-    """Wait for something to become true; its value."""
-    deadline = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(pause_s)
+def ours(folder: Path) -> list[int]:
+    """Processes that were started with a path below `folder`, or whose working directory it is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode(errors="replace")
+            place = str((process / "cwd").readlink())
+        except OSError:
+            continue
+        if str(folder) in command or place.startswith(str(folder)):
+            found.append(int(process.name))
     return found
 
 
-@pytest.fixture(name="until")
-def _until() -> Callable[..., Any]:
-    return until
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    until(lambda: not ours(tmp_path), 15)
 
 
-@pytest.fixture
-def rows() -> Callable[[Path], dict[str, dict[str, Any]]]:
-    """The rows of a campaign's records by trial; earlier attempts are not looked at."""
+def phase(folder: Path, wanted: str) -> Callable[[], list[Path]]:
+    """Trials whose log has reached a phase and that have no record."""
+    return lambda: [
+        log
+        for log in folder.glob("results/*/trials/*/log.txt")
+        if f"phase {wanted}" in log.read_text(encoding="utf-8") and not log.with_name("record.json").exists()
+    ]
 
-    def read(campaign: Path) -> dict[str, dict[str, Any]]:
-        files = [file for file in campaign.glob("trials/*/record.json") if "~" not in file.parent.name]
-        found = {file.parent.name: json.loads(file.read_text(encoding="utf-8"))["row"] for file in files}
-        assert all(row["trial"] == name for name, row in found.items())
-        return found
 
-    return read
+def holder(lock: Path) -> int:
+    """The process that holds a lock, by the kernel's list."""
+    inode = str(lock.stat().st_ino)
+    for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+        fields = line.split()
+        if fields[5].endswith(f":{inode}") and fields[1] == "FLOCK":
+            return int(fields[4])
+    raise AssertionError("nobody holds it")

@@ -14,13 +14,12 @@ from chaoslib.experiment import ensure_experiment_is_valid
 
 from smartops_chaos.schema import faultfile
 from smartops_chaos.store.campaign_folder import Store
-from tests.run.conftest import until
-from tests.run.test_campaign import rows
+from tests.conftest import until
 
 GUIDE = Path(__file__).parents[2] / "docs" / "faults.md"
 FAULT = """\
 title: {name}
-configuration: {{lane: {{type: env, key: SMARTOPS_LANE}}}}
+configuration: {{fault_id: by-hand}}
 method:
   - {{type: action, name: inject, provider: {{{inject}}}}}
   - {{type: probe, name: confirm, tolerance: true, provider: {{{confirm}}}}}
@@ -31,7 +30,8 @@ extensions: [{{name: smartops-chaos, family: odd, lasting: true, limit_s: 1, hit
 MATRIX = """\
 version: 1
 name: odd
-target: {{kind: lab, lanes: 2, replicas: 2}}
+target: {{kind: "benchmarks.standin:StandIn", healer: ./healer.yaml, protocol: benchmarks.standin, lanes: 2,
+  least_s: 0.0, most_s: 0.0}}
 factors:
   chaos: {{{chaos}}}
   model: {{off: {{healer: off}}}}
@@ -94,10 +94,12 @@ FAULTS = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, standins: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the faults are found, and a stand-in for the target: how a fault misbehaves is not the target's affair."""
+    standins(repeats=1, lanes=2)
     (tmp_path / "odd.py").write_text(ODD, encoding="utf-8")
     (tmp_path / "faults").mkdir()
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
     return tmp_path
 
 
@@ -111,12 +113,17 @@ def write(folder: Path, faults: dict[str, dict[str, str]]) -> Path:
     return matrix
 
 
-@pytest.mark.lab
-def test_a_fault_that_does_not_behave_makes_its_trial_invalid_and_leaves_a_clean_lane(cli: Any, folder: Path) -> None:
-    done = cli("run", write(folder, FAULTS))
-    assert done.returncode == 6, done.stderr
-    assert "4 of 4 trials are invalid" in done.stderr
-    found = {row["chaos"]: (row["outcome"], row["reason"]) for row in rows(folder, "odd-1").values()}
+def test_a_fault_that_does_not_behave_makes_its_trial_invalid_and_leaves_nothing_behind(
+    cli: Any, rows: Any, folder: Path
+) -> None:
+    matrix = write(folder, FAULTS)
+    for pair in (("raising", "hanging"), ("failing", "lying")):  # with more to do, two invalid trials would be the end
+        done = cli(
+            "run", matrix, "--campaign", "odd-1", *(text for name in pair for text in ("--only", f"chaos={name}"))
+        )
+        assert done.returncode == 6, done.stderr
+        assert "2 of 2 trials are invalid" in done.stderr
+    found = {row["chaos"]: (row["outcome"], row["reason"]) for row in rows(folder / "results" / "odd-1").values()}
     injected = ("invalid", "not-injected")
     assert found == {
         "raising": injected,
@@ -131,7 +138,6 @@ def test_a_fault_that_does_not_behave_makes_its_trial_invalid_and_leaves_a_clean
     assert not Store(folder / "results" / "odd-1").open_ledgers()
 
 
-@pytest.mark.lab
 def test_what_cannot_be_undone_is_said_aloud_until_revert_can_from_anywhere(
     cli: Any, folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +162,6 @@ def test_what_cannot_be_undone_is_said_aloud_until_revert_can_from_anywhere(
     assert not Store(campaign).open_ledgers()
 
 
-@pytest.mark.lab
 def test_a_second_ctrl_c_does_not_wait_for_a_trial_that_does_not_listen(start: Any, folder: Path) -> None:
     runner = start("run", write(folder, {"deaf": {"inject": python("deaf")}}))
     until((folder / "entered").exists)
@@ -205,15 +210,15 @@ def guide() -> dict[str, str]:
 
 @pytest.mark.lab
 @pytest.mark.skipif(shutil.which("pgrep") is None, reason="one of the guide's faults needs pgrep: install procps")
-def test_the_guide_does_what_it_says(cli: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guide_does_what_it_says(cli: Any, rows: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its faults hurt until they are undone; whether the lab's healer is quicker is not their affair."""
     for name, text in guide().items():
         (folder / name).write_text(text, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder / "faults"), os.environ["PYTHONPATH"]]))
-    done = cli("run", "mine.yaml")
+    done = cli("run", "mine.yaml", "--only", "model=off")
     assert done.returncode == 0, done.stderr
-    found = {(row["chaos"], row["model"]): row["outcome"] for row in rows(folder, "mine-1").values()}
-    assert found["frozen", "off"] == found["hung", "off"] == "unrecovered"
-    assert {found["frozen", "zscore"], found["hung", "zscore"]} <= {"healed", "prevented"}
+    found = {row["chaos"]: row["outcome"] for row in rows(folder / "results" / "mine-1").values()}
+    assert found == {"frozen": "unrecovered", "hung": "unrecovered"}
 
 
 def test_an_action_of_an_installed_extension_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def test_a_campaign_of_many_trials_is_whole_and_its_commands_agree(
     assert json.loads(cli("status", "--json").stdout) == [
         {
             **{"campaign": "standin-1", "trials": TRIALS, "spared": 0, "done": TRIALS, "outcomes": outcomes},
-            **{"stopped": [], "open": [], "problems": []},
+            **{"stopped": [], "open": [], "invalid": {}, "problems": []},
         }
     ]
     again = cli("run", matrix, "--campaign", "standin-1", "--json")

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -133,34 +132,6 @@ def test_an_alert_that_no_rule_has(live: Live) -> None:
         alerts.fetch(live.url, ("Cold",), live.hot_ns, live.until_ns)
 
 
-def test_alertmanager_s_start_is_compared(live: Live, serve: Any, answer: Any) -> None:
-    began_ns = min(one.at_ns[0] for one in live.found.series if one.labels["alertstate"] == "firing")
-
-    def ask(start_ns: int) -> tuple[str, ...]:
-        start = datetime.fromtimestamp(start_ns // 1_000_000 / 1000, UTC).isoformat(timespec="milliseconds")
-        labels = {"alertname": "TooHot", "severity": "page", "instance": "", "job": "service", "cluster": "c"}
-        labels["instance"] = next(one.labels["instance"] for one in live.found.series)
-        alert = {"labels": labels, "startsAt": start.replace("+00:00", "Z"), "status": {"state": "active"}}
-
-        def handler(asked: Any) -> Any:
-            assert asked.path == "/api/v2/alerts"
-            assert asked.params["filter"] == 'alertname=~"TooHot"'
-            return answer(json.dumps([alert]))
-
-        with serve(handler) as url:
-            window = live.hot_ns, live.until_ns
-            return alerts.fetch(live.url, ("TooHot",), *window, alertmanager=url).notes
-
-    assert ask(began_ns) == ()
-    (told,) = ask(began_ns - 5 * S)
-    assert "alert TooHot: Alertmanager has it from" in told
-    assert ask(began_ns - 500 * S) == ()  # another trial's
-    with serve(lambda _: answer("down", 500)) as url:
-        found = alerts.fetch(live.url, ("TooHot",), live.hot_ns, live.until_ns, alertmanager=url)
-    assert found.series
-    assert found.notes[0].startswith("alerts are not compared: Alertmanager at")
-
-
 def test_a_server_that_scrapes_nothing_itself(serve: Any, answer: Any) -> None:
     """Thanos and the like know rules and no targets."""
     group = {"interval": 30, "rules": [{"name": "A"}, {"name": "B"}]}
@@ -173,9 +144,8 @@ def test_a_server_that_scrapes_nothing_itself(serve: Any, answer: Any) -> None:
         return answer('{"status": "success", "data": {"result": []}}')
 
     with serve(handler) as url:
-        found = alerts.fetch(url, ("A",), 0, 10 * S, alertmanager=url)
+        found = alerts.fetch(url, ("A",), 0, 10 * S)
     assert found.rules == (AlertRule("A", 30.0, 60.0),)
-    assert found.notes == ("alerts are not compared: what should be Alertmanager does not answer like it",)
 
 
 def test_a_gap_of_more_than_an_evaluation_is_a_new_firing() -> None:
