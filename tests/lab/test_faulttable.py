@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from smartops_chaos.lab.client import LabError
-from smartops_chaos.lab.faultkinds import KINDS
+from smartops_chaos.lab.platform.faultkinds import KINDS
 from smartops_chaos.resources import shipped
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ERP = "smartops-erp-simulator"
 
 
 def stressors(lane: Lane) -> list[int]:
-    return [pid for pid, command in lane.descendants().items() if "stress.py" in command]
+    return [pid for pid, command in lane.descendants().items() if "burner.py" in command]
 
 
 def test_the_same_id_is_injected_once_and_gets_the_same_receipt(lane: Lane) -> None:

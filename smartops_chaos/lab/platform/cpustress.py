@@ -9,14 +9,14 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from smartops_chaos.lab.faults import Fault, Order, join, number
-from smartops_chaos.lab.orders import MAX_WAITING, Recent
-from smartops_chaos.lab.pods import Pod
-from smartops_chaos.lab.procs import Process
+from smartops_chaos.lab.platform.faults import Fault, Order, join, number
+from smartops_chaos.lab.platform.pods import Pod
+from smartops_chaos.lab.platform.procs import Process
+from smartops_chaos.lab.smartops.orders import MAX_WAITING, Recent
 from smartops_chaos.model import EndedBy
 
 if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
+    from smartops_chaos.lab.platform.node import Node
 
 MOST_WORKERS = 64
 NICE = 10  # a tenth of what measures weighs, five times work that gives way
@@ -92,7 +92,7 @@ class CpuStress(Fault):
         """Raises OSError or subprocess.SubprocessError when the container is gone."""
         for n in range(len(self._workers), len(self._workers) + count):
             phase = n * 0.618 % 1  # evenly spread, however many there will be
-            self._workers.append(join(pod, self.node.core, NICE, "stress.py", str(self.load), str(phase)))
+            self._workers.append(join(pod, self.node.core, NICE, "burner.py", str(self.load), str(phase)))
             self._looks.clear()
 
     async def _look_on(self, pod: Pod) -> None:

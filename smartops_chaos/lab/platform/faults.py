@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from smartops_chaos.lab.pods import Pod
-from smartops_chaos.lab.procs import Process
+from smartops_chaos.lab.platform.pods import Pod
+from smartops_chaos.lab.platform.procs import Process
 from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
+    from smartops_chaos.lab.platform.node import Node
 
 
 _BY: Mapping[Cause, EndedBy] = {

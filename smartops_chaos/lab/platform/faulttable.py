@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from smartops_chaos.lab.faultkinds import KINDS, OnTheWay, PodKill
-from smartops_chaos.lab.faults import BadFault, Fault, NotEnded, Order, number
-from smartops_chaos.lab.network import Trouble
-from smartops_chaos.lab.pods import Pod
+from smartops_chaos.lab.platform.faultkinds import KINDS, OnTheWay, PodKill
+from smartops_chaos.lab.platform.faults import BadFault, Fault, NotEnded, Order, number
+from smartops_chaos.lab.platform.network import NetworkFault
+from smartops_chaos.lab.platform.pods import Pod
 from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
+    from smartops_chaos.lab.platform.node import Node
 
 
 class FaultTable:
@@ -75,7 +75,7 @@ class FaultTable:
     def of_kind(self, kind: type[Fault]) -> list[Fault]:
         return [fault for fault in self._faults.values() if isinstance(fault, kind)]
 
-    def troubles_of(self, pod: Pod) -> tuple[Trouble, ...]:
+    def troubles_of(self, pod: Pod) -> tuple[NetworkFault, ...]:
         """In force on the way to a pod: a request meets them all, one after the other."""
         return tuple(fault.trouble for fault in self._on(pod) if isinstance(fault, OnTheWay) and fault.in_force)
 

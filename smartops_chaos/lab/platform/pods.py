@@ -11,11 +11,11 @@ from typing import IO, TYPE_CHECKING
 
 import aiohttp
 
-from smartops_chaos.lab.procs import Process, hold_port
+from smartops_chaos.lab.platform.procs import Process, hold_port
 from smartops_chaos.model import Cause
 
 if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
+    from smartops_chaos.lab.platform.node import Node
 
 
 PROBE_S = 0.25

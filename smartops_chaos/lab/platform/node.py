@@ -1,4 +1,6 @@
-"""The node of one lane: supervises everything in it. `python -m smartops_chaos.lab.node --directory DIR --name NAME`.
+"""The node of one lane: supervises everything in it.
+
+`python -m smartops_chaos.lab.platform.node --directory DIR --name NAME`
 
 It prints one line when the lane is ready (or the reason why not) and lives until POST /shutdown, SIGTERM, or, with
 --lifeline, the end of its stdin. Whatever way it ends, its children end with it.
@@ -23,17 +25,18 @@ from typing import Any
 import aiohttp
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.lab import api, orders
-from smartops_chaos.lab.api import Arm
-from smartops_chaos.lab.exposition import parse
-from smartops_chaos.lab.faulttable import FaultTable
-from smartops_chaos.lab.gateway import Route
-from smartops_chaos.lab.lane import LaneFile
-from smartops_chaos.lab.logbook import LogBook
-from smartops_chaos.lab.monitor import Monitor, MonitorFailed
-from smartops_chaos.lab.pods import Deployment, Pod, Spec
-from smartops_chaos.lab.procs import hold_port, module, usage
-from smartops_chaos.lab.service import Service
+from smartops_chaos.lab.platform import control_api
+from smartops_chaos.lab.platform.control_api import LaneArm
+from smartops_chaos.lab.platform.faulttable import FaultTable
+from smartops_chaos.lab.platform.gateway import Route
+from smartops_chaos.lab.platform.lane import LaneFile
+from smartops_chaos.lab.platform.logbook import LogBook
+from smartops_chaos.lab.platform.monitor import Monitor, MonitorFailed
+from smartops_chaos.lab.platform.pods import Deployment, Pod, Spec
+from smartops_chaos.lab.platform.procs import hold_port, module, usage
+from smartops_chaos.lab.platform.service import Service
+from smartops_chaos.lab.smartops import orders
+from smartops_chaos.lab.smartops.exposition import parse
 from smartops_chaos.model import Cause
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
@@ -42,7 +45,7 @@ _KEEP_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class NodeEvent:
     """What happened to an object of the lane, and who did it."""
 
     at_ns: int
@@ -61,8 +64,8 @@ class Node:
         self.name = name
         self.core = core
         self.slot_s = slot_s
-        self.arm = Arm()
-        self.events: deque[Event] = deque(maxlen=_KEEP_EVENTS)
+        self.arm = LaneArm()
+        self.events: deque[NodeEvent] = deque(maxlen=_KEEP_EVENTS)
         self.token, self.healer_token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
         self.stopping = asyncio.Event()
         self.changing = asyncio.Lock()  # one reset, arm or injection at a time
@@ -84,7 +87,7 @@ class Node:
         def erp_command(port: int) -> list[str]:
             work = ("--units", str(units), "--slot", str(slot_s), "--core", str(core))
             # The switches have no token, and what they do would be unknown to the fault table.
-            return module("erp", "--port", str(port), *work, "--no-switches")
+            return module("smartops.erp", "--port", str(port), *work, "--no-switches")
 
         healer = Spec(
             HEALER,
@@ -132,7 +135,7 @@ class Node:
             json.dump(asdict(lane), out)
         new.replace(self.directory / "lane.json")  # nobody reads half of it
 
-    async def set_arm(self, arm: Arm) -> None:
+    async def set_arm(self, arm: LaneArm) -> None:
         """The healer of the new arm is started at once; ask /state when it is ready."""
         async with self.changing:
             if arm != self.arm:
@@ -170,7 +173,7 @@ class Node:
     # ---- what pods tell ------------------------------------------------------------------------------------
 
     def report(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
-        self.events.append(Event(self.now_ns(), pod.object, kind, cause, detail))
+        self.events.append(NodeEvent(self.now_ns(), pod.object, kind, cause, detail))
         if kind == "exited":
             self.faults.pod_went(pod, "exits", cause)
         if kind in ("ready", "not_ready"):
@@ -242,7 +245,7 @@ class Node:
         policy = self.directory / "healer.policy"
         policy.write_text(self.arm.policy, encoding="utf-8")
         return module(
-            "healer",
+            "smartops.healer",
             *("--port", str(port), "--detector", self.arm.detector, "--policy", str(policy)),
             *("--node", _url(self.control), "--gateway", self.service.url),
         )
@@ -270,7 +273,7 @@ async def run(options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, node.stopping.set)
         if options.lifeline:
             loop.add_reader(0, node.stopping.set)  # nobody writes, so readable means the end
-        async with api.serve(node):
+        async with control_api.serve(node):
             try:
                 if await _unless_stopped(node, node.start()):
                     print("ready", flush=True)

@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from smartops_chaos.lab.cpustress import CpuStress
-from smartops_chaos.lab.faults import BadFault, Fault, NotEnded, Order, join, number
-from smartops_chaos.lab.network import Trouble
-from smartops_chaos.lab.pods import Pod
-from smartops_chaos.lab.procs import Process
+from smartops_chaos.lab.platform.cpustress import CpuStress
+from smartops_chaos.lab.platform.faults import BadFault, Fault, NotEnded, Order, join, number
+from smartops_chaos.lab.platform.network import NetworkFault
+from smartops_chaos.lab.platform.pods import Pod
+from smartops_chaos.lab.platform.procs import Process
 from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
+    from smartops_chaos.lab.platform.node import Node
 
 _READY_WITHIN_S = 20.0
 
@@ -79,7 +79,7 @@ class OnTheWay(Fault):
     ends_when_pod = "leaves"
 
     @property
-    def trouble(self) -> Trouble:
+    def trouble(self) -> NetworkFault:
         raise NotImplementedError
 
     async def inject(self) -> None:
@@ -100,8 +100,8 @@ class NetworkDelay(OnTheWay):
         self.jitter_s = number(order.params, "jitter", 0, 10)
 
     @property
-    def trouble(self) -> Trouble:
-        return Trouble(self.order.id, self.order.seed, delay_s=self.delay_s, jitter_s=self.jitter_s)
+    def trouble(self) -> NetworkFault:
+        return NetworkFault(self.order.id, self.order.seed, delay_s=self.delay_s, jitter_s=self.jitter_s)
 
     async def measure(self) -> None:
         seen = await self.node.service.seen(self.order.id)
@@ -119,8 +119,8 @@ class NetworkLoss(OnTheWay):
         self.loss = number(order.params, "loss", 0.001, 0.9)
 
     @property
-    def trouble(self) -> Trouble:
-        return Trouble(self.order.id, self.order.seed, loss=self.loss)
+    def trouble(self) -> NetworkFault:
+        return NetworkFault(self.order.id, self.order.seed, loss=self.loss)
 
     async def measure(self) -> None:
         seen = await self.node.service.seen(self.order.id)
