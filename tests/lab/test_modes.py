@@ -95,7 +95,7 @@ def test_the_older_cgroups_are_read_too(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert cgroup.usage(tmp_path) == cgroup.ProcessUsage(1.5, 300, None)
+    assert cgroup.usage(tmp_path) == cgroup.ContainerUsage(1.5, 300, None)
 
 
 def test_told_to_end_it_serves_until_nobody_comes_any_more(erp: tuple[str, subprocess.Popen[bytes]]) -> None:
