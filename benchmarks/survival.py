@@ -53,7 +53,7 @@ _MOST_RUNS = 6
 _LONGEST_S = 20.0  # of an undisturbed campaign: the blow falls within
 _DISK = "size=64m"
 _MODULES = {
-    "node": "platform.node",
+    "node": "platform.main",
     "gateway": "platform.gateway",
     "healer": "smartops.healer",
     "replica": "smartops.erp",

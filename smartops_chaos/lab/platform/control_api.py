@@ -6,35 +6,24 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 from aiohttp import web
 
 from smartops_chaos.lab.platform.faults import BadFault, NotEnded
 from smartops_chaos.lab.platform.faulttable import order_from
+from smartops_chaos.lab.platform.node import LaneArm, Node
 from smartops_chaos.lab.platform.pods import MEMORY_LIMIT_BYTES, Deployment
 from smartops_chaos.lab.smartops.detect import DETECTORS, lacking
 from smartops_chaos.lab.smartops.exposition import CONTENT_TYPE, Metrics
 from smartops_chaos.lab.smartops.policy import PolicyError, parse_policies
 from smartops_chaos.resources import shipped
 
-if TYPE_CHECKING:
-    from smartops_chaos.lab.platform.node import Node
-
 NAMESPACE = "lab"
 SERVED = "smartops-erp-simulator"
 MAX_REPLICAS = 8
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class LaneArm:
-    """The healer that is to run."""
-
-    healer: str = "off"
-    detector: str = "none"
-    policy: str = ""  # the text
 
 
 class Refused(ValueError):

@@ -83,7 +83,7 @@ def start(
     own = cores[core % len(cores)]
     beside = [other for other in cores[lanes:] if other != own] or cores
     command = module(
-        "platform.node",
+        "platform.main",
         *("--directory", str(directory), "--name", name),
         *("--core", str(own), "--beside", *map(str, beside)),
         *("--replicas", str(replicas), "--slot", str(slot_s)),

@@ -1,22 +1,14 @@
-"""The node of one lane: supervises everything in it.
-
-`python -m smartops_chaos.lab.platform.node --directory DIR --name NAME`
-
-It prints one line when the lane is ready (or the reason why not) and lives until POST /shutdown, SIGTERM, or, with
---lifeline, the end of its stdin. Whatever way it ends, its children end with it.
-"""
+"""The node of one lane: supervises everything in it, as a kubelet does."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import secrets
-import signal
 import socket
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,13 +17,12 @@ from typing import Any
 import aiohttp
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.lab.platform import control_api
-from smartops_chaos.lab.platform.control_api import LaneArm
+from smartops_chaos.lab.platform.faults import Fault
 from smartops_chaos.lab.platform.faulttable import FaultTable
 from smartops_chaos.lab.platform.gateway import Route
 from smartops_chaos.lab.platform.lane import LaneFile
 from smartops_chaos.lab.platform.logbook import LogBook
-from smartops_chaos.lab.platform.monitor import Monitor, MonitorFailed
+from smartops_chaos.lab.platform.monitor import Monitor
 from smartops_chaos.lab.platform.pods import Deployment, Pod, Spec
 from smartops_chaos.lab.platform.procs import hold_port, module, usage
 from smartops_chaos.lab.platform.service import Service
@@ -42,6 +33,15 @@ from smartops_chaos.model import Cause
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 ERP_BACK_OFF_S, HEALER_BACK_OFF_S = 8.0, 2.0
 _KEEP_EVENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LaneArm:
+    """The healer that is to run."""
+
+    healer: str = "off"
+    detector: str = "none"
+    policy: str = ""  # the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +219,12 @@ class Node:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 
+    def faults_of(self, kind: type[Fault]) -> Sequence[Fault]:
+        return self.faults.of_kind(kind)
+
+    async def seen(self, fault_id: str) -> dict[str, float]:
+        return await self.service.seen(fault_id)
+
     async def place_order(self, pod: Pod) -> None:
         """One request straight to a replica."""
         with suppress(aiohttp.ClientError, TimeoutError, OSError):
@@ -262,58 +268,3 @@ def _port(held: socket.socket) -> int:
 
 def _url(held: socket.socket) -> str:
     return f"http://127.0.0.1:{_port(held)}"
-
-
-async def run(options: argparse.Namespace) -> None:
-    directory: Path = options.directory
-    loop, timeout = asyncio.get_running_loop(), aiohttp.ClientTimeout(total=5)
-    async with aiohttp.ClientSession(timeout=timeout) as client:
-        node = Node(directory, options.name, options.core, options.replicas, options.slot, client)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, node.stopping.set)
-        if options.lifeline:
-            loop.add_reader(0, node.stopping.set)  # nobody writes, so readable means the end
-        async with control_api.serve(node):
-            try:
-                if await _unless_stopped(node, node.start()):
-                    print("ready", flush=True)
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever started us may go away now
-                    await node.stopping.wait()
-            except (MonitorFailed, OSError) as error:
-                print(f"failed: {error}", flush=True)
-            finally:
-                if options.lifeline:
-                    loop.remove_reader(0)
-                (directory / "lane.json").unlink(missing_ok=True)
-                await node.close()
-
-
-async def _unless_stopped(node: Node, work: Coroutine[Any, Any, None]) -> bool:
-    """Whether the work was done before the node had to end."""
-    doing, stopped = asyncio.create_task(work), asyncio.create_task(node.stopping.wait())
-    await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if not doing.done():
-        doing.cancel()
-        return False
-    await doing
-    return True
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--directory", type=Path, required=True)
-    options.add_argument("--name", required=True)
-    options.add_argument("--core", type=int, default=0)
-    options.add_argument("--beside", type=int, nargs="+", help="the cores for all but the replicas")
-    options.add_argument("--replicas", type=int, default=2)
-    options.add_argument("--slot", type=float, default=orders.SLOT_S, help="seconds that an order takes in a replica")
-    options.add_argument("--lifeline", action="store_true")
-    given = options.parse_args()
-    if given.beside:
-        os.sched_setaffinity(0, given.beside)
-    asyncio.run(run(given))
-
-
-if __name__ == "__main__":
-    main()

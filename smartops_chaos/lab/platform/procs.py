@@ -75,7 +75,7 @@ def _quota_1(folder: Path) -> float:
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """The command of one of the lab's own programs, such as `platform.node` or `smartops.erp`."""
+    """The command of one of the lab's own programs, such as `platform.main` or `smartops.erp`."""
     return [sys.executable, "-m", f"smartops_chaos.lab.{name}", *arguments]
 
 

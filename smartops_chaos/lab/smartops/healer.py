@@ -2,7 +2,8 @@
 
 `python -m smartops_chaos.lab.smartops.healer --port N --detector NAME --policy FILE`, and where it works:
 `--node URL --gateway URL` with the token of both in LAB_TOKEN, or `--kubernetes NAMESPACE`.
-The parts talk to each other over HTTP, as in a SmartOps installation, so every signal is a request that can be seen. It knows of the target only what it scrapes.
+The parts talk to each other over HTTP, as in a SmartOps installation, so every signal is a request that can be seen.
+It knows of the target only what it scrapes.
 """
 
 from __future__ import annotations
