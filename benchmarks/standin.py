@@ -26,7 +26,7 @@ from smartops_chaos.model import (
 )
 from smartops_chaos.store import request_log
 from smartops_chaos.store.trial_folder import TrialDir
-from smartops_chaos.targets.base import Lane, LaneAddress, Target, When
+from smartops_chaos.targets.base import Lane, LaneAddress, Target, Tell, When, silent
 from smartops_chaos.trial.activities import calls
 from smartops_chaos.trial.protocol import (
     after_activity_control,
@@ -110,8 +110,8 @@ class StandIn(Target):
     def check(self) -> list[tuple[str, str]]:
         return []
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
-        del directory
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
+        del directory, say
         nowhere = {"SMARTOPS_WORKLOAD_URL": "http://127.0.0.1"}
         return [LaneAddress(self._kind, f"lane-{number + 1}", nowhere) for number in range(self._lanes)]
 

@@ -27,7 +27,7 @@ from smartops_chaos.model import Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
 from smartops_chaos.store.campaign_folder import Store
-from smartops_chaos.targets.base import LaneAddress, Target
+from smartops_chaos.targets.base import LaneAddress, Target, Tell, silent
 from smartops_chaos.trial.process import ensure_undone
 
 _CONNECT_S = 10.0
@@ -82,9 +82,9 @@ class Workers(Target):
         del directory
         self._end()
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
         """One thread of the runner for each lane; which of them a trial gets is the scheduler's to say."""
-        del directory
+        del directory, say
         lanes = sum(self.lanes().values())
         return [LaneAddress("dask", f"lane-{number + 1}", {}) for number in range(min(lanes, self._most or lanes))]
 

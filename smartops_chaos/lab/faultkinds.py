@@ -70,9 +70,7 @@ class MemoryLeak(Fault):
 
     def _leak(self) -> None:
         assert self.pod is not None
-        self._process = join(
-            self.pod, "leak.py", str(self.size), str(self.ramp_s), nice=self.node.nice, core=self.node.core
-        )
+        self._process = join(self.pod, self.node.core, 0, "leak.py", str(self.size), str(self.ramp_s))
 
 
 class OnTheWay(Fault):

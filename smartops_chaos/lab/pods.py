@@ -32,7 +32,6 @@ class Spec:
     deployment: str
     command: Callable[[int], list[str]]  # by port
     back_off_s: float  # from an exit to the restart in the same pod
-    nice: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     port: socket.socket | None = None  # held for all pods in turn; None: every pod has its own
     output: Callable[[IO[bytes], str], None] | None = None  # reads the container's stdout and stderr
@@ -138,7 +137,6 @@ class Pod:
         follow = self._spec.output
         process = Process(
             self._spec.command(self.port),
-            nice=self._spec.nice,
             extra_environment=self._spec.environment,
             output=subprocess.PIPE if follow else None,
         )

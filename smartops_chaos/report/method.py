@@ -43,8 +43,8 @@ _METHOD = (
     "intervals cover too little where failures are rare. A target is proven if the hypothesis that it is not met is "
     "rejected, one-sided, adjusted by Holm over arms and targets, at τ/2 and τ, and if the result survives counting "
     "the trials left out at their worst; observed, if only the estimate meets it.",
-    "In a calibration trial the harness ends the fault at a known second. The recovery as measured minus the true one is "
-    "the dating error. What the service needs to work off its backlog is told apart from it, as drain.",
+    "In a calibration trial the harness ends the fault at a known second. The recovery as measured minus the true one "
+    "is the dating error. What the service needs to work off its backlog is told apart from it, as drain.",
 )
 
 

@@ -75,7 +75,7 @@ def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Em
     threads = LaneThreads(store, options, attempts, deque(todo), looks, emit)
     with threads.signals():
         try:
-            lanes = target.open(store.lanes)
+            lanes = target.open(store.lanes, lambda text: emit(events.Preparing(text)))
             emit(
                 events.CampaignStarted(
                     store.name,
