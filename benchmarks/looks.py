@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.statistics import TAU_S, Draw, Model, always, lognormal, models
-from smartops_chaos.analysis.looks import rehearse
+from smartops_chaos.analysis.interim import rehearse
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import measured_trials
 from smartops_chaos.analysis.verdicts import conclude
 from smartops_chaos.model import Arm, Targets
-from smartops_chaos.plan.looks import ends
+from smartops_chaos.plan.look_schedule import ends
 
 Laws: TypeAlias = Mapping[str, Sequence[Draw]]  # arm -> how times come about in each scenario; first the baseline
 _TRUTH_DRAWS = 250_000

@@ -7,16 +7,27 @@ It also shows what a target of one's own needs: a class for `kind`, and here a `
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
-from smartops_chaos.store import notes
-from smartops_chaos.targets.base import Lane, LaneAddress, Target, When
+from smartops_chaos.model import (
+    Call,
+    ClockOffset,
+    FaultFact,
+    Interval,
+    LogLine,
+    PlatformEvent,
+    Request,
+    Series,
+    Variant,
+)
+from smartops_chaos.store import request_log
+from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.targets.base import Lane, LaneAddress, Target, Tell, When, silent
+from smartops_chaos.trial.activities import calls
 from smartops_chaos.trial.protocol import (
     after_activity_control,
     after_rollback_control,
@@ -99,8 +110,8 @@ class StandIn(Target):
     def check(self) -> list[tuple[str, str]]:
         return []
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
-        del directory
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
+        del directory, say
         nowhere = {"SMARTOPS_WORKLOAD_URL": "http://127.0.0.1"}
         return [LaneAddress(self._kind, f"lane-{number + 1}", nowhere) for number in range(self._lanes)]
 
@@ -174,9 +185,9 @@ def nothing() -> bool:
 
 def gate(configuration: dict[str, Any], **_: Any) -> bool:
     """Healthy: one good request is what shows it, should the trial end before it is observed."""
-    trial_dir = Path(configuration["trial_dir"])
-    now_ns = notes.clock_of(trial_dir)[0].now_ns()
-    notes.requests_file(trial_dir).write_text(f"{now_ns},0,1000000,200\n", encoding="ascii")
+    trial = TrialDir(Path(configuration["trial_dir"]))
+    request = Request(trial.clock()[0].now_ns(), 0, 1_000_000, 200)
+    trial.requests_file.write_text(request_log.line(request), encoding="ascii")
     return True
 
 
@@ -185,18 +196,18 @@ def observe(slo: dict[str, float], horizon_s: float, configuration: dict[str, An
 
     How long the outage lasts is a share of the horizon by the trial's seed.
     """
-    trial_dir = Path(configuration["trial_dir"])
-    begun_ns = notes.clock_of(trial_dir)[0].now_ns()
-    job = json.loads((trial_dir / "experiment.json").read_text(encoding="utf-8"))["extensions"][0]["job"]
+    trial = TrialDir(Path(configuration["trial_dir"]))
+    begun_ns = trial.clock()[0].now_ns()
+    job = trial.read_experiment()["extensions"][0]["job"]
     seed = job["trial"]["seed"]
     time.sleep(takes_s(job["target"], seed))
-    injected = [call.at.hi_ns for call in notes.calls(trial_dir) if call.what == "inject"]
+    injected = [call.at.hi_ns for call in calls(trial) if call.what == "inject"]
     zero_ns = max(injected, default=begun_ns)
     share = 1.0 if job["model"]["settings"]["healer"] == "off" else 0.2 + 0.4 * (seed % 991) / 990
     outage_ns = int(share * (horizon_s + slo["hold_s"]) * 1e9) if injected else 0
     until_ns = zero_ns + int((horizon_s + slo["hold_s"] + 1) * 1e9)
-    with notes.requests_file(trial_dir).open("w", encoding="ascii") as out:
+    with trial.requests_file.open("w", encoding="ascii") as out:
         for sched_ns in range(zero_ns + 1, until_ns, int(1e9 / _RATE_PER_S)):
             status = 503 if sched_ns < zero_ns + outage_ns else 200
-            out.write(f"{sched_ns},0,1000000,{status}\n")
+            out.write(request_log.line(Request(sched_ns, 0, 1_000_000, status)))
     return {"until_ns": until_ns, "early": False}

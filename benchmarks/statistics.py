@@ -28,7 +28,7 @@ from smartops_chaos.analysis.regression import Side, regress
 from smartops_chaos.analysis.summary import Comparison, Verdict
 from smartops_chaos.analysis.verdicts import decide, run_tests
 from smartops_chaos.model import Arm, Sla, Targets
-from smartops_chaos.plan.looks import SHARES, ends
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING, ends
 
 ALPHA = 0.025
 TAU_S = 100.0
@@ -267,7 +267,7 @@ def told_apart(model: Model, n: int, campaigns: int, rng: np.random.Generator) -
 def looked(model: Model, n: int, looks: int, campaigns: int, rng: np.random.Generator) -> float:
     """Share of campaigns on the border in which any look, the last one included, finds the target proven."""
     mean, base = means(model, rng)
-    steps = list(zip(ends(n, looks), SHARES[looks], strict=True))
+    steps = list(zip(ends(n, looks), ALPHA_SPENDING[looks], strict=True))
     proven = 0
     for _ in range(campaigns):
         pairs = campaign(model, n, rng)

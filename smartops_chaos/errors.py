@@ -10,7 +10,7 @@
     └── Interrupted       130     Ctrl-C outside a campaign; in one it is a result and not an error
 
 Exit code 1 (a target missed under `--check`) is a result, not an exception.
-Only `cli.main` catches ChaosError; it prints the message and the hint, never a traceback.
+Only `cli.commands.main` catches ChaosError; it prints the message and the hint, never a traceback.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MISSED = 1
+UNWRITTEN = 6  # of a trial's process: nothing is in force any more, but its ledger could not be written
 
 
 class ChaosError(Exception):

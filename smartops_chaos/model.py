@@ -16,8 +16,15 @@ from typing import Any, ClassVar, Literal, NamedTuple
 SCHEMA_VERSION = 1
 
 # Thresholds of the analysis, each here only.
+ALPHA = 0.025  # one-sided, for all verdicts of a campaign together
 LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
-PRUDENCE = 1.0  # trials: the weight of the unfavourable pseudo-observation in each cell; why so much: analysis.estimate
+LEAST_TRIALS_AT_LOOK = 5  # in a cell at the first interim look
+PSEUDO_TRIAL = 1.0  # weight of the unfavourable pseudo-observation in each cell; why a whole one: analysis.estimate
+MOST_LOST = 0.10  # of all trials: a campaign that loses more of them is weak, and `run` ends with exit code 6
+MOST_FALSE_ALARMS = 3  # before the injection; then the trial is invalid
+
+Cause = Literal["platform", "action", "harness", "fault"]  # who brought about what happened to an object
+EndedBy = Literal["harness", "expiry", "system", "injector", "momentary"]  # who or what ended a part of a fault
 
 # The order of a repair. `injected` always exists for a trial that counts; the others may not have happened.
 MOMENTS = ("injected", "impacted", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
@@ -49,6 +56,36 @@ class Outcome(StrEnum):
     UNRECOVERED = "unrecovered"
     HEALED = "healed"
     PLATFORM = "platform"
+
+    @property
+    def incident(self) -> bool:
+        """The service went bad after the injection."""
+        return self in (Outcome.HARMED, Outcome.UNRECOVERED, Outcome.HEALED, Outcome.PLATFORM)
+
+    @property
+    def counted(self) -> bool:
+        """A fault was injected and confirmed: the trial has a scored time, whatever its result is."""
+        return self.incident or self in (Outcome.PREVENTED, Outcome.NO_EFFECT)
+
+    @property
+    def control(self) -> bool:
+        """A trial without a fault: it shows false alarms."""
+        return self in (Outcome.CLEAN, Outcome.FALSE_ALARM)
+
+    @property
+    def left_out(self) -> bool:
+        """Nobody knows what was injected, or whether anything was: the trial has no result."""
+        return self in (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID)
+
+    @property
+    def by_healer(self) -> bool:
+        """The healer ended the incident, or prevented it."""
+        return self in (Outcome.HEALED, Outcome.PREVENTED)
+
+    @property
+    def no_human(self) -> bool:
+        """The incident ended by the healer's work or by the platform's own."""
+        return self.by_healer or self is Outcome.PLATFORM
 
 
 # ---- matrix -> Plan ------------------------------------------------------------------------------------------
@@ -144,6 +181,9 @@ class Sla:
     faults: float  # expected in one window
 
 
+Goal = Literal["mttr_reduction", "auto_heal", "sla"]  # the keys of `targets:`
+
+
 @dataclass(frozen=True, slots=True)
 class Targets:
     mttr_reduction: float = 0.40
@@ -160,9 +200,9 @@ class AnalysisPlan:
     stop_after_good_s: float
     targets: Targets
     sla: Sla | None
-    alpha: float = 0.025  # one-sided, Holm over arms x targets
+    alpha: float = ALPHA  # one-sided, Holm over arms x targets
     weights: dict[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
-    looks: int = 1  # decisions, the one at the end included; see plan.looks
+    looks: int = 1  # decisions, the one at the end included; see plan.look_schedule
     exclusions: str = "invalid, error and aborted trials are left out and counted; no trial is left out for its result"
 
 
@@ -185,6 +225,15 @@ class Plan:
     def measured(self) -> tuple[Trial, ...]:
         """The trials without calibration."""
         return tuple(trial for trial in self.trials if trial.phase == "measure")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An arm that was decided at an interim look, by the trials up to a repeat; see analysis.interim."""
+
+    arm: Arm
+    look: int  # from 1
+    repeat: int
 
 
 # ---- Evidence ------------------------------------------------------------------------------------------------
@@ -242,7 +291,7 @@ class PlatformEvent:
     at: Interval
     object: str
     kind: str
-    cause: Literal["platform", "action", "harness", "fault"]
+    cause: Cause
     detail: str = ""
     clock: Literal["node", "runner"] = "node"  # whose clock `at` is on
 
@@ -257,7 +306,7 @@ class FaultFact:
     effect: str  # what the confirm probe measured, in words
     objects: tuple[str, ...]  # what was hit (replica UIDs)
     ended: Interval | None
-    ended_by: Literal["harness", "expiry", "system", "injector", "momentary", ""]  # "" = still in force
+    ended_by: EndedBy | Literal[""]  # "" = still in force
     clock: Literal["node", "runner"] = "node"  # whose clock `ended` is on
 
 
@@ -369,6 +418,7 @@ class Timeline:
     guardrail_blocks: int
     cooldown_skips: int
     conflicts: tuple[str, ...]  # sources that disagree about one event
+    perhaps_before: bool = False  # something was detected, perhaps before the injection, and was not counted
 
 
 # The trials table's columns, in order. Seconds count from the middle of the injection's interval.

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis.estimate import Floats, Sample
 from smartops_chaos.analysis.question import Question
-from smartops_chaos.analysis.table import CONTROLS, COUNTED, INCIDENTS, LEFT_OUT, numbers, texts
-from smartops_chaos.model import Arm, Outcome
-from smartops_chaos.plan.looks import Stop
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.model import Arm, Outcome, Stop
 
 NOT_RECORDED = "not recorded"
 
@@ -44,10 +43,12 @@ class Cell:
 
     @property
     def scenario(self) -> str:
+        """ "chaos / workload": the conditions that are the same for all arms."""
         return f"{self.chaos} / {self.workload}"
 
     @property
     def n(self) -> int:
+        """Counted trials."""
         return len(self.time_s)
 
     @property
@@ -57,7 +58,8 @@ class Cell:
 
     @property
     def incidents(self) -> int:
-        return sum(self.outcomes.get(o, 0) for o in INCIDENTS)
+        """Counted trials whose service went bad."""
+        return sum(n for outcome, n in self.outcomes.items() if Outcome(outcome).incident)
 
     @property
     def prevented(self) -> int:
@@ -65,15 +67,20 @@ class Cell:
         return 0 if self.rarely_hurts else self.outcomes.get(Outcome.PREVENTED, 0)
 
     def sample(self, values: Floats) -> Sample:
+        """Values of this cell's trials, such as `time_s`, for a mean over scenarios; at worst they are the horizon."""
         return Sample(values, self.weight, self.horizon_s)
 
 
 def of_arm(cells: Sequence[Cell], arm: Arm) -> list[Cell]:
+    """One arm's cells, in the order of their scenarios."""
     return [c for c in cells if c.arm == arm]
 
 
 def build(table: pd.DataFrame, question: Question) -> list[Cell]:
-    """The cells of all fault scenarios, sorted by scenario and arm. `table` has measured trials only.
+    """The cells of all fault scenarios, sorted by scenario and arm.
+
+    `table` has measured trials only (`summarise.measured_trials`); scenarios without a fault, the controls, have no
+    cell. A planned cell without any trial is there with n = 0.
 
     In each scenario every arm should have as many trials as the fullest one; the difference is `not_recorded`.
     """
@@ -111,10 +118,14 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
     return cells
 
 
-def held_against(
+def cells_by_arm(
     measured: pd.DataFrame, question: Question, arms: Sequence[Arm]
 ) -> dict[Arm, tuple[list[Cell], list[Cell]]]:
-    """Each arm's cells, and the baseline's against which they are held; up to the look that has stopped the arm."""
+    """For each arm its cells and the baseline's.
+
+    If an interim look stopped the arm, both are cut at that look's repeat, so that like is compared with like.
+    `measured` is what `summarise.measured_trials` gives.
+    """
     found: dict[int | None, list[Cell]] = {None: build(measured, question)}
     for repeat in {stop.repeat for stop in question.stopped.values()}:
         found[repeat] = build(measured[numbers(measured, "repeat") <= repeat], question)
@@ -140,8 +151,8 @@ class _Columns:
         self.horizon = numbers(table, "horizon_s")
         self.repeat = numbers(table, "repeat")
         self.time = numbers(table, "time_s")
-        self.counted = np.isin(self.outcome, COUNTED)
-        self.control = np.isin(self.outcome, CONTROLS) | (self.family == "none")
+        self.counted = outcome_is(self.outcome, lambda o: o.counted)
+        self.control = outcome_is(self.outcome, lambda o: o.control) | (self.family == "none")
         self.impact = np.where(self.time == 0, 0.0, numbers(table, "ttr_impact_s"))
         self.detected = numbers(table, "detected_lo_s"), numbers(table, "detected_hi_s")
         failed_only = numbers(table, "actions") <= numbers(table, "actions_failed")
@@ -196,7 +207,7 @@ class _Columns:
             acted_s=acted_s if self.has["acted_lo_s"] else None,
             bad_s=until(self.bad[counted]) if self.has["bad_seconds"] else None,
             outcomes=dict(sorted(outcomes.items())),
-            left_out=sum(outcomes[o] for o in LEFT_OUT),
+            left_out=sum(n for outcome, n in outcomes.items() if Outcome(outcome).left_out),
             not_recorded=max(0, fullest - len(rows)),
             detected_span=detected_span if self.has["detected_lo_s"] else None,
             acted_span=acted_span if self.has["acted_lo_s"] else None,

@@ -5,40 +5,42 @@ reduction = 1 - sum(w RMST_arm) / sum(w RMST_baseline) over the scenarios that b
 Two scopes. `these-scenarios`: the variance comes from the trials within each scenario; nothing is said about other
 faults. `faults-like-these`: the fault family is the unit, so it speaks about faults that were not tried.
 
-The p value and the lower end of the interval are prudent (see analysis.estimate): a pseudo-trial at the horizon
-is added to the arm and one at 0 to the baseline in every scenario, and H0 is tested on the difference
-arm - (1 - target) baseline, in seconds. The same on the logarithm of the ratio would ask more trials of a healer the
-faster it is. The estimate and the upper end are plain.
+The p value and the lower end of the interval are computed with pseudo-trials (see analysis.estimate): one at the
+horizon is added to the arm and one at 0 to the baseline in every scenario, and H0 is tested on the difference arm - (1
+- target) baseline, in seconds. The same on the logarithm of the ratio would ask more trials of a healer the faster it
+is. The estimate and the upper end are plain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from smartops_chaos.analysis.cells import Cell
 from smartops_chaos.analysis.estimate import (
+    Estimate,
     Floats,
     Sample,
     log_ratio,
+    margin,
     mean_over_scenarios,
     p_below,
-    step,
     t_quantile,
     t_tail,
     weighted_difference,
 )
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.summary import Reduction
-from smartops_chaos.model import PRUDENCE
+from smartops_chaos.model import LEAST_TRIALS, PSEUDO_TRIAL
+
+if TYPE_CHECKING:  # cells are made by pandas, which a plan does not need
+    from smartops_chaos.analysis.cells import Cell
 
 Scope: TypeAlias = Literal["these-scenarios", "faults-like-these"]
 HORIZONS = {"tau/4": 0.25, "tau/2": 0.5, "tau": 1.0}
 DECIDING = ("tau/2", "tau")  # a `proven` must hold at both
-LEAST_TRIALS = 3  # in each scenario and arm
 LEAST_FAMILIES = 6
 NOTHING = Reduction(None, None, None, None, None)
 
@@ -72,7 +74,12 @@ class Compared:
 
 
 def compare(cells: Sequence[Cell], baseline: Sequence[Cell], target: float, alpha: float, scope: Scope) -> Compared:
-    """`cells` of one arm and of the baseline, as `analysis.cells.build` makes them; `target` as a fraction."""
+    """Everything that one scope says of one arm against the baseline.
+
+    `cells` and `baseline` are two arms' cells as `analysis.cells.build` makes them; only scenarios that both have are
+    used. `target` is the wanted reduction, a fraction. Never raises: what cannot be compared is `undecidable`, with
+    why.
+    """
     ours, theirs = common(cells, baseline)
     test = these_scenarios if scope == "these-scenarios" else faults_like_these
     undecidable = _undecidable(ours, theirs, scope)
@@ -109,18 +116,19 @@ def pairs(
 
 
 def these_scenarios(scenarios: Sequence[Pair], target: float, alpha: float) -> Reduction:
-    """One-sided p of H0: reduction <= target, with Satterthwaite's df, and the interval at 2 alpha.
+    """The reduction over exactly these scenarios: the trials within each scenario are the unit of chance.
 
-    The lower end inverts that test (Fieller 1954; None = unbounded), the upper end is log-delta. With a scenario of one
-    trial there is only an estimate.
+    p is one-sided, H0: reduction <= target, a t test on arm - (1 - target) baseline with pseudo-trials. The interval is
+    two-sided (1 - 2 alpha): its lower end inverts that test (Fieller 1954; None = unbounded), its upper end is by the
+    delta method on the logarithm. With a scenario of one trial there is only an estimate; nothing if the baseline's
+    mean is 0.
     """
     arm = mean_over_scenarios([p.arm for p in scenarios])
     base = mean_over_scenarios([p.base for p in scenarios])
     if not base.mean > 0:
         return NOTHING
     estimate = 1 - arm.mean / base.mean
-    above = mean_over_scenarios([p.arm for p in scenarios], pseudo=PRUDENCE)
-    below = mean_over_scenarios([p.base for p in scenarios], pseudo=PRUDENCE)
+    above, below = _with_pseudo_trials(scenarios)
     difference = weighted_difference(above, below, 1 - target)
     if np.isnan(difference.variance):
         return Reduction(estimate, None, None, None, None)
@@ -128,9 +136,20 @@ def these_scenarios(scenarios: Sequence[Pair], target: float, alpha: float) -> R
     ends = fieller(above.mean, below.mean, t**2 * above.variance, t**2 * below.variance, 0.0)
     lo, hi = (None, 1.0) if ends is None else ends
     plain = None if arm.mean == 0 else log_ratio(arm, base)
-    if plain is not None and not plain.certain:
-        hi = 1 - float(np.exp(plain.mean - step(plain, alpha)))
+    if plain is not None and not plain.has_no_error:
+        hi = 1 - float(np.exp(plain.mean - margin(plain, alpha)))
     return Reduction(estimate, lo, min(max(hi, estimate), 1.0), p_below(difference, 0.0), None)
+
+
+def pseudo_difference(scenarios: Sequence[Pair], target: float) -> Estimate:
+    """What the test looks at: arm - (1 - target) baseline in seconds, both with their unfavourable pseudo-trials."""
+    above, below = _with_pseudo_trials(scenarios)
+    return weighted_difference(above, below, 1 - target)
+
+
+def _with_pseudo_trials(scenarios: Sequence[Pair]) -> tuple[Estimate, Estimate]:
+    arm = mean_over_scenarios([p.arm for p in scenarios], pseudo=PSEUDO_TRIAL)
+    return arm, mean_over_scenarios([p.base for p in scenarios], pseudo=PSEUDO_TRIAL)
 
 
 def fieller(arm: float, base: float, arm_vv: float, base_vv: float, both: float) -> tuple[float, float] | None:
@@ -148,9 +167,10 @@ def fieller(arm: float, base: float, arm_vv: float, base_vv: float, both: float)
 def faults_like_these(scenarios: Sequence[Pair], target: float, alpha: float) -> Reduction:
     """One value a fault family in each arm, workloads and levels averaged first; t test on arm - (1 - r) baseline.
 
-    The interval at 2 alpha inverts the same test over r (Fieller 1954); unbounded = None. Prudent: for p and the lower
-    end the family that speaks most against the healer counts twice, since few families rarely show what the worst of
-    many does, and the t test takes their effects for symmetric. Under 6 families only the estimate is given.
+    The two-sided interval (1 - 2 alpha) inverts the same test over r (Fieller 1954); unbounded = None. For p and the
+    lower end the family that speaks most against the healer counts twice, as a pseudo-observation: few families rarely
+    show what the worst of many does, and the t test takes their effects for symmetric. Under 6 families there is only
+    an estimate.
     """
     families = sorted({p.family for p in scenarios})
     by_family = [[p for p in scenarios if p.family == f] for f in families]
@@ -167,8 +187,8 @@ def faults_like_these(scenarios: Sequence[Pair], target: float, alpha: float) ->
     deviation = twice.std(ddof=1) / np.sqrt(len(twice))
     p = t_tail(-float(twice.mean() / deviation), len(families) - 1)
     plain = _ends_over_families(arm, base, alpha, len(families) - 1)
-    prudent = _ends_over_families(np.append(arm, arm[worst]), np.append(base, base[worst]), alpha, len(families) - 1)
-    lo = None if prudent is None else prudent[0]
+    careful = _ends_over_families(np.append(arm, arm[worst]), np.append(base, base[worst]), alpha, len(families) - 1)
+    lo = None if careful is None else careful[0]
     hi = None if plain is None else min(plain[1], 1.0)
     return Reduction(estimate, lo, None if hi is None else max(hi, estimate), p, None)
 

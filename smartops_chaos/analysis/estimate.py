@@ -3,12 +3,12 @@
 A mean over scenarios is sum(w m) / sum(w) of the scenarios' means, its variance sum(w^2 s^2 / n) / sum(w)^2 with the
 trial as unit (stratified sampling), its degrees of freedom Satterthwaite's (1946).
 
-Prudence: few trials do not show what happens in one trial of 50, and then their variance is far too small. So the
-unfavourable end of every interval, and every p value, allows for a pseudo-trial with the worst value in each scenario.
-With 5 % of failures and n = 20 the plain interval covers in about 70 % of simulated campaigns, this one in more than
-95 %. Half a pseudo-trial would not do: where 2 to 5 % of the trials fail and none of 45 to 100 shows it, it lets 8 to
-13 % of the campaigns on the border prove what is not so, and covers in 91 %; a whole one lets at most 5 %
-(benchmarks/statistics.py).
+Pseudo-observation: few trials do not show what happens in one trial of 50, and then their variance is far too small.
+So the unfavourable end of every interval, and every p value, is computed with one more trial in each scenario, a
+pseudo-trial with the worst possible value. With 5 % of failures and n = 20 the plain interval covers the true mean in
+about 70 % of simulated campaigns, this one in more than 95 %. Half a pseudo-trial would not do: where 2 to 5 % of the
+trials fail and none of 45 to 100 shows it, it lets 8 to 13 % of the campaigns on the border prove what is not so, and
+covers in 91 %; a whole one lets at most 5 % (benchmarks/statistics.py).
 """
 
 from __future__ import annotations
@@ -21,38 +21,39 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smartops_chaos.model import PRUDENCE
+from smartops_chaos.model import PSEUDO_TRIAL
 
 Floats: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean, the variance of that mean and its degrees of freedom; variance NaN = a scenario with one trial only."""
+    """A mean with its sampling error. All three are NaN if there was nothing to take a mean of."""
 
     mean: float
-    variance: float
-    df: float
+    variance: float  # of the mean, not of the trials; NaN = unknown, since a scenario has one trial only
+    df: float  # degrees of freedom of the variance; inf if it is 0
 
     @property
-    def certain(self) -> bool:
-        """No error can be given: the trials do not vary, or are too few."""
+    def has_no_error(self) -> bool:
+        """No standard error exists: the variance is zero, or unknown because a scenario has one trial."""
         return not self.variance > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The trials of one scenario in one arm; `worst` is the unfavourable value for the pseudo-trial."""
+    """The trials of one scenario in one arm."""
 
-    values: Floats
-    weight: float
-    worst: float
+    values: Floats  # one for each trial: shape (n,)
+    weight: float  # of the scenario, relative to the others
+    worst: float  # the value of a pseudo-trial: the horizon for an arm, 0 for the baseline that it is compared with
 
 
 def mean_over_scenarios(samples: Sequence[Sample], *, pseudo: float = 0.0) -> Estimate:
-    """`pseudo` is the weight of a pseudo-trial at `worst` in each scenario: few trials without a failure prove little.
+    """The weighted mean of the scenarios' means (stratified sampling, Cochran 1977, chapter 5).
 
-    NaN without samples or with an empty one.
+    `pseudo` is the weight, in trials, of a pseudo-trial at `worst` in each scenario; 0 = none. All NaN without samples
+    or with an empty one. Degrees of freedom: Satterthwaite (1946).
     """
     total = sum(s.weight for s in samples)
     if not total or any(len(s.values) == 0 for s in samples):
@@ -80,30 +81,31 @@ def _mean_and_variance(values: Floats, worst: float, pseudo: float) -> tuple[flo
 
 
 def interval(samples: Sequence[Sample], alpha: float) -> tuple[float | None, float | None]:
-    """Two-sided interval at 2 alpha for the mean of times between 0 and `worst`.
+    """The two-sided interval (1 - 2 alpha) of a mean over scenarios of times between 0 and `worst`.
 
-    Each end is the farther one of the plain log-delta interval and of the prudent t interval. None without samples or
+    Each end is the farther one of two intervals: the plain one, by the delta method on the logarithm, and the t
+    interval with a pseudo-trial (at 0 for the lower end, at `worst` for the upper one). (None, None) without samples or
     with a scenario of one trial.
     """
     plain = mean_over_scenarios(samples)
     if np.isnan(plain.variance):
         return None, None
-    low = mean_over_scenarios([replace(s, worst=0.0) for s in samples], pseudo=PRUDENCE)
-    high = mean_over_scenarios(samples, pseudo=PRUDENCE)
+    low = mean_over_scenarios([replace(s, worst=0.0) for s in samples], pseudo=PSEUDO_TRIAL)
+    high = mean_over_scenarios(samples, pseudo=PSEUDO_TRIAL)
     longest = mean_over_scenarios([replace(s, values=np.array([s.worst])) for s in samples]).mean
-    spread = float(np.exp(step(plain, alpha) / plain.mean)) if plain.mean > 0 else 1.0
-    lowest = min(plain.mean / spread, low.mean - step(low, alpha))
-    highest = max(plain.mean * spread, high.mean + step(high, alpha))
+    spread = float(np.exp(margin(plain, alpha) / plain.mean)) if plain.mean > 0 else 1.0
+    lowest = min(plain.mean / spread, low.mean - margin(low, alpha))
+    highest = max(plain.mean * spread, high.mean + margin(high, alpha))
     return max(lowest, 0.0), min(highest, longest)
 
 
-def step(estimate: Estimate, alpha: float) -> float:
-    """Half the width of the two-sided t interval at 2 alpha."""
-    return 0.0 if estimate.certain else t_quantile(alpha, estimate.df) * float(np.sqrt(estimate.variance))
+def margin(estimate: Estimate, alpha: float) -> float:
+    """Margin of error: half the width of the two-sided t interval (1 - 2 alpha); 0 without a standard error."""
+    return 0.0 if estimate.has_no_error else t_quantile(alpha, estimate.df) * float(np.sqrt(estimate.variance))
 
 
 def log_ratio(above: Estimate, below: Estimate) -> Estimate:
-    """ln(above / below) with its variance by the delta method; both means must be positive."""
+    """ln(above / below) with its variance by the delta method, var(ln x) = var(x) / x^2; both means must be above 0."""
     a = (above.variance**0.5 / above.mean) ** 2
     b = (below.variance**0.5 / below.mean) ** 2
     squares = a**2 / above.df + b**2 / below.df
@@ -111,7 +113,7 @@ def log_ratio(above: Estimate, below: Estimate) -> Estimate:
 
 
 def weighted_difference(first: Estimate, second: Estimate, factor: float) -> Estimate:
-    """first - factor x second."""
+    """first - factor x second, of independent estimates; degrees of freedom by Satterthwaite (Welch 1947)."""
     a, b = first.variance, factor**2 * second.variance
     squares = a**2 / first.df + b**2 / second.df
     df = (a + b) ** 2 / squares if squares > 0 else np.inf
@@ -119,17 +121,17 @@ def weighted_difference(first: Estimate, second: Estimate, factor: float) -> Est
 
 
 def p_below(estimate: Estimate, limit: float) -> float:
-    """One-sided p of H0: true mean >= limit. Without sampling error: 1, since nothing can be rejected."""
-    if estimate.certain:
+    """One-sided p of H0: true mean >= limit (t test). 1 without a standard error, since nothing can be rejected."""
+    if estimate.has_no_error:
         return 1.0
     return t_tail((limit - estimate.mean) / float(np.sqrt(estimate.variance)), estimate.df)
 
 
 def t_quantile(alpha: float, df: float) -> float:
-    """What Student's t exceeds with probability alpha. scipy.stats says the same, 40 times slower."""
+    """The value that Student's t exceeds with probability alpha. `scipy.stats.t.isf` says the same, 40 times slower."""
     return -float(special.stdtrit(df, alpha))
 
 
 def t_tail(t: float, df: float) -> float:
-    """How often Student's t exceeds `t`."""
+    """The probability that Student's t exceeds `t`."""
     return float(special.stdtr(df, -t))

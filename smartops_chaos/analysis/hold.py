@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from smartops_chaos.analysis import table
-from smartops_chaos.analysis.cells import build, held_against
+from smartops_chaos.analysis.cells import build, cells_by_arm
 from smartops_chaos.analysis.compare import pairs, these_scenarios
 from smartops_chaos.analysis.estimate import mean_over_scenarios
 from smartops_chaos.analysis.question import Question
@@ -70,7 +70,7 @@ def sensitivity(
     for hold_s in lengths:
         asked, measured = measured_trials(table.from_rows(rows[hold_s]), question)
         arms = sorted({c.arm for c in build(measured, asked) if c.n}, key=str)
-        for arm, sides in held_against(measured, asked, list(dict.fromkeys([asked.baseline, *arms]))).items():
+        for arm, sides in cells_by_arm(measured, asked, list(dict.fromkeys([asked.baseline, *arms]))).items():
             ours, base = ([c for c in cells if c.n] for cells in sides)
             both = pairs(*common(ours, base))
             trials = [i for i, e in enumerate(evidence) if e.trial.arm == arm]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,13 +14,43 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import NothingSelected, UsageError
-from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Trial
-from smartops_chaos.plan.looks import Stop
-from smartops_chaos.report.build import CampaignData
+from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Stop, Trial
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store
 from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.timeline import before, derive
+
+
+def _no_requests(_trial: str) -> Sequence[Request]:
+    return ()
+
+
+def _no_evidence(_trial: str) -> str:
+    return ""
+
+
+def _without_evidence(trial: str) -> Evidence:
+    raise UsageError(f"{trial} has no evidence", "choose a trial of a campaign that was run here")
+
+
+@dataclass(frozen=True)
+class CampaignData:
+    """A campaign with all that can be said of it; a report is made from this and nothing else.
+
+    `table` has the columns of `model.COLUMNS` (a bare trials table may lack the optional ones). `records` and
+    `requests` are by trial id and may be empty: then the pictures of single trials are left out, like their evidence.
+    """
+
+    name: str
+    plan: Plan | None  # None: a bare trials table
+    provenance: Mapping[str, str]  # label -> value: versions, git commit, machine, seed, command
+    summary: Summary
+    table: pd.DataFrame
+    records: Mapping[str, Record] = field(default_factory=dict)
+    requests: Callable[[str], Sequence[Request]] = _no_requests
+    explain: Callable[[str], str] = _no_evidence  # what each rule matched in a trial, as text
+    stops: Sequence[Stop] = ()  # arms that were decided at a look
+    evidence: Callable[[str], Evidence] = _without_evidence  # raises UsageError for a trial that has none
 
 
 @dataclass(frozen=True)

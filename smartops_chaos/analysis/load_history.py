@@ -9,20 +9,17 @@ from dataclasses import replace
 import pandas as pd
 
 from smartops_chaos.analysis import history, load
-from smartops_chaos.analysis.history import History, Night
+from smartops_chaos.analysis.history import CampaignInHistory, History
+from smartops_chaos.analysis.phrases import left_out, tally
 from smartops_chaos.analysis.summary import Summary
-from smartops_chaos.analysis.table import LEFT_OUT
-from smartops_chaos.analysis.warnings import MANY_LEFT_OUT
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
-from smartops_chaos.model import Outcome
-from smartops_chaos.plan.looks import spared
-from smartops_chaos.report.answer import left_out
-from smartops_chaos.report.words import tally
+from smartops_chaos.model import MOST_LOST, Outcome
+from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
 
 
 def is_history(stores: Sequence[Store]) -> bool:
-    """Several campaigns are the shards of one if one of them was run with `--shard`; else the nights of a history."""
+    """Several campaigns are the shards of one if one of them was run with `--shard`; else each stands for itself."""
     return len(stores) > 1 and not any(SHARD in _provenance(store) for store in stores)
 
 
@@ -33,7 +30,7 @@ def _provenance(store: Store) -> Mapping[str, str]:
         return {}
 
 
-def nights(stores: Sequence[Store]) -> History:
+def campaigns(stores: Sequence[Store]) -> History:
     """Campaigns of one matrix as a history, oldest first. One that cannot be read is a night that failed.
 
     Raises UsageError if they are of several matrices or one is given twice, NothingSelected without any result.
@@ -45,7 +42,7 @@ def nights(stores: Sequence[Store]) -> History:
             store.read()  # says what is wrong: a night that failed has a folder at least
     ordered = sorted(stores, key=lambda store: (number(store.path), str(store.path.parent)))
     times = Counter(store.name for store in ordered)
-    found: list[Night] = []
+    found: list[CampaignInHistory] = []
     for store in ordered:
         name = store.name if times[store.name] == 1 else f"{store.path.parent.name}/{store.name}"
         found.append(_night(store, name, found[-1].began if found else ""))
@@ -63,7 +60,7 @@ def nights(stores: Sequence[Store]) -> History:
     return history.history(next(iter(matrices)), found)
 
 
-def _night(store: Store, name: str, after: str) -> Night:
+def _night(store: Store, name: str, after: str) -> CampaignInHistory:
     """`after`: when the campaign before it by number began, for one that does not say."""
     file: CampaignFile | None = None
     try:
@@ -77,7 +74,7 @@ def _night(store: Store, name: str, after: str) -> Night:
     done = {trial for trial, record in found.records.items() if record.row["outcome"] != Outcome.ABORTED}
     planned, recorded = len(wanted), sum(trial in done for trial in wanted)
     nothing = not any(cell.n for cell in side.cells)
-    return Night(
+    return CampaignInHistory(
         name=name,
         began=file.provenance.get("started") or min(found.table["started_at"].dropna(), default=after),
         plan=file.plan,
@@ -86,25 +83,25 @@ def _night(store: Store, name: str, after: str) -> Night:
         recorded=recorded,
         summary=replace(found.summary, campaign=name),
         side=None if nothing else side,
-        why=_nothing(found.summary) if nothing else _lacking(found.table, planned, recorded),
+        why=_nothing(found.summary) if nothing else _missing(found.table, planned, recorded),
     )
 
 
 def _nothing(summary: Summary) -> str:
-    return f"no trial has a result ({left_out(summary).removesuffix('.')})"
+    return f"no trial has a result ({left_out(summary.excluded).removesuffix('.')})"
 
 
-def _lacking(rows: pd.DataFrame, planned: int, recorded: int) -> str:
+def _missing(rows: pd.DataFrame, planned: int, recorded: int) -> str:
     """What a night lacks to be a whole one; a run of which so much is lost ends with exit code 6 too."""
     if recorded < planned:
         return f"{recorded} of {planned} trials are recorded"
-    lost = Counter(str(outcome) for outcome in rows["outcome"] if outcome in LEFT_OUT)
-    return f"{tally(lost)} of {len(rows)} trials" if lost.total() > MANY_LEFT_OUT * len(rows) else ""
+    lost = Counter(str(outcome) for outcome in rows["outcome"] if Outcome(outcome).left_out)
+    return f"{tally(lost)} of {len(rows)} trials" if lost.total() > MOST_LOST * len(rows) else ""
 
 
-def _failed(name: str, after: str, file: CampaignFile | None, why: str) -> Night:
-    nothing = Summary(name, {}, {}, (f"{name} has no result: {why}.",), (), (), (), ())
+def _failed(name: str, after: str, file: CampaignFile | None, why: str) -> CampaignInHistory:
+    nothing = Summary(name, None, {}, (f"{name} has no result: {why}.",), (), (), (), ())
     if file is None:
-        return Night(name, after, None, {}, 0, 0, nothing, None, why)
+        return CampaignInHistory(name, after, None, {}, 0, 0, nothing, None, why)
     began = file.provenance.get("started", after)
-    return Night(name, began, file.plan, file.provenance, len(file.plan.trials), 0, nothing, None, why)
+    return CampaignInHistory(name, began, file.plan, file.provenance, len(file.plan.trials), 0, nothing, None, why)

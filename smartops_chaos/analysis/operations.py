@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis import rca
 from smartops_chaos.analysis.cells import Cell
-from smartops_chaos.analysis.loop import between
+from smartops_chaos.analysis.phases import between
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.analysis.sla import budget_used
 from smartops_chaos.analysis.summary import Operations, Share
-from smartops_chaos.analysis.table import INCIDENTS, numbers, texts
-from smartops_chaos.model import Outcome, Sla
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.model import Sla
 
 
 def operations(
@@ -27,8 +27,8 @@ def operations(
     known = [c for c in cells if c.bad_s is not None and c.n]
     outcome = texts(counted, "outcome")
     asked, rank = rca.ranks(counted)
-    incident = np.isin(outcome, [*INCIDENTS, Outcome.PREVENTED]) & asked
-    healed = np.isin(outcome, [Outcome.HEALED, Outcome.PREVENTED])
+    incident = outcome_is(outcome, lambda o: o.incident or o.by_healer) & asked
+    healed = outcome_is(outcome, lambda o: o.by_healer)
     closed = between(counted, "detected", "verified", alpha)
     return Operations(
         detected=_detected(cells, alpha),

@@ -14,12 +14,13 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import ArmTests, decide, run_tests
+from smartops_chaos.model import Goal
 
 FACTORS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 _MOST_TRIALS = 2000  # of an arm; a campaign larger than that is not short of trials
 
 
-def repeats_needed(tests: Sequence[ArmTests], question: Question) -> dict[tuple[str, str], int | None]:
+def repeats_needed(tests: Sequence[ArmTests], question: Question) -> dict[tuple[str, Goal], int | None]:
     """(arm, target) of each verdict that is only observed -> repeats in all that would prove it; None = none found.
 
     The trials at hand are taken 2, 3, ... times; the same tests decide. Targets that fail for another reason than the
@@ -27,7 +28,7 @@ def repeats_needed(tests: Sequence[ArmTests], question: Question) -> dict[tuple[
     """
     _, verdicts = decide(tests, question)
     waiting = {_key(v) for v in verdicts if v.verdict == "observed" and v.arm not in question.stopped}
-    found: dict[tuple[str, str], int | None] = dict.fromkeys(sorted(waiting))
+    found: dict[tuple[str, Goal], int | None] = dict.fromkeys(sorted(waiting))
     if any(sum(c.n for c in t.cells) > _MOST_TRIALS for t in tests):
         return found
     repeats = max((c.n + c.lost for t in tests for c in (*t.cells, *t.baseline)), default=0)
@@ -54,7 +55,7 @@ def minutes_a_trial(table: pd.DataFrame) -> float | None:
     return float(starts.sort_values().diff().median().total_seconds()) / 60
 
 
-def _key(verdict: Verdict) -> tuple[str, str]:
+def _key(verdict: Verdict) -> tuple[str, Goal]:
     return str(verdict.arm), verdict.target
 
 

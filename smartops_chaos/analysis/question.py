@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
+from smartops_chaos.analysis.summary import FrozenPlan
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import Arm, Plan, Sla, Targets
-from smartops_chaos.plan.looks import SHARES, Stop
+from smartops_chaos.model import ALPHA, Arm, Plan, Sla, Stop, Targets
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Question:
     baseline: Arm
     targets: Targets = field(default_factory=Targets)
     sla: Sla | None = None
-    alpha: float = 0.025  # one-sided, Holm over non-baseline arms x targets
+    alpha: float = ALPHA  # one-sided, Holm over non-baseline arms x targets
     weights: Mapping[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
     because: Mapping[str, str] = field(default_factory=dict)  # chaos level -> why this horizon; absent = not said
     same_arm: Mapping[str, str] = field(default_factory=dict)  # "model/policy" -> "model/policy" that stands for it
@@ -26,12 +27,12 @@ class Question:
     look: int = 0  # which of them is taken, or comes next; 0 = the last
     stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
     disturbed: str = ""  # why the machine was too busy for any verdict; empty: it was not
-    stated: Mapping[str, object] = field(default_factory=dict)  # what else of the plan `summary.json` shall print
+    frozen: FrozenPlan | None = None  # what else of the plan `summary.json` shall print
 
-    def share(self, arm: Arm) -> float:
-        """How much of alpha the arm's decision may use: all of it without looks."""
+    def alpha_fraction(self, arm: Arm) -> float:
+        """Alpha spending: the fraction of alpha that the decision on an arm may use; 1 without interim looks."""
         stop = self.stopped.get(arm)
-        return SHARES[self.looks][(self.look or self.looks if stop is None else stop.look) - 1]
+        return ALPHA_SPENDING[self.looks][(self.look or self.looks if stop is None else stop.look) - 1]
 
     def __post_init__(self) -> None:
         light = [name for name, weight in self.weights.items() if not weight > 0]
@@ -40,7 +41,7 @@ class Question:
 
 
 def of_plan(plan: Plan, stops: Sequence[Stop] = (), look: int = 0) -> Question:
-    """The question that a campaign's frozen plan asks, the arms that it stopped at a look, and the look to come."""
+    """The question that a frozen plan asks, with the arms that interim looks have stopped and the look to come."""
     analysis = plan.analysis
     return Question(
         baseline=analysis.baseline,
@@ -54,11 +55,5 @@ def of_plan(plan: Plan, stops: Sequence[Stop] = (), look: int = 0) -> Question:
         looks=analysis.looks,
         look=look,
         stopped={stop.arm: stop for stop in stops},
-        stated={
-            "slo": asdict(analysis.slo),
-            "stop_after_good_s": analysis.stop_after_good_s,
-            "exclusions": analysis.exclusions,
-            "seed": plan.seed,
-            "digest": plan.digest,
-        },
+        frozen=FrozenPlan(analysis.slo, analysis.stop_after_good_s, analysis.exclusions, plan.seed, plan.digest),
     )

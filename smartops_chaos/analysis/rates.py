@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from smartops_chaos.analysis.cells import Cell
 from smartops_chaos.analysis.summary import AutoHeal
 from smartops_chaos.model import Outcome
 
+if TYPE_CHECKING:  # cells are made by pandas, which a plan does not need
+    from smartops_chaos.analysis.cells import Cell
+
 
 def wilson(successes: int, n: int, alpha: float) -> tuple[float, float]:
-    """Two-sided score interval at 2 alpha (Wilson 1927), n > 0."""
+    """The two-sided score interval (1 - 2 alpha) of a rate (Wilson 1927): what a report shows. n must be above 0."""
     z = -float(special.ndtri(alpha))
     share = successes / n
     centre = share + z**2 / (2 * n)
@@ -25,7 +28,7 @@ def wilson(successes: int, n: int, alpha: float) -> tuple[float, float]:
 
 
 def clopper_pearson_lower(successes: int, n: int, alpha: float) -> float:
-    """Exact one-sided lower bound (Clopper and Pearson 1934), n > 0."""
+    """The exact one-sided lower bound of a rate (Clopper and Pearson 1934): what decides. n must be above 0."""
     return float(special.betaincinv(successes, n - successes + 1, alpha)) if successes else 0.0
 
 
@@ -35,7 +38,7 @@ def binomial_p(successes: int, n: int, share: float) -> float:
 
 
 def newcombe(successes1: int, n1: int, successes2: int, n2: int, alpha: float) -> tuple[float, float]:
-    """Two-sided interval at 2 alpha for share 1 minus share 2 (Newcombe 1998, method 10: square-and-add Wilson)."""
+    """The two-sided interval (1 - 2 alpha) of rate 1 minus rate 2 (Newcombe 1998, no. 10: of two Wilson intervals)."""
     p1, p2 = successes1 / n1, successes2 / n2
     lo1, hi1 = wilson(successes1, n1, alpha)
     lo2, hi2 = wilson(successes2, n2, alpha)

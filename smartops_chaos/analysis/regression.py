@@ -3,9 +3,10 @@
 slowdown = (RMST_arm / RMST_baseline in NEW) / (the same in OLD) - 1, over the scenarios that all four have, at the
 shorter of two horizons. A machine or a cluster that became slower as a whole slows the baseline too and cancels out.
 
-Its interval is log-delta with Satterthwaite's df, each end the farthest one of the plain interval and of the prudent
-ones, in which half a pseudo-trial stands in one of the four (see analysis.estimate). Holm over the arms. To rule out a
-slowdown, it must also be ruled out with the trials without a result scored at their worst.
+Its interval is by the delta method on the logarithm with Satterthwaite's degrees of freedom. Each end is the farthest
+of five: the plain interval's, and those of four in which half a pseudo-trial stands in one of the four cells' places
+(see analysis.estimate). Holm over the arms. To rule out a slowdown, it must also be ruled out with the trials without a
+result scored at their worst.
 """
 
 from __future__ import annotations
@@ -17,26 +18,25 @@ from typing import Literal
 import numpy as np
 
 from smartops_chaos.analysis.cells import Cell, of_arm
-from smartops_chaos.analysis.compare import LEAST_TRIALS
 from smartops_chaos.analysis.estimate import (
     Estimate,
     Sample,
     log_ratio,
+    margin,
     mean_over_scenarios,
-    step,
     t_tail,
     weighted_difference,
 )
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.verdicts import holm
-from smartops_chaos.model import Arm
+from smartops_chaos.model import LEAST_TRIALS, Arm
 
 Direction = Literal["slower", "faster", "no difference shown", "undecidable"]
 Gate = Literal["exceeded", "kept", "open", "undecidable"]
 
 # Of one trial: half of what a proof takes. Rare failures are as hidden in the old campaign as in the new one, and equal
 # campaigns are called different in at most 5 % with it (benchmarks/statistics.py); with a whole one slowdowns hide.
-_PRUDENCE = 0.5
+_PSEUDO_TRIAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """As fractions: 0.1 = a tenth slower, -0.1 = a tenth faster. Two-sided interval at 2 alpha, not adjusted."""
+    """As fractions: 0.1 = a tenth slower, -0.1 = a tenth faster. Two-sided interval (1 - 2 alpha), not adjusted."""
 
     estimate: float | None
     lo: float | None
@@ -108,7 +108,12 @@ def regress(
     unlike: Mapping[str, str] | None = None,
     cautions: Sequence[str] = (),
 ) -> Regression:
-    """`unlike`: scenarios of the same name that are not the same thing, with the reason."""
+    """Whether each arm that both campaigns have became slower or faster, and the gate: more than `limit`, or not.
+
+    `limit` is the largest slowdown allowed, a fraction. `unlike` names scenarios of the same name that are not the same
+    thing, with the reason: they are not compared. `cautions` are passed on. Never raises: an arm of which nothing can
+    be said is `undecidable`, with why.
+    """
     arms = {c.arm for c in old.cells} & {c.arm for c in new.cells} - {old.baseline, new.baseline}
     not_compared = dict(unlike or {})
     not_compared |= _only_in_one({c.scenario for c in old.cells}, {c.scenario for c in new.cells})
@@ -230,7 +235,7 @@ def _relative(arm: Estimate, base: Estimate) -> float | None:
     return arm.mean / base.mean if base.mean > 0 else None
 
 
-def _log_change(means: Sequence[Estimate]) -> Estimate | None:
+def _log_slowdown(means: Sequence[Estimate]) -> Estimate | None:
     """ln(1 + slowdown); None if a mean is 0."""
     new_arm, new_base, old_arm, old_base = means
     if any(not m.mean > 0 for m in means):
@@ -239,21 +244,21 @@ def _log_change(means: Sequence[Estimate]) -> Estimate | None:
 
 
 def _candidates(fours: Sequence[_Four], *, slow: bool) -> list[Estimate]:
-    """Plain, and with prudence in each of the four in turn, towards a slower arm or a faster one; those that exist."""
-    found = [_log_change(_means(fours))]
+    """Those that exist: plain, and with a pseudo-trial in each of the four in turn, for a slower or a faster arm."""
+    found = [_log_slowdown(_means(fours))]
     for side, high in (("new_arm", slow), ("new_base", not slow), ("old_arm", not slow), ("old_base", slow)):
         samples = [getattr(f, side) for f in fours]
-        prudent = [s if high else replace(s, worst=0.0) for s in samples]
+        worst = [s if high else replace(s, worst=0.0) for s in samples]
         means = dict(zip(_SIDES, _means(fours), strict=True))
-        means[side] = mean_over_scenarios(prudent, pseudo=_PRUDENCE)
-        found.append(_log_change(list(means.values())))
+        means[side] = mean_over_scenarios(worst, pseudo=_PSEUDO_TRIAL)
+        found.append(_log_slowdown(list(means.values())))
     return [e for e in found if e is not None]
 
 
 def _slowdown(fours: Sequence[_Four], alpha: float) -> Slowdown:
-    plain = _log_change(_means(fours))
-    lows = [e.mean - step(e, alpha) for e in _candidates(fours, slow=False)]
-    highs = [e.mean + step(e, alpha) for e in _candidates(fours, slow=True)]
+    plain = _log_slowdown(_means(fours))
+    lows = [e.mean - margin(e, alpha) for e in _candidates(fours, slow=False)]
+    highs = [e.mean + margin(e, alpha) for e in _candidates(fours, slow=True)]
     return Slowdown(
         estimate=None if plain is None else float(np.expm1(plain.mean)),
         lo=float(np.expm1(min(lows))) if lows else None,
@@ -272,8 +277,10 @@ def _p_below(fours: Sequence[_Four], limit: float) -> float:
 
 
 def _tail(estimate: Estimate, limit: float, sign: int) -> float:
-    if estimate.certain:
-        return 0.0 if sign * (estimate.mean - limit) > 0 else 1.0  # the prudent one beside it is never certain
+    if estimate.has_no_error:
+        return (
+            0.0 if sign * (estimate.mean - limit) > 0 else 1.0
+        )  # beside it stands one with a pseudo-trial, which has one
     return t_tail(sign * (estimate.mean - limit) / float(np.sqrt(estimate.variance)), estimate.df)
 
 

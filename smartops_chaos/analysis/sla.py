@@ -12,16 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from smartops_chaos.analysis.cells import Cell
-from smartops_chaos.analysis.compare import LEAST_TRIALS
-from smartops_chaos.analysis.estimate import Sample, interval, mean_over_scenarios, p_below, step
+from smartops_chaos.analysis.estimate import Sample, interval, margin, mean_over_scenarios, p_below
 from smartops_chaos.analysis.summary import SlaNumbers
-from smartops_chaos.model import PRUDENCE, Sla
+from smartops_chaos.model import LEAST_TRIALS, PSEUDO_TRIAL, Sla
 from smartops_chaos.schema.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
 class SlaTest:
-    """Prudent like the MTTR's: a pseudo-trial that is bad to the horizon is added to each scenario."""
+    """Like the MTTR's test it has a pseudo-trial in each scenario: one that is bad to the horizon."""
 
     p: float  # one-sided, H0: availability < target; with the lost trials bad to the horizon; 1 if undecidable
     bound: float | None  # lower bound of availability
@@ -34,7 +33,10 @@ def window(sla: Sla) -> str:
 
 
 def availability(cells: Sequence[Cell], sla: Sla | None, alpha: float, within_trials: float | None) -> SlaNumbers:
-    """Two-sided interval at 2 alpha from that of the mean bad seconds."""
+    """Availability with its two-sided interval (1 - 2 alpha), which follows from that of the mean bad seconds.
+
+    `within_trials` is passed on. None without an `sla:` or where the table lacks bad seconds.
+    """
     samples = _samples([c for c in cells if c.n])
     if sla is None or not samples:
         return SlaNumbers(None, None, None, within_trials)
@@ -48,7 +50,7 @@ def availability(cells: Sequence[Cell], sla: Sla | None, alpha: float, within_tr
 
 
 def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) -> SlaTest:
-    """Is the availability at least `target`?"""
+    """Is the availability at least `target`, a fraction? One-sided t test on the mean bad seconds of a fault."""
     if sla is None:
         return SlaTest(1.0, None, "the matrix has no `sla:`; add a line such as `sla: {window: 30d, faults: 4}`")
     if any(c.bad_s is None for c in cells):
@@ -61,9 +63,9 @@ def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) 
     lost = [np.append(s.values, np.full(c.lost, s.worst)) for s, c in zip(samples, cells, strict=True)]
     worst = [Sample(values, s.weight, s.worst) for values, s in zip(lost, samples, strict=True)]
     limit = (1 - target) * sla.window_s / sla.faults if sla.faults > 0 else np.inf
-    found = [p_below(mean_over_scenarios(s, pseudo=PRUDENCE), limit) for s in (samples, worst)]
-    prudent = mean_over_scenarios(samples, pseudo=PRUDENCE)
-    return SlaTest(max(found), _available(prudent.mean + step(prudent, alpha), sla), "")
+    found = [p_below(mean_over_scenarios(s, pseudo=PSEUDO_TRIAL), limit) for s in (samples, worst)]
+    careful = mean_over_scenarios(samples, pseudo=PSEUDO_TRIAL)
+    return SlaTest(max(found), _available(careful.mean + margin(careful, alpha), sla), "")
 
 
 def budget_used(cells: Sequence[Cell], sla: Sla, target: float) -> float | None:

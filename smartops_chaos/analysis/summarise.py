@@ -16,15 +16,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis import instrument, loop, outlook, rca, sla, verdicts, warnings
+from smartops_chaos.analysis import instrument, outlook, phases, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
 from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
-from smartops_chaos.analysis.summary import ArmSummary, CellNumbers, Curve, Mttr, Summary
+from smartops_chaos.analysis.summary import AppliedPlan, ArmSummary, CellNumbers, Curve, Mttr, Summary
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
-from smartops_chaos.analysis.table import CONTROLS, COUNTED, LEFT_OUT, numbers, texts
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.timeline import before
@@ -50,7 +50,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     summaries += [_arm(t.arm, measured, t.cells, t.baseline, question) for t in tests]
     return Summary(
         campaign=campaign,
-        plan=_stated(question, cells),
+        plan=_applied(question, cells),
         excluded={str(a.arm): a.left_out for a in summaries if a.left_out},
         warnings=warnings.weaknesses(
             question,
@@ -60,7 +60,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
             calibration,
             outlook.repeats_needed(tests, question),
             outlook.minutes_a_trial(measured),
-            before.drift_warning(_rows(table[[c for c in before.DRIFT_COLUMNS if c in table]])),
+            before.drift_warning(_with_service_time(table)),
         ),
         calibration=calibration,
         arms=tuple(summaries),
@@ -96,6 +96,14 @@ def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
     return sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
 
 
+def _with_service_time(table: pd.DataFrame) -> list[dict[str, object]]:
+    """The rows that say how long an order took before the injection: a large table without any costs nothing."""
+    if "service_ms" not in table:
+        return []
+    known = table.loc[table["service_ms"].notna(), [c for c in before.DRIFT_COLUMNS if c in table]]
+    return _rows(known)
+
+
 def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
@@ -103,7 +111,16 @@ def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
 def to_json(summary: Summary) -> dict[str, object]:
     """`summary.json`: the dataclasses as plain dicts, an arm as {"model", "policy"}; no NaN, None is null."""
     document = asdict(summary)
+    document["plan"] = plan_to_json(summary.plan) if summary.plan else {}
     return {"schema_version": document.pop("schema_version"), **document}
+
+
+def plan_to_json(plan: AppliedPlan) -> dict[str, object]:
+    """The rules as `summary.json` has them: one flat object, stopped arms by name."""
+    document = asdict(plan)
+    document["stopped"] = {str(s.arm): {"look": s.look, "repeat": s.repeat} for s in plan.stopped}
+    frozen = document.pop("frozen") or {}
+    return {**document, **frozen}
 
 
 def _one_name_an_arm(question: Question, table: pd.DataFrame) -> tuple[Question, pd.DataFrame]:
@@ -126,10 +143,10 @@ def _arm(
     arm: Arm, measured: pd.DataFrame, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question
 ) -> ArmSummary:
     """`baseline`: the cells that `cells` are held against; empty for the baseline itself."""
-    alpha = question.alpha * question.share(arm)  # with looks wider: so intervals hold over all looks together
+    alpha = question.alpha * question.alpha_fraction(arm)  # with looks wider: so intervals hold over all looks together
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
-    counted = rows[np.isin(outcome, COUNTED)]
+    counted = rows[outcome_is(outcome, lambda o: o.counted)]
     detected = [c.detected_s for c in cells if c.detected_s is not None]
     acted = [c.acted_s for c in cells if c.acted_s is not None]
     needless = numbers(rows, "needless_actions")
@@ -153,13 +170,13 @@ def _arm(
         auto_heal=auto_heal(cells, baseline, alpha),
         sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
-        phases=loop.phases(counted, alpha),
-        funnel=loop.funnel(counted),
+        phases=phases.phases(counted, alpha),
+        funnel=phases.funnel(counted),
         curves=_curves(cells, alpha),
         cells=tuple(_cell_numbers(c) for c in cells),
-        measuring_error_s=loop.recovery_width(counted),
+        measuring_error_s=phases.recovery_width(counted),
         false_alarms=int((outcome == Outcome.FALSE_ALARM).sum()),
-        controls=int(np.isin(outcome, CONTROLS).sum()),
+        controls=int(outcome_is(outcome, lambda o: o.control).sum()),
         needless_actions=int(np.nansum(needless)) + nothing_prevented,
         contested=sum("contested" in flags.split(",") for flags in texts(rows, "flags")),
         operations=did,
@@ -167,7 +184,7 @@ def _arm(
 
 
 def _left_out(rows: pd.DataFrame, cells: Sequence[Cell]) -> dict[str, int]:
-    out = rows[np.isin(texts(rows, "outcome"), LEFT_OUT)]
+    out = rows[outcome_is(texts(rows, "outcome"), lambda o: o.left_out)]
     pairs = zip(texts(out, "outcome"), texts(out, "reason"), strict=True)
     found = Counter(f"{outcome}: {reason}" if reason else str(outcome) for outcome, reason in pairs)
     if missing := sum(c.not_recorded for c in cells):
@@ -253,18 +270,17 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
     )
 
 
-def _stated(question: Question, cells: Sequence[Cell]) -> dict[str, object]:
-    """The rules as applied, for `summary.json` and the report's method."""
-    return {
-        "baseline": asdict(question.baseline),
-        "targets": asdict(question.targets),
-        "sla": asdict(question.sla) if question.sla else None,
-        "alpha": question.alpha,
-        "weights": dict(question.weights),
-        "horizons_s": {c.scenario: c.horizon_s for c in cells},
-        "because": dict(question.because),
-        "same_arm": dict(question.same_arm),
-        "looks": question.looks,
-        "stopped": {str(s.arm): {"look": s.look, "repeat": s.repeat} for s in question.stopped.values()},
-        **question.stated,
-    }
+def _applied(question: Question, cells: Sequence[Cell]) -> AppliedPlan:
+    return AppliedPlan(
+        baseline=question.baseline,
+        targets=question.targets,
+        sla=question.sla,
+        alpha=question.alpha,
+        weights=dict(question.weights),
+        horizons_s={c.scenario: c.horizon_s for c in cells},
+        because=dict(question.because),
+        same_arm=dict(question.same_arm),
+        looks=question.looks,
+        stopped=tuple(question.stopped.values()),
+        frozen=question.frozen,
+    )

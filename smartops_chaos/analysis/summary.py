@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from smartops_chaos.model import Arm
+from smartops_chaos.model import ALPHA, Arm, Goal, Sla, Slo, Stop, Targets
 from smartops_chaos.timeline.calibration import Calibration
 
 Decision = Literal["proven", "observed", "missed", "undecidable"]
@@ -19,7 +19,7 @@ class Mttr:
     """RMST(tau) over the arm's scenarios, equally weighted unless the plan says otherwise."""
 
     rmst_s: float | None
-    lo: float | None  # two-sided at 2 * alpha; prudent at both ends, see analysis.estimate
+    lo: float | None  # two-sided, 1 - 2 alpha; both ends allow for a pseudo-trial, see analysis.estimate
     hi: float | None
     horizon_s: float | None  # the largest of the scenarios' horizons
     median_s: float | None  # Kaplan-Meier; None = not reached by the horizon
@@ -208,7 +208,7 @@ class ArmSummary:
 @dataclass(frozen=True, slots=True)
 class Reduction:
     estimate: float | None
-    lo: float | None  # two-sided at 2 * alpha; prudent, see analysis.estimate: this end decides
+    lo: float | None  # two-sided, 1 - 2 alpha; it allows for pseudo-trials, see analysis.estimate: this end decides
     hi: float | None
     p: float | None  # one-sided, H0: reduction <= target; it belongs to `lo`
     p_adjusted: float | None  # Holm over arms x targets, of the largest p that a `proven` needs
@@ -231,7 +231,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    target: Literal["mttr_reduction", "auto_heal", "sla"]
+    target: Goal
     arm: Arm
     wanted: float
     value: float | None
@@ -241,9 +241,37 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class FrozenPlan:
+    """What else a campaign has frozen before its first trial; a bare trials table says nothing of it."""
+
+    slo: Slo
+    stop_after_good_s: float
+    exclusions: str
+    seed: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedPlan:
+    """The rules by which a summary was computed and decided."""
+
+    baseline: Arm
+    targets: Targets
+    sla: Sla | None
+    alpha: float  # one-sided
+    weights: dict[str, float]  # by chaos level; absent = 1
+    horizons_s: dict[str, float]  # "chaos / workload" -> seconds
+    because: dict[str, str]  # chaos level -> why this horizon
+    same_arm: dict[str, str]  # "model/policy" -> "model/policy" that was run in its place
+    looks: int  # decisions, the one at the end included
+    stopped: tuple[Stop, ...]  # arms that were decided before the end
+    frozen: FrozenPlan | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     campaign: str
-    plan: dict[str, object]  # the frozen analysis plan, or what a bare table implies
+    plan: AppliedPlan | None  # None: the campaign has no result
     excluded: dict[str, dict[str, int]]  # arm -> reason -> trials
     warnings: tuple[str, ...]  # what makes this result weak, each with the mend
     calibration: tuple[Calibration, ...]
@@ -253,3 +281,20 @@ class Summary:
     holds: tuple[HoldNumbers, ...] = ()  # sensitivity to H; empty: no requests are at hand
     agreement: tuple[MomentAgreement, ...] = ()  # of metrics and logs; empty: no telemetry is at hand
     schema_version: int = 1
+
+    @property
+    def alpha(self) -> float:
+        """One-sided, of all verdicts together; intervals are two-sided at 1 - 2 alpha."""
+        return self.plan.alpha if self.plan else ALPHA
+
+    @property
+    def baseline(self) -> ArmSummary | None:
+        return next((a for a in self.arms if a.baseline), None)
+
+    def deciding(self, arm: Arm) -> Comparison | None:
+        """The comparison with the baseline that decides the MTTR target of an arm; None for the baseline itself."""
+        return next((c for c in self.comparisons if c.arm == arm and c.decides), None)
+
+    def stop(self, arm: Arm) -> Stop | None:
+        """The interim look that has decided the arm, if one has."""
+        return next((s for s in self.plan.stopped if s.arm == arm), None) if self.plan else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,6 @@ INTEGERS = (
 )
 _UNITLESS = ("bad_seconds", "unknown_seconds", "service_ms", "work_ms", "utilisation")
 NUMBERS = tuple(c for c in COLUMNS if c.endswith("_s") or c in (*INTEGERS, *_UNITLESS))
-INCIDENTS = (Outcome.HARMED, Outcome.UNRECOVERED, Outcome.HEALED, Outcome.PLATFORM)
-COUNTED = (*INCIDENTS, Outcome.PREVENTED, Outcome.NO_EFFECT)  # confirmed injections of a fault
-LEFT_OUT = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID)
-CONTROLS = (Outcome.CLEAN, Outcome.FALSE_ALARM)
 
 _SHOWN = 20  # problems of one kind that are listed row by row
 _LONGEST_S = 86400.0  # no matrix has a longer horizon
@@ -96,6 +92,11 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
 def texts(table: pd.DataFrame, column: str, default: str = "") -> np.ndarray:
     """The column as an array of str; all `default` if the table lacks it."""
     return table[column].to_numpy(object) if column in table else np.full(len(table), default, dtype=object)
+
+
+def outcome_is(outcomes: np.ndarray, group: Callable[[Outcome], bool]) -> np.ndarray:
+    """Which of the outcomes belong to a group, such as `lambda o: o.counted`; a boolean array of the same length."""
+    return np.isin(outcomes, [o for o in Outcome if group(o)])
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -192,7 +193,7 @@ def _checks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, str, str]]:
     """(column, rows that break the rule, what is wrong, how to mend it)."""
     outcome = table["outcome"].to_numpy(object)
     time, horizon = numbers(table, "time_s"), numbers(table, "horizon_s")
-    counted = np.isin(outcome, COUNTED)
+    counted = outcome_is(outcome, lambda o: o.counted)
     for level in LEVELS:
         yield level, table[level].to_numpy(object) == "", "is empty", "name the level, such as `default`"
     unknown = ~np.isin(outcome, list(Outcome))

@@ -9,7 +9,7 @@ only if the plan has an `sla:`. The baseline is shown, not judged. A `proven` al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from smartops_chaos.analysis import sla as availability
-from smartops_chaos.analysis.cells import Cell, held_against
+from smartops_chaos.analysis.cells import Cell, cells_by_arm
 from smartops_chaos.analysis.compare import Compared, compare
 from smartops_chaos.analysis.estimate import mean_over_scenarios
+from smartops_chaos.analysis.phrases import confidence_level, count, p_value, percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import (
     auto_heal,
@@ -28,7 +29,7 @@ from smartops_chaos.analysis.rates import (
     common,
     worst_uplift_lower,
 )
-from smartops_chaos.analysis.summary import AutoHeal, Comparison, Decision, Reduction, SlaNumbers, Verdict
+from smartops_chaos.analysis.summary import AutoHeal, Comparison, Decision, SlaNumbers, Verdict
 from smartops_chaos.analysis.table import numbers
 from smartops_chaos.model import Arm
 
@@ -49,17 +50,17 @@ class ArmTests:
     worst_uplift: float | None
     sla: SlaNumbers
     sla_test: availability.SlaTest
-    share: float  # of alpha, that this decision may use; below 1 if the plan allows looks
+    alpha_fraction: float  # of alpha, that this decision may spend; below 1 if the plan has interim looks
 
     def family(self, question: Question) -> list[float]:
         """The p values that Holm adjusts, in the order of the verdicts, on the scale of the whole alpha."""
         found = [self.here.p, self.heal_p] + ([self.sla_test.p] if question.sla else [])
-        return [p / self.share for p in found]
+        return [p / self.alpha_fraction for p in found]
 
 
 def judged(measured: pd.DataFrame, question: Question, arms: Sequence[Arm]) -> list[ArmTests]:
     """The tests of each arm; of one that a look has stopped by the trials of that look, the baseline's too."""
-    return [run_tests(arm, *cells, question) for arm, cells in held_against(measured, question, arms).items()]
+    return [run_tests(arm, *cells, question) for arm, cells in cells_by_arm(measured, question, arms).items()]
 
 
 def conclude(
@@ -97,7 +98,8 @@ def _as_then(end: Sequence[Told], then: Sequence[Told], question: Question, look
 
 
 def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -> ArmTests:
-    targets, alpha = question.targets, question.alpha * question.share(arm)
+    """One arm's tests of all targets, each at the arm's fraction of alpha; not yet adjusted for the other tests."""
+    targets, alpha = question.targets, question.alpha * question.alpha_fraction(arm)
     heal = auto_heal(cells, baseline, alpha)
     lost = sum(c.lost for c in cells)
     return ArmTests(
@@ -111,12 +113,15 @@ def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], questio
         worst_uplift=worst_uplift_lower(cells, baseline, alpha),
         sla=availability.availability(cells, question.sla, alpha, None),
         sla_test=availability.decide(cells, question.sla, targets.sla, alpha),
-        share=question.share(arm),
+        alpha_fraction=question.alpha_fraction(arm),
     )
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p values of Holm's step-down procedure, in the order given."""
+    """The p values adjusted by Holm's step-down procedure (1979), in the order given: compare them with alpha.
+
+    The chance that any true H0 is rejected is then at most alpha, whatever the tests have to do with each other.
+    """
     order = np.argsort(p, kind="stable")
     factors = len(p) - np.arange(len(p))
     stepped = np.maximum.accumulate(np.asarray(p, dtype=float)[order] * factors)
@@ -126,10 +131,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Comparison, ...], tuple[Verdict, ...]]:
-    """Comparisons (two scopes an arm) and verdicts (one an arm and target)."""
+    """Comparisons (two scopes for each arm) and verdicts (one for each arm and target), after Holm over all tests."""
     families = [t.family(question) for t in tests]
     adjusted = iter(holm([p for family in families for p in family]))
-    elsewhere = holm([t.elsewhere.p / t.share for t in tests])
+    elsewhere = holm([t.elsewhere.p / t.alpha_fraction for t in tests])
     size = sum(map(len, families))
     comparisons: list[Comparison] = []
     verdicts: list[Verdict] = []
@@ -143,7 +148,9 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
             Verdict("mttr_reduction", t.arm, wanted.mttr_reduction, found.estimate, found.lo, here.verdict, here.why)
         )
         decision, why = _heal(t, p_heal, size, question)
-        bound = clopper_pearson_lower(t.heal.successes, t.heal.n, question.alpha * t.share) if t.heal.n else None
+        bound = (
+            clopper_pearson_lower(t.heal.successes, t.heal.n, question.alpha * t.alpha_fraction) if t.heal.n else None
+        )
         verdicts.append(Verdict("auto_heal", t.arm, wanted.auto_heal, t.heal.no_human, bound, decision, why))
         decision, why = _sla(t, p_sla, size, question)
         verdicts.append(Verdict("sla", t.arm, wanted.sla, t.sla.availability, t.sla_test.bound, decision, why))
@@ -153,14 +160,6 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
 def unexplained(cells: Sequence[Cell], question: Question) -> list[str]:
     """Chaos levels whose horizon has no reason."""
     return sorted({c.chaos for c in cells if not question.because.get(c.chaos)})
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %".replace("-", "−")
-
-
-def _p_text(p: float) -> str:
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
 
 
 def _comparison(t: ArmTests, compared: Compared, p_adjusted: float, size: int, question: Question) -> Comparison:
@@ -184,105 +183,100 @@ def _comparison(t: ArmTests, compared: Compared, p_adjusted: float, size: int, q
 def _reduction(
     t: ArmTests, compared: Compared, p_adjusted: float, size: int, question: Question
 ) -> tuple[Decision, str]:
-    target, alpha = question.targets.mttr_reduction, question.alpha * t.share
-    found = compared.mttr_reduction
+    target, found = question.targets.mttr_reduction, compared.mttr_reduction
     if compared.undecidable or found.estimate is None:
         return "undecidable", compared.undecidable or "the service was never bad in the baseline"
-    says = f"the mean time to recover is reduced by {percent(found.estimate)} {_interval(found, question.alpha)}"
-    if found.estimate < target:
-        return "missed", f"{says}, {percent(target)} are wanted"
-    silent = _no_reason(t, question)
-    if silent:
-        return "observed", f"{says}; {silent}"
-    if p_adjusted <= question.alpha:
-        return "proven", f"{says}; less than {percent(target)} is ruled out, {_adjusted(p_adjusted, size)}"
-    half = compared.at_horizons["tau/2"]
-    if found.p is None or found.p > alpha:
-        return "observed", f"{says}, but {_trials(t.cells)} cannot rule out less than {percent(target)}"
-    if half.p is None or half.p > alpha:
-        value = "not known" if half.estimate is None else percent(half.estimate)
-        return "observed", f"{says}, but it depends on the horizon: at half of it the reduction is {value}, not proven"
-    if compared.worst_p is None or compared.worst_p > alpha:
-        return "observed", f"{says}, but {_lost(t)}"
-    return "observed", f"{says}, but not after allowing for {size} tests: {_adjusted(p_adjusted, size)}"
+
+    def doubts() -> Iterator[str]:
+        alpha, half = question.alpha * t.alpha_fraction, compared.at_horizons["tau/2"]
+        if found.p is None or found.p > alpha:
+            trials = count(sum(c.n for c in t.cells), "trial")
+            yield f"{trials} cannot rule out less than {percent(target)}"
+        if half.p is None or half.p > alpha:
+            value = "not known" if half.estimate is None else percent(half.estimate)
+            yield f"it depends on the horizon: at half of it the reduction is {value}, not proven"
+        if compared.worst_p is None or compared.worst_p > alpha:
+            yield _lost(t)
+
+    interval = "(no interval)"
+    if found.hi is not None:
+        low = "without a lower bound" if found.lo is None else percent(found.lo)
+        interval = f"({confidence_level(question.alpha)} interval {low} to {percent(found.hi)})"
+    says = f"the mean time to recover is reduced by {percent(found.estimate)} {interval}"
+    return _said(t, question, says, found.estimate >= target, percent(target), doubts(), p_adjusted, size)
 
 
 def _heal(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tuple[Decision, str]:
-    target, alpha, heal = question.targets.auto_heal, question.alpha * t.share, t.heal
+    target, heal = question.targets.auto_heal, t.heal
     if heal.no_human is None or heal.lo is None or heal.hi is None:
         return "undecidable", "no trial had an incident"
-    interval = f"{_level(question.alpha)} interval {percent(heal.lo)} to {percent(heal.hi)}"
+    gain = "" if heal.uplift is None else f"{100 * heal.uplift:.1f} points more healed than the baseline ends by itself"
+
+    def doubts() -> Iterator[str]:
+        alpha = question.alpha * t.alpha_fraction
+        bound = clopper_pearson_lower(heal.successes, heal.n, alpha)
+        if bound < target:
+            yield f"the exact lower bound is {percent(bound)}, {percent(target)} are wanted"
+        if heal.uplift_lo is None:
+            yield "the baseline had no incident to compare with"
+        elif heal.uplift_lo <= 0:
+            yield f"not shown to be the healer's work: {gain}, at least {100 * heal.uplift_lo:.1f}"
+        if t.worst_uplift is None or t.worst_uplift <= 0 or t.heal_p > alpha:
+            yield _lost(t)
+
+    interval = f"{confidence_level(question.alpha)} interval {percent(heal.lo)} to {percent(heal.hi)}"
     says = f"{heal.successes} of {heal.n} incidents ended without a person, {percent(heal.no_human)} ({interval})"
-    if heal.no_human < target:
-        return "missed", f"{says}, {percent(target)} are wanted"
-    silent = _no_reason(t, question)
-    if silent:
-        return "observed", f"{says}; {silent}"
-    bound = clopper_pearson_lower(heal.successes, heal.n, alpha)
-    if bound < target:
-        return "observed", f"{says}, but the exact lower bound is {percent(bound)}, {percent(target)} are wanted"
-    if heal.uplift is None or heal.uplift_lo is None:
-        return "observed", f"{says}, but the baseline had no incident to compare with"
-    gain = f"{100 * heal.uplift:.1f} points more healed than the baseline ends by itself"
-    if heal.uplift_lo <= 0:
-        return "observed", f"{says}, but not shown to be the healer's work: {gain}, at least {100 * heal.uplift_lo:.1f}"
-    lost = sum(c.lost for c in t.cells)
-    robust = t.worst_uplift is not None and t.worst_uplift > 0
-    if not robust or binomial_p(heal.successes, heal.n + lost, target) > alpha:
-        return "observed", f"{says}, but {_lost(t)}"
-    if p_adjusted > question.alpha:
-        return "observed", f"{says}, but not after allowing for {size} tests: {_adjusted(p_adjusted, size)}"
-    return "proven", f"{says}; {gain}; less than {percent(target)} is ruled out, {_adjusted(p_adjusted, size)}"
+    meets = heal.no_human >= target
+    return _said(t, question, says, meets, percent(target), doubts(), p_adjusted, size, f"{gain}; ")
 
 
 def _sla(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tuple[Decision, str]:
-    target, alpha, found = question.targets.sla, question.alpha * t.share, t.sla_test
-    if found.undecidable or t.sla.availability is None:
+    target, found, value = question.targets.sla, t.sla_test, t.sla.availability
+    if question.sla is None or found.undecidable or value is None:
         return "undecidable", found.undecidable or "availability cannot be computed"
-    says = f"availability {100 * t.sla.availability:.4f} %"
-    if question.sla is not None:
-        says += f" with {question.sla.faults:g} such faults in {availability.window(question.sla)}"
-    if t.sla.availability < target:
-        return "missed", f"{says}, {100 * target:g} % are wanted"
-    silent = _no_reason(t, question)
-    if silent:
-        return "observed", f"{says}; {silent}"
-    if p_adjusted <= question.alpha:
-        return "proven", f"{says}; less than {100 * target:g} % is ruled out, {_adjusted(p_adjusted, size)}"
-    if found.bound is not None and found.bound < target:
-        return "observed", f"{says}, but it may be as low as {100 * found.bound:.4f} %"
-    if found.p > alpha:
-        return "observed", f"{says}, but {_lost(t)}"
-    return "observed", f"{says}, but not after allowing for {size} tests: {_adjusted(p_adjusted, size)}"
+
+    def doubts() -> Iterator[str]:
+        if found.bound is not None and found.bound < target:
+            yield f"it may be as low as {100 * found.bound:.4f} %"
+        if found.p > question.alpha * t.alpha_fraction:
+            yield _lost(t)
+
+    faults = f"{question.sla.faults:g} such faults in {availability.window(question.sla)}"
+    says = f"availability {100 * value:.4f} % with {faults}"
+    return _said(t, question, says, value >= target, f"{100 * target:g} %", doubts(), p_adjusted, size)
 
 
-def _no_reason(t: ArmTests, question: Question) -> str:
+def _said(
+    t: ArmTests,
+    question: Question,
+    says: str,
+    meets: bool,
+    wanted: str,
+    doubts: Iterator[str],
+    p_adjusted: float,
+    size: int,
+    gain: str = "",
+) -> tuple[Decision, str]:
+    """The decision on one target, and why: the first line that fits.
+
+    `says` states the estimate, which `meets` the target or does not; `doubts` are what stands against a `proven` before
+    Holm's correction over `size` tests, the weightiest first; `wanted` is the target as text.
+    """
+    if not meets:
+        return "missed", f"{says}, {wanted} are wanted"
     silent = unexplained(t.cells, question)
-    return f"nothing is proven while the horizon of {', '.join(silent)} has no `because`" if silent else ""
+    if silent:
+        return "observed", f"{says}; nothing is proven while the horizon of {', '.join(silent)} has no `because`"
+    doubt = next(doubts, "")
+    if doubt:
+        return "observed", f"{says}, but {doubt}"
+    adjusted = f"{p_value(p_adjusted)} after Holm over {count(size, 'test')}"
+    if p_adjusted > question.alpha:
+        return "observed", f"{says}, but not after allowing for {size} tests: {adjusted}"
+    return "proven", f"{says}; {gain}less than {wanted} is ruled out, {adjusted}"
 
 
 def _lost(t: ArmTests) -> str:
     ours, theirs = common(t.cells, t.baseline)
     counts = sum(c.lost for c in ours), sum(c.lost for c in theirs)
     return f"not if the trials without a result ({counts[0]} here, {counts[1]} in the baseline) had gone badly for it"
-
-
-def _interval(found: Reduction, alpha: float) -> str:
-    """With looks the interval is wider than at `alpha`, by the look's share: so it holds over all looks together."""
-    if found.hi is None:
-        return "(no interval)"
-    low = "without a lower bound" if found.lo is None else f"{percent(found.lo)}"
-    return f"({_level(alpha)} interval {low} to {percent(found.hi)})"
-
-
-def _level(alpha: float) -> str:
-    return f"{100 * (1 - 2 * alpha):g} %"
-
-
-def _adjusted(p: float, size: int) -> str:
-    return f"{_p_text(p)} after Holm over {size} test{'s' if size > 1 else ''}"
-
-
-def _trials(cells: Sequence[Cell]) -> str:
-    n = sum(c.n for c in cells)
-    return f"{n} trial{'s' if n != 1 else ''}"

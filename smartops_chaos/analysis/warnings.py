@@ -9,25 +9,25 @@ import pandas as pd
 
 from smartops_chaos.analysis import instrument, sla
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell
-from smartops_chaos.analysis.compare import LEAST_TRIALS
+from smartops_chaos.analysis.phrases import GOALS, count, first_names, percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import ArmSummary, MomentAgreement
 from smartops_chaos.analysis.table import texts
-from smartops_chaos.analysis.verdicts import percent, unexplained
-from smartops_chaos.model import Outcome
+from smartops_chaos.analysis.verdicts import unexplained
+from smartops_chaos.model import LEAST_TRIALS, MOST_LOST, Goal, Outcome
 from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 
 RUN = "smartops-chaos run MATRIX"
-MANY_LEFT_OUT = 0.10
 UNEVEN = 0.05
 AGREEMENT = 0.90  # wanted of metrics and logs, over the moments that both tell
 ENOUGH_TRIALS = 20  # in a cell: from here on the intervals cover what they say
-_NAMES = {"mttr_reduction": "MTTR reduction", "auto_heal": "auto-heal rate", "sla": "SLA"}
 _FLAGS = {
     "conflict": "sources disagree about an event: see `smartops-chaos derive --explain TRIAL`",
     "telemetry_missing": "telemetry is missing, so phases are empty: check with `smartops-chaos doctor MATRIX`",
     "late_generator": "requests were sent late: use fewer lanes or a lower rate",
     "clock_step": "a clock was stepped during the trial: wait for time synchronisation before a campaign",
+    "perhaps_before": "something was detected between two scrapes around the injection, perhaps before it, and is not "
+    "counted: scrape more often, or let the healer file name a log line",
     "clock_uncertain": "a clock is known to no better than 1 s, like all that it stamped: run nearer to its host",
     "cut_short": "a person ended the trial early: run it again with `--retry aborted`",
 }
@@ -39,7 +39,7 @@ def weaknesses(
     cells: Sequence[Cell],
     arms: Sequence[ArmSummary],
     calibration: Sequence[Calibration],
-    needed: Mapping[tuple[str, str], int | None],
+    needed: Mapping[tuple[str, Goal], int | None],
     minutes_a_trial: float | None,
     drift: str = "",
 ) -> tuple[str, ...]:
@@ -71,13 +71,13 @@ def _horizon(question: Question, cells: Sequence[Cell]) -> list[str]:
     lines = []
     if silent:
         lines.append(
-            f"The horizon of {_listed(silent)} has no reason, so nothing is proven: "
+            f"The horizon of {first_names(silent)} has no reason, so nothing is proven: "
             'add one, such as `horizon: {after: 30s, because: "on-call answers in 30 s"}`.'
         )
     if never:
         lines.append(
-            f"The baseline never recovered in {_listed(never)}: there the horizon decides how large a reduction looks; "
-            "read it at a quarter and at half of the horizon as well."
+            f"The baseline never recovered in {first_names(never)}: there the horizon decides how large a reduction "
+            "looks; read it at a quarter and at half of the horizon as well."
         )
     return lines
 
@@ -86,7 +86,7 @@ def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
     lines = []
     shares = {a.arm: _share_left_out(a) for a in arms if a.trials}
     for arm in arms:
-        if shares.get(arm.arm, 0) > MANY_LEFT_OUT:
+        if shares.get(arm.arm, 0) > MOST_LOST:
             reasons = ", ".join(f"{n} {reason}" for reason, n in arm.left_out.items())
             lines.append(
                 f"{percent(shares[arm.arm])} of the trials of {arm.arm} are left out ({reasons}): "
@@ -102,7 +102,7 @@ def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
     if missing:
         total = sum(c.not_recorded for c in cells)
         lines.append(
-            f"{total} trial{'s are' if total > 1 else ' is'} {NOT_RECORDED} in {_listed(sorted(missing))}, where "
+            f"{total} trial{'s are' if total > 1 else ' is'} {NOT_RECORDED} in {first_names(sorted(missing))}, where "
             f"another arm has more; they count as lost. `{RUN}` resumes the campaign."
         )
     return lines
@@ -115,7 +115,7 @@ def _why_left_out(measured: pd.DataFrame) -> list[str]:
     if not told:
         return []
     reason, n = Counter(reason for reason, _ in told).most_common(1)[0]
-    return [f"Why {_trials(n)} did not begin ({reason}), as one of them tells: {dict(reversed(told))[reason]}"]
+    return [f"Why {count(n, 'trial')} did not begin ({reason}), as one of them tells: {dict(reversed(told))[reason]}"]
 
 
 def _share_left_out(arm: ArmSummary) -> float:
@@ -128,7 +128,7 @@ def _scenarios(question: Question, cells: Sequence[Cell]) -> list[str]:
     rare = sorted({c.scenario for c in cells if c.rarely_hurts})
     if rare:
         lines.append(
-            f"{_listed(rare)} rarely hurts the baseline (bad in under half of its trials), so it says little about "
+            f"{first_names(rare)} rarely hurts the baseline (bad in under half of its trials), so it says little about "
             "healing: make the fault stronger or the objective stricter."
         )
     base = {c.scenario for c in cells if c.arm == question.baseline}
@@ -136,7 +136,7 @@ def _scenarios(question: Question, cells: Sequence[Cell]) -> list[str]:
         ours = {c.scenario for c in cells if c.arm == arm}
         if ours != base:
             lines.append(
-                f"{arm} and the baseline are compared without {_listed(sorted(ours ^ base))}, "
+                f"{arm} and the baseline are compared without {first_names(sorted(ours ^ base))}, "
                 "which only one of them has: do not exclude it."
             )
     return lines
@@ -153,15 +153,15 @@ def _too_few(cells: Sequence[Cell]) -> list[str]:
 
 
 def _outlook(
-    needed: Mapping[tuple[str, str], int | None], cells: Sequence[Cell], minutes_a_trial: float | None
+    needed: Mapping[tuple[str, Goal], int | None], cells: Sequence[Cell], minutes_a_trial: float | None
 ) -> list[str]:
     lines = []
     for repeats in sorted({n for n in needed.values() if n is not None}):
-        what = [f"{_NAMES[target]} of {arm}" for (arm, target), n in needed.items() if n == repeats]
+        what = [f"{GOALS[target]} of {arm}" for (arm, target), n in needed.items() if n == repeats]
         more = sum(max(repeats - c.n - c.lost, 0) for c in cells)
         cost = "" if minutes_a_trial is None else f", about {max(1, round(more * minutes_a_trial))} min more"
         lines.append(
-            f"Observed, not proven: {_listed(what)}. If further trials go like these, `{RUN} --repeats {repeats}` "
+            f"Observed, not proven: {first_names(what)}. If further trials go like these, `{RUN} --repeats {repeats}` "
             f"would prove it ({more} more trials{cost})."
         )
     return lines
@@ -213,7 +213,7 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
     lines = []
     for arm in arms:
         healed = arm.outcomes.get("healed", 0)
-        if arm.contested > MANY_LEFT_OUT * (healed + arm.contested):
+        if arm.contested > MOST_LOST * (healed + arm.contested):
             lines.append(
                 f"{arm.arm}: {arm.contested} recoveries may be the healer's or the platform's and count as the "
                 f"platform's, beside {healed} healed: finer telemetry would tell them apart."
@@ -248,13 +248,4 @@ def _answers(n: int) -> str:
 
 def _flags(measured: pd.DataFrame) -> list[str]:
     found = Counter(flag for text in texts(measured, "flags") if text for flag in text.split(","))
-    return [f"{_trials(found[flag])}: {hint}." for flag, hint in _FLAGS.items() if found[flag]]
-
-
-def _trials(n: int) -> str:
-    return f"{n} trial{'s' if n != 1 else ''}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = list(names[:3]) + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
-    return ", ".join(shown[:-1]) + (" and " if len(shown) > 1 else "") + shown[-1]
+    return [f"{count(found[flag], 'trial')}: {hint}." for flag, hint in _FLAGS.items() if found[flag]]

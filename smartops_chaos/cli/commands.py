@@ -1,4 +1,8 @@
-"""The command line: parse, call one function of `api`, print, map errors to exit codes. Commands import late."""
+"""The command line: every command by its name, and errors as exit codes.
+
+A command parses its options, calls `api` or a room below it, and prints. It imports what it needs when it is called, so
+that `--help` is there at once.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,20 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from smartops_chaos import __version__
-from smartops_chaos.cli import compare_command, plan_command, report_commands
-from smartops_chaos.cli.plan_command import LanesOption, MatrixArgument, OnlyOption, RepeatsOption
-from smartops_chaos.cli.report_commands import (
-    REPORTS,
-    RESULTS,
-    JsonOption,
-    ReportsOption,
-    ResultsOption,
-    tell_answer,
-    write_report,
+from smartops_chaos.cli import (
+    compare_command,
+    lab_commands,
+    plan_command,
+    report_command,
+    run_command,
+    status_commands,
 )
+from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption
 from smartops_chaos.errors import ChaosError, Interrupted, PreflightFailed, UsageError
 
 _EPILOG = (
@@ -75,12 +77,7 @@ def options(
     del version
 
 
-@app.command()
-def demo(results: ResultsOption = RESULTS, reports: ReportsOption = REPORTS) -> None:
-    """Run the quick matrix on the embedded lab, and write its report: a few minutes."""
-    from smartops_chaos.resources import shipped
-
-    _run(shipped("matrix", "quick.yaml"), results, reports, with_report=True)
+app.command()(run_command.demo)
 
 
 @app.command()
@@ -140,97 +137,11 @@ def doctor(
 
 
 app.command()(plan_command.plan)
-
-
-@app.command()
-def run(
-    matrix: MatrixArgument,
-    campaign: Annotated[str, typer.Option(help="Name of the campaign to go on with, or to begin.")] = "",
-    only: OnlyOption = None,
-    repeats: RepeatsOption = None,
-    lanes: LanesOption = None,
-    max_time: Annotated[str, typer.Option(help="Such as 50m: ends after the block that is under way.")] = "",
-    retry: Annotated[str, typer.Option(help="Outcomes to run again, such as error,invalid.")] = "",
-    shard: Annotated[str, typer.Option(help="Such as 1/3: this machine's share of the blocks; not with looks.")] = "",
-    scheduler: Annotated[str, typer.Option(help="Of a Dask cluster, whose workers have the lanes.")] = "",
-    report: Annotated[bool, typer.Option("--report", help="Write the report at the end.")] = False,
-    results: ResultsOption = RESULTS,
-    reports: ReportsOption = REPORTS,
-    as_json: JsonOption = False,
-) -> None:
-    """Run a matrix; the same command resumes what was interrupted."""
-    _run(
-        matrix,
-        results,
-        reports,
-        with_report=report,
-        as_json=as_json,
-        campaign=campaign,
-        only=only or (),
-        repeats=repeats,
-        lanes=lanes,
-        max_time=max_time,
-        retry=retry,
-        shard=shard,
-        scheduler=scheduler,
-    )
-
-
-def _run(
-    matrix: Path,
-    results: Path,
-    reports: Path,
-    *,
-    with_report: bool,
-    as_json: bool = False,
-    campaign: str = "",
-    max_time: str = "",
-    retry: str = "",
-    lanes: int | None = None,
-    scheduler: str = "",
-    **selection: Any,
-) -> None:
-    from smartops_chaos import api
-    from smartops_chaos.run import campaign as runner
-    from smartops_chaos.run import display, events
-    from smartops_chaos.schema import units
-
-    try:
-        limit_s = units.parse_duration(max_time) if max_time else None
-    except ValueError as error:
-        raise UsageError(f"--max-time {max_time}: {error}") from None
-    options = runner.Options(lanes, limit_s, tuple(retry.split(",")) if retry else (), scheduler)
-    shown = display.make(as_json=as_json)
-    results = results.resolve()
-    store = None
-
-    def emit(event: events.Event) -> None:
-        nonlocal store
-        if isinstance(event, events.CampaignStarted):
-            from smartops_chaos.store.campaign_folder import Store
-
-            store = Store(Path(event.directory))
-        if store is not None:
-            store.append_event(events.as_dict(event))
-        shown.show(event)
-
-    try:
-        store, made, result = api.run(matrix, results, emit, campaign_id=campaign, options=options, **selection)
-    finally:
-        shown.close()
-    if with_report and result.stopped_by not in ("interrupted", "invalid"):
-        data = api.load(store.path)
-        write_report(data, reports / store.name, as_json=as_json)
-        tell_answer(data, reports / store.name)
-    runner.judge(result, store, made)
-    if result.stopped_by == "interrupted":
-        raise typer.Exit(130)
-
-
-app.command()(report_commands.report)
+app.command()(run_command.run)
+app.command()(report_command.report)
 app.command()(compare_command.compare)
-app.command()(report_commands.derive)
-app.command()(report_commands.status)
-app.command()(report_commands.revert)
-lab_app.command()(report_commands.up)
-lab_app.command()(report_commands.down)
+app.command()(status_commands.derive)
+app.command()(status_commands.status)
+app.command()(status_commands.revert)
+lab_app.command()(lab_commands.up)
+lab_app.command()(lab_commands.down)

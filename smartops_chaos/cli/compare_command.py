@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from smartops_chaos.cli.report_commands import RESULTS, JsonOption, ResultsOption, arm_of, campaign_path
+from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, arm_of, campaign_path
 from smartops_chaos.errors import MISSED, UsageError
 
 if TYPE_CHECKING:

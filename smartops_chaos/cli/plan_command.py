@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from smartops_chaos.cli.report_commands import RESULTS, JsonOption, ResultsOption, campaign_path
+from smartops_chaos.cli.options import (
+    RESULTS,
+    JsonOption,
+    LanesOption,
+    MatrixArgument,
+    OnlyOption,
+    RepeatsOption,
+    ResultsOption,
+    campaign_path,
+)
 from smartops_chaos.errors import UsageError
 
 if TYPE_CHECKING:
     from smartops_chaos.model import Plan
-
-MatrixArgument = Annotated[Path, typer.Argument(metavar="MATRIX", help="The matrix file.")]
-OnlyOption = Annotated[list[str] | None, typer.Option("--only", help="Such as chaos=pod-kill or model=off,zscore.")]
-RepeatsOption = Annotated[int | None, typer.Option("--repeats", help="Instead of the matrix's.")]
-LanesOption = Annotated[int | None, typer.Option("--lanes", min=1, help="Instead of the matrix's.")]
 
 
 def plan(
@@ -50,9 +54,9 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
 
     from smartops_chaos import api
     from smartops_chaos.planning.chances import chances
-    from smartops_chaos.planning.estimate import estimate
+    from smartops_chaos.planning.forecast import forecast
 
-    told = estimate(made, matrix.name, lanes=lanes)
+    told = forecast(made, matrix.name, lanes=lanes)
     likely = chances(made, None if pilot is None else api.pilot(pilot, made))
     if as_json:
         document: dict[str, Any] = {"schema_version": 1, "name": made.name, "digest": made.digest}
@@ -95,6 +99,7 @@ def _simulate(made: Plan, truth_file: Path, out: Path, lanes: int, *, as_json: b
     from dataclasses import asdict
 
     from smartops_chaos import api
+    from smartops_chaos.planning.rehearsal import rehearse
     from smartops_chaos.planning.simulate import Truth, simulate
     from smartops_chaos.schema import yamlfile
 
@@ -103,7 +108,7 @@ def _simulate(made: Plan, truth_file: Path, out: Path, lanes: int, *, as_json: b
     found = simulate(made, yamlfile.load(truth_file, Truth), lanes=lanes)
     api.write_table(found.columns, out)
     print(out, file=sys.stderr)
-    looks = api.rehearse(made, found, lanes) if made.analysis.looks > 1 else None
+    looks = rehearse(made, found, lanes) if made.analysis.looks > 1 else None
     if as_json:
         truth = [asdict(arm) for arm in found.truth]
         told = {"schema_version": 1, "truth": truth, "lanes": lanes, "duration_s": found.duration_s}

@@ -112,7 +112,9 @@ class _Pool:
         self._folder = Path(tempfile.mkdtemp(prefix="lanes-", dir=worker.local_directory))
         self._free: queue.SimpleQueue[LaneAddress] = queue.SimpleQueue()
         try:
-            for lane in self._target.open(self._folder / "lanes"):
+            for lane in self._target.open(
+                self._folder / "lanes", lambda text: say(events.Preparing(f"{where} {text}"))
+            ):
                 self._free.put(lane)
         except BaseException:
             self.close()

@@ -4,7 +4,7 @@
     dask worker tcp://10.0.0.1:8786 --no-nanny --nthreads 2 --resources "lane=2"     # on each machine
 
 The runner is the same, but each of its threads hands its trial to the scheduler instead of a child. The scheduler gives
-it to a worker with a free lane, and to another one when that worker dies. See `dask_worker` for what happens there.
+it to a worker with a free lane, and to another one when that worker dies. See `dask.worker` for what happens there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from smartops_chaos.model import Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
 from smartops_chaos.store.campaign_folder import Store
-from smartops_chaos.targets.base import LaneAddress, Target
+from smartops_chaos.targets.base import LaneAddress, Target, Tell, silent
 from smartops_chaos.trial.process import ensure_undone
 
 _CONNECT_S = 10.0
@@ -82,9 +82,9 @@ class Workers(Target):
         del directory
         self._end()
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
         """One thread of the runner for each lane; which of them a trial gets is the scheduler's to say."""
-        del directory
+        del directory, say
         lanes = sum(self.lanes().values())
         return [LaneAddress("dask", f"lane-{number + 1}", {}) for number in range(min(lanes, self._most or lanes))]
 
@@ -101,16 +101,16 @@ class Workers(Target):
         del directory
         return []
 
-    def attempts(self, say: Say) -> Attempts:
-        return Attempts(self, self._path, say)
+    def attempts(self, say: Say) -> RemoteAttempts:
+        return RemoteAttempts(self, self._path, say)
 
     def _end(self) -> None:
         """Close the lanes of this campaign. Raises RevertFailed."""
         self.client.run(far_side.end, self._path, workers=list(self.lanes()))
 
 
-class Attempts:
-    """`attempts.Attempts` on the workers."""
+class RemoteAttempts:
+    """What `run.attempts.Attempts` does here, done on the workers."""
 
     def __init__(self, workers: Workers, path: str, say: Say) -> None:
         self._workers, self._path, self._say = workers, path, say

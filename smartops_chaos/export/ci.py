@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+from smartops_chaos.analysis.phrases import left_out
+from smartops_chaos.analysis.sentences import sentences
 from smartops_chaos.analysis.summary import Decision, Summary, Verdict
-from smartops_chaos.report.answer import TARGETS, detail, left_out, level, sentences
-from smartops_chaos.report.words import legal, percent
+from smartops_chaos.analysis.words import TARGETS, legal, percent, target_value
 
 Require = Literal["proven", "observed"]
 _NOTHING = "Nothing was judged: no arm beside the baseline has a result."
@@ -46,7 +47,7 @@ def junit(summary: Summary, require: Require = "proven") -> str:
     )
     for verdict in summary.verdicts:
         case = ET.SubElement(suite, "testcase", classname=legal(str(verdict.arm)), name=TARGETS[verdict.target])
-        value = f"{detail(verdict.value, verdict.target)}, at least {percent(verdict.wanted)} wanted"
+        value = f"{target_value(verdict.value, verdict.target)}, at least {percent(verdict.wanted)} wanted"
         if verdict in failed:
             message = f"{verdict.verdict}: {value}"
             ET.SubElement(case, "failure", type=verdict.verdict, message=message).text = legal(verdict.why)
@@ -86,17 +87,24 @@ def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = ""
         lines += [f"**Of {len(summary.verdicts)} targets: {', '.join(found)}.**", ""]
         lines += ["| Arm | Target | Wanted | Measured | Verdict | Why |", "| --- | --- | ---: | ---: | --- | --- |"]
         for v in summary.verdicts:
-            cells = (str(v.arm), TARGETS[v.target], percent(v.wanted), detail(v.value, v.target), v.verdict, v.why)
+            cells = (
+                str(v.arm),
+                TARGETS[v.target],
+                percent(v.wanted),
+                target_value(v.value, v.target),
+                v.verdict,
+                v.why,
+            )
             lines.append("| " + " | ".join(map(_escaped, cells)) + " |")
         lines.append("")
     else:
         lines += [f"**{_NOTHING}**", ""]
-    lines += [_escaped(text) + "\n" for text in (*sentences(summary, level(summary)), *beside)]
+    lines += [_escaped(text) + "\n" for text in (*sentences(summary), *beside)]
     if summary.warnings:
         lines += ["**What makes this result weak, and what mends it**", ""]
         lines += [f"- {_with_commands(warning)}" for warning in summary.warnings]
         lines.append("")
-    lines.append(f"Left out: {_escaped(left_out(summary))}")
+    lines.append(f"Left out: {_escaped(left_out(summary.excluded))}")
     if files:
         where = f" in the [artifacts of this run]({artifacts}), if the job uploads them" if artifacts else ""
         lines += ["", f"The report{where}: {', '.join(f'`{name}`' for name in files if '`' not in name)}"]
@@ -104,7 +112,7 @@ def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = ""
 
 
 def verdict_line(verdict: Verdict) -> str:
-    value = f"{detail(verdict.value, verdict.target)}, at least {percent(verdict.wanted)} wanted"
+    value = f"{target_value(verdict.value, verdict.target)}, at least {percent(verdict.wanted)} wanted"
     return _line(f"{verdict.arm}: {TARGETS[verdict.target]} {value}: {verdict.verdict}. {verdict.why}".rstrip())
 
 

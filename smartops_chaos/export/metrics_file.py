@@ -5,86 +5,91 @@ Each number has a name of its own, its bounds `_lower_` and `_upper_` beside it;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar, get_args
 
 from smartops_chaos.analysis.summary import Decision, Summary
-from smartops_chaos.report.answer import deciding
+from smartops_chaos.model import Arm
 
-Sample = tuple[Mapping[str, str], float | None]
+_Subject = TypeVar("_Subject")
+_Labelled = Sequence[tuple[Mapping[str, str], _Subject]]  # what samples are about, with the labels of each
+_Bounded = tuple[float | None, float | None, float | None]  # value, lower and upper bound
 
 
 def text(summary: Summary) -> str:
     """One family after another, each with its HELP and TYPE."""
-    return "".join(_family(summary.campaign, name, told, samples) for name, told, samples in _families(summary))
+    return "".join(_families(summary))
 
 
-def _families(summary: Summary) -> Iterable[tuple[str, str, list[Sample]]]:
-    arms = [({"model": a.model, "policy": a.policy}, a) for a in summary.arms]
-    reductions = [
-        ({"model": c.arm.model, "policy": c.arm.policy}, c.mttr_reduction)
-        for a in summary.arms
-        if (c := deciding(summary, a.arm)) is not None
-    ]
-    yield "trials", "Trials recorded.", [(labels, a.trials) for labels, a in arms]
-    yield (
+def _families(summary: Summary) -> Iterable[str]:
+    def labels(arm: Arm, **more: str) -> Mapping[str, str]:
+        return {"campaign": summary.campaign, "model": arm.model, "policy": arm.policy, **more}
+
+    arms = [(labels(a.arm), a) for a in summary.arms]
+    compared = [(labels(a.arm), c.mttr_reduction) for a in summary.arms if (c := summary.deciding(a.arm))]
+    judged = [(labels(v.arm, target=v.target), v) for v in summary.verdicts]
+    possible = [({**of, "verdict": name}, v.verdict == name) for of, v in judged for name in get_args(Decision)]
+    yield _family("trials", "Trials recorded.", arms, lambda a: a.trials)
+    yield _family(
         "trials_counted",
         "Trials with a confirmed fault: the denominator of everything about time.",
-        [(labels, a.counted) for labels, a in arms],
+        arms,
+        lambda a: a.counted,
     )
-    yield from _bounded(
-        "mttr",
-        "seconds",
-        "Restricted mean time to recover",
-        [(labels, (a.mttr.rmst_s, a.mttr.lo, a.mttr.hi)) for labels, a in arms],
+    yield _bounded(
+        "mttr", "seconds", "Restricted mean time to recover", arms, lambda a: (a.mttr.rmst_s, a.mttr.lo, a.mttr.hi)
     )
-    yield from _bounded(
+    yield _bounded(
         "mttr_reduction",
         "ratio",
         "Reduction of the mean time to recover against the baseline",
-        [(labels, (r.estimate, r.lo, r.hi)) for labels, r in reductions],
+        compared,
+        lambda r: (r.estimate, r.lo, r.hi),
     )
-    yield from _bounded(
+    yield _bounded(
         "auto_heal",
         "ratio",
         "Share of incidents that ended without a person",
-        [(labels, (a.auto_heal.no_human, a.auto_heal.lo, a.auto_heal.hi)) for labels, a in arms],
+        arms,
+        lambda a: (a.auto_heal.no_human, a.auto_heal.lo, a.auto_heal.hi),
     )
-    yield from _bounded(
+    yield _bounded(
         "availability",
         "ratio",
         "Availability over the matrix's service window",
-        [(labels, (a.sla.availability, a.sla.lo, a.sla.hi)) for labels, a in arms],
+        arms,
+        lambda a: (a.sla.availability, a.sla.lo, a.sla.hi),
     )
-    judged = [({"model": v.arm.model, "policy": v.arm.policy, "target": v.target}, v) for v in summary.verdicts]
-    yield "target_ratio", "What the matrix wants at least.", [(labels, v.wanted) for labels, v in judged]
-    yield (
+    yield _family("target_ratio", "What the matrix wants at least.", judged, lambda v: v.wanted)
+    yield _family(
         "verdict_bound_ratio",
         "The one-sided lower confidence bound that decides a target.",
-        [(labels, v.bound) for labels, v in judged],
+        judged,
+        lambda v: v.bound,
     )
-    yield (
-        "verdict",
-        "1 for the verdict that holds, 0 for the others.",
-        [({**labels, "verdict": d}, float(v.verdict == d)) for labels, v in judged for d in get_args(Decision)],
-    )
+    yield _family("verdict", "1 for the verdict that holds, 0 for the others.", possible, float)
 
 
 def _bounded(
-    name: str, unit: str, told: str, found: list[tuple[dict[str, str], tuple[float | None, ...]]]
-) -> Iterable[tuple[str, str, list[Sample]]]:
-    for i, (infix, which) in enumerate((("", ""), ("_lower", ", lower bound"), ("_upper", ", upper bound"))):
-        yield f"{name}{infix}_{unit}", f"{told}{which}.", [(labels, values[i]) for labels, values in found]
+    name: str, unit: str, told: str, subjects: _Labelled[_Subject], read: Callable[[_Subject], _Bounded]
+) -> str:
+    """Three families: a value and its bounds."""
+    return (
+        _family(f"{name}_{unit}", f"{told}.", subjects, lambda subject: read(subject)[0])
+        + _family(f"{name}_lower_{unit}", f"{told}, lower bound.", subjects, lambda subject: read(subject)[1])
+        + _family(f"{name}_upper_{unit}", f"{told}, upper bound.", subjects, lambda subject: read(subject)[2])
+    )
 
 
-def _family(campaign: str, name: str, told: str, samples: list[Sample]) -> str:
+def _family(name: str, told: str, subjects: _Labelled[_Subject], read: Callable[[_Subject], float | None]) -> str:
+    """A gauge with a sample for each subject that has a value; nothing without any."""
     full = f"smartops_chaos_{name}"
-    lines = [f"# HELP {full} {told}", f"# TYPE {full} gauge"]
-    for labels, value in samples:
-        if value is not None:
-            shown = ",".join(f'{key}="{_escaped(label)}"' for key, label in {"campaign": campaign, **labels}.items())
-            lines.append(f"{full}{{{shown}}} {float(value)!r}")
-    return "\n".join(lines) + "\n" if len(lines) > 2 else ""
+    samples = ""
+    for labels, subject in subjects:
+        if (value := read(subject)) is not None:
+            shown = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels.items())
+            samples += f"{full}{{{shown}}} {float(value)!r}\n"
+    return f"# HELP {full} {told}\n# TYPE {full} gauge\n{samples}" if samples else ""
 
 
 def _escaped(label: str) -> str:

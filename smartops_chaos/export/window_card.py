@@ -12,7 +12,7 @@ from smartops_chaos.export.windows import NORMAL, UNKNOWN
 from smartops_chaos.model import Plan
 
 _SPLITS = ("train", "validation", "test")
-_CARD = files("smartops_chaos.report") / "templates" / "windows.md"
+_CARD = files("smartops_chaos.export") / "windows.md"
 
 
 @dataclass

@@ -8,30 +8,27 @@ README.md         the card: what all of that means, how it was split, how much t
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from smartops_chaos.analysis import load
 from smartops_chaos.errors import NothingSelected
 from smartops_chaos.export import window_card, windows
+from smartops_chaos.export.columns import Columns, CsvTable
 from smartops_chaos.export.window_card import Contents, Metric
-from smartops_chaos.model import ChaosLevel, Evidence, Plan, Record, Series
+from smartops_chaos.export.windows import LabelledSample, LabelledWindow
+from smartops_chaos.model import ChaosLevel, Evidence, Plan, Record, Series, Trial
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.timeline.rules import process_of
 
-_TIMES = ("start_s", "end_s", "samples")
-_ABOUT = ("kind", "block", "chaos", "family", "workload", "model", "policy", "objects", "zero_ns")
-WINDOW_COLUMNS = ("window", "trial", "split", "phase", "impaired", "label", *_TIMES, *_ABOUT)
-SAMPLE_COLUMNS = ("window", "at_s", "metric", "job", "labels", "value", "hit")
-METRIC_COLUMNS = ("metric", "job", "series", "samples", "every_s", "gives_away")
 _HINTS = "windows need trials that ran here, and a healer file that names `metrics`"
 
 
@@ -60,13 +57,70 @@ def write(stores: Sequence[Store], out: Path) -> list[Path]:
         why = window_card.left_out(contents) or "none is recorded"
         raise NothingSelected(f"{stores[0].name} has no trial with windows ({why})", _HINTS)
     with measured.open("w", encoding="utf-8", newline="") as rows:
-        table = csv.writer(rows, lineterminator="\n")
-        table.writerow(METRIC_COLUMNS)
-        for (name, job), metric in sorted(contents.metrics.items()):
-            every_s = round(metric.span_s / metric.gaps, 3) if metric.gaps else ""
-            table.writerow([name, job, metric.series, metric.samples, every_s, metric.gives_away])
+        table = CsvTable(rows, _METRIC_COLUMNS)
+        for metric in sorted(contents.metrics.items()):
+            table.add(metric)
     card.write_text(window_card.text(stores[0].name, plan, contents), encoding="utf-8")
     return [card, listed, sampled, measured]
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """A trial's windows and what its rows share."""
+
+    trial: Trial
+    family: str
+    split: str
+    windows: Sequence[LabelledWindow]
+    zero_ns: int  # what seconds count from
+    objects: str  # that the fault hit
+    labels: Mapping[int, str]  # id of a series -> its labels as JSON
+    samples: Counter[int]  # place of a window -> samples in it, counted as they are written
+
+    def name(self, place: int) -> str:
+        return f"{self.trial.id}#{place}"
+
+    def seconds(self, ns: int) -> str:
+        return f"{(ns - self.zero_ns) / 1e9:.6f}"
+
+
+_WINDOW_COLUMNS: Columns[tuple[_Windows, int]] = {
+    "window": lambda row: row[0].name(row[1]),
+    "trial": lambda row: row[0].trial.id,
+    "split": lambda row: row[0].split,
+    "phase": lambda row: row[0].windows[row[1]].phase,
+    "impaired": lambda row: row[0].windows[row[1]].impaired,
+    "label": lambda row: row[0].windows[row[1]].label,
+    "start_s": lambda row: row[0].seconds(row[0].windows[row[1]].start_ns),
+    "end_s": lambda row: row[0].seconds(row[0].windows[row[1]].end_ns),
+    "samples": lambda row: row[0].samples[row[1]],
+    "kind": lambda row: row[0].trial.phase,
+    "block": lambda row: row[0].trial.block,
+    "chaos": lambda row: row[0].trial.chaos,
+    "family": lambda row: row[0].family,
+    "workload": lambda row: row[0].trial.workload,
+    "model": lambda row: row[0].trial.model,
+    "policy": lambda row: row[0].trial.policy,
+    "objects": lambda row: row[0].objects,
+    "zero_ns": lambda row: row[0].zero_ns,
+}
+_SAMPLE_COLUMNS: Columns[tuple[_Windows, LabelledSample]] = {
+    "window": lambda row: row[0].name(row[1].window),
+    "at_s": lambda row: row[0].seconds(row[1].at_ns),
+    "metric": lambda row: row[1].series.name,
+    "job": lambda row: row[1].series.labels.get("job", ""),
+    "labels": lambda row: row[0].labels[id(row[1].series)],
+    "value": lambda row: repr(row[1].value),
+    "hit": lambda row: row[1].hit,
+}
+_METRIC_COLUMNS: Columns[tuple[tuple[str, str], Metric]] = {
+    "metric": lambda row: row[0][0],
+    "job": lambda row: row[0][1],
+    "series": lambda row: row[1].series,
+    "samples": lambda row: row[1].samples,
+    "every_s": lambda row: round(row[1].span_s / row[1].gaps, 3) if row[1].gaps else "",
+    "gives_away": lambda row: row[1].gives_away,
+}
 
 
 class _Writer:
@@ -77,41 +131,34 @@ class _Writer:
         self._plan = plan
         self._splits = windows.splits(plan.trials, plan.seed)
         self._answers = _Answers(healerfile.restore(plan.healer), plan.chaos.values())
-        self._listed = csv.writer(listed, lineterminator="\n")
-        self._sampled = csv.writer(sampled, lineterminator="\n")
-        self._listed.writerow(WINDOW_COLUMNS)
-        self._sampled.writerow(SAMPLE_COLUMNS)
+        self._listed = CsvTable(listed, _WINDOW_COLUMNS)
+        self._sampled = CsvTable(sampled, _SAMPLE_COLUMNS)
 
     def add(self, evidence: Evidence, record: Record) -> None:
         trial, chaos = evidence.trial, self._plan.chaos[evidence.trial.chaos]
         if why := windows.why_not(evidence, record, chaos):
             self.contents.left_out[why] += 1
             return
-        found, zero_ns = windows.windows(evidence, record, chaos), windows.zero_ns(evidence, chaos)
-        split = self._splits[trial.block]
-        names = [f"{trial.id}#{place}" for place in range(len(found))]
-        taken = Counter[int]()
+        found = _Windows(
+            trial,
+            chaos.family,
+            self._splits[trial.block],
+            windows.windows(evidence, record, chaos),
+            windows.zero_ns(evidence, chaos),
+            "|".join(dict.fromkeys(name for fact in evidence.faults for name in fact.objects)),
+            {id(series): windows.labels(series) for series in evidence.series},
+            Counter(),
+        )
         seen: dict[int, list[int]] = {}  # of each series the stamps
-        labels = {id(series): windows.labels(series) for series in evidence.series}
-        for sample in windows.samples(evidence, found):
-            series = sample.series
-            taken[sample.window] += 1
-            seen.setdefault(id(series), []).append(sample.at_ns)
-            at_s, job = _seconds(sample.at_ns - zero_ns), series.labels.get("job", "")
-            self._sampled.writerow(
-                [names[sample.window], at_s, series.name, job, labels[id(series)], repr(sample.value), sample.hit]
-            )
-        objects = "|".join(dict.fromkeys(name for fact in evidence.faults for name in fact.objects))
-        about = [trial.phase, trial.block, trial.chaos, chaos.family, trial.workload, trial.model, trial.policy]
-        for place, window in enumerate(found):
-            times = [_seconds(window.start_ns - zero_ns), _seconds(window.end_ns - zero_ns)]
-            labelled = [window.phase, window.impaired, window.label]
-            self._listed.writerow(
-                [names[place], trial.id, split, *labelled, *times, taken[place], *about, objects, zero_ns]
-            )
-            self.contents.windows[window.label, split] += 1
-            self.contents.samples[window.label, split] += taken[place]
-        self.contents.trials[chaos.family, split] += 1
+        for sample in windows.samples(evidence, found.windows):
+            found.samples[sample.window] += 1
+            seen.setdefault(id(sample.series), []).append(sample.at_ns)
+            self._sampled.add((found, sample))
+        for place, window in enumerate(found.windows):
+            self._listed.add((found, place))
+            self.contents.windows[window.label, found.split] += 1
+            self.contents.samples[window.label, found.split] += found.samples[place]
+        self.contents.trials[chaos.family, found.split] += 1
         self._count(evidence.series, seen)
 
     def _count(self, all_series: Sequence[Series], seen: dict[int, list[int]]) -> None:
@@ -142,10 +189,6 @@ class _Answers:
             read = "healer: read by its rules" if series.name in self._read else ""
             near = "healer: from its process" if process_of(series) in healers else ""
             yield series, "fault: its own switch" if series.name in self._fault else read or near
-
-
-def _seconds(ns: int) -> str:
-    return f"{ns / 1e9:.6f}"
 
 
 @contextmanager

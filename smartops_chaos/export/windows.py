@@ -22,14 +22,13 @@ from smartops_chaos.timeline.rules import METRICS_CLOCK
 Split = Literal["train", "validation", "test"]
 
 NORMAL, UNKNOWN = "normal", "unknown"
-_UNTRUE = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID)  # nobody knows what was injected, or whether anything was
 _HELD_OUT = 5  # one block in so many is for validation, and one for the test
 
 _Spans = list[tuple[int, int, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class LabelledWindow:
     """[start, end) on the runner's clock, in which the labels hold for every sample."""
 
     start_ns: int
@@ -40,7 +39,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LabelledSample:
     """One stored value of one series. `at_ns` is on the runner's clock, by the middle of the offset's bounds."""
 
     window: int  # its place among the trial's windows
@@ -52,7 +51,7 @@ class Sample:
 
 def why_not(evidence: Evidence, record: Record, chaos: ChaosLevel) -> str:
     """Why a trial has no windows; empty if it has."""
-    if record.row["outcome"] in _UNTRUE:
+    if Outcome(str(record.row["outcome"])).left_out:
         return f"{record.row['outcome']}: what was true in it is not known"
     if _frame(evidence, chaos) is None or _gate(evidence) is None:
         return "not injected or not observed"
@@ -66,7 +65,7 @@ def zero_ns(evidence: Evidence, chaos: ChaosLevel) -> int:
     return at.zero.mid_ns
 
 
-def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[Window]:
+def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[LabelledWindow]:
     """A trial's windows, from the gate's beginning to the end of observation, each beside the next.
 
     Needs `why_not` to be empty. Around every change stands a window in which its label is unknown: as wide as the
@@ -85,7 +84,7 @@ def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[Windo
     phases = _phases(begin_ns, end_ns, injected, over, margin_ns)
     users = _users(evidence, record, gate, at.injected.lo_ns, end_ns, margin_ns)
     cuts = sorted({ns for lo, hi, _ in (*phases, *users) for ns in (lo, hi)} | {begin_ns, end_ns})
-    found: list[Window] = []
+    found: list[LabelledWindow] = []
     impacted = record.timeline.health.impacted if record.timeline else None
     for start_ns, stop_ns in pairwise(cuts):
         phase, impaired = _at(phases, start_ns, stop_ns), _at(users, start_ns, stop_ns)
@@ -93,11 +92,11 @@ def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[Windo
         label = _label(phase, impaired, chaos, momentary, coming, hurt=impacted is not None)
         if found and (found[-1].phase, found[-1].impaired, found[-1].label) == (phase, impaired, label):
             start_ns = found.pop().start_ns
-        found.append(Window(start_ns, stop_ns, phase, impaired, label))
+        found.append(LabelledWindow(start_ns, stop_ns, phase, impaired, label))
     return found
 
 
-def samples(evidence: Evidence, found: Sequence[Window]) -> Iterator[Sample]:
+def samples(evidence: Evidence, found: Sequence[LabelledWindow]) -> Iterator[LabelledSample]:
     """Every sample in the windows, in order of window, time and series.
 
     Prometheus was asked for a minute more, which belongs to the trial before it on the same lane: it is left out.
@@ -116,7 +115,7 @@ def samples(evidence: Evidence, found: Sequence[Window]) -> Iterator[Sample]:
         while at_ns >= found[place].end_ns:
             place += 1
         series = evidence.series[key]
-        yield Sample(place, at_ns, series, value, _hit(series, hit) if named else "")
+        yield LabelledSample(place, at_ns, series, value, _hit(series, hit) if named else "")
 
 
 def splits(trials: Iterable[Trial], seed: int) -> dict[int, Split]:

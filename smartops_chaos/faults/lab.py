@@ -17,7 +17,7 @@ def cpu_stress(
 ) -> dict[str, Any]:
     """Burn CPU in one replica's container until an order takes `slowdown` times as long.
 
-    It begins with `workers` processes, each busy `load` (0 to 1) of the time; the lane adds as many as are wanting.
+    That takes at most `workers` processes, each busy `load` (0 to 1) of the time. Six are enough for three times.
     """
     params = {"load": load, "workers": workers, "slowdown": slowdown}
     return _inject(lane, fault_id, "cpu-stress", seed, expires_s, params)

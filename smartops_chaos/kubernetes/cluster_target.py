@@ -19,7 +19,7 @@ from smartops_chaos.kubernetes.controller import Controller
 from smartops_chaos.kubernetes.lock import OWNER, NamespaceLock, owner
 from smartops_chaos.schema.clustertarget import says_production
 from smartops_chaos.schema.healer_kubernetes import Address, KubernetesBlock, Source
-from smartops_chaos.targets.base import LaneAddress, LaneLost
+from smartops_chaos.targets.base import LaneAddress, LaneLost, Tell, silent
 from smartops_chaos.telemetry.connection import with_keys
 
 _PINGS = 15
@@ -55,8 +55,9 @@ class ClusterTarget:
     def clear(self, directory: Path) -> None:
         """Nothing of an earlier runner goes on here: what it has set on objects stays until `open` or `restore`."""
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
         """Take the namespaces. Raises PreflightFailed for one that another campaign has, or has left changed."""
+        del say
         self._directory = directory
         try:
             for name in self._names:

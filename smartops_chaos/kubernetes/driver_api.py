@@ -14,7 +14,7 @@ from smartops_chaos.kubernetes.cluster import Cluster, Gone, connect
 from smartops_chaos.kubernetes.container import each_within
 from smartops_chaos.kubernetes.controller import Controller, is_ready
 from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure, on_controllers
-from smartops_chaos.kubernetes.victims import CONTROLLERS, Mark, Victim
+from smartops_chaos.kubernetes.victims import Mark, Victim
 from smartops_chaos.model import FaultPart
 
 KILL, SCALE = "pod-kill", "scale-to-zero"
@@ -53,7 +53,7 @@ def pod_kill(
 def pod_gone(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
     """Whether every pod that was killed is gone from the API server."""
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, CONTROLLERS, fault_id)
+    found = victims.marks(cluster, namespace, fault_id)
 
     def gone(pod: tuple[str, str]) -> bool:
         return victims.pod(cluster, namespace, *pod) is None
@@ -89,7 +89,7 @@ def scale_to_zero(namespace: str, context: str, deployment: str, fault_id: str) 
 def scaled(namespace: str, context: str, deployment: str, fault_id: str, within_s: float = 10.0) -> bool:
     """Whether no pod of the controller is ready any more."""
     cluster = connect(context)
-    if not victims.marks(cluster, namespace, CONTROLLERS, fault_id):
+    if not victims.marks(cluster, namespace, fault_id):
         return False
 
     def empty(name: str) -> bool:
@@ -125,17 +125,17 @@ def abilities(cluster: Cluster, namespace: str, controller: str, faults: str) ->
     return faults
 
 
-def in_force(cluster: Cluster, namespace: str, mark: Mark) -> bool:
+def in_force(cluster: Cluster, mark: Mark) -> bool:
     """Whether the controller still has no replica; a kill is over at once."""
-    return mark.detail["fault"] == SCALE and Controller.read(cluster, namespace, mark.name).replicas == 0
+    return mark.detail["fault"] == SCALE and Controller.read(cluster, mark.namespace, mark.name).replicas == 0
 
 
 def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
     def once() -> dict[str, Any]:
         answer: dict[str, Any] = {"in_force": False}
-        for mark in victims.marks(cluster, namespace, CONTROLLERS, fault_id):
+        for mark in victims.marks(cluster, namespace, fault_id):
             if mark.detail["fault"] == KILL:
-                victims.unmark(cluster, namespace, mark)
+                victims.unmark(cluster, mark)
                 continue
             try:
                 now = Controller.read(cluster, namespace, mark.name)
@@ -143,7 +143,7 @@ def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
                 continue
             zero, before = now.replicas == 0, int(mark.detail["replicas"])
             spec = {"spec": {"replicas": before}} if zero else {}
-            victims.unmark(cluster, namespace, mark, version=now.version, **spec)
+            victims.unmark(cluster, mark, version=now.version, **spec)
             effect = f"no replicas instead of {before}"
             answer = {"in_force": zero, "effect": effect, "gone": "" if zero else "scaled"}
         return answer

@@ -18,7 +18,7 @@ from smartops_chaos.kubernetes import driver_exec, victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, connect, proxy
 from smartops_chaos.kubernetes.container import Container, NoProgram, each_within, text, until, word
 from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure
-from smartops_chaos.kubernetes.victims import PODS, Mark, Victim
+from smartops_chaos.kubernetes.victims import Mark, Victim
 from smartops_chaos.model import FaultPart
 
 logger = logging.getLogger("smartops_chaos")
@@ -77,12 +77,12 @@ def enable(
 def switched_on(namespace: str, context: str, fault_id: str) -> bool:
     """Whether every pod that is meant says that the mode is on, or was restarted since."""
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, PODS, fault_id)
+    found = victims.marks(cluster, namespace, fault_id)
 
-    def on_or_gone(one: Mark) -> bool:
-        there = victims.still_runs(cluster, namespace, one)
+    def on_or_gone(mark: Mark) -> bool:
+        there = victims.still_runs(cluster, mark)
         with suppress(ClusterError):  # no answer says neither yes nor no
-            return not there or _is_on(cluster, victims.container_of(namespace, one), one)
+            return not there or _is_on(cluster, mark)
         return False
 
     return bool(found) and each_within(_PATIENCE_S, found, on_or_gone)
@@ -94,15 +94,17 @@ def revert(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
     return end(connect(context), namespace, fault_id)
 
 
-def _switch_off(cluster: Cluster, namespace: str, one: Mark) -> bool:
+def _switch_off(cluster: Cluster, mark: Mark) -> bool:
     """Whether it was on until now. Raises ClusterError when the pod does not answer for long, yet is the same."""
-    where, deadline, was_on = victims.container_of(namespace, one), time.monotonic() + _PATIENCE_S, False
-    while victims.still_runs(cluster, namespace, one):
+    deadline, was_on = time.monotonic() + _PATIENCE_S, False
+    while victims.still_runs(cluster, mark):
         try:
-            was_on = was_on or _is_on(cluster, where, one)
+            was_on = was_on or _is_on(cluster, mark)
             if was_on:
-                _ask(cluster, where, int(one.detail["port"]), "POST", f"/chaos/{one.detail['mode']}/disable")
-            where.marked(cluster, one.fault_id, "kill")  # or it would switch off what a later trial switches on
+                port = int(mark.detail["port"])
+                _ask(cluster, mark.container, port, "POST", f"/chaos/{mark.detail['mode']}/disable")
+            # Or the program in the pod would switch off what a later trial switches on.
+            mark.container.marked(cluster, mark.fault_id, "kill")
             return was_on
         except ClusterError:
             if not until(deadline, 0.5):
@@ -110,10 +112,10 @@ def _switch_off(cluster: Cluster, namespace: str, one: Mark) -> bool:
     return False
 
 
-def _is_on(cluster: Cluster, where: Container, one: Mark) -> bool:
+def _is_on(cluster: Cluster, mark: Mark) -> bool:
     """Raises ClusterError at once if it does not answer."""
-    modes = _ask(cluster, where, int(one.detail["port"]), "GET", _MODES, patience_s=0)["modes"]
-    return bool(modes.get(str(one.detail["mode"]).replace("-", "_"), False))
+    modes = _ask(cluster, mark.container, int(mark.detail["port"]), "GET", _MODES, patience_s=0)["modes"]
+    return bool(modes.get(str(mark.detail["mode"]).replace("-", "_"), False))
 
 
 def _ask(cluster: Cluster, where: Container, port: int, method: str, path: str, patience_s: float = 15.0) -> Any:
@@ -143,14 +145,13 @@ def abilities(cluster: Cluster, namespace: str, controller: str, faults: str) ->
     return f"{faults}: {controller} has the switches; a healer that reads them knows the answer"
 
 
-def in_force(cluster: Cluster, namespace: str, mark: Mark) -> bool:
+def in_force(cluster: Cluster, mark: Mark) -> bool:
     """Whether the mode is on."""
-    there = victims.still_runs(cluster, namespace, mark)
-    return there and _is_on(cluster, victims.container_of(namespace, mark), mark)
+    return victims.still_runs(cluster, mark) and _is_on(cluster, mark)
 
 
 def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
     def end_one(mark: Mark) -> str:
-        return f"{mark.detail['mode']} was on in {mark.name}" if _switch_off(cluster, namespace, mark) else ""
+        return f"{mark.detail['mode']} was on in {mark.name}" if _switch_off(cluster, mark) else ""
 
     return victims.end_inside(cluster, namespace, fault_id, end_one)

@@ -54,7 +54,7 @@ class Driver(Protocol):
     def abilities(self, cluster: Cluster, namespace: str, controller: str, faults: str) -> str:
         """Which of its faults work there, for a person to read. Raises ClusterError, ActivityFailed."""
 
-    def in_force(self, cluster: Cluster, namespace: str, mark: Mark) -> bool:
+    def in_force(self, cluster: Cluster, mark: Mark) -> bool:
         """Whether the fault of this mark still acts. Raises ClusterError when that cannot be told."""
 
     def end(self, cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:

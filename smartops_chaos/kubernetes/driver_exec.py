@@ -15,7 +15,7 @@ from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.cluster import Cluster, connect
 from smartops_chaos.kubernetes.container import Container, FaultProcess, NoProgram, each_within, text, word
 from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure
-from smartops_chaos.kubernetes.victims import PODS, Mark, Victim
+from smartops_chaos.kubernetes.victims import Mark, Victim
 from smartops_chaos.model import FaultPart
 
 CPU, MEMORY = "cpu-stress", "memory-leak"
@@ -103,15 +103,15 @@ def _needs(fault: str, where: Container) -> str:
 def took_effect(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
     """Whether in every container CPU time was used or memory taken, or the container was killed for it."""
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, PODS, fault_id)
-    return bool(found) and each_within(within_s, found, lambda one: _felt(cluster, namespace, one))
+    found = victims.marks(cluster, namespace, fault_id)
+    return bool(found) and each_within(within_s, found, lambda mark: _felt(cluster, mark))
 
 
-def _felt(cluster: Cluster, namespace: str, one: Mark) -> bool:
-    if not victims.still_runs(cluster, namespace, one):
+def _felt(cluster: Cluster, mark: Mark) -> bool:
+    if not victims.still_runs(cluster, mark):
         return True  # the fault has ended its container
-    processes = victims.container_of(namespace, one).marked(cluster, one.fault_id)
-    if one.detail["fault"] == MEMORY:
+    processes = mark.container.marked(cluster, mark.fault_id)
+    if mark.detail["fault"] == MEMORY:
         return sum(process.written for process in processes) >= _FELT_BYTES
     return sum(process.cpu_s for process in processes) >= _FELT_CPU_S
 
@@ -150,18 +150,16 @@ def abilities(cluster: Cluster, namespace: str, controller: str, faults: str) ->
     return f"{what}: {' and '.join(tools) or 'neither sh nor python3'} in {controller}"
 
 
-def in_force(cluster: Cluster, namespace: str, mark: Mark) -> bool:
+def in_force(cluster: Cluster, mark: Mark) -> bool:
     """Whether a process of the fault is left."""
-    if not victims.still_runs(cluster, namespace, mark):
-        return False
-    return bool(victims.container_of(namespace, mark).marked(cluster, mark.fault_id))
+    return victims.still_runs(cluster, mark) and bool(mark.container.marked(cluster, mark.fault_id))
 
 
 def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
     def end_one(mark: Mark) -> str:
-        if not victims.still_runs(cluster, namespace, mark):
+        if not victims.still_runs(cluster, mark):
             return ""
-        processes = victims.container_of(namespace, mark).marked(cluster, fault_id, "kill")
+        processes = mark.container.marked(cluster, fault_id, "kill")
         return _effect(mark, processes) if processes else ""
 
     return victims.end_inside(cluster, namespace, fault_id, end_one)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from smartops_chaos.kubernetes import driver_api, driver_app, driver_exec, victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
 from smartops_chaos.kubernetes.driver_base import Driver
-from smartops_chaos.kubernetes.victims import CONTROLLERS, PODS, Mark
+from smartops_chaos.kubernetes.victims import Mark
 from smartops_chaos.model import Call, FaultFact, Interval, PlatformEvent
 
 # As the folder of `experiments/` and the module of `smartops_chaos/faults` are named.
@@ -80,19 +80,15 @@ def _end(
 
 def leaks(cluster: Cluster, namespace: str) -> list[str]:
     """IDs of faults in force. Marks of those that are over are taken away."""
-    return [one.fault_id for one in _marks(cluster, namespace) if _acts(cluster, namespace, one)]
+    return [mark.fault_id for mark in victims.marks(cluster, namespace) if _acts(cluster, mark)]
 
 
 def revert_all(cluster: Cluster, namespace: str) -> list[str]:
     """End every fault that has a mark in the namespace, by nothing else; their IDs. Raises ClusterError."""
-    found = {one.fault_id: one for one in _marks(cluster, namespace)}
+    found = {mark.fault_id: mark for mark in victims.marks(cluster, namespace)}
     for fault_id, mark in found.items():
         _driver(mark).end(cluster, namespace, fault_id)
     return list(found)
-
-
-def _marks(cluster: Cluster, namespace: str) -> list[Mark]:
-    return victims.marks(cluster, namespace, (*PODS, *CONTROLLERS))
 
 
 def _driver(mark: Mark) -> Driver:
@@ -100,11 +96,11 @@ def _driver(mark: Mark) -> Driver:
     return next((driver for driver in DRIVERS.values() if mark.detail["fault"] in driver.FAULTS), driver_exec)
 
 
-def _acts(cluster: Cluster, namespace: str, one: Mark) -> bool:
+def _acts(cluster: Cluster, mark: Mark) -> bool:
     try:
-        if _driver(one).in_force(cluster, namespace, one):
+        if _driver(mark).in_force(cluster, mark):
             return True
-        victims.unmark(cluster, namespace, one)
+        victims.unmark(cluster, mark)
     except Gone:
         return False
     except ClusterError:

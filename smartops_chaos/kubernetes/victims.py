@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,7 @@ from smartops_chaos.kubernetes.container import Container
 from smartops_chaos.kubernetes.controller import KINDS, Controller, is_leaving, is_ready
 
 LABEL = "smartops-chaos/fault"
-# Collections whose objects may carry marks.
-PODS = ("pods",)
-CONTROLLERS = tuple(kind.plural for kind in KINDS.values())
+_MARKED = ("pods", *(kind.plural for kind in KINDS.values()))  # collections whose objects may carry marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,16 @@ class Victim:
 class Mark:
     """A fault's annotation on an object."""
 
+    namespace: str
     collection: str
     name: str
     fault_id: str
     detail: dict[str, Any]
+
+    @property
+    def container(self) -> Container:
+        """The container that a pod's mark is about, as it was then."""
+        return Container(self.namespace, self.name, str(self.detail["container"]), str(self.detail["container_id"]))
 
 
 def pods_of(cluster: Cluster, namespace: str, name: str) -> list[Json]:
@@ -113,13 +117,13 @@ def mark(
     cluster.request("PATCH", path(namespace, collection, name), body=body, content=MERGE)
 
 
-def unmark(cluster: Cluster, namespace: str, found: Mark, **change: Any) -> None:
+def unmark(cluster: Cluster, mark: Mark, **change: Any) -> None:
     """Remove a mark, and the label with the last one; nothing to do on an object that is gone. Raises ClusterError."""
-    others = [one for one in marks(cluster, namespace, [found.collection]) if one.name == found.name and one != found]
-    labels = {} if others else {LABEL: None}
-    body = _patch({"labels": labels, "annotations": {_key(found.fault_id): None}}, change)
+    here = [one for one in marks(cluster, mark.namespace) if (one.collection, one.name) == (mark.collection, mark.name)]
+    labels = {LABEL: None} if here == [mark] else {}
+    body = _patch({"labels": labels, "annotations": {_key(mark.fault_id): None}}, change)
     try:
-        cluster.request("PATCH", path(namespace, found.collection, found.name), body=body, content=MERGE)
+        cluster.request("PATCH", path(mark.namespace, mark.collection, mark.name), body=body, content=MERGE)
     except Gone:
         return
 
@@ -129,40 +133,35 @@ def _patch(metadata: Json, change: dict[str, Any]) -> Json:
     return {"metadata": metadata | version, **change}
 
 
-def marks(cluster: Cluster, namespace: str, collections: Sequence[str], fault_id: str = "") -> list[Mark]:
-    """Every mark in the namespace on objects of these collections, or those of one fault. Raises ClusterError."""
+def marks(cluster: Cluster, namespace: str, fault_id: str = "") -> list[Mark]:
+    """Every mark in the namespace, or those of one fault. Raises ClusterError."""
     found: list[Mark] = []
-    for collection in collections:
+    for collection in _MARKED:
         for one in cluster.request("GET", path(namespace, collection), query={"labelSelector": LABEL})["items"]:
             for key, value in (one["metadata"].get("annotations") or {}).items():
                 if key.startswith(f"{LABEL}."):
                     detail = json.loads(value)
-                    found.append(Mark(collection, one["metadata"]["name"], detail.pop("id"), detail))
+                    found.append(Mark(namespace, collection, one["metadata"]["name"], detail.pop("id"), detail))
     return [one for one in found if fault_id in ("", one.fault_id)]
 
 
-def container_of(namespace: str, one: Mark) -> Container:
-    """The container that a pod's mark is about, as it was then."""
-    return Container(namespace, one.name, str(one.detail["container"]), str(one.detail["container_id"]))
-
-
-def still_runs(cluster: Cluster, namespace: str, one: Mark) -> bool:
-    """Whether that very container still runs; with it a fault inside ends."""
-    found = pod(cluster, namespace, one.name)
-    now = container_id(found, str(one.detail["container"])) if found is not None else ""
-    return now != "" and now == one.detail["container_id"]
+def still_runs(cluster: Cluster, mark: Mark) -> bool:
+    """Whether the very container of a pod's mark still runs; with it a fault inside ends."""
+    found = pod(cluster, mark.namespace, mark.name)
+    now = container_id(found, mark.container.name) if found is not None else ""
+    return now != "" and now == mark.container.container_id
 
 
 def end_inside(cluster: Cluster, namespace: str, fault_id: str, end_one: Callable[[Mark], str]) -> dict[str, Any]:
     """`Driver.end` of faults inside pods; `end_one` says what was in force at a mark until now, or nothing."""
-    found = marks(cluster, namespace, PODS, fault_id)
+    found = marks(cluster, namespace, fault_id)
     effects, gone = [], "" if found else "pod"
-    for one in found:
-        if effect := end_one(one):
+    for mark in found:
+        if effect := end_one(mark):
             effects.append(effect)
         else:
-            gone = "process" if still_runs(cluster, namespace, one) else "container"
-        unmark(cluster, namespace, one)
+            gone = "process" if still_runs(cluster, mark) else "container"
+        unmark(cluster, mark)
     return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone}
 
 

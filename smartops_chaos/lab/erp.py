@@ -146,10 +146,16 @@ def main() -> None:
     units = given.units or units_for(CPU_S)
     server = Server(given.host, given.port, Erp(units, given.slot, given.cgroup, switches=not given.no_switches))
 
+    def give_way(number: int, _: Any) -> None:
+        """SIGUSR1: to what burns in the container; SIGUSR2: no longer."""
+        server.erp.worker.gives_way = number == signal.SIGUSR1
+
     def drain(*_: Any) -> None:
         threading.Timer(DRAIN_S, os._exit, (0,)).start()
 
     signal.signal(signal.SIGTERM, drain)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, give_way)
     server.serve_forever()
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from smartops_chaos.lab.cpustress import CpuStress
-from smartops_chaos.lab.faults import BadFault, EndedBy, Fault, NotEnded, Order, join, number
+from smartops_chaos.lab.faults import BadFault, Fault, NotEnded, Order, join, number
 from smartops_chaos.lab.network import Trouble
-from smartops_chaos.lab.pods import Cause, Pod
+from smartops_chaos.lab.pods import Pod
 from smartops_chaos.lab.procs import Process
+from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
@@ -69,9 +70,7 @@ class MemoryLeak(Fault):
 
     def _leak(self) -> None:
         assert self.pod is not None
-        self._process = join(
-            self.pod, "leak.py", str(self.size), str(self.ramp_s), nice=self.node.nice, core=self.node.core
-        )
+        self._process = join(self.pod, self.node.core, 0, "leak.py", str(self.size), str(self.ramp_s))
 
 
 class OnTheWay(Fault):

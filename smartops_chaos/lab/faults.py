@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from smartops_chaos.lab.pods import Cause, Pod
+from smartops_chaos.lab.pods import Pod
 from smartops_chaos.lab.procs import Process
+from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
-EndedBy = Literal["harness", "expiry", "system", "momentary", "injector"]
 
 _BY: Mapping[Cause, EndedBy] = {
     "action": "system",
@@ -109,13 +109,16 @@ def number(values: Mapping[str, Any], name: str, low: float, high: float) -> flo
     return float(value)
 
 
-def join(pod: Pod, program: str, *arguments: str, nice: int = 0, core: int | None = None) -> Process:
+def join(pod: Pod, core: int, nice: int, program: str, *arguments: str) -> Process:
     """Start one of the lab's programs in the pod's container: it dies with it and counts as its use of the core.
+
+    It goes to the core and becomes nice by itself, and only when it has started: else its start, and whoever waits for
+    that, would queue up behind those that burn there already.
 
     Raises OSError or subprocess.SubprocessError when the container is gone.
     """
     assert pod.main is not None
-    command = [sys.executable, "-S", "-E", str(Path(__file__).with_name(program)), *arguments]
-    process = Process(command, nice=nice, core=core, group=pod.main.pid)
+    command = [sys.executable, "-S", "-E", str(Path(__file__).with_name(program)), str(core), str(nice), *arguments]
+    process = Process(command, group=pod.main.pid)
     pod.processes.append(process)
     return process

@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from smartops_chaos.lab.faultkinds import KINDS, OnTheWay, PodKill
-from smartops_chaos.lab.faults import BadFault, EndedBy, Fault, NotEnded, Order, number
+from smartops_chaos.lab.faults import BadFault, Fault, NotEnded, Order, number
 from smartops_chaos.lab.network import Trouble
-from smartops_chaos.lab.pods import Cause, Pod
+from smartops_chaos.lab.pods import Pod
+from smartops_chaos.model import Cause, EndedBy
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node

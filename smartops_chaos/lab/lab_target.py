@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,24 @@ from urllib.parse import quote
 
 from smartops_chaos import lab
 from smartops_chaos.clock import Clock
-from smartops_chaos.lab import detect, orders
+from smartops_chaos.errors import PreflightFailed
+from smartops_chaos.lab import detect, orders, procs, warmup
 from smartops_chaos.lab.client import LabClient, LabError, LaneGone
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
 from smartops_chaos.schema.healerfile import LokiLogs
-from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLoad, LaneLost, When
+from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLoad, LaneLost, Tell, When, silent
 from smartops_chaos.telemetry import alerts, prometheus
 
 _ANSWERS_WITHIN_S = 5.0
 
 
 class LabTarget:
-    """`lanes` nodes, each on a core of its own as far as the machine has them."""
+    """`lanes` nodes, each on a core of its own: as many as the machine carries, at most so many."""
 
-    def __init__(self, lanes: int, replicas: int) -> None:
+    def __init__(self, lanes: int, replicas: int, slot_s: float = orders.SLOT_S) -> None:
         self._lanes = lanes
         self._replicas = replicas
+        self._slot_s = slot_s
         self._directory: Path | None = None
         self._running: dict[str, lab.LaneProcess] = {}
 
@@ -40,22 +43,45 @@ class LabTarget:
         for file in directory.glob("*/lane.json"):
             lab.stop(file)
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
+        """Raises PreflightFailed where the machine does not carry a single lane, or one does not come up."""
         self.clear(directory)
         shutil.rmtree(directory, ignore_errors=True)
         self._directory = directory
-        return [self._start(index) for index in range(self._lanes)]
+        asked = self._lanes
+        cpus = procs.cpus()
+        self._lanes = min(asked, max(1, int(cpus)))
+        if self._lanes < asked:
+            say(f"this machine carries {_lanes(self._lanes)}, not {asked}: each wants a CPU, and there are {cpus:g}")
+        while True:
+            with ThreadPoolExecutor(self._lanes) as threads:
+                addresses = list(threads.map(self._start, range(self._lanes)))
+            shares = self._warm_up(say)
+            worst = min(shares)
+            if worst >= 1 - warmup.NEAR:
+                return addresses
+            told = f"a replica did {worst / self._slot_s:.1f} orders/s, of {1 / self._slot_s:.1f} that are set"
+            self._end_all()
+            if self._lanes == 1:
+                raise PreflightFailed(
+                    f"this machine does not carry a single lane of the lab: {told}",
+                    "end what else runs on it (`top` shows that), or give it more CPU: "
+                    "a lane wants one CPU, and half of another for what measures",
+                )
+            self._lanes -= 1
+            say(f"this machine carries {_lanes(self._lanes)}, not {asked}: with {self._lanes + 1}, {told}")
 
     def revive(self, lane: LaneAddress) -> LaneAddress:
         process = self._running[lane.name]
         if process.process.poll() is None and _answers(process.file):
             return LaneAddress("lab", lane.name, exports(process.file))  # Prometheus may have moved
         process.stop()
-        return self._start(int(lane.name.removeprefix("lane-")) - 1)
+        address = self._start(int(lane.name.removeprefix("lane-")) - 1)
+        warmup.warm_up([self._running[lane.name]], self._replicas, self._slot_s, silent)
+        return address
 
     def close(self) -> None:
-        while self._running:
-            self._running.popitem()[1].stop()
+        self._end_all()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -67,9 +93,32 @@ class LabTarget:
     def _start(self, index: int) -> LaneAddress:
         assert self._directory is not None
         name = f"lane-{index + 1}"
-        process = lab.start(self._directory / name, name=name, core=index, replicas=self._replicas)
+        process = lab.start(
+            self._directory / name,
+            name=name,
+            core=index,
+            lanes=self._lanes,
+            replicas=self._replicas,
+            slot_s=self._slot_s,
+        )
         self._running[name] = process
         return LaneAddress("lab", name, exports(process.file))
+
+    def _warm_up(self, say: Tell) -> list[float]:
+        try:
+            return warmup.warm_up(list(self._running.values()), self._replicas, self._slot_s, say)
+        except (LabError, OSError) as error:
+            raise PreflightFailed(
+                f"a lane was lost while it was warmed up: {error}", f"see {self._directory}"
+            ) from error
+
+    def _end_all(self) -> None:
+        while self._running:
+            self._running.popitem()[1].stop()
+
+
+def _lanes(count: int) -> str:
+    return "1 lane" if count == 1 else f"{count} lanes"
 
 
 def _answers(lane_file: Path) -> bool:

@@ -58,13 +58,21 @@ class LaneProcess:
 
 
 def start(
-    directory: Path, *, name: str, core: int, replicas: int = 2, slot_s: float = SLOT_S, lifeline: bool = True
+    directory: Path,
+    *,
+    name: str,
+    core: int,
+    lanes: int = 1,
+    replicas: int = 2,
+    slot_s: float = SLOT_S,
+    lifeline: bool = True,
 ) -> LaneProcess:
     """Start a lane in `directory` (made if need be); returns when its ERP and its Prometheus are ready.
 
-    `core` is taken modulo the cores that this process may use. With `lifeline` the lane ends when this process does, by
-    whatever means; without, it stays until stopped. Raises PreflightFailed when Prometheus is missing or the lane does
-    not come up.
+    `core` is taken modulo the cores that this process may use. What measures runs on those that no one of the `lanes`
+    has, as far as there are any, where stress of a replica does not disturb it. With `lifeline` the lane ends when this
+    process does, by whatever means; without, it stays until stopped. Raises PreflightFailed when Prometheus is missing
+    or the lane does not come up.
     """
     if prometheus_program() is None:
         raise PreflightFailed("the program `prometheus` is not on the PATH", _INSTALL_PROMETHEUS)
@@ -72,10 +80,13 @@ def start(
     directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(directory / "prometheus", ignore_errors=True)
     cores = sorted(os.sched_getaffinity(0))
+    own = cores[core % len(cores)]
+    beside = [other for other in cores[lanes:] if other != own] or cores
     command = module(
         "node",
         *("--directory", str(directory), "--name", name),
-        *("--core", str(cores[core % len(cores)]), "--replicas", str(replicas), "--slot", str(slot_s)),
+        *("--core", str(own), "--beside", *map(str, beside)),
+        *("--replicas", str(replicas), "--slot", str(slot_s)),
         *(["--lifeline"] if lifeline else []),
     )
     with (directory / "node.log").open("wb") as log:

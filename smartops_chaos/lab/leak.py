@@ -1,7 +1,8 @@
-"""A leak: `leak.py BYTES SECONDS`. Started by path, with nothing imported that is not needed."""
+"""A leak: `leak.py CORE NICE BYTES SECONDS`. Started by path, with nothing imported that is not needed."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -23,4 +24,6 @@ def leak(size: int, ramp_s: float) -> None:
 
 if __name__ == "__main__":
     Path("/proc/self/oom_score_adj").write_text("1000")  # if the machine itself runs short, this goes first
-    leak(int(sys.argv[1]), float(sys.argv[2]))
+    os.sched_setaffinity(0, {int(sys.argv[1])})
+    os.nice(int(sys.argv[2]))
+    leak(int(sys.argv[3]), float(sys.argv[4]))

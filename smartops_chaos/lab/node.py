@@ -31,13 +31,13 @@ from smartops_chaos.lab.gateway import Route
 from smartops_chaos.lab.lane import LaneFile
 from smartops_chaos.lab.logbook import LogBook
 from smartops_chaos.lab.monitor import Monitor, MonitorFailed
-from smartops_chaos.lab.pods import Cause, Deployment, Pod, Spec
+from smartops_chaos.lab.pods import Deployment, Pod, Spec
 from smartops_chaos.lab.procs import hold_port, module, usage
 from smartops_chaos.lab.service import Service
+from smartops_chaos.model import Cause
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
 ERP_BACK_OFF_S, HEALER_BACK_OFF_S = 8.0, 2.0
-NICE = 15
 _KEEP_EVENTS = 10_000
 
 
@@ -54,8 +54,6 @@ class Event:
 
 class Node:
     """What pods report to, faults are done by, and the HTTP surface acts on."""
-
-    nice = NICE
 
     def __init__(
         self, directory: Path, name: str, core: int, replicas: int, slot_s: float, client: aiohttp.ClientSession
@@ -97,7 +95,7 @@ class Node:
             output=self.log.follow,
         )
         self.deployments = {
-            ERP: Deployment(Spec(ERP, erp_command, ERP_BACK_OFF_S, nice=NICE), self, client),
+            ERP: Deployment(Spec(ERP, erp_command, ERP_BACK_OFF_S), self, client),
             HEALER: Deployment(healer, self, client),
         }
 
@@ -304,10 +302,14 @@ def main() -> None:
     options.add_argument("--directory", type=Path, required=True)
     options.add_argument("--name", required=True)
     options.add_argument("--core", type=int, default=0)
+    options.add_argument("--beside", type=int, nargs="+", help="the cores for all but the replicas")
     options.add_argument("--replicas", type=int, default=2)
     options.add_argument("--slot", type=float, default=orders.SLOT_S, help="seconds that an order takes in a replica")
     options.add_argument("--lifeline", action="store_true")
-    asyncio.run(run(options.parse_args()))
+    given = options.parse_args()
+    if given.beside:
+        os.sched_setaffinity(0, given.beside)
+    asyncio.run(run(given))
 
 
 if __name__ == "__main__":

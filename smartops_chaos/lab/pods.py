@@ -7,16 +7,16 @@ import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING
 
 import aiohttp
 
 from smartops_chaos.lab.procs import Process, hold_port
+from smartops_chaos.model import Cause
 
 if TYPE_CHECKING:
     from smartops_chaos.lab.node import Node
 
-Cause = Literal["platform", "action", "harness", "fault"]
 
 PROBE_S = 0.25
 STARTUP_PROBE_S = 0.03
@@ -32,7 +32,6 @@ class Spec:
     deployment: str
     command: Callable[[int], list[str]]  # by port
     back_off_s: float  # from an exit to the restart in the same pod
-    nice: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     port: socket.socket | None = None  # held for all pods in turn; None: every pod has its own
     output: Callable[[IO[bytes], str], None] | None = None  # reads the container's stdout and stderr
@@ -138,7 +137,6 @@ class Pod:
         follow = self._spec.output
         process = Process(
             self._spec.command(self.port),
-            nice=self._spec.nice,
             extra_environment=self._spec.environment,
             output=subprocess.PIPE if follow else None,
         )

@@ -1,4 +1,4 @@
-"""One busy worker: `stress.py LOAD PHASE CORE NICE`, LOAD and PHASE from 0 to 1. Started by path, nothing imported."""
+"""One busy worker: `stress.py CORE NICE LOAD PHASE`, LOAD and PHASE from 0 to 1. Started by path, nothing imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ def burn(load: float, phase: float) -> None:
 
 
 if __name__ == "__main__":
-    # Not before, or its start would queue up behind those that burn already.
-    os.sched_setaffinity(0, {int(sys.argv[3])})
-    os.nice(int(sys.argv[4]))
-    burn(float(sys.argv[1]), float(sys.argv[2]))
+    os.sched_setaffinity(0, {int(sys.argv[1])})
+    os.nice(int(sys.argv[2]))
+    burn(float(sys.argv[3]), float(sys.argv[4]))

@@ -31,13 +31,13 @@ from smartops_chaos.model import (
     Trial,
 )
 from smartops_chaos.plan import crosschecks
-from smartops_chaos.plan.crosschecks import Cell
+from smartops_chaos.plan.crosschecks import CellNames
 from smartops_chaos.plan.levels import Levels, resolve
 from smartops_chaos.plan.select import select
-from smartops_chaos.schema import clustertarget, healerfile, yamlfile
+from smartops_chaos.schema import clustertarget, healerfile, partial_matrix, yamlfile
 from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.schema.matrix import FACTORS, Matrix, Selector
-from smartops_chaos.schema.targetspec import OTHER_KIND, KubernetesTarget, OtherTarget, kind
+from smartops_chaos.schema.targetspec import OTHER_KIND, KubernetesTargetSpec, kind
 
 MOST_REPEATS = 10_000
 
@@ -51,38 +51,35 @@ def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = Non
     """
     if repeats is not None and not 1 <= repeats <= MOST_REPEATS:
         raise UsageError(f"repeats is {repeats}", f"use 1 to {MOST_REPEATS}")
-    document = yamlfile.read(path)
-    matrix, problems = document.check(Matrix)
-    if kind(document.data.get("target")) == OTHER_KIND and document.part(OtherTarget, "target") is None:
-        raise FileProblems(problems)  # the rest depends on its healer
-    healer, driver = _healer(document, path.parent)
-    levels, level_problems = resolve(document, driver, healer.settings, path.parent)
-    problems += level_problems
-    problems += crosschecks.problems(document, levels)
-    problems += clustertarget.problems(document, healer.kubernetes)
-    if matrix is not None:
-        problems += crosschecks.size_problems(document, matrix)
-    if problems or matrix is None:
-        raise FileProblems(list(dict.fromkeys(problems)))
+    found = partial_matrix.parse(yamlfile.read(path))
+    if found.target is None and kind(found.document.data.get("target")) == OTHER_KIND:
+        found.whole()  # all other checks depend on the healer file, which a target of one's own has to name
+    healer, driver = _healer(found.document, path.parent)
+    levels = resolve(found, driver, healer.settings, path.parent)
+    crosschecks.check(found, levels)
+    clustertarget.check(found, healer.kubernetes)
+    matrix = found.whole()
     if repeats is not None:
         matrix = matrix.model_copy(update={"repeats": repeats})
     left = cells(matrix)
-    problems += [*crosschecks.cell_problems(document, matrix, left), *crosschecks.look_problems(document, matrix)]
-    if problems:
-        raise FileProblems(problems)
+    crosschecks.check_cells(found, matrix, left)
+    found.whole()
     plan = expand(matrix, levels, healer.model_dump(mode="json"), left)
     return replace(plan, trials=select(plan, only, shard))
 
 
 def _healer(document: yamlfile.Document, folder: Path) -> tuple[HealerFile, str]:
-    """The healer under test, and the driver whose faults have a name; a target of one's own has fault files alone."""
+    """The healer under test, and the driver whose faults have a name; a target of one's own has fault files alone.
+
+    Read even where the target is not in order otherwise: its settings are needed to check the levels.
+    """
     target = document.data.get("target")
     if not isinstance(target, dict) or kind(target) not in ("kubernetes", OTHER_KIND):
         return healerfile.load("lab"), "lab"
     name = str(target.get("healer") or "smartops")
-    shipped_one = re.fullmatch(r"[A-Za-z0-9_-]+", name)
+    is_shipped = re.fullmatch(r"[A-Za-z0-9_-]+", name)
     try:
-        healer = healerfile.load(name if shipped_one else str(folder / name))
+        healer = healerfile.load(name if is_shipped else str(folder / name))
     except FileProblems as error:
         if any(problem.line for problem in error.problems):
             raise
@@ -92,12 +89,12 @@ def _healer(document: yamlfile.Document, folder: Path) -> tuple[HealerFile, str]
 
 
 def _target(matrix: Matrix, healer: Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(matrix.target, KubernetesTarget):
+    if isinstance(matrix.target, KubernetesTargetSpec):
         return clustertarget.options(matrix.target, healer)
     return matrix.target.model_dump()
 
 
-def cells(matrix: Matrix) -> list[Cell]:
+def cells(matrix: Matrix) -> list[CellNames]:
     """The product minus `exclude` plus `include`, in the order of the file."""
     factors = matrix.factors
     names = [list(getattr(factors, factor)) for factor in FACTORS]
@@ -108,15 +105,15 @@ def cells(matrix: Matrix) -> list[Cell]:
         for selector in matrix.include
     }
 
-    def left(cell: Cell) -> bool:
+    def left(cell: CellNames) -> bool:
         return cell in wanted or not any(
             tuple(name if keep else "" for name, keep in zip(cell, mask, strict=True)) in excluded for mask in masks
         )
 
-    return [cell for cell in starmap(Cell, product(*names)) if left(cell)]
+    return [cell for cell in starmap(CellNames, product(*names)) if left(cell)]
 
 
-def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequence[Cell]) -> Plan:
+def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequence[CellNames]) -> Plan:
     """The whole plan. Pure: everything that it refers to is in `levels` and `healer`."""
     baseline = crosschecks.baseline(matrix)
     stands_for = equal_arms(levels, [Arm(model, policy) for _, _, model, policy in left], baseline)
@@ -222,7 +219,7 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
 
 def _can_be_ended(matrix: Matrix, parts: Sequence[FaultPart]) -> bool:
     """Whether the harness can end the fault at a second of its own: a pod killed on a cluster comes back by itself."""
-    on_cluster = isinstance(matrix.target, KubernetesTarget)
+    on_cluster = isinstance(matrix.target, KubernetesTargetSpec)
     return any(part.lasting for part in parts) if on_cluster else bool(parts)
 
 

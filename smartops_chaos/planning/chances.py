@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smartops_chaos.model import Plan
-from smartops_chaos.planning.estimate import MOST_REPEATS, Budget, budget_of, plans_at_looks
+from smartops_chaos.planning.forecast import MOST_REPEATS, Budget, budget_of, plans_at_looks
 from smartops_chaos.planning.power import (
     Spread,
     heals_needed,
@@ -25,7 +25,7 @@ _MOST_INCIDENTS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Pilot:
-    """What a campaign says about the next one; see `analysis.pilot`."""
+    """What a campaign says about the next one; see `planning.pilot`."""
 
     name: str
     spreads: Mapping[tuple[str, str], Spread]  # by (chaos, workload)
@@ -34,7 +34,7 @@ class Pilot:
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """All fractions. None: cannot be reached with this plan."""
+    """The effects that 80 % of such campaigns prove, all as fractions. None: cannot be reached with this plan."""
 
     supposed: str  # where the spread comes from
     per_cell: int
@@ -65,7 +65,12 @@ class Chances:
 
 
 def chances(plan: Plan, pilot: Pilot | None = None) -> Chances | None:
-    """None if no arm is compared with the baseline. Holm's hardest level, as if no other target were proven."""
+    """How large an effect has to be so that 80 % of such campaigns prove it. None if no arm is compared with the
+    baseline.
+
+    Holm's hardest level is used, as if no other target were proven. `pilot` says how much times spread; without one a
+    spread is supposed, and said.
+    """
     budget = budget_of(plan)
     if not budget.tests or not budget.scenarios:
         return None

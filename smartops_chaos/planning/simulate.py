@@ -20,8 +20,7 @@ from scipy import special
 
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome, Plan, Trial
-from smartops_chaos.planning.estimate import before_s
-from smartops_chaos.planning.makespan import makespan_s
+from smartops_chaos.plan.durations import before_s, makespan_s
 from smartops_chaos.schema.units import Duration, Fraction
 
 MOST_TRIALS = 1_000_000
@@ -90,7 +89,11 @@ class Simulated:
 
 
 def simulate(plan: Plan, truth: Truth, *, lanes: int) -> Simulated:
-    """Calibration is left out. Raises UsageError for more than a million trials, or cells without a truth."""
+    """The trials table that a campaign of this plan would give, and what an analysis of it should find.
+
+    Calibration is left out; the seed is the truth file's. Raises UsageError for more than a million trials, or if a
+    cell with a fault has no truth.
+    """
     trials = plan.measured
     if len(trials) > MOST_TRIALS:
         raise UsageError(f"{len(trials)} trials are too many to simulate", f"at most {MOST_TRIALS}: fewer --repeats")

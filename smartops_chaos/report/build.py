@@ -1,88 +1,47 @@
-"""A campaign's numbers -> Report -> files. `build` decides what is said, `write` only typesets and saves it."""
+"""A campaign -> Report -> files. `campaign` decides what is said, `write` only typesets and saves it.
+
+First reading: this module; `page` (what the sections get); the sections (`answer`, `recovery`, `healing`, `repair`,
+`method`, `trials`, `owners`); `document` (what a report consists of); `render` (how it becomes PDF and HTML).
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from smartops_chaos.analysis.summary import Summary
+from smartops_chaos.analysis.load import CampaignData
+from smartops_chaos.analysis.words import count
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import Arm, Evidence, Outcome, Plan, Record, Request, Targets
-from smartops_chaos.plan.looks import Stop
 from smartops_chaos.report import (
     answer,
     course,
-    figurefiles,
+    figure_files,
     healing,
-    index,
-    loop,
     method,
-    readers,
+    owners,
     recovery,
     render,
+    repair,
     trials,
 )
 from smartops_chaos.report.document import Report
-from smartops_chaos.report.style import ArmStyle, arm_styles
-from smartops_chaos.report.words import count
-
-_UNSCORED = (Outcome.ERROR, Outcome.ABORTED, Outcome.INVALID, Outcome.CLEAN, Outcome.FALSE_ALARM)
-
-
-def no_requests(_trial: str) -> Sequence[Request]:
-    return ()
-
-
-def no_evidence(_trial: str) -> str:
-    return ""
-
-
-def without_evidence(trial: str) -> Evidence:
-    raise UsageError(f"{trial} has no evidence", "choose a trial of a campaign that was run here")
-
-
-@dataclass(frozen=True)
-class CampaignData:
-    """All that a report is made from; nothing else is read.
-
-    `table` has the columns of `model.COLUMNS` (a bare trials table may lack the optional ones). `records` and
-    `requests` are by trial id and may be empty: then the pictures of single trials are left out, like their evidence.
-    """
-
-    name: str
-    plan: Plan | None  # None: a bare trials table
-    provenance: Mapping[str, str]  # label -> value: versions, git commit, machine, seed, command
-    summary: Summary
-    table: pd.DataFrame
-    records: Mapping[str, Record] = field(default_factory=dict)
-    requests: Callable[[str], Sequence[Request]] = no_requests
-    explain: Callable[[str], str] = no_evidence  # what each rule matched in a trial, as text
-    stops: Sequence[Stop] = ()  # arms that were decided at a look
-    evidence: Callable[[str], Evidence] = without_evidence  # raises UsageError for a trial that has none
+from smartops_chaos.report.page import page, styles_of
 
 
 def build(data: CampaignData, *, appendix: bool = True) -> Report:
     """The whole report as plain data; the same input gives the same report. Without `appendix`: no single trials."""
-    summary, plan, table = data.summary, data.plan, data.table
-    styles = _styles(data)
-    targets = plan.analysis.targets if plan else stated_targets(summary)
-    interval = answer.level(summary)
-    listed = index.index(table, _baseline(summary)) if appendix else index.Index()
+    seen = page(data, appendix=appendix)
     sections = [
-        answer.section(summary, plan, table, listed),
-        recovery.section(summary, targets, counted(table), styles, interval, listed),
-        healing.section(summary, targets, styles, interval, listed),
-        *loop.sections(summary.arms, styles, interval, listed),
-        method.method(summary, plan, table),
+        answer.section(seen),
+        recovery.section(seen),
+        healing.section(seen),
+        *repair.sections(seen),
+        method.method(seen),
         method.again(data.provenance),
+        *([trials.section(seen, data)] if appendix else []),
+        *owners.sections(seen),
     ]
-    if appendix:
-        sections.append(trials.section(listed, plan, data.records, data.requests, data.explain, styles))
-    sections += readers.sections(summary, listed)
     return Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
 
 
@@ -105,8 +64,9 @@ def timeline(data: CampaignData, trials: Sequence[str]) -> Report:
             raise UsageError(f"{data.name} has no trial {name}", hint)
         if name not in data.records:
             raise UsageError(f"{name} is not finished", "`smartops-chaos run` with its matrix goes on with it")
-    found = [(data.evidence(name), data.records[name]) for name in trials]
-    return course.report(data.plan, data.name, found, _styles(data))
+    return course.report(
+        data.plan, data.name, [(data.evidence(name), data.records[name]) for name in trials], styles_of(data)
+    )
 
 
 def write(report: Report, out: Path, *, pdf: bool = True, html: bool = True, figures: bool = True) -> list[Path]:
@@ -119,30 +79,7 @@ def write(report: Report, out: Path, *, pdf: bool = True, html: bool = True, fig
         contents[out / "report.html"] = render.html(report).encode()
     for path, content in contents.items():
         path.write_bytes(content)
-    return [*contents, *(figurefiles.write(report, out / "figures") if figures else ())]
-
-
-def _styles(data: CampaignData) -> dict[Arm, ArmStyle]:
-    """Every arm that was measured; the same in all figures of a campaign."""
-    baseline, table = _baseline(data.summary), data.table
-    seen = dict.fromkeys(Arm(str(m), str(p)) for m, p in zip(table["model"], table["policy"], strict=True))
-    arms = list(dict.fromkeys([*(a.arm for a in data.summary.arms), *seen]))
-    return arm_styles(arms, baseline or arms[0]) if arms else {}
-
-
-def _baseline(summary: Summary) -> Arm | None:
-    return next((a.arm for a in summary.arms if a.baseline), None)
-
-
-def stated_targets(summary: Summary) -> Targets:
-    """The targets that a summary's verdicts were measured against, for a table without a plan."""
-    return Targets(**{v.target: v.wanted for v in summary.verdicts})
-
-
-def counted(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are scored: a confirmed fault, and no calibration."""
-    rows = table[table["time_s"].notna() & ~table["outcome"].isin(_UNSCORED)]
-    return rows[rows["phase"] != "calibrate"] if "phase" in rows.columns else rows
+    return [*contents, *(figure_files.write(report, out / "figures") if figures else ())]
 
 
 def _subtitle(data: CampaignData) -> str:

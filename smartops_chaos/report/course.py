@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import MOMENTS, Action, Arm, Evidence, Plan, Record, Request
-from smartops_chaos.report import course_figure, pictures
-from smartops_chaos.report.course_figure import Act, Course
-from smartops_chaos.report.document import Column, Figure, Report, Section, Table
+from smartops_chaos.report.document import Figure, Filling, Report, Section, Table, col, table
+from smartops_chaos.report.figures import trial_course, trial_picture
+from smartops_chaos.report.figures.trial_course import Act, Course
+from smartops_chaos.report.figures.trial_picture import as_number
 from smartops_chaos.report.style import Styles
-from smartops_chaos.report.words import NONE, number, percent, plain, seconds, share, stated_seconds
 from smartops_chaos.timeline.derive import fault_ends
 from smartops_chaos.timeline.interval import Frame, frame
 
 MOST = 2
-_REQUESTS = (
-    "every request by its latency; dots: good ones, crosses: bad ones. Dashed: the latency that the SLO allows; "
-)
-_VALUES = "every value of the SLO's query, good or bad; "
+_VALUES = "Every value of the SLO's query, good or bad; dotted: the horizon; shaded: the fault in force."
 _CAPTION = (
-    "dotted: the horizon; shaded: the fault in force; upright lines: the moments named below. Below: a bar from the "
-    "beginning to the end of the fault, and of what users suffered; marks: moments of the repair, in the middle of the "
-    "interval in which they are known to lie (the thick line); pale: actions, from start to verification. A recovery "
-    "may be dated a little before its cause, as a good window may begin with the few bad requests that the SLO allows."
+    " Upright lines: the moments named below. Below: a bar from the beginning to the end of the fault, and of what "
+    "users suffered; marks: moments of the repair, in the middle of the interval in which they are known to lie (the "
+    "thick line); pale: actions, from start to verification. The fewer requests fail in an outage, the "
+    "wider are the intervals of impact and recovery."
 )
 
 
@@ -33,23 +31,23 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
     names = [evidence.trial.id for evidence, _ in trials]
     figure_id = f"timeline-{'-and-'.join(names)}"
     zeros = dict.fromkeys(_zero(plan, evidence) for evidence, _ in trials)
-    table = _table(trials, shown)
+    numbers = _table(trials, shown)
     figure = Figure(
         figure_id,
         "Chaos against healing: " + " and ".join(names),
         " ".join(
             [
-                f"Above: {_VALUES if plan.analysis.slo.query else _REQUESTS}{_CAPTION}",
+                f"{_VALUES if plan.analysis.slo.query else trial_picture.REQUESTS}{_CAPTION}",
                 *_pair([evidence for evidence, _ in trials]),
             ]
         ),
         " ".join(_alt(name, course) for name, course in zip(names, shown, strict=True)),
-        course_figure.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
-        (table.id,),
+        trial_course.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
+        (numbers.id,),
     )
     when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
     subtitle = f"Plan {plan.digest}  ·  target {plan.target.get('kind', '')}  ·  measured {when}"
-    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (figure, table)),))
+    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (figure, numbers)),))
 
 
 def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
@@ -60,11 +58,11 @@ def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
     trial, row = evidence.trial, record.row
     at = frame(evidence, len(plan.chaos[trial.chaos].parts))
     zero_ns = at.zero.mid_ns if at else evidence.requests[0].sched_ns
-    moments = pictures.moments(row)
+    moments = trial_picture.moments(row)
     injected = at is not None and bool(plan.chaos[trial.chaos].parts)
     reason = f" ({plain(str(row['reason']))})" if row["reason"] else ""
     time_s = f", {seconds(row['time_s'])}" if isinstance(row["time_s"], float) else ""
-    picture = pictures.Picture(
+    picture = trial_picture.Picture(
         title=("calibration: " if trial.phase == "calibrate" else "")
         + f"{Arm(trial.model, trial.policy)} · {trial.chaos} / {trial.workload} · {trial.repeat}",
         outcome=plain(str(row["outcome"])) + reason + time_s,
@@ -107,7 +105,7 @@ def _shown(evidence: Evidence) -> tuple[Request, ...]:
     """The requests; the values of a query all at one height, since how long it took says nothing of the service."""
     if not evidence.slo.query:
         return evidence.requests
-    return tuple(r._replace(latency_ns=round(course_figure.GOOD_MS * 1e6)) for r in evidence.requests)
+    return tuple(r._replace(latency_ns=round(trial_course.GOOD_MS * 1e6)) for r in evidence.requests)
 
 
 def _users(record: Record, what: str) -> str:
@@ -140,26 +138,39 @@ def _alt(name: str, course: Course) -> str:
 
 
 def _table(trials: Sequence[tuple[Evidence, Record]], shown: Sequence[Course]) -> Table:
-    """What the figure shows as numbers, a column for each trial."""
+    """What the figure shows as numbers: a line for each of them, a column for each trial."""
+    Trial = tuple[Evidence, Record, Course]
+    Line = tuple[str, Callable[[Evidence, Record, Course], str]]
 
-    def row(label: str, cells: Sequence[str]) -> tuple[str, ...]:
-        return (label, *cells)
+    def moment_line(moment: str) -> Line:
+        return moment, lambda _, __, course: _moment(course, moment)
 
-    rows = [row(moment, [_moment(course, moment) for course in shown]) for moment in MOMENTS[1:]]
-    rows.append(row("fault ended", [_ended(record) for _, record in trials]))
-    rows.append(row("actions", [_acts(course) for course in shown]))
-    rows.append(row("scored time (n = 1)", [seconds(pictures.as_number(record.row["time_s"])) for _, record in trials]))
-    rows.append(row("horizon", [stated_seconds(evidence.horizon_s) for evidence, _ in trials]))
-    rows.append(row("bad seconds", [seconds(pictures.as_number(record.row["bad_seconds"])) for _, record in trials]))
-    rows.append(row("good requests", [_good(record) for _, record in trials]))
-    rows.append(row("relapses", [number(pictures.as_number(record.row["relapses"]), 0) for _, record in trials]))
-    rows.append(row("flags", [str(record.row["flags"] or NONE).replace(",", ", ") for _, record in trials]))
-    columns = (Column("Moment"), *(Column(evidence.trial.id, "right") for evidence, _ in trials))
-    note = (
+    lines: list[Line] = [
+        *map(moment_line, MOMENTS[1:]),
+        ("fault ended", lambda _, record, __: _ended(record)),
+        ("actions", lambda _, __, course: _acts(course)),
+        ("scored time (n = 1)", lambda _, record, __: seconds(as_number(record.row["time_s"]))),
+        ("horizon", lambda evidence, _, __: stated_seconds(evidence.horizon_s)),
+        ("bad seconds", lambda _, record, __: seconds(as_number(record.row["bad_seconds"]))),
+        ("good requests", lambda _, record, __: _good(record)),
+        ("relapses", lambda _, record, __: number(as_number(record.row["relapses"]), 0)),
+        ("flags", lambda _, record, __: str(record.row["flags"] or NONE).replace(",", ", ")),
+    ]
+
+    def trial_column(trial: Trial) -> Filling[Line]:
+        return col(trial[0].trial.id, lambda line: line[1](*trial))
+
+    return table(
+        "tab-course",
+        "The numbers of the figure",
+        lines,
+        [
+            col("Moment", lambda line: line[0], align="left"),
+            *(trial_column((*trial, course)) for trial, course in zip(trials, shown, strict=True)),
+        ],
         "Seconds since injection; from and to are the ends of the interval in which a moment is known to lie. –: not "
-        "seen, or does not count. Requests and bad seconds: from injection to the horizon."
+        "seen, or does not count. Requests and bad seconds: from injection to the horizon.",
     )
-    return Table("tab-course", "The numbers of the figure", columns, tuple(rows), note)
 
 
 def _moment(course: Course, moment: str) -> str:
@@ -170,7 +181,7 @@ def _moment(course: Course, moment: str) -> str:
 
 
 def _ended(record: Record) -> str:
-    end_s = pictures.as_number(record.row["fault_end_s"])
+    end_s = as_number(record.row["fault_end_s"])
     return NONE if end_s is None else f"{number(end_s, 3)}, by {record.row['fault_end_by'] or 'nobody known'}"
 
 
@@ -180,4 +191,4 @@ def _acts(course: Course) -> str:
 
 def _good(record: Record) -> str:
     good, sent = record.row["good_requests"], record.row["requests"]
-    return share(good, sent) if isinstance(good, int) and isinstance(sent, int) else NONE
+    return k_of_n(good, sent) if isinstance(good, int) and isinstance(sent, int) else NONE

@@ -5,16 +5,16 @@ Every text in it is plain text: the renderers never read it as markup, so a leve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 Tone = Literal["good", "weak", "bad", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Words that lead to the block, row or exhibit with the id `to`; plain words where the report has none.
+    """Words that lead to the block, row or trial card with the id `to`; plain words where the report has none.
 
     `show` narrows a long table down on a screen: facet -> the values of which a row must have one.
     """
@@ -25,9 +25,10 @@ class Link:
 
 
 Text = str | tuple[str | Link, ...]
+Subject = TypeVar("Subject")  # what the rows of a table are about: an arm, a verdict, a trial
 
 
-def words(text: Text) -> str:
+def plain_text(text: Text) -> str:
     """A text without its links."""
     return text if isinstance(text, str) else "".join(p if isinstance(p, str) else p.text for p in text)
 
@@ -35,7 +36,7 @@ def words(text: Text) -> str:
 def joined(*texts: Text) -> Text:
     """One text of several; plain if none of them has a link."""
     parts = tuple(part for text in texts for part in ((text,) if isinstance(text, str) else text))
-    return parts if any(isinstance(part, Link) for part in parts) else words(parts)
+    return parts if any(isinstance(part, Link) for part in parts) else plain_text(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,43 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Filling(Generic[Subject]):
+    """A column of a table with what fills it: its cell in the row of each subject."""
+
+    column: Column
+    cell: Callable[[Subject], Text]
+
+
+def col(
+    title: str,
+    cell: Callable[[Subject], Text],
+    *,
+    grow: int = 0,
+    align: Literal["left", "right", ""] = "",
+) -> Filling[Subject]:
+    """A column of `table`. Columns that grow hold texts and start left; the others hold numbers and end right."""
+    return Filling(Column(title, align or ("left" if grow else "right"), grow), cell)
+
+
+def table(
+    table_id: str,
+    title: str,
+    subjects: Iterable[Subject],
+    columns: Sequence[Filling[Subject]],
+    note: str = "",
+    *,
+    group: bool = False,
+    small: bool = False,
+) -> Table:
+    """A row for each subject. `group`: a first cell that repeats the one above is left out.
+
+    table("tab-mttr", "Time to recover", summary.arms, [col("MTTR", lambda arm: seconds(arm.mttr.rmst_s))])
+    """
+    rows = tuple(tuple(filling.cell(subject) for filling in columns) for subject in subjects)
+    return Table(table_id, title, tuple(f.column for f in columns), grouped(rows) if group else rows, note, small=small)
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """A drawing with a caption. `svg` has ids that are unique in the whole report.
 
@@ -132,7 +170,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Exhibit:
+class TrialCard:
     """One trial shown in full."""
 
     id: str
@@ -150,7 +188,7 @@ class Gallery:
     id: str
     title: str
     caption: str
-    exhibits: tuple[Exhibit, ...]
+    cards: tuple[TrialCard, ...]
 
 
 def grouped(rows: Sequence[tuple[Text, ...]]) -> tuple[tuple[Text, ...], ...]:
@@ -208,5 +246,5 @@ class Report:
                 if isinstance(block, Table):
                     found.update(block.ids)
                 if isinstance(block, Gallery):
-                    found.update(exhibit.id for exhibit in block.exhibits)
+                    found.update(card.id for card in block.cards)
         return found

@@ -1,84 +1,93 @@
-"""The section about healing: how often, what users see, outcomes of every cell. Summary in, blocks out."""
+"""The section about healing: how often, what users see, outcomes of every cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from smartops_chaos.analysis.summary import ArmSummary, CellNumbers, Summary
-from smartops_chaos.model import Outcome, Targets
-from smartops_chaos.report import figures
-from smartops_chaos.report.answer import arm_name
-from smartops_chaos.report.document import Block, Column, Figure, Paragraph, Section, Table, Text, grouped
-from smartops_chaos.report.index import Index
-from smartops_chaos.report.style import Styles
-from smartops_chaos.report.words import (
+from smartops_chaos.analysis.summary import ArmSummary, CellNumbers
+from smartops_chaos.analysis.words import (
     NONE,
+    k_of_n,
     percent,
     percent_range,
     plain,
     points,
     seconds,
-    share,
     with_range,
 )
+from smartops_chaos.model import Outcome
+from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, Text, col, table
+from smartops_chaos.report.figures import effect
+from smartops_chaos.report.page import Page, arm_name
 
-_BY_HEALER = (plain(Outcome.HEALED), plain(Outcome.PREVENTED))
-_WITHOUT_PERSON = (*_BY_HEALER, plain(Outcome.PLATFORM))
+_BY_HEALER = tuple(plain(o) for o in Outcome if o.by_healer)
+_WITHOUT_PERSON = tuple(plain(o) for o in Outcome if o.no_human)
+_MEASURED = ("counted", "control", "left out")  # all trials but those of calibration
 
 
-def section(summary: Summary, targets: Targets, styles: Styles, interval: str, index: Index) -> Section:
-    return Section("healing", "Healing and service level", tuple(_healing(summary, targets, styles, interval, index)))
+def section(page: Page) -> Section:
+    return Section("healing", "Healing and service level", tuple(_blocks(page)))
 
 
-def _healing(summary: Summary, targets: Targets, styles: Styles, interval: str, index: Index) -> Iterable[Block]:
-    arms = summary.arms
+def _blocks(page: Page) -> Iterable[Block]:
     yield Figure(
         "fig-rates",
         "Auto-heal rate and availability",
-        f"Filled: share of incidents over without a person, Wilson {interval} interval; open: by the healer's action. "
-        "n: incidents. Dashed: target.",
-        " ".join(f"{a.arm}: {percent(a.auto_heal.no_human)} of {a.auto_heal.n} incidents." for a in arms),
-        figures.rates(arms, styles, targets.auto_heal, targets.sla),
+        f"Filled: share of incidents over without a person, Wilson {page.level} interval; open: by the healer's "
+        "action. n: incidents. Dashed: target.",
+        " ".join(f"{a.arm}: {percent(a.auto_heal.no_human)} of {a.auto_heal.n} incidents." for a in page.arms),
+        effect.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla),
         ("tab-healing", "tab-sla"),
     )
-    columns = (
-        Column("Arm", grow=1),
-        Column("Without\na person", "right"),
-        Column(f"Share\n({interval} interval)", "right"),
-        Column("By the\nhealer", "right"),
-        Column("Uplift\n[points]", "right"),
-        Column("False\nalarms", "right"),
-        Column("Needless\nactions", "right"),
-        Column("Contested", "right"),
-    )
-    rows = [
-        (
-            arm_name(a),
-            index.link(
-                share(a.auto_heal.successes, a.auto_heal.n), a.arm, counts_as="counted", outcome=_WITHOUT_PERSON
-            ),
-            with_range(percent(a.auto_heal.no_human), percent_range(a.auto_heal.lo, a.auto_heal.hi)),
-            index.link(percent(a.auto_heal.by_healer), a.arm, counts_as="counted", outcome=_BY_HEALER),
-            _uplift(a),
-            index.link(share(a.false_alarms, a.controls), a.arm, counts_as="control", outcome="false alarm"),
-            index.link(_known(a, a.needless_actions), a.arm, noted="needless action"),
-            index.link(_known(a, a.contested), a.arm, noted="contested"),
-        )
-        for a in arms
-    ]
-    note = (
+    yield _healing(page)
+    availability = any(a.sla.availability is not None for a in page.arms)
+    if not availability:
+        why = next((v.why for v in page.summary.verdicts if v.target == "sla" and v.why), "")
+        yield Paragraph("Availability over a service window is not given" + (f": {why}." if why else "."))
+    if availability or any(a.sla.within_trials is not None for a in page.arms):
+        yield _sla(page)
+    if any(a.cells for a in page.arms):
+        yield _outcomes(page)
+
+
+def _healing(page: Page) -> Table:
+    link = page.index.link
+
+    def known(arm: ArmSummary, n: int) -> str:
+        """A table that does not tell what the healer did has no zeros."""
+        return str(n) if n or arm.operations.actions is not None else NONE
+
+    def without_person(arm: ArmSummary) -> Text:
+        trials = k_of_n(arm.auto_heal.successes, arm.auto_heal.n)
+        return link(trials, arm.arm, counts_as="counted", outcome=_WITHOUT_PERSON)
+
+    def by_healer(arm: ArmSummary) -> Text:
+        return link(percent(arm.auto_heal.by_healer), arm.arm, counts_as="counted", outcome=_BY_HEALER)
+
+    def false_alarms(arm: ArmSummary) -> Text:
+        return link(k_of_n(arm.false_alarms, arm.controls), arm.arm, counts_as="control", outcome="false alarm")
+
+    return table(
+        "tab-healing",
+        "Healing by arm",
+        page.arms,
+        [
+            col("Arm", arm_name, grow=1),
+            col("Without\na person", without_person),
+            col(f"Share\n({page.level} interval)", lambda a: _share(a)),
+            col("By the\nhealer", by_healer),
+            col("Uplift\n[points]", lambda a: _uplift(a)),
+            col("False\nalarms", false_alarms),
+            col("Needless\nactions", lambda a: link(known(a, a.needless_actions), a.arm, noted="needless action")),
+            col("Contested", lambda a: link(known(a, a.contested), a.arm, noted="contested")),
+        ],
         "Incidents: trials whose service level went bad, and those in which that was prevented. Uplift: by the healer, "
-        "minus the baseline's share without a person (Newcombe interval). False alarms: of trials without a fault."
+        "minus the baseline's share without a person (Newcombe interval). False alarms: of trials without a fault.",
     )
-    yield Table("tab-healing", "Healing by arm", columns, tuple(rows), note)
-    yield from _sla(summary, interval)
-    if any(a.cells for a in arms):
-        yield _outcomes(arms, index)
 
 
-def _known(arm: ArmSummary, n: int) -> str:
-    """A table that does not tell what the healer did has no zeros."""
-    return str(n) if n or arm.operations.actions is not None else NONE
+def _share(arm: ArmSummary) -> str:
+    return with_range(percent(arm.auto_heal.no_human), percent_range(arm.auto_heal.lo, arm.auto_heal.hi))
 
 
 def _uplift(arm: ArmSummary) -> str:
@@ -88,73 +97,55 @@ def _uplift(arm: ArmSummary) -> str:
     return f"{points(heal.uplift)} ({points(heal.uplift_lo)} to {points(heal.uplift_hi)})"
 
 
-def _sla(summary: Summary, interval: str) -> Iterable[Block]:
-    if all(a.sla.availability is None for a in summary.arms):
-        why = next((v.why for v in summary.verdicts if v.target == "sla" and v.why), "")
-        yield Paragraph("Availability over a service window is not given" + (f": {why}." if why else "."))
-        if all(a.sla.within_trials is None for a in summary.arms):
-            return
-    columns = (
-        Column("Arm", grow=1),
-        Column("n", "right"),
-        Column("Availability", "right"),
-        Column(f"{interval}\ninterval", "right"),
-        Column("Error budget\nused", "right"),
-        Column("Within the\nobjective", "right"),
-        Column("Good requests\nwithin trials", "right"),
-    )
-    rows = [
-        (
-            arm_name(a),
-            str(a.counted),
-            percent(a.sla.availability, 3),
-            percent_range(a.sla.lo, a.sla.hi, 3),
-            percent(a.operations.budget_used, 1),
-            percent(a.operations.adherence, 1),
-            percent(a.sla.within_trials, 1),
-        )
-        for a in summary.arms
-    ]
-    note = (
+def _sla(page: Page) -> Table:
+    return table(
+        "tab-sla",
+        "Service level by arm",
+        page.arms,
+        [
+            col("Arm", arm_name, grow=1),
+            col("n", lambda a: str(a.counted)),
+            col("Availability", lambda a: percent(a.sla.availability, 3)),
+            col(f"{page.level}\ninterval", lambda a: percent_range(a.sla.lo, a.sla.hi, 3)),
+            col("Error budget\nused", lambda a: percent(a.operations.budget_used, 1)),
+            col("Within the\nobjective", lambda a: percent(a.operations.adherence, 1)),
+            col("Good requests\nwithin trials", lambda a: percent(a.sla.within_trials, 1)),
+        ],
         "n: counted trials. Availability: 1 minus faults a window times mean bad seconds a trial, by the length of the "
         "window; unknown seconds are bad. Error budget: what the target leaves. Within the objective: share of the "
-        "time from injection to the horizon. The last two columns only describe the trials, which consist of faults."
+        "time from injection to the horizon. The last two columns only describe the trials, which consist of faults.",
     )
-    yield Table("tab-sla", "Service level by arm", columns, tuple(rows), note)
 
 
-def _trials(cell: CellNumbers, arm: ArmSummary, outcome: str, index: Index) -> Text:
-    text = str(cell.outcomes.get(outcome, 0) or "·")
-    use = ("counted", "control", "left out")  # all but calibration
-    return index.link(text, arm.arm, chaos=cell.chaos, workload=cell.workload, counts_as=use, outcome=plain(outcome))
+def _outcomes(page: Page) -> Table:
+    cells = [(arm, cell) for arm in page.arms for cell in arm.cells]
+    scenarios = list(dict.fromkeys((cell.chaos, cell.workload) for _, cell in cells))
+    cells.sort(key=lambda one: scenarios.index((one[1].chaos, one[1].workload)))  # stable: arms keep their order
 
+    def link(text: str, of: tuple[ArmSummary, CellNumbers], **show: str | tuple[str, ...]) -> Text:
+        arm, cell = of
+        return page.index.link(text, arm.arm, chaos=cell.chaos, workload=cell.workload, **show)
 
-def _outcomes(arms: Sequence[ArmSummary], index: Index) -> Table:
-    seen = {name for a in arms for c in a.cells for name, n in c.outcomes.items() if n}
-    names = [o.value for o in Outcome if o.value in seen]
-    rarely = any(c.rarely_hurts for a in arms for c in a.cells)
-    scenarios = list(dict.fromkeys((c.chaos, c.workload) for a in arms for c in a.cells))
-    rows = [
-        (
-            f"{c.chaos} / {c.workload}" + (" †" if c.rarely_hurts else ""),
-            arm_name(a),
-            index.link(str(c.counted), a.arm, chaos=c.chaos, workload=c.workload, counts_as="counted"),
-            *(_trials(c, a, name, index) for name in names),
-            seconds(c.rmst_s),
-            NONE if c.se_s is None else f"± {seconds(c.se_s)}",
-        )
-        for scenario in scenarios
-        for a in arms
-        for c in a.cells
-        if (c.chaos, c.workload) == scenario
-    ]
-    columns = (
-        Column("Scenario", grow=3),
-        Column("Arm", grow=2),
-        Column("Counted", "right"),
-        *(Column(plain(name), "right") for name in names),
-        Column("MTTR", "right"),
-        Column("Standard\nerror", "right"),
+    def outcome(name: str) -> Filling[tuple[ArmSummary, CellNumbers]]:
+        def trials(of: tuple[ArmSummary, CellNumbers]) -> Text:
+            return link(str(of[1].outcomes.get(name, 0) or "·"), of, counts_as=_MEASURED, outcome=plain(name))
+
+        return col(plain(name), trials)
+
+    return table(
+        "tab-outcomes",
+        "Outcomes of all trials by cell",
+        cells,
+        [
+            col("Scenario", lambda of: f"{of[1].chaos} / {of[1].workload}{' †' * of[1].rarely_hurts}", grow=3),
+            col("Arm", lambda of: arm_name(of[0]), grow=2),
+            col("Counted", lambda of: link(str(of[1].counted), of, counts_as="counted")),
+            *(outcome(name) for name in Outcome if any(cell.outcomes.get(name) for _, cell in cells)),
+            col("MTTR", lambda of: seconds(of[1].rmst_s)),
+            col("Standard\nerror", lambda of: NONE if of[1].se_s is None else f"± {seconds(of[1].se_s)}"),
+        ],
+        "† The baseline's service level went bad in fewer than half of its trials here."
+        if any(cell.rarely_hurts for _, cell in cells)
+        else "",
+        group=True,
     )
-    note = "† The baseline's service level went bad in fewer than half of its trials here." if rarely else ""
-    return Table("tab-outcomes", "Outcomes of all trials by cell", columns, grouped(rows), note)

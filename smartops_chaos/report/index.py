@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis import loop, rca
-from smartops_chaos.analysis.table import CONTROLS, COUNTED, LEFT_OUT, numbers, texts
+from smartops_chaos.analysis import phases, rca
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.analysis.words import NONE, plain
 from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.report.document import Facet, Link, Text
-from smartops_chaos.report.words import NONE, plain
 
 TABLE = "tab-trials"
 MOST_ROWS = 10_000
 MOST_SHOWN = 48
-_LOOKED_AT = MOST_SHOWN * 2 // 3
+_LOOKED_AT = MOST_SHOWN * 2 // 3  # places for suspect trials among those shown in full
 _SUSPECT_FLAGS = {"contested", "conflict", "clock_step", "clock_uncertain"}
 _SUSPECT_OUTCOMES = (Outcome.HARMED, Outcome.FALSE_ALARM, Outcome.UNRECOVERED)
 # Counts of a trial that are worth a word, and the word.
@@ -57,14 +57,14 @@ class Index:
 
     def trial(self, row: int) -> Link:
         """A trial's name that leads to its picture and evidence, or else to its line."""
-        return Link(name(self.rows[row]), exhibit_id(row) if row in self.shown else row_id(row))
+        return Link(name(self.rows[row]), card_id(row) if row in self.shown else row_id(row))
 
 
 def row_id(row: int) -> str:
     return f"trial-{row + 1}"
 
 
-def exhibit_id(row: int) -> str:
+def card_id(row: int) -> str:
     return f"shown-{row + 1}"
 
 
@@ -105,27 +105,30 @@ def _by_interest(table: pd.DataFrame, baseline: Arm | None) -> NDArray[np.int_]:
         off = (texts(table, "model") == baseline.model) & (texts(table, "policy") == baseline.policy)
     usual = off & (outcome == Outcome.UNRECOVERED)  # without a healer nothing else is to be expected
     suspect = flagged | (np.isin(outcome, _SUSPECT_OUTCOMES) & ~usual)
-    repeat = numbers(table, "repeat")
-    asked = pd.DataFrame({"suspect": suspect, "calm": ~flagged, "repeat": repeat, "place": np.arange(len(table))})
-    asked["cell"] = table.groupby(["chaos", "workload", "model", "policy"], sort=False).ngroup().to_numpy()
-    asked["calibration"] = texts(table, "phase") == "calibrate"
-    asked = asked.sort_values(["calm", "repeat", "place"], kind="stable")
-    asked["turn"] = asked.groupby(["cell", "suspect"], sort=False).cumcount()
-    ahead = asked[asked["suspect"]].sort_values(["turn", "calm", "place"], kind="stable")["place"][:_LOOKED_AT]
-    rest = asked[~asked["place"].isin(ahead)].sort_values(["calibration", "turn", "place"], kind="stable")["place"]
-    return np.concatenate([ahead.to_numpy(), rest.to_numpy()])
+    trials = pd.DataFrame({"suspect": suspect, "unflagged": ~flagged, "repeat": numbers(table, "repeat")})
+    trials["place"] = np.arange(len(table))
+    trials["cell"] = table.groupby(["chaos", "workload", "model", "policy"], sort=False).ngroup().to_numpy()
+    trials["calibration"] = texts(table, "phase") == "calibrate"
+    # Within its cell each trial gets a turn, flagged ones and early repeats first. Taking all first turns, then all
+    # second ones, goes round the cells, so that no cell with many suspect trials pushes the others out.
+    trials = trials.sort_values(["unflagged", "repeat", "place"], kind="stable")
+    trials["turn"] = trials.groupby(["cell", "suspect"], sort=False).cumcount()
+    first = trials[trials["suspect"]].sort_values(["turn", "unflagged", "place"], kind="stable")["place"][:_LOOKED_AT]
+    others = trials[~trials["place"].isin(first)]
+    rest = others.sort_values(["calibration", "turn", "place"], kind="stable")["place"]
+    return np.concatenate([first.to_numpy(), rest.to_numpy()])
 
 
 def _facets(table: pd.DataFrame) -> tuple[Facet, ...]:
     outcome, phase = texts(table, "outcome"), texts(table, "phase", "measure")
     measured = phase != "calibrate"
-    counted = measured & np.isin(outcome, COUNTED)
+    counted = measured & outcome_is(outcome, lambda o: o.counted)
     use = np.full(len(table), "calibration", dtype=object)
     use[counted] = "counted"
-    use[measured & np.isin(outcome, CONTROLS)] = "control"
-    use[measured & np.isin(outcome, LEFT_OUT)] = "left out"
+    use[measured & outcome_is(outcome, lambda o: o.control)] = "control"
+    use[measured & outcome_is(outcome, lambda o: o.left_out)] = "left out"
     missed = np.full(len(table), "", dtype=object)
-    missed[counted] = [moment or "nothing" for moment in loop.missed(table[counted])]
+    missed[counted] = [moment or "nothing" for moment in phases.missed(table[counted])]
     asked, rank = rca.ranks(table)
     answered = texts(table, "rca_top1")
     diagnosis = np.where(rank == 1, "right", np.where(answered == "", "no answer", "wrong")).astype(object)

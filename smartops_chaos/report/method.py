@@ -1,4 +1,4 @@
-"""The closing sections: how it was measured and decided, every trial, and how to make it again."""
+"""The closing sections: how it was measured and decided, and how to make it again."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from smartops_chaos.analysis.sla import window
+from smartops_chaos.analysis.summarise import plan_to_json
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
-from smartops_chaos.model import Plan, Slo
+from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
+from smartops_chaos.model import FaultPart, Plan, Slo
 from smartops_chaos.report.answer import horizons
-from smartops_chaos.report.document import Block, Code, Column, Facts, Paragraph, Section, Table
-from smartops_chaos.report.words import NONE, number, percent, plain, seconds, share, stated_seconds
+from smartops_chaos.report.document import Block, Code, Facts, Paragraph, Section, Table, col, table
+from smartops_chaos.report.page import Page
 
 _OWN_LOAD = (
     "A trial is one fault injected into one healthy lane of the target, under a load that is not ours. A query is "
@@ -23,8 +25,10 @@ _OWN_LOAD = (
 _METHOD = (
     "A trial is one fault injected into one healthy lane of the target while an open loop sends requests at a "
     "fixed rate. A request is good if a good answer arrives within the SLO's latency of its scheduled time. The "
-    "service counts as recovered at the first good request from which every observed window of length H holds the"
-    " objective; a relapse moves it. The same function decides, before the injection, that the lane is healthy.",
+    "service has recovered if from some good request on every observed window of length H holds the objective; a "
+    "relapse moves it. It became bad, and good, when the rate of bad requests changed: the change point of their "
+    "binomial likelihood, with the likelihood interval (2 log units) as its width. The same windows decide, before the "
+    "injection, that the lane is healthy.",
     "Every moment is an interval: a scraped metric flips between two samples, an own call lies between two "
     "readings of the clock. Durations are differences of such intervals, shown by their midpoints, and each mean "
     "carries the median width as its measuring error.",
@@ -39,18 +43,19 @@ _METHOD = (
     "intervals cover too little where failures are rare. A target is proven if the hypothesis that it is not met is "
     "rejected, one-sided, adjusted by Holm over arms and targets, at τ/2 and τ, and if the result survives counting "
     "the trials left out at their worst; observed, if only the estimate meets it.",
-    "In a calibration trial the harness ends the fault at a known second. A window may meet the objective although its "
-    "first requests are still bad, so a recovery can be dated before that second by as long as those few requests "
-    "take: that is the dating error. What the service needs to work off its backlog is told apart from it, as drain.",
+    "In a calibration trial the harness ends the fault at a known second. The recovery as measured minus the true one "
+    "is the dating error. What the service needs to work off its backlog is told apart from it, as drain.",
 )
 
 
-def method(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Section:
+def method(page: Page) -> Section:
+    summary, plan = page.summary, page.plan
     measured = _OWN_LOAD if plan and plan.analysis.slo.query else _METHOD[0]
     blocks: list[Block] = [Paragraph(text) for text in (measured, *_METHOD[1:])]
-    blocks += [_plan_facts(plan, table, _looks(summary))] if plan else [Facts(tuple(_stated(summary.plan)))]
     if plan:
-        blocks += [_scenarios(plan), _arms(plan)]
+        blocks += [_plan_facts(plan, page.table, _looks(summary)), _scenarios(plan), _arms(plan)]
+    else:
+        blocks.append(Facts(tuple(_stated(plan_to_json(summary.plan) if summary.plan else {}))))
     if summary.calibration:
         blocks.append(_calibration(summary))
     if any(m.told for m in summary.agreement):
@@ -59,19 +64,18 @@ def method(summary: Summary, plan: Plan | None, table: pd.DataFrame) -> Section:
 
 
 def _looks(summary: Summary) -> str:
-    looks, stopped = summary.plan.get("looks", 1), summary.plan.get("stopped")
-    if looks == 1:
+    plan = summary.plan
+    if plan is None or plan.looks == 1:
         return "one look, at the end"
     told = (
-        f"{looks} looks at equal shares of the repeats, alpha divided among them (Bonferroni), "
+        f"{plan.looks} looks at equal shares of the repeats, alpha divided among them (Bonferroni), "
         "so intervals are wider and hold over all looks together"
     )
-    arms = stopped.items() if isinstance(stopped, Mapping) else ()
-    ends = [f"{arm} at look {s['look']}, by the first {s['repeat']} repeats" for arm, s in arms]
+    ends = [f"{s.arm} at look {s.look}, by the first {s.repeat} repeats" for s in plan.stopped]
     return f"{told}; decided before the end: {', '.join(ends) or 'no arm'}"
 
 
-def _plan_facts(plan: Plan, table: pd.DataFrame, looks: str) -> Facts:
+def _plan_facts(plan: Plan, trials: pd.DataFrame, looks: str) -> Facts:
     a = plan.analysis
     sla = f"{a.sla.faults:g} faults in {window(a.sla)}" if a.sla else "not stated"
     weights = ", ".join(f"{name} {w:g}" for name, w in a.weights.items()) or "equal"
@@ -81,7 +85,7 @@ def _plan_facts(plan: Plan, table: pd.DataFrame, looks: str) -> Facts:
         ("Targets", f"MTTR reduction {percent(a.targets.mttr_reduction)}, auto-heal rate "
                     f"{percent(a.targets.auto_heal)}, availability {percent(a.targets.sla)}"),
         ("Service level objective (SLO)", f"{_slo(a.slo)}, over windows of H = {stated_seconds(a.slo.hold_s)}"),
-        ("Horizon τ", "; ".join(horizons(plan, table)) or NONE),
+        ("Horizon τ", "; ".join(horizons(plan, trials)) or NONE),
         ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"),
         ("Service level agreement (SLA)", sla),
         ("Weights of scenarios", weights),
@@ -109,35 +113,43 @@ def _stated(stated: Mapping[str, object], prefix: str = "") -> Iterable[tuple[st
 
 
 def _scenarios(plan: Plan) -> Table:
-    rows = [
-        (
-            level.name,
-            " + ".join(part.fault for part in level.parts) or "no fault",
-            "; ".join(", ".join(f"{k} = {v}" for k, v in part.params.items()) for part in level.parts) or NONE,
-            level.family,
-            "; ".join("lasting" if part.lasting else "momentary" for part in level.parts) or NONE,
-            stated_seconds(level.horizon_s),
-        )
-        for level in plan.chaos.values()
-    ]
-    columns = (
-        Column("Chaos", grow=2),
-        Column("Fault", grow=2),
-        Column("Parameters (SI units)", grow=4),
-        Column("Family", grow=1),
-        Column("Kind"),
-        Column("Horizon", "right"),
-    )
+    def parameters(part: FaultPart) -> str:
+        return ", ".join(f"{name} = {value}" for name, value in part.params.items())
+
+    def kind(part: FaultPart) -> str:
+        return "lasting" if part.lasting else "momentary"
+
     loads = ", ".join(f"{w.name} {w.rate_per_s:g}/s" for w in plan.workloads.values())
-    return Table("tab-scenarios", "Chaos levels", columns, tuple(rows), f"Workloads: {loads}.")
+    return table(
+        "tab-scenarios",
+        "Chaos levels",
+        plan.chaos.values(),
+        [
+            col("Chaos", lambda level: level.name, grow=2),
+            col("Fault", lambda level: " + ".join(part.fault for part in level.parts) or "no fault", grow=2),
+            col("Parameters (SI units)", lambda level: "; ".join(map(parameters, level.parts)) or NONE, grow=4),
+            col("Family", lambda level: level.family, grow=1),
+            col("Kind", lambda level: "; ".join(map(kind, level.parts)) or NONE, align="left"),
+            col("Horizon", lambda level: stated_seconds(level.horizon_s)),
+        ],
+        f"Workloads: {loads}.",
+    )
 
 
 def _arms(plan: Plan) -> Table:
     variants = [("model", v) for v in plan.models.values()] + [("policy", v) for v in plan.policies.values()]
-    rows = [(factor, v.name, _settings(v.settings)) for factor, v in variants]
     note = "".join(f"{a} and {b} have equal settings and ran once. " for a, b in plan.same_arm.items() if a != b)
-    columns = (Column("Factor"), Column("Level", grow=1), Column("Settings", grow=4))
-    return Table("tab-levels", "Levels of the arms", columns, tuple(rows), note.strip())
+    return table(
+        "tab-levels",
+        "Levels of the arms",
+        variants,
+        [
+            col("Factor", lambda one: one[0], align="left"),
+            col("Level", lambda one: one[1].name, grow=1),
+            col("Settings", lambda one: _settings(one[1].settings), grow=4),
+        ],
+        note.strip(),
+    )
 
 
 def _settings(settings: Mapping[str, object]) -> str:
@@ -149,56 +161,43 @@ def _settings(settings: Mapping[str, object]) -> str:
 
 
 def _calibration(summary: Summary) -> Table:
-    rows = [
-        (
-            f"{c.chaos} / {c.workload}",
-            str(c.n),
-            seconds(c.error_s, sign=True),
-            seconds(c.worst_s, sign=True),
-            seconds(c.width_s),
-            seconds(c.drain_s),
-            str(c.not_recovered),
-        )
-        for c in summary.calibration
-    ]
-    columns = (
-        Column("Scenario", grow=1),
-        Column("n", "right"),
-        Column("Mean dating error", "right"),
-        Column("Worst", "right"),
-        Column("Median width", "right"),
-        Column("Mean drain", "right"),
-        Column("Not recovered", "right"),
-    )
-    note = (
+    return table(
+        "tab-calibration",
+        "Calibration",
+        summary.calibration,
+        [
+            col("Scenario", lambda c: f"{c.chaos} / {c.workload}", grow=1),
+            col("n", lambda c: str(c.n)),
+            col("Mean dating error", lambda c: seconds(c.error_s, sign=True)),
+            col("Worst", lambda c: seconds(c.worst_s, sign=True)),
+            col("Median width", lambda c: seconds(c.width_s)),
+            col("Mean drain", lambda c: seconds(c.drain_s)),
+            col("Not recovered", lambda c: str(c.not_recovered)),
+        ],
         "The harness itself ended the fault at a known second. Dating error: the recovery as measured minus the true "
         "one. Drain: what the service needed after that second to work off its backlog; it is in every arm's times. No "
-        "verdict rests on a scenario whose dating error exceeds its width by 0.5 s, or that did not recover."
+        "verdict rests on a scenario whose dating error exceeds its width by 0.5 s, or that did not recover.",
     )
-    return Table("tab-calibration", "Calibration", columns, tuple(rows), note)
 
 
 def _agreement(summary: Summary) -> Table:
-    columns = (
-        Column("Moment", grow=1),
-        Column("Told", "right"),
-        Column("Alike", "right"),
-        Column("Logs only", "right"),
-        Column("Metrics only", "right"),
-        Column("At different times", "right"),
-    )
-    found = [m for m in summary.agreement if m.told]
-    columns_of_all = zip(*((m.alike, m.logs_only, m.metrics_only, m.apart) for m in found), strict=True)
-    found.append(MomentAgreement("all", *(sum(column) for column in columns_of_all)))
-    rows = [
-        (m.moment, str(m.told), share(m.alike, m.told), str(m.logs_only), str(m.metrics_only), str(m.apart))
-        for m in found
-    ]
-    note = (
+    told = [m for m in summary.agreement if m.told]
+    columns = zip(*((m.alike, m.logs_only, m.metrics_only, m.apart) for m in told), strict=True)
+    return table(
+        "tab-agreement",
+        "Agreement of metrics and logs",
+        [*told, MomentAgreement("all", *map(sum, columns))],
+        [
+            col("Moment", lambda m: m.moment, grow=1),
+            col("Told", lambda m: str(m.told)),
+            col("Alike", lambda m: k_of_n(m.alike, m.told)),
+            col("Logs only", lambda m: str(m.logs_only)),
+            col("Metrics only", lambda m: str(m.metrics_only)),
+            col("At different times", lambda m: str(m.apart)),
+        ],
         "Trials in which a moment was told by log lines or by metrics, where the healer file has rules for both and "
-        "all telemetry was there: how far a dashboard of these metrics shows what happened. At least 90 % are wanted."
+        "all telemetry was there: how far a dashboard of these metrics shows what happened. At least 90 % are wanted.",
     )
-    return Table("tab-agreement", "Agreement of metrics and logs", columns, tuple(rows), note)
 
 
 def again(provenance: Mapping[str, str]) -> Section:

@@ -110,8 +110,8 @@ def _printed(section: Section) -> Section:
             rows = block.rows if block.on_paper is None else tuple(block.rows[i] for i in block.on_paper)
             blocks.append(replace(block, rows=rows, facets=(), ids=()))
         elif isinstance(block, Gallery):
-            exhibits = tuple(replace(e, evidence="") for e in block.exhibits if e.svg)
-            blocks += [replace(block, exhibits=exhibits)] if exhibits else []
+            cards = tuple(replace(e, evidence="") for e in block.cards if e.svg)
+            blocks += [replace(block, cards=cards)] if cards else []
         else:
             blocks.append(block)
     return replace(section, blocks=tuple(blocks))

@@ -14,8 +14,8 @@ import matplotlib.lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from smartops_chaos.analysis.words import clip, legal
 from smartops_chaos.model import Arm
-from smartops_chaos.report.words import clip, legal
 
 TALLEST_IN = 8.9  # that leaves room for a caption on a page
 WIDTH_IN = 6.69  # the text width of an A4 page, so that 8 pt in a figure is 8 pt on paper, and 16 pt as wide as a slide

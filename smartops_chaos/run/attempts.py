@@ -16,7 +16,7 @@ from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
 from smartops_chaos.timeline.derive import derive
 from smartops_chaos.trial import experiment
-from smartops_chaos.trial.process import in_child, tell, undo
+from smartops_chaos.trial.process import in_child, send_signal, undo
 
 Say = Callable[[events.Event], None]
 _PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, three false alarms
@@ -35,7 +35,7 @@ class Attempts:
         """Send a signal to every child, and to each that still starts."""
         self._signal = number
         for pid in list(self._children.values()):
-            tell(pid, number)
+            send_signal(pid, number)
 
     def run(self, lane: LaneAddress, trial: Trial) -> tuple[Record, bool]:
         """The trial's record, and whether nothing of it is in force any more.
@@ -102,7 +102,7 @@ class Attempts:
         def started(pid: int) -> None:
             self._children[lane.name] = pid
             if self._signal:
-                tell(pid, self._signal)
+                send_signal(pid, self._signal)
 
         own_s = sum(3 * experiment.limit_s(part) for part in self._plan.chaos[trial.chaos].parts)
         own_s += 4 * longest_between_s(job.target)

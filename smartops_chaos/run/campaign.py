@@ -6,6 +6,7 @@ own expiry stands behind all of them.
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,12 +15,13 @@ from functools import partial
 
 from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import HarnessFailed, PreflightFailed, RevertFailed, UsageError
-from smartops_chaos.model import Outcome, Plan, Trial
-from smartops_chaos.plan.looks import judged_by
+from smartops_chaos.model import MOST_LOST, Outcome, Plan, Trial
+from smartops_chaos.plan.look_schedule import judged_by
 from smartops_chaos.run import events, machine
 from smartops_chaos.run.attempts import Attempts, Say
-from smartops_chaos.run.lanes import AnyAttempts, Emit, Options, Result, Running
-from smartops_chaos.run.looks import Decide, Looks
+from smartops_chaos.run.interim_looks import InterimLooks, decide
+from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
+from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.store.campaign_folder import Start, Store
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Target
@@ -27,8 +29,8 @@ from smartops_chaos.timeline.before import disturbed, drift_warning
 from smartops_chaos.timeline.calibration import calibrations
 from smartops_chaos.trial.process import preload, undo
 
-__all__ = ["Emit", "Options", "Result", "judge", "restore", "revert", "run"]
-_MOST_INVALID = 0.10
+# Lanes on other machines: loaded by name, since the core imports no wing, and only for `--scheduler`.
+_DASK = "smartops_chaos.dask.workers"
 _MAKE_SPACE = "make space or the folder writable; the same command resumes"
 
 
@@ -49,7 +51,7 @@ def restore(store: Store) -> list[str]:
     return kinds.target(store.read().plan.target).restore(store.lanes)
 
 
-def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit, decide: Decide) -> Result:
+def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Emit) -> Result:
     """Run what is not recorded yet, and what no look has spared. The caller holds the store's lock.
 
     Raises PreflightFailed before anything is injected, RevertFailed if an earlier trial cannot be undone, OSError if
@@ -66,14 +68,14 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit,
         emit(events.Warned(f"undid {undone} trial(s) of a run that was cut off"))
     if in_force:  # only now, since a fault may be why the system does not pass
         _check(plan, target)
-    looks = Looks(plan, store, decide)
+    looks = InterimLooks(plan, store, decide)
     todo = _todo(plan, store, options, looks.spared, emit)
     if seen is not None:
         store.write_start(seen, first=len(todo) == looks.trials)
-    running = Running(store, options, attempts, deque(todo), looks, emit)
-    with running.signals():
+    threads = LaneThreads(store, options, attempts, deque(todo), looks, emit)
+    with threads.signals():
         try:
-            lanes = target.open(store.lanes)
+            lanes = target.open(store.lanes, lambda text: emit(events.Preparing(text)))
             emit(
                 events.CampaignStarted(
                     store.name,
@@ -84,13 +86,13 @@ def run(plan: Plan, store: Store, options: Options, likely_s: float, emit: Emit,
                     likely_s,
                 )
             )
-            result = running.run(lanes, lambda: _closing(store, plan))
+            result = threads.run(lanes, lambda: _closing(store, plan))
         finally:
             target.close()
         return _without_lanes(result, store)
 
 
-def _look_around(plan: Plan, options: Options, emit: Emit) -> Start | None:
+def _look_around(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:
     """How quiet the machine is that the lanes are about to share; None where they are on others."""
     if plan.target["kind"] != "lab" or options.scheduler:
         return None
@@ -121,17 +123,17 @@ def _check(plan: Plan, target: Target) -> None:
         raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(hint for _, hint in problems))
 
 
-def _lanes(plan: Plan, store: Store, options: Options) -> tuple[Target, Callable[[Say], AnyAttempts]]:
+def _lanes(plan: Plan, store: Store, options: RunOptions) -> tuple[Target, Callable[[Say], AnyAttempts]]:
     """Lanes here, or on the workers of a Dask scheduler. Raises PreflightFailed, UsageError."""
     if not options.scheduler:
         target = kinds.target(plan.target, options.lanes)
         return target, partial(Attempts, plan, store, target)
     try:
-        from smartops_chaos.dask.workers import Workers
+        module = importlib.import_module(_DASK)
     except ModuleNotFoundError as error:
         hint = 'pip install "smartops-chaos[dask]"'
         raise UsageError(f"--scheduler needs the package {error.name}", hint) from None
-    workers = Workers(options.scheduler, plan, store, options.lanes)
+    workers = module.Workers(options.scheduler, plan, store, options.lanes)
     return workers, workers.attempts
 
 
@@ -145,7 +147,7 @@ def _without_lanes(result: Result, store: Store) -> Result:
     return result
 
 
-def _todo(plan: Plan, store: Store, options: Options, spared: frozenset[str], emit: Emit) -> list[Trial]:
+def _todo(plan: Plan, store: Store, options: RunOptions, spared: frozenset[str], emit: Emit) -> list[Trial]:
     """What is not recorded, and what shall run again; a trial by which an arm was decided stays as it was then."""
     outcomes = {trial.id: store.outcome(trial.id) for trial in plan.trials if trial.id not in spared}
     again = {name for name, outcome in outcomes.items() if outcome in options.retry}
@@ -191,9 +193,9 @@ def judge(result: Result, store: Store, plan: Plan) -> None:
             f"{errors} of {recorded} trials ended in error",
             "each trial's log.txt says why; `--retry error` runs them again",
         )
-    if invalid > _MOST_INVALID * recorded:
+    if invalid > MOST_LOST * recorded:
         raise HarnessFailed(
-            f"{invalid} of {recorded} trials are invalid, more than {_MOST_INVALID:.0%}\n"
+            f"{invalid} of {recorded} trials are invalid, more than {MOST_LOST:.0%}\n"
             + _why(store, plan, Outcome.INVALID),
             "mend that; `--retry invalid` runs them again",
         )

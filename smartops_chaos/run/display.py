@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from smartops_chaos.model import Outcome
 from smartops_chaos.run import events
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def sentence(event: events.Event) -> str:
             return f"{event.lane}: {event.trial} begins{again}"
         case events.TrialFinished():
             reason = f" ({event.reason})" if event.reason else ""
-            after = f" after {event.time_s:.1f} s" if event.time_s is not None and event.outcome in _TIMED else ""
+            took_s = event.time_s if Outcome(event.outcome).incident else None
+            after = "" if took_s is None else f" after {took_s:.1f} s"
             detail = f"\n  {event.detail}" if event.detail else ""
             return f"{event.lane}: {event.trial}: {event.outcome}{reason}{after} [{event.done}/{event.trials}]{detail}"
         case events.LookTaken():
@@ -71,9 +73,6 @@ def sentence(event: events.Event) -> str:
             return f"{event.campaign}: {event.done} of {event.trials} trials recorded{how}: {outcomes or 'nothing new'}"
         case _:
             return ""
-
-
-_TIMED = ("healed", "platform", "unrecovered", "harmed")
 
 
 class Plain:

@@ -22,21 +22,14 @@ from smartops_chaos.errors import RevertFailed
 from smartops_chaos.model import Outcome, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
-from smartops_chaos.run.looks import Looks
+from smartops_chaos.run.interim_looks import InterimLooks
+from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.targets.base import LaneAddress
 
 Emit = Callable[[events.Event], None]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    lanes: int | None = None
-    max_time_s: float | None = None
-    retry: tuple[str, ...] = ()  # outcomes to run again
-    scheduler: str = ""  # address of a Dask scheduler whose workers have the lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +42,23 @@ class Result:
 
 
 class AnyAttempts(Protocol):
-    """What carries out the trials: `attempts.Attempts` here, `dask.Attempts` on other machines."""
+    """What carries out the trials: `attempts.Attempts` here, `RemoteAttempts` of `dask.workers` on other machines."""
 
     def run(self, lane: LaneAddress, trial: Trial) -> tuple[Record, bool]: ...
 
     def stop(self, number: int) -> None: ...
 
 
-class Running:
+class LaneThreads:
+    """All lanes of a running campaign, each with a thread, and what they have done so far."""
+
     def __init__(
         self,
         store: Store,
-        options: Options,
+        options: RunOptions,
         attempts: Callable[[Say], AnyAttempts],
         todo: deque[Trial],
-        looks: Looks,
+        looks: InterimLooks,
         emit: Emit,
     ) -> None:
         self._store, self._todo, self._looks, self._emit = store, todo, looks, emit
@@ -133,7 +128,9 @@ class Running:
                 signal.signal(number, handler)
 
     def _interrupt(self, *_: object) -> None:
-        # No lock here: the handler runs between two instructions of the main thread, which never takes it.
+        # A signal handler runs between two instructions of the main thread. It may take no lock: if the main thread
+        # held it at this moment, both would wait for each other for ever. Plain assignments are enough, and the queue
+        # is a SimpleQueue because that one may be used in a handler.
         self._stopped_by = "interrupted"
         self._signalled += 1
         told = {

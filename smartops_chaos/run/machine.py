@@ -38,7 +38,7 @@ _SLOWER = (1.5, 2.0)  # times the best: how long 1 in 10 pieces of work takes
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class BusyProcess:
     pid: int
     name: str
     cores: float  # that it uses, on average
@@ -57,7 +57,7 @@ class Machine:
     used: float | None  # cores' worth of time that all others used, on the usable cores; without the idle class
     stolen: float | None  # cores' worth of time that the hypervisor withheld
     load: float | None  # processes that run or want to, averaged over a minute
-    busiest: tuple[Process, ...]  # of the others, the one that uses most first
+    busiest: tuple[BusyProcess, ...]  # of the others, the one that uses most first
 
     @property
     def usable(self) -> float:
@@ -131,7 +131,7 @@ def _findings(seen: Machine) -> Iterator[Finding]:
         yield Finding(what, f"raise the limit, or run with `--lanes {max(1, int(seen.quota))}`", seen.quota < 1)
 
 
-def _listed(processes: Sequence[Process]) -> str:
+def _listed(processes: Sequence[BusyProcess]) -> str:
     return ", ".join(f"{one.name} (pid {one.pid}) {one.cores:.1f}" for one in processes)
 
 
@@ -241,9 +241,9 @@ def _shares(before: _Counters, after: _Counters, cores: Sequence[int]) -> tuple[
     return round(used, 3), round((after.stolen_s - before.stolen_s) / took_s, 3)
 
 
-def _busiest(before: _Counters, after: _Counters, cores: Sequence[int]) -> tuple[Process, ...]:
+def _busiest(before: _Counters, after: _Counters, cores: Sequence[int]) -> tuple[BusyProcess, ...]:
     found = [
-        Process(pid, one.name, round(one.cpu_s, 3))
+        BusyProcess(pid, one.name, round(one.cpu_s, 3))
         for (pid, _), one in _deltas(before, after, cores).items()
         if one.kind == "other" and one.cpu_s >= _LEAST_NAMED
     ]

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from smartops_chaos.errors import ChaosError, UsageError
-from smartops_chaos.model import Outcome
-from smartops_chaos.plan.looks import Stop, spared
+from smartops_chaos.model import Outcome, Stop
+from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.timeline import derive as timeline

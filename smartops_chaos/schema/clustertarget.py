@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from smartops_chaos.errors import Problem
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, KubernetesBlock
-from smartops_chaos.schema.targetspec import KubernetesTarget
-from smartops_chaos.schema.yamlfile import Document, did_you_mean
+from smartops_chaos.schema.partial_matrix import PartialMatrix
+from smartops_chaos.schema.targetspec import KubernetesTargetSpec
+from smartops_chaos.schema.yamlfile import did_you_mean
 
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESET_S = 15.0  # as measured: a healer's pods restarted, old ones gone
@@ -39,34 +39,33 @@ def longest_between_s(target: Mapping[str, Any]) -> float:
     return 0.0 if target["kind"] != "kubernetes" else between_s(target) + float(target["system"]["limit_s"])
 
 
-def problems(document: Document, block: KubernetesBlock | None) -> Iterator[Problem]:
-    """What is wrong with the target beyond its schema; `block` is the healer file's."""
-    target = document.part(KubernetesTarget, "target")
-    if target is None:
+def check(found: PartialMatrix, block: KubernetesBlock | None) -> None:
+    """Refuse what is wrong with a cluster as a target beyond its schema; `block` is the healer file's."""
+    target = found.target
+    if not isinstance(target, KubernetesTargetSpec):
         return
     if block is None:
         what = f"the healer file of `{target.healer}` has no `kubernetes` block"
-        yield document.problem(("target", "healer"), what, "add one: it says where the system's parts are")
+        found.refuse(("target", "healer"), what, "add one: it says where the system's parts are")
     seen: set[str] = set()
     for i, lane in enumerate(target.lanes):
         at, name = ("target", "lanes", i, "namespace"), lane.namespace
         if not _NAMESPACE.fullmatch(name):
-            yield document.problem(at, f"`{name[:70]}` is no name of a namespace", "use small letters, digits and -")
+            found.refuse(at, f"`{name[:70]}` is no name of a namespace", "use small letters, digits and -")
         elif name not in target.allow:
-            yield document.problem(at, f"`{name}` is not in `allow`", "add it there, if trials may break things in it")
+            found.refuse(at, f"`{name}` is not in `allow`", "add it there, if trials may break things in it")
         elif says_production(name) and name not in target.production:
-            hint = f"if you mean it: `production: [{name}]`"
-            yield document.problem(at, f"the name of `{name}` says production", hint)
+            found.refuse(at, f"the name of `{name}` says production", f"if you mean it: `production: [{name}]`")
         if name in seen:
-            yield document.problem(at, f"`{name}` stands here twice", "a lane needs a namespace of its own")
+            found.refuse(at, f"`{name}` stands here twice", "a lane needs a namespace of its own")
         seen.add(name)
     for name in target.replicas:
         if block is not None and name not in block.controllers():
             hint = did_you_mean(name, block.controllers())
-            yield document.problem(("target", "replicas", name), f"no Deployment `{name}`", hint, at_key=True)
+            found.refuse(("target", "replicas", name), f"no Deployment `{name}`", hint, at_key=True)
 
 
-def options(target: KubernetesTarget, healer: Mapping[str, Any]) -> dict[str, Any]:
+def options(target: KubernetesTargetSpec, healer: Mapping[str, Any]) -> dict[str, Any]:
     """The target of a plan: the matrix's keys, and under `system` the healer file's block with the matrix's values."""
     block = KubernetesBlock.model_validate(healer["kubernetes"], context=FROM_DUMP)
     given = target.model_dump()

@@ -33,11 +33,11 @@ def _seconds(value: object, info: ValidationInfo) -> float:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
-class Part(BaseModel):
+class HealerPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Address(Part):
+class Address(HealerPart):
     """A URL, or a Service that is reached through the API server's proxy, so that a kubeconfig is enough."""
 
     url: str = Field("", examples=["https://prometheus.example.com"])
@@ -87,7 +87,7 @@ class Source(Address):
         return {name: value for name, value in texts.items() if value} | ({} if self.verify else {"verify": "no"})
 
 
-class Change(Part):
+class Change(HealerPart):
     """What to set on one object. In texts `{value}` stands for the setting's value."""
 
     deployment: str = Field("", examples=["agent-detect"])
@@ -131,7 +131,7 @@ class Change(Part):
         )
 
 
-class Reset(Part):
+class Reset(HealerPart):
     """What is put back before every trial, the same in all arms; then all of it must be ready and its old pods gone."""
 
     replicas: dict[str, Annotated[int, Field(ge=0)]] = {}  # Deployment -> its declared size
@@ -139,7 +139,7 @@ class Reset(Part):
     restart: tuple[str, ...] = ()  # Deployments whose processes keep a state in memory
 
 
-class Armed(Part):
+class Armed(HealerPart):
     """When the detector can detect: `after` so long a life of its pod, or as soon as a query gives 1 or more.
 
     Without a pod of `deployment` wanted (the healer is off) there is nothing to wait for.
@@ -150,7 +150,7 @@ class Armed(Part):
     query: str = Field("", examples=["min(detector_armed)"])
 
 
-class KubernetesBlock(Part):
+class KubernetesBlock(HealerPart):
     service: str = Field(examples=["my-service"])  # the Deployment under attack
     workload: Address
     prometheus: Source | None = None

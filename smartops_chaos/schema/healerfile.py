@@ -26,7 +26,7 @@ from pydantic import (
 from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import yamlfile
-from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, KubernetesBlock, Part, Seconds
+from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, HealerPart, KubernetesBlock, Seconds
 from smartops_chaos.schema.yamlfile import did_you_mean
 
 
@@ -65,14 +65,14 @@ Setting = Annotated[Literal["text"] | list[str], BeforeValidator(_setting)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
-class LogRule(Part):
+class LogRule(HealerPart):
     """Lines in which `log` is found; `component` limits it to one writer."""
 
     log: Pattern = Field(examples=["'POST /v1/signals/anomaly'"])
     component: str | None = None
 
 
-class Rule(Part):
+class Rule(HealerPart):
     """A log pattern, the increase of a counter, or the firing of an alert whose labels include `labels`."""
 
     log: Pattern | None = None
@@ -92,7 +92,7 @@ class Rule(Part):
         return self
 
 
-class LineTime(Part):
+class LineTime(HealerPart):
     """The time that a line itself names, in the group `time`: better than the stamp of whoever shipped it.
 
     `form` is iso (a date and time, UTC where it names no zone), s, ms, us or ns (since the epoch), or a pattern of
@@ -103,7 +103,7 @@ class LineTime(Part):
     form: str = "iso"
 
 
-class LokiLogs(Part):
+class LokiLogs(HealerPart):
     """What Loki is asked where the target has one. `${namespace}` in `query` is the lane's.
 
     Its lines count for components of which the target itself has none.
@@ -114,7 +114,7 @@ class LokiLogs(Part):
     time: LineTime | None = None
 
 
-class HttpRequest(Part):
+class HttpRequest(HealerPart):
     """The request of the workload, relative to the target's address."""
 
     method: str = "GET"
@@ -123,7 +123,7 @@ class HttpRequest(Part):
     timeout_s: Seconds = Field(alias="timeout", examples=["2s"])
 
 
-class MomentRules(Part):
+class MomentRules(HealerPart):
     """Every rule of a moment that matches contributes an interval; `acted` and `verified` also come from actions."""
 
     detected: tuple[Rule, ...] = ()
@@ -133,7 +133,7 @@ class MomentRules(Part):
     verified: tuple[Rule, ...] = ()
 
 
-class ActionRules(Part):
+class ActionRules(HealerPart):
     """The lines of an action's life. `start` and `end` are the bounds of the call, `verified` ends its rollout.
 
     `target` is "<namespace>/<deployment>", `status` how the call ended: success, failed, skipped, blocked or dry_run.
@@ -159,7 +159,7 @@ class DiagnosisRule(LogRule):
         return self
 
 
-class BlockRules(Part):
+class BlockRules(HealerPart):
     """Lines that say why no action followed."""
 
     guardrail: tuple[LogRule, ...] = ()
@@ -167,7 +167,7 @@ class BlockRules(Part):
     denied: tuple[LogRule, ...] = ()
 
 
-class HealerFile(Part):
+class HealerFile(HealerPart):
     version: Literal[1] = Field(examples=[1])
     name: str
     poll_s: Seconds = Field(alias="poll", examples=["500ms"])  # its own period: the random wait is one of these

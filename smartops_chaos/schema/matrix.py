@@ -1,4 +1,8 @@
-"""The schema of matrix.yaml (`target`: plan.targetspec). The rest is checked in `plan.levels` and `plan.references`."""
+"""The schema of matrix.yaml; its `target` is in `schema.targetspec`, its `slo` in `schema.slospec`.
+
+What a schema cannot say is checked in `plan.levels` (files that a matrix names) and `plan.crosschecks` (keys that have
+to fit together).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from smartops_chaos.schema.slospec import AnySlo
-from smartops_chaos.schema.targetspec import Part, Present, Scalar, Target
+from smartops_chaos.schema.targetspec import MatrixPart, Present, Scalar, TargetSpec
 from smartops_chaos.schema.units import Count, Duration, Fraction, Rate, between
 
 FACTORS = ("chaos", "workload", "model", "policy")  # in the order of a trial's id
@@ -27,7 +31,7 @@ def check_name(name: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 
 
-class Horizon(Part):
+class Horizon(MatrixPart):
     after: Annotated[Duration, between("duration", 0.5, 86400)] = Field(
         description="The moment at which a person would have to step in; unrecovered by then = failed.",
         examples=["30s"],
@@ -84,13 +88,13 @@ class SettingsSpec(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class WorkloadSpec(Part):
+class WorkloadSpec(MatrixPart):
     rate: Annotated[Rate, between("rate", 0.1, 10_000)] = Field(
         default=40.0, description="Requests per second, evenly spaced, whatever the answers.", examples=["40/s"]
     )
 
 
-class Factors(Part):
+class Factors(MatrixPart):
     """The dimensions of the matrix: named levels, each with what it means."""
 
     chaos: dict[str, ChaosSpec] = Field(
@@ -113,7 +117,7 @@ class Factors(Part):
     )
 
 
-class Selector(Part):
+class Selector(MatrixPart):
     """Level names; a factor that is not named stands for all its levels."""
 
     chaos: str = Field(default="", examples=["none"])
@@ -122,21 +126,21 @@ class Selector(Part):
     policy: str = Field(default="", examples=["default"])
 
 
-class BaselineSpec(Part):
+class BaselineSpec(MatrixPart):
     """The arm that all others are compared with. A factor with one level need not be named."""
 
     model: str = Field(default="", examples=["off"])
     policy: str = Field(default="", examples=["default"])
 
 
-class SlaSpec(Part):
+class SlaSpec(MatrixPart):
     window: Annotated[Duration, between("duration", 60, 3650 * 86400)] = Field(examples=["30d"])
     faults: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
         description="Faults to expect in one window.", examples=[4]
     )
 
 
-class TargetsSpec(Part):
+class TargetsSpec(MatrixPart):
     """What the healer should reach. Each is decided against the trials' uncertainty."""
 
     mttr_reduction: Annotated[Fraction, between("fraction", 0, 0.99)] = Field(
@@ -150,12 +154,12 @@ class TargetsSpec(Part):
     )
 
 
-class Matrix(Part):
+class Matrix(MatrixPart):
     """What is tried, how often, and what the result is held against."""
 
     version: Literal[1] = Field(examples=[1])
     name: Name = Field(description="Names the campaigns: results/<name>-<n>.", examples=["quick"])
-    target: Target = Field(description="What is attacked.", examples=["{kind: lab}"])
+    target: TargetSpec = Field(description="What is attacked.", examples=["{kind: lab}"])
     factors: Factors = Field(description="The dimensions.", examples=["{chaos: {pod-kill: {fault: pod-kill}}}"])
     exclude: list[Selector] = Field(
         default=[], description="Cells to leave out.", examples=["[{model: off, chaos: none}]"]

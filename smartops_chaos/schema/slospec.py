@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from smartops_chaos.model import Slo
-from smartops_chaos.schema.targetspec import Part, Present
+from smartops_chaos.schema.targetspec import MatrixPart, Present
 from smartops_chaos.schema.units import Duration, Fraction, between, parse_fraction, prometheus_duration_s
 
 _ANSWERED_S = 2.0  # how long Prometheus may take to answer the query
@@ -23,7 +23,7 @@ Hold = Annotated[Duration, between("duration", 0.1, 3600)]
 _HOLD = "Length of the window: how long health must last to count."
 
 
-class SloSpec(Part):
+class SloSpec(MatrixPart):
     """Of the requests that we send."""
 
     latency: Annotated[Duration, between("duration", 0.001, 60)] = Field(
@@ -38,7 +38,7 @@ class SloSpec(Part):
         return Slo(self.latency, self.objective, self.hold)
 
 
-class QuerySpec(Part):
+class QuerySpec(MatrixPart):
     """Of a load of your own, by what Prometheus says of it: nothing is sent. Every value in a window must be good."""
 
     query: str = Field(

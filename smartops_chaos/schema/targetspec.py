@@ -40,11 +40,11 @@ Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["stri
 Present = BeforeValidator(_present)
 
 
-class Part(BaseModel):
+class MatrixPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class LabTarget(Part):
+class LabTargetSpec(MatrixPart):
     """The embedded lab: real processes on this machine."""
 
     kind: Literal["lab"] = Field(examples=["lab"])
@@ -56,11 +56,11 @@ class LabTarget(Part):
     )
 
 
-class KubernetesLane(Part):
+class LaneSpec(MatrixPart):
     namespace: str = Field(description="Has a copy of the whole system.", examples=["smartops-dev"])
 
 
-class AddressSpec(Part):
+class AddressSpec(MatrixPart):
     """A URL, or a Service that is reached through the API server's proxy: then a kubeconfig is enough."""
 
     url: str = Field(default="", examples=["https://prometheus.example.com"])
@@ -75,19 +75,19 @@ class AddressSpec(Part):
         return self
 
 
-class SpacingSpec(Part):
+class SpacingSpec(MatrixPart):
     spacing: Annotated[Duration, between("duration", 0, 86400)] = Field(
         description="Instead of a reset: nothing is restarted, this much time passes.", examples=["10m"]
     )
 
 
-class KubernetesTarget(Part):
+class KubernetesTargetSpec(MatrixPart):
     """A cluster, found by KUBECONFIG."""
 
     kind: Literal["kubernetes"] = Field(examples=["kubernetes"])
     healer: str = Field(default="smartops", description="A shipped healer file's name, or the path of one.")
     context: str = Field(default="", description="Of the kubeconfig; its current one unless said.")
-    lanes: list[KubernetesLane] = Field(
+    lanes: list[LaneSpec] = Field(
         description="One namespace a lane.", examples=["[{namespace: smartops-dev}]"], min_length=1
     )
     allow: list[str] = Field(
@@ -123,7 +123,7 @@ def _class(name: str) -> str:
     return name
 
 
-class OtherTarget(BaseModel):
+class OtherTargetSpec(BaseModel):
     """A target of your own: a class that Python can import, as `targets.base.Kind` says. All other keys are its."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -143,9 +143,9 @@ def kind(target: object) -> str | None:
     return OTHER_KIND if isinstance(found, str) and ":" in found else found
 
 
-Target = Annotated[
-    Annotated[LabTarget, Tag("lab")]
-    | Annotated[KubernetesTarget, Tag("kubernetes")]
-    | Annotated[OtherTarget, Tag(OTHER_KIND)],
+TargetSpec = Annotated[
+    Annotated[LabTargetSpec, Tag("lab")]
+    | Annotated[KubernetesTargetSpec, Tag("kubernetes")]
+    | Annotated[OtherTargetSpec, Tag(OTHER_KIND)],
     Discriminator(kind),
 ]

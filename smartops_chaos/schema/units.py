@@ -137,11 +137,6 @@ def parse(unit: Unit, value: object) -> float:
     return _PARSE[unit](value)
 
 
-def format_quantity(unit: Unit, value: float) -> str:
-    """`value` (SI units) as it is written in a file."""
-    return _FORMAT[unit](value)
-
-
 def check_range(unit: Unit, value: float, lowest: float | None, highest: float | None) -> None:
     """Raises UnitError, with the bounds in the same unit, if `value` is not in [lowest, highest]; None = no bound."""
     written = _FORMAT[unit]

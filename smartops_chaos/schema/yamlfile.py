@@ -52,28 +52,10 @@ class Document:
             found = [_translate(self, model, detail) for detail in error.errors(include_url=False)]
             return None, list(dict.fromkeys(found))
 
-    def part(self, model: type[M], *loc: str | int) -> M | None:
-        """The value at `loc` as a `model`, or None if it is absent or wrong: to go on checking what is right."""
-        data: Any = self.data
-        for step in loc:
-            try:
-                data = data[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-        try:
-            return model.model_validate(data)
-        except ValidationError:
-            return None
-
 
 def load(path: Path, model: type[M]) -> M:
     """Read and check a file. Raises FileProblems with all its problems."""
     return _checked(read(path), model)
-
-
-def load_text(text: str, name: str, model: type[M]) -> M:
-    """The same for a text; `name` stands for the file in messages. Raises FileProblems."""
-    return _checked(parse(text, name), model)
 
 
 def read(path: Path) -> Document:

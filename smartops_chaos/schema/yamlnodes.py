@@ -45,7 +45,7 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], dict[Loc, At]]:
         raise FileProblems([Problem(name, 0, 0, "is nested too deeply", f"use at most {_DEEPEST} levels")]) from None
     if root is None:
         raise FileProblems([Problem(name, 0, 0, "the file is empty", "write `key: value` lines")])
-    reader = _Reader(yaml, name)
+    reader = _NodeReader(yaml, name)
     data = reader.value(root, (), _start(root))
     if not isinstance(data, dict) and not reader.problems:
         kind = "a list" if isinstance(data, list) else "a single value"
@@ -55,7 +55,7 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], dict[Loc, At]]:
     return data, reader.places
 
 
-class _Reader:
+class _NodeReader:
     """Turns nodes into data and notes the place of each; collects what is not plain."""
 
     def __init__(self, yaml: YAML, name: str) -> None:

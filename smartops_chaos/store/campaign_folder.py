@@ -1,4 +1,4 @@
-"""A campaign's directory: with `trialdir` the only module that knows its paths.
+"""A campaign's directory. With `trial_folder` (the folders in `trials/`) the only module that knows its paths.
 
     results/<campaign>/campaign.json     matrix text, plan, provenance
                        events.ndjson     what the runner said, one event a line
@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smartops_chaos.errors import PreflightFailed, UsageError
-from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record
-from smartops_chaos.plan.looks import Stop
+from smartops_chaos.errors import NothingSelected, PreflightFailed, UsageError
+from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record, Stop
 from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, read, try_lock, write_atomically
 from smartops_chaos.store.trial_folder import TrialDir
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
+_CAMPAIGN = "campaign.json"
 SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
 
 
@@ -72,13 +72,21 @@ class Store:
 
     def create(self, campaign: CampaignFile) -> None:
         (self.path / "trials").mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "campaign.json", adapter(CampaignFile).dump_json(campaign, indent=1) + b"\n")
+        write_atomically(self._file, adapter(CampaignFile).dump_json(campaign, indent=1) + b"\n")
+
+    def exists(self) -> bool:
+        """Whether the campaign has begun."""
+        return self._file.exists()
+
+    @property
+    def _file(self) -> Path:
+        return self.path / _CAMPAIGN
 
     def read(self) -> CampaignFile:
         """Raises UsageError when the directory is no campaign, a damaged one or one of another version."""
         hint = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
         try:
-            campaign: CampaignFile = read(self.path / "campaign.json", CampaignFile, hint)
+            campaign: CampaignFile = read(self._file, CampaignFile, hint)
         except (FileNotFoundError, NotADirectoryError):
             if self.has_trials():
                 hint = (
@@ -204,9 +212,7 @@ class Store:
 def campaigns(results: Path, *, headless: bool = False) -> list[Store]:
     """Every campaign below `results`, oldest number first; `headless`: also one whose campaign.json is missing."""
     found = {
-        file.parent
-        for name in ("campaign.json", *(["trials"] if headless else []))
-        for file in results.glob(f"*/{name}")
+        file.parent for name in (_CAMPAIGN, *(["trials"] if headless else [])) for file in results.glob(f"*/{name}")
     }
     return [Store(path) for path in sorted(found, key=number)]
 
@@ -214,6 +220,14 @@ def campaigns(results: Path, *, headless: bool = False) -> list[Store]:
 def number(path: Path) -> tuple[str, int]:
     match = re.fullmatch(r"(.*?)-(\d+)", path.name)
     return (match[1], int(match[2])) if match else (path.name, 0)
+
+
+def newest(results: Path) -> Path:
+    """The folder of the campaign that was begun last. Raises NothingSelected when there is none."""
+    found = sorted(results.glob(f"*/{_CAMPAIGN}"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise NothingSelected(f"there is no campaign in {results}", "`smartops-chaos run MATRIX` makes one")
+    return found[-1].parent
 
 
 def next_free(results: Path, name: str) -> Store:

@@ -1,4 +1,17 @@
-"""One trial's directory, or one attempt's; `store` has that of the campaign, and says what is in it."""
+"""The folder of one trial, or of one attempt at it; `campaign_folder` has the folders around it.
+
+    experiment.json ledger.json journal.json log.txt record.json .lock
+    samples/clock.json            the runner's clock, and since when signals of the healer count
+            load.json             what the workload was told
+            before.json           how busy the service was when the gate ended
+            calls.ndjson          each activity when it begins and when it ends
+            requests.csv(.gz)     every request; packed when the trial is over
+            cluster.ndjson(.gz)   on a cluster: what its API server said
+            evidence.json.gz      all that a record is derived from, but for the requests
+
+Chaos Toolkit calls activities by name, each on its own: through these files they, the control around them and the
+trial's process know of each other, also when a person runs `chaos run` by hand.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +25,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from smartops_chaos.clock import Clock
 from smartops_chaos.errors import PreflightFailed, UsageError
 from smartops_chaos.model import Evidence, Record, Request
+from smartops_chaos.store import request_log
 from smartops_chaos.store.jsonfiles import adapter, checked, read, to_json, try_lock, write_atomically
-from smartops_chaos.store.notes import requests_file
-from smartops_chaos.trial.workload import parse
-from smartops_chaos.trial.workload import read as read_requests
 
 _REPEAT = "move the trial's folder away; the next run repeats the trial"
 _DAMAGED = (ValueError, EOFError, zlib.error, gzip.BadGzipFile)
@@ -45,6 +57,20 @@ class TrialDir:
     @property
     def record(self) -> Path:
         return self.path / "record.json"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def requests_file(self) -> Path:
+        """Where the workload writes while the trial runs, in the form of `request_log`."""
+        return self.samples / "requests.csv"
+
+    @property
+    def cluster_file(self) -> Path:
+        """Where the recorder of a cluster writes while the trial runs."""
+        return self.samples / "cluster.ndjson"
 
     def begin(self, experiment: dict[str, Any], fault_ids: tuple[str, ...]) -> None:
         """The intent, on disk before anything is injected."""
@@ -89,25 +115,86 @@ class TrialDir:
         content: dict[str, Any] = json.loads(self.experiment.read_text(encoding="utf-8"))
         return content
 
+    def start_clock(self) -> Clock:
+        """Set the trial's clock, and from now on count signals of the healer; earlier notes are forgotten."""
+        self.samples.mkdir(parents=True, exist_ok=True)
+        self._calls_file.unlink(missing_ok=True)
+        clock = Clock.anchored()
+        content = {"anchor_ns": clock.anchor_ns, "since_ns": clock.now_ns()}
+        self._clock_file.write_text(json.dumps(content), encoding="utf-8")
+        return clock
+
+    def clock(self) -> tuple[Clock, int]:
+        """The trial's clock, and since when signals of the healer count, in its nanoseconds."""
+        content = json.loads(self._clock_file.read_text(encoding="utf-8"))
+        return Clock(content["anchor_ns"]), content["since_ns"]
+
+    def has_unused_clock(self) -> bool:
+        """Whether the clock was set and no activity has begun since."""
+        return self._clock_file.exists() and not self._calls_file.exists()
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Add what the control has to say of an activity."""
+        with self._calls_file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(entry, default=str) + "\n")
+
+    def notes(self) -> list[dict[str, Any]]:
+        """All notes since `start_clock`; a last line without its end was cut off while it was written."""
+        text = self._calls_file.read_text(encoding="utf-8") if self._calls_file.exists() else ""
+        return [json.loads(line) for line in text.split("\n")[:-1]]
+
+    def write_load(self, load: dict[str, Any]) -> None:
+        """What the workload is told; requests of an earlier start of it are forgotten."""
+        self._load_file.write_text(json.dumps(load), encoding="utf-8")
+        self.requests_file.unlink(missing_ok=True)
+
+    def read_load(self) -> dict[str, Any]:
+        load: dict[str, Any] = json.loads(self._load_file.read_text(encoding="utf-8"))
+        return load
+
+    def write_lane_load(self, load: dict[str, Any] | None) -> None:
+        """How busy the service was when the gate ended, as the lane tells; None where it cannot tell."""
+        self._lane_load_file.write_text(json.dumps(load), encoding="utf-8")
+
+    def lane_load(self) -> dict[str, Any]:
+        """What was written so; empty where the lane could not tell, or no gate was reached."""
+        file = self._lane_load_file
+        return (json.loads(file.read_text(encoding="utf-8")) or {}) if file.exists() else {}
+
+    @property
+    def _lane_load_file(self) -> Path:
+        return self.samples / "before.json"
+
+    @property
+    def _clock_file(self) -> Path:
+        return self.samples / "clock.json"
+
+    @property
+    def _calls_file(self) -> Path:
+        return self.samples / "calls.ndjson"
+
+    @property
+    def _load_file(self) -> Path:
+        return self.samples / "load.json"
+
     def write_journal(self, journal: Any) -> None:
         write_atomically(self.path / "journal.json", to_json(journal))
 
     def write_evidence(self, evidence: Evidence) -> None:
         """`samples/evidence.json.gz`, and the requests as the text they were recorded in, both compressed."""
-        samples = self.path / "samples"
-        samples.mkdir(exist_ok=True)
+        self.samples.mkdir(exist_ok=True)
         bare = adapter(Evidence).dump_json(replace(evidence, requests=()))
-        write_atomically(samples / "evidence.json.gz", gzip.compress(bare, mtime=0))
-        text = "".join(f"{r.sched_ns},{r.late_ns},{r.latency_ns},{r.status}\n" for r in evidence.requests)
-        write_atomically(samples / "requests.csv.gz", gzip.compress(text.encode(), mtime=0))
-        requests_file(self.path).unlink(missing_ok=True)
+        write_atomically(self.samples / "evidence.json.gz", gzip.compress(bare, mtime=0))
+        text = "".join(map(request_log.line, evidence.requests))
+        write_atomically(self.samples / "requests.csv.gz", gzip.compress(text.encode(), mtime=0))
+        self.requests_file.unlink(missing_ok=True)
 
     def has_evidence(self) -> bool:
-        return (self.path / "samples" / "evidence.json.gz").exists()
+        return (self.samples / "evidence.json.gz").exists()
 
     def read_evidence(self) -> Evidence:
         """Raises UsageError when the trial has none, or none that can be read."""
-        file = self.path / "samples" / "evidence.json.gz"
+        file = self.samples / "evidence.json.gz"
         try:
             evidence: Evidence = adapter(Evidence).validate_json(gzip.decompress(file.read_bytes()))
             return replace(evidence, requests=self.requests())
@@ -118,14 +205,14 @@ class TrialDir:
 
     def requests(self) -> tuple[Request, ...]:
         """Raises UsageError when they are damaged."""
-        packed = self.path / "samples" / "requests.csv.gz"
+        packed = self.samples / "requests.csv.gz"
         if packed.exists():
             try:
                 lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
-                return tuple(map(parse, lines))
+                return tuple(map(request_log.parse, lines))
             except _DAMAGED as error:
                 raise UsageError(f"{packed} cannot be read: {error}", _REPEAT) from None
-        return read_requests(requests_file(self.path)) if requests_file(self.path).exists() else ()
+        return request_log.read(self.requests_file) if self.requests_file.exists() else ()
 
     def write_record(self, record: Record) -> None:
         write_atomically(self.record, adapter(Record).dump_json(record, indent=1) + b"\n")

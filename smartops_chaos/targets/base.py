@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,6 +14,11 @@ from smartops_chaos.telemetry.alerts import Alerts
 from smartops_chaos.telemetry.loki import Found
 
 When = Literal["start", "end"]
+Tell = Callable[[str], None]  # a line for the person who waits
+
+
+def silent(_: str) -> None:
+    """Nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +114,11 @@ class Target(Protocol):
     def clear(self, directory: Path) -> None:
         """End what an earlier runner may have left running in `directory`; called before its trials are undone."""
 
-    def open(self, directory: Path) -> Sequence[LaneAddress]:
-        """Start every lane, clearing away what an earlier campaign left in `directory`."""
+    def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
+        """Start every lane, clearing away what an earlier campaign left in `directory`; tell `say` what takes long.
+
+        There may be fewer lanes than were asked for, if the reason has been said.
+        """
 
     def revive(self, lane: LaneAddress) -> LaneAddress:
         """The same lane, started again if it has died."""

@@ -24,7 +24,7 @@ DRIFT_COLUMNS = (
 )  # of the trials table: what `drifted` reads
 _NAMED = 3  # trials in the warning
 _LEAST_DRIFT_MS = 2.0  # below that it is the resolution of the times, not the service
-_LEFT_OUT = (Outcome.INVALID, Outcome.ERROR, Outcome.ABORTED)
+_LEFT_OUT = tuple(o for o in Outcome if o.left_out)
 _BUSY = 0.9  # share of the time for which replicas work: from here on queues grow by chance alone
 _MEND = "`smartops-chaos doctor` says what else runs here; or use fewer lanes, or a lower rate in the matrix"
 

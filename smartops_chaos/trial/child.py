@@ -27,19 +27,17 @@ from chaoslib.types import Strategy
 from pydantic import TypeAdapter
 
 from smartops_chaos.clock import Clock, utc_now
-from smartops_chaos.errors import RevertFailed
-from smartops_chaos.model import ClockOffset, Evidence
+from smartops_chaos.errors import UNWRITTEN, RevertFailed
+from smartops_chaos.model import MOST_FALSE_ALARMS, ClockOffset, Evidence
 from smartops_chaos.schema import healerfile
-from smartops_chaos.store import notes, trial_folder
+from smartops_chaos.store import trial_folder
 from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
 from smartops_chaos.timeline.derive import derive
 from smartops_chaos.trial import evidence, experiment, protocol, rollbacks, workload
-from smartops_chaos.trial.fault_facts import facts
-from smartops_chaos.trial.process import UNWRITTEN
+from smartops_chaos.trial.activities import calls
 
-_MOST_FALSE_ALARMS = 3
 _JOB: TypeAdapter[experiment.Job] = TypeAdapter(experiment.Job)
 
 logger = logging.getLogger("smartops_chaos")
@@ -58,7 +56,9 @@ def child(directory: str, said: Connection, undo: bool) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     trial = TrialDir(Path(directory))
-    os.setpgid(0, 0)  # a Ctrl-C in the terminal is the parent's to handle
+    # A Ctrl-C in a terminal goes to every process of the foreground group. This one leaves the group, so that the
+    # runner alone gets it and decides who is stopped.
+    os.setpgid(0, 0)
     try:
         with trial.held():
             sys.exit(run(trial, _Forward(said), undo=undo, parent=parent.sentinel))
@@ -115,7 +115,7 @@ class _Child:
         signal.signal(signal.SIGINT, self._interrupt)
         self._watch_parent()
         error, dirty, evidence, lane = "", "", None, None
-        clock = notes.anchor(self._trial.path)
+        clock = self._trial.start_clock()
         try:
             environment = {**self._job.environment, "SMARTOPS_TRIAL_DIR": str(self._trial.path)}
             address = LaneAddress(self._job.target["kind"], self._job.lane, environment)
@@ -136,13 +136,13 @@ class _Child:
             workload.stop()
             if lane is not None:
                 lane.unwatch()
-        _deaf()
+        _ignore_stop_signals()
         if self._orphaned():
             return  # the ledger stays open: the next start plays the rollbacks again and repeats the trial
         if evidence is None:
             known: dict[str, Any] = {
                 "requests": self._trial.requests(),
-                "calls": notes.calls(self._trial.path),
+                "calls": calls(self._trial),
                 "error": error,
             }
             evidence = Evidence(**self._known(), **known)
@@ -159,7 +159,7 @@ class _Child:
         logger.info("phase reset")
         lane.apply(self._job.model, self._job.policy)
         while True:
-            clock = notes.anchor(self._trial.path)
+            clock = self._trial.start_clock()
             lane.reset()
             clocks = lane.clocks("start", clock)
             self._unreverted = "the experiment was cut off"
@@ -169,41 +169,41 @@ class _Child:
             self._unreverted = rollbacks.unreverted(journal, self._content)
             workload.stop()
             self._trial.write_journal(journal)
-            gate = [call for call in notes.calls(self._trial.path) if call.what == "gate"]
+            gate = [call for call in calls(self._trial) if call.what == "gate"]
             missed = bool(gate) and gate[-1].output is False
             if not missed or self._interrupted or not self._false_alarm(lane):
                 return clock, clocks
             self._alarms += 1
-            if self._alarms >= _MOST_FALSE_ALARMS:
+            if self._alarms >= MOST_FALSE_ALARMS:
                 return clock, clocks
             logger.info("phase reset again after a false alarm")
 
     def _false_alarm(self, lane: Lane) -> bool:
-        _, since_ns = notes.clock_of(self._trial.path)
+        _, since_ns = self._trial.clock()
         alarms = self._content["steady-state-hypothesis"]["probes"][0]["provider"]["arguments"]["alarms"]
         return bool(protocol.alarm(lane, since_ns, alarms))
 
     def _collect(self, lane: Lane, clock: Clock, start: tuple[ClockOffset, ...]) -> Evidence:
         """Everything a record is derived from, asked of the lane and read from the trial's folder."""
-        calls = notes.calls(self._trial.path)
-        _, since_ns = notes.clock_of(self._trial.path)
-        observed = [call for call in calls if call.what == "observe" and call.ok]
+        noted = calls(self._trial)
+        _, since_ns = self._trial.clock()
+        observed = [call for call in noted if call.what == "observe" and call.ok]
         output: dict[str, Any] = observed[-1].output if observed else {"until_ns": 0, "early": False}
         now = clock if observed and not self._interrupted else None
         # The last H of the observation only shows that health has lasted, or that it is not back by the horizon.
         needed_ns = output["until_ns"] - round(self._job.slo.hold_s * 1e9)
         sources = evidence.collect(lane, self._healer, start, since_ns, needed_ns, now)
         ours = ("gate", "observe")
-        failed = [call for call in calls if call.what in ours and not call.ok and not self._interrupted]
-        load = notes.load(self._trial.path)
+        failed = [call for call in noted if call.what in ours and not call.ok and not self._interrupted]
+        load = self._trial.lane_load()
         return Evidence(
             **self._known(),
             requests=self._trial.requests(),
             observed_until_ns=output["until_ns"],
             stopped_early=output["early"],
-            gate_passed=any(call.what == "gate" and call.output is True for call in calls),
-            calls=calls,
-            faults=facts(lane, self._job.fault_ids, self._content["extensions"][0]["hits"], calls),
+            gate_passed=any(call.what == "gate" and call.output is True for call in noted),
+            calls=noted,
+            faults=evidence.fault_facts(lane, self._job.fault_ids, self._content["extensions"][0]["hits"], noted),
             platform=lane.platform(since_ns),
             clocks=(*start, *lane.clocks("end", clock), *_wall(clock)),
             **sources,
@@ -228,7 +228,11 @@ class _Child:
         }
 
     def _watch_parent(self) -> None:
-        """Have the kernel signal the end of the runner: a thread that waits would not go with the workload's fork."""
+        """Have the kernel send SIGIO when the runner is gone, however it ended: then its end of this pipe closes.
+
+        No thread waits on the pipe instead, because the workload is a fork of this process, and a fork beside a running
+        thread may inherit a lock that nobody ever releases. SIGIO is handled like a Ctrl-C: the rollbacks follow.
+        """
         if self._parent is None:
             return
         signal.signal(signal.SIGIO, self._interrupt)
@@ -241,13 +245,17 @@ class _Child:
         return self._parent is not None and bool(select.select([self._parent], [], [], 0)[0])
 
     def _interrupt(self, *_: object) -> None:
-        """The first signal ends the experiment, whose rollbacks follow; nothing may interrupt those."""
-        _deaf()
+        """The first signal ends the experiment: KeyboardInterrupt is what makes Chaos Toolkit play its rollbacks.
+
+        Nothing may interrupt those, so further signals are ignored.
+        """
+        _ignore_stop_signals()
         self._interrupted = True
         raise KeyboardInterrupt
 
 
-def _deaf() -> None:
+def _ignore_stop_signals() -> None:
+    """From here on the trial ends by itself: neither Ctrl-C nor the runner's end may cut off an undo or a record."""
     for number in (signal.SIGINT, signal.SIGIO):
         signal.signal(number, signal.SIG_IGN)
 

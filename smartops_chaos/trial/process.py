@@ -16,10 +16,9 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
-from smartops_chaos.errors import RevertFailed
+from smartops_chaos.errors import UNWRITTEN, RevertFailed
 from smartops_chaos.store.trial_folder import TrialDir
 
-UNWRITTEN = 6  # exit code: nothing is in force, but the ledger could not be written
 UNKNOWN = 255  # exit code of a child whose fork server was gone by then
 _UNDO_S = 60.0
 _GRACE_S = 20.0  # for a child's rollbacks after it was told to stop
@@ -43,7 +42,7 @@ def in_child(
         _wait(process.pid, said, time.monotonic() + limit_s, phase)
     finally:
         said.close()
-    with _awake():
+    with _keep_forkserver_running():
         process.join(4 * _TICK_S)
     code = process.exitcode
     if code is None:
@@ -54,7 +53,7 @@ def in_child(
 
 def undo(trial: TrialDir) -> bool:
     """Play a trial's rollbacks; whether nothing of it is in force. Raises OSError when that cannot be written down."""
-    for _ in range(2):  # who was killed meanwhile has not said anything
+    for _ in range(2):  # a process that was killed meanwhile has not told whether it could undo
         code = in_child(trial, undo=True)
         if code == UNWRITTEN:
             raise OSError(errno.EIO, "reverted, but that could not be written down: is the disk full?", str(trial.path))
@@ -83,7 +82,7 @@ def _start(folder: TrialDir, undo: bool) -> tuple[ForkServerProcess, Connection]
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_enter, args=(str(folder.path), theirs, undo), name=folder.path.name)
         try:
-            with _awake():
+            with _keep_forkserver_running():
                 process.start()
             return process, ours
         except (EOFError, ConnectionError):  # the fork server was killed just now; the next start finds another
@@ -115,22 +114,27 @@ def _wait(pid: int, said: Connection, deadline: float, phase: Callable[[str], No
             if pidfd in ready:
                 return
             if time.monotonic() > deadline:
-                tell(pid, signal.SIGKILL if told else signal.SIGINT)
+                send_signal(pid, signal.SIGKILL if told else signal.SIGINT)
                 told, deadline = True, time.monotonic() + _GRACE_S
-            tell(pid, signal.SIGCONT)  # nobody has anything from a trial that was stopped
+            send_signal(pid, signal.SIGCONT)  # a suspended trial would keep its fault in force
     finally:
         os.close(pidfd)
 
 
 @contextmanager
-def _awake() -> Iterator[None]:
-    """Continue the fork server, should it have been stopped: who starts a process waits for its answer."""
+def _keep_forkserver_running() -> Iterator[None]:
+    """If somebody has suspended the fork server (SIGSTOP, Ctrl-Z), wake it up meanwhile.
+
+    Process.start() and join() ask it and would block for ever. Whether it is suspended cannot be asked without a race,
+    and SIGCONT does nothing to a process that runs: so it gets one every half second. Its process number is private to
+    the standard library, and nothing else tells it.
+    """
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(_TICK_S):
             if pid := forkserver._forkserver._forkserver_pid:  # type: ignore[attr-defined]
-                tell(pid, signal.SIGCONT)
+                send_signal(pid, signal.SIGCONT)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -147,7 +151,7 @@ def _enter(directory: str, said: Connection, undo: bool) -> None:
     child(directory, said, undo)
 
 
-def tell(pid: int, number: int) -> None:
-    """Send a signal; a process that has just ended needs none."""
+def send_signal(pid: int, number: int) -> None:
+    """Send a signal to a process; one that has just ended needs none."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)

@@ -1,12 +1,11 @@
 """What an experiment calls while it runs: our control around it, the gate before it, the observation after injection.
 
-Chaos Toolkit calls these by name, each on its own, so what they share lies in the trial's folder: `samples/` with the
-requests, `clock.json` (the runner's clock, and since when the lane counts), `calls.ndjson` (every activity bracketed).
+Chaos Toolkit calls these by name, each on its own, so what they share lies in the trial's folder: see
+`store.trial_folder`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import signal
@@ -22,23 +21,16 @@ from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Slo
-from smartops_chaos.store.notes import (
-    anchor,
-    calls,
-    clock_of,
-    failure,
-    is_ours,
-    kind,
-    note,
-    note_load,
-    requests_file,
-)
+from smartops_chaos.store import request_log
+from smartops_chaos.store.request_log import RequestTail
+from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLoad, LaneLost
 from smartops_chaos.telemetry import prometheus
 from smartops_chaos.timeline.before import last_window, unhealthy
 from smartops_chaos.timeline.health import Watch
 from smartops_chaos.trial import workload
+from smartops_chaos.trial.activities import calls, failure, is_ours, what_and_part
 from smartops_chaos.trial.experiment import lane_names
 from smartops_chaos.trial.slo_query import good
 
@@ -64,19 +56,16 @@ def before_experiment_control(
 ) -> None:
     """Start the recording and the workload. A trial's child has set the clock just before; by hand it is set here."""
     del context  # Chaos Toolkit passes the experiment by position
-    trial_dir = Path(configuration["trial_dir"])
     if load is None or target is None:
         return
-    samples = trial_dir / "samples"
-    fresh = (samples / "clock.json").exists() and not (samples / "calls.ndjson").exists()
-    clock = clock_of(trial_dir)[0] if fresh else anchor(trial_dir)
+    trial = _trial(configuration)
+    clock = trial.clock()[0] if trial.has_unused_clock() else trial.start_clock()
     given = dict(load)
     path = given.pop("path")
     url = configuration["prometheus_base_url" if given.get("query") else "workload_url"]
-    (trial_dir / "samples" / "load.json").write_text(json.dumps(given), encoding="utf-8")
-    requests_file(trial_dir).unlink(missing_ok=True)
-    kinds.connect(target, _address(target, configuration)).watch(samples, clock)
-    workload.start(workload.Load(url=url, path=path, **given), requests_file(trial_dir), clock)
+    trial.write_load(given)
+    kinds.connect(target, _address(target, configuration)).watch(trial.samples, clock)
+    workload.start(workload.Load(url=url, path=path, **given), trial.requests_file, clock)
 
 
 def after_experiment_control(context: Any, **_: Any) -> None:
@@ -85,7 +74,10 @@ def after_experiment_control(context: Any, **_: Any) -> None:
 
 
 def before_rollback_control(context: Any, **_: Any) -> None:
-    """Nothing but its own limit stops a rollback: who wants the trial to end gets that after them."""
+    """Block stop signals while rollbacks run.
+
+    A pending Ctrl-C is delivered afterwards; a rollback that hangs ends at its own time limit (SIGALRM).
+    """
     del context
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
@@ -102,10 +94,10 @@ def before_activity_control(
     if context["name"] not in _WATCHFUL and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGALRM, _too_long(context["name"], limit_s))
         signal.setitimer(signal.ITIMER_REAL, limit_s)
-    trial_dir = Path(configuration["trial_dir"])
     if is_ours(context["name"]) and context["name"] != "gate":
         logger.info("phase %s", context["name"])
-    note(trial_dir, {"name": context["name"], "begin_ns": clock_of(trial_dir)[0].now_ns()})
+    trial = _trial(configuration)
+    trial.note({"name": context["name"], "begin_ns": trial.clock()[0].now_ns()})
 
 
 def after_activity_control(
@@ -113,16 +105,15 @@ def after_activity_control(
 ) -> None:
     """Note the bracket. A fault that did not take effect ends the experiment: there is nothing to observe."""
     signal.setitimer(signal.ITIMER_REAL, 0)
-    trial_dir = Path(configuration["trial_dir"])
-    now_ns = clock_of(trial_dir)[0].now_ns()
-    what, _part = kind(context["name"])
+    trial = _trial(configuration)
+    now_ns = trial.clock()[0].now_ns()
+    what, _part = what_and_part(context["name"])
     output = state.get("output")
     if what == "confirm" and state.get("status") == "succeeded":
         error = "" if within_tolerance(context.get("tolerance", True), output, configuration) else "not in effect"
     else:
         error = failure(state)
-    entry = {"name": context["name"], "end_ns": now_ns, "ok": not error, "output": output, "error": error}
-    note(trial_dir, entry)
+    trial.note({"name": context["name"], "end_ns": now_ns, "ok": not error, "output": output, "error": error})
     if error and what in ("inject", "confirm"):
         raise InterruptExecution(f"{context['name']} failed: {error}")
 
@@ -149,11 +140,11 @@ def gate(
 
     False when the healer signalled or acted meanwhile (a false alarm), or when health did not come.
     """
-    trial_dir = Path(configuration["trial_dir"])
-    clock, since_ns = clock_of(trial_dir)
+    trial = _trial(configuration)
+    clock, since_ns = trial.clock()
     lane = kinds.connect(target, _address(target, configuration))
     goal = Slo(**slo)
-    sight = _Sight(trial_dir, goal)
+    sight = _Sight(trial, goal)
     logger.info("phase warm-up")
     start_ns = clock.now_ns()
     ready_ns = start_ns + int(max(settle_s, goal.hold_s + goal.latency_s) * 1e9)
@@ -169,21 +160,21 @@ def gate(
                 return False
         healthy = now_ns >= ready_ns and sight.watch.good_for(goal.hold_s, now_ns)
         if healthy and lane.armed() and (not steady or _watched(configuration["prometheus_base_url"], steady)):
-            _note_load(trial_dir, lane)
+            _note_load(trial, lane)
             return True
         if now_ns > deadline_ns:
-            load = _note_load(trial_dir, lane)
-            window = last_window(workload.read(requests_file(trial_dir)), goal, now_ns)
+            load = _note_load(trial, lane)
+            window = last_window(request_log.read(trial.requests_file), goal, now_ns)
             why = unhealthy(window, goal, load.utilisation if load else None)
             logger.warning("not begun after %.0f s: %s", (now_ns - start_ns) / 1e9, why)
             return False
         time.sleep(_TICK_S)
 
 
-def _note_load(trial_dir: Path, lane: Lane) -> LaneLoad | None:
+def _note_load(trial: TrialDir, lane: Lane) -> LaneLoad | None:
     """Ask the lane how busy it is and note that. A target of one's own may be older than this question."""
     load = lane.load() if hasattr(lane, "load") else None
-    note_load(trial_dir, asdict(load) if load else None)
+    trial.write_lane_load(asdict(load) if load else None)
     return load
 
 
@@ -205,9 +196,9 @@ def alarm(lane: Lane, since_ns: int, patterns: list[str]) -> str:
 
 def wait(seconds: float, configuration: dict[str, Any]) -> bool:
     """Until `seconds` after the last injection: the known moment at which a calibration trial ends its fault."""
-    trial_dir = Path(configuration["trial_dir"])
-    clock, _ = clock_of(trial_dir)
-    left_s = (_zero_ns(trial_dir, clock) - clock.now_ns()) / 1e9 + seconds
+    trial = _trial(configuration)
+    clock, _ = trial.clock()
+    left_s = (_zero_ns(trial, clock) - clock.now_ns()) / 1e9 + seconds
     time.sleep(max(0.0, left_s))
     return True
 
@@ -216,11 +207,11 @@ def observe(
     slo: dict[str, Any], horizon_s: float, stop_after_good_s: float, configuration: dict[str, Any]
 ) -> dict[str, Any]:
     """Watch to the horizon and H beyond it, or until health has come back and lasted for `stop_after_good_s`."""
-    trial_dir = Path(configuration["trial_dir"])
-    clock, _ = clock_of(trial_dir)
+    trial = _trial(configuration)
+    clock, _ = trial.clock()
     goal = Slo(**slo)
-    sight = _Sight(trial_dir, goal)
-    zero_ns = _zero_ns(trial_dir, clock)
+    sight = _Sight(trial, goal)
+    zero_ns = _zero_ns(trial, clock)
     # A request is judged once its own deadline is over, so the last window is complete that much later.
     end_ns = zero_ns + int((horizon_s + goal.hold_s + goal.latency_s + _TICK_S) * 1e9)
     while True:
@@ -246,10 +237,10 @@ def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:
 class _Sight:
     """What users saw so far."""
 
-    def __init__(self, trial_dir: Path, slo: Slo) -> None:
-        load = json.loads((trial_dir / "samples" / "load.json").read_text(encoding="utf-8"))
+    def __init__(self, trial: TrialDir, slo: Slo) -> None:
+        load = trial.read_load()
         self.watch = Watch(slo, load["rate_per_s"])
-        self._tail = workload.Tail(requests_file(trial_dir))
+        self._tail = RequestTail(trial.requests_file)
         self._patience_s = load["timeout_s"] + 1 / load["rate_per_s"] + _LOAD_PATIENCE_S
         self._last_s = time.monotonic()
         self._asks = "Prometheus has answered no query" if load.get("query") else "the workload has recorded nothing"
@@ -265,8 +256,13 @@ class _Sight:
             raise RuntimeError(f"{self._asks} for {self._patience_s:.0f} s: it hangs, or the disk is full")
 
 
-def _zero_ns(trial_dir: Path, clock: Clock) -> int:
-    injected = [call.at.mid_ns for call in calls(trial_dir) if call.what == "inject" and call.ok]
+def _trial(configuration: dict[str, Any]) -> TrialDir:
+    return TrialDir(Path(configuration["trial_dir"]))
+
+
+def _zero_ns(trial: TrialDir, clock: Clock) -> int:
+    """The moment of the last injection, from which the horizon counts; now for a control trial, which has none."""
+    injected = [call.at.mid_ns for call in calls(trial) if call.what == "inject" and call.ok]
     return max(injected, default=clock.now_ns())
 
 

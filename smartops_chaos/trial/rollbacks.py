@@ -10,11 +10,11 @@ from chaoslib.experiment import run_experiment
 from chaoslib.types import Strategy
 
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.store import notes
 from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost
 from smartops_chaos.trial import experiment
+from smartops_chaos.trial.activities import failure, what_and_part
 
 logger = logging.getLogger("smartops_chaos")
 
@@ -39,7 +39,7 @@ def play(trial: TrialDir, content: dict[str, Any], job: experiment.Job) -> bool:
 def unreverted(journal: dict[str, Any], content: dict[str, Any]) -> str:
     """Why a fault may be in force by what became of the rollbacks; empty if each of them succeeded."""
     played = journal.get("rollbacks", [])
-    failed = [why for why in map(notes.failure, played) if why]
+    failed = [why for why in map(failure, played) if why]
     if not failed and len(played) == len(content.get("rollbacks", ())):
         return ""
     return "; ".join(failed) or "not all rollbacks were played"
@@ -56,5 +56,5 @@ def _over_with_its_lane(journal: dict[str, Any], content: dict[str, Any], job: e
         return False
     hits = content["extensions"][0].get("hits", [])
     played = journal.get("rollbacks", [])
-    failed = [notes.kind(run["activity"]["name"])[1] for run in played if notes.failure(run)]
+    failed = [what_and_part(run["activity"]["name"])[1] for run in played if failure(run)]
     return len(played) == len(content["rollbacks"]) and all(part < len(hits) and hits[part] for part in failed)

@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import IO, Any
 
 from smartops_chaos.clock import Clock
+from smartops_chaos.model import Request
+from smartops_chaos.store import request_log
 from smartops_chaos.telemetry import prometheus
 from smartops_chaos.telemetry.connection import connection
 
@@ -47,7 +49,7 @@ def loop(
             source = None
         else:
             status = 200 if good(answer, at_least) else 503
-            out.write(f"{sched_ns},{late_ns},{clock.now_ns() - sched_ns},{status}\n")
+            out.write(request_log.line(Request(sched_ns, late_ns, clock.now_ns() - sched_ns, status)))
         missed = max(0, clock.now_ns() - sched_ns) // spacing_ns
         sched_ns += (missed + 1) * spacing_ns
 

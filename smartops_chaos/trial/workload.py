@@ -3,8 +3,7 @@
 An open loop sends by the clock and not after the last answer, so a slow service cannot slow its own judge. A request
 belongs to its scheduled time; its latency counts from there, and how late it was sent is recorded beside it.
 
-File format, one line a request in order of completion: `sched_ns,late_ns,latency_ns,status` as in `model.Request`.
-A request that was never sent has no line: the generator itself was late or gone, which nobody may call healthy.
+`store.request_log` has the form of the file, and reads it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Request
+from smartops_chaos.store import request_log
 from smartops_chaos.telemetry.connection import connection
 from smartops_chaos.trial import sidecar
 
@@ -55,38 +55,6 @@ def stop() -> None:
 
 def running() -> bool:
     return sidecar.running(_NAME)
-
-
-class Tail:
-    """Reads the requests file as it grows."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._stream: IO[str] | None = None
-        self._rest = ""
-
-    def read(self) -> list[Request]:
-        """The requests completed since the last call, in order of completion."""
-        if self._stream is None:
-            if not self._file.exists():
-                return []
-            self._stream = self._file.open(encoding="ascii")
-        lines = (self._rest + self._stream.read()).split("\n")
-        self._rest = lines.pop()
-        return [parse(line) for line in lines]
-
-
-def read(file: Path) -> tuple[Request, ...]:
-    """All requests of a file, sorted by schedule; a torn last line is left out."""
-    text = file.read_text(encoding="ascii")
-    whole, _, _ = text.rpartition("\n")
-    return tuple(sorted(parse(line) for line in whole.split("\n") if line))
-
-
-def parse(line: str) -> Request:
-    """One line of the file. Raises ValueError."""
-    sched, late, latency, status = line.split(",")
-    return Request(int(sched), int(late), int(latency), int(status))
 
 
 def _run(load: Load, file: Path, clock: Clock) -> None:
@@ -179,4 +147,4 @@ async def _send(
         # Cut off by the end of the trial: bad if it was overdue by then, else it says nothing.
         if clock.now_ns() - sched_ns < load.good_within_s * 1e9:
             return
-    out.write(f"{sched_ns},{late_ns},{latency_ns},{status}\n")
+    out.write(request_log.line(Request(sched_ns, late_ns, latency_ns, status)))

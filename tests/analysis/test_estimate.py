@@ -13,9 +13,9 @@ from smartops_chaos.analysis.estimate import (
     Sample,
     interval,
     log_ratio,
+    margin,
     mean_over_scenarios,
     p_below,
-    step,
     weighted_difference,
 )
 
@@ -29,7 +29,7 @@ def test_two_equal_scenarios_have_the_error_and_df_of_welch() -> None:
     found = mean_over_scenarios([Sample(-DRUG_1, 1, 10), Sample(DRUG_2, 1, 10)])
     assert 2 * found.mean == pytest.approx(1.58)
     assert found.df == pytest.approx(17.776, abs=5e-4)
-    assert 2 * (found.mean + step(found, 0.025)) == pytest.approx(3.3655, abs=5e-5)
+    assert 2 * (found.mean + margin(found, 0.025)) == pytest.approx(3.3655, abs=5e-5)
 
 
 def test_a_difference_of_two_means_is_welchs_test() -> None:
@@ -52,7 +52,7 @@ def test_weights_are_shares() -> None:
     assert found.df == pytest.approx(1)
 
 
-def test_prudence_is_a_trial_at_worst() -> None:
+def test_a_pseudo_trial_is_a_trial_at_worst() -> None:
     found = mean_over_scenarios([Sample(np.array([1.0, 1.0, 1.0, 1.0]), 1, 10)], pseudo=1.0)
     with_it = np.array([1.0, 1.0, 1.0, 1.0, 10.0])
     assert found.mean == pytest.approx(with_it.mean())

@@ -69,7 +69,7 @@ def test_the_plain_part_is_the_delta_method_on_the_log_scale(trials: Trials) -> 
     assert found.lo is not None
     assert found.hi is not None
     assert found.lo <= np.expm1(log - 1.96 * error) < np.expm1(log + 1.96 * error) <= found.hi
-    assert np.log1p(found.hi) - np.log1p(found.lo) < 6 * error  # prudence costs something, but not everything
+    assert np.log1p(found.hi) - np.log1p(found.lo) < 6 * error  # pseudo-trials cost something, but not everything
 
 
 def test_a_slowdown_is_found_and_named(trials: Trials) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile, restricted_mean
+from smartops_chaos.analysis.estimate import Sample, mean_over_scenarios
+from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
 
 # Freireich et al. 1963: weeks of remission of leukaemia under 6-MP and placebo, as in Klein and Moeschberger (2003)
 MP6_EVENTS = [6, 6, 6, 7, 10, 13, 16, 22, 23]
@@ -38,23 +39,10 @@ def test_log_log_band_of_r_survfit(mp6: tuple[np.ndarray, np.ndarray]) -> None:
     assert (lo[-1], hi[-1]) == (pytest.approx(0.188, abs=5e-4), pytest.approx(0.680, abs=5e-4))
 
 
-def test_restricted_means_of_r_survfit(mp6: tuple[np.ndarray, np.ndarray]) -> None:
-    # R: print(survfit(...), rmean = 35): 23.29 (2.83) under 6-MP, 8.67 (1.38) under placebo
-    assert restricted_mean(*mp6, 35) == (pytest.approx(23.29, abs=5e-3), pytest.approx(2.83, abs=5e-3))
-    placebo = np.array(PLACEBO, dtype=float)
-    mean, error = restricted_mean(placebo, np.ones(21, dtype=bool), 35)
-    assert (mean, error) == (pytest.approx(8.67, abs=5e-3), pytest.approx(1.38, abs=5e-3))
-
-
 def test_medians_of_the_remission_data(mp6: tuple[np.ndarray, np.ndarray]) -> None:
     assert quantile(kaplan_meier(*mp6), 0.5) == 23
     assert quantile(kaplan_meier(*mp6), 0.9) is None  # not reached: 45 % are still in remission
     assert quantile(kaplan_meier(np.array(PLACEBO, dtype=float), np.ones(21, dtype=bool)), 0.5) == 8
-
-
-def test_mean_beyond_the_last_censored_trial_is_refused() -> None:
-    with pytest.raises(ValueError, match="followed up to 5 s"):
-        restricted_mean(np.array([1.0, 5.0]), np.array([True, False]), 10)
 
 
 def test_band_is_held_at_certainty() -> None:
@@ -87,9 +75,9 @@ def test_agrees_with_statsmodels(trials: list[tuple[int, bool]]) -> None:
     np.testing.assert_allclose(errors, theirs.surv_prob_se[sure], atol=1e-12)
 
 
-@given(st.lists(st.floats(0, 100), min_size=2, max_size=40), st.floats(1, 100))
-def test_without_earlier_censoring_the_area_is_the_mean_of_min(values: list[float], tau: float) -> None:
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.floats(1, 100))
+def test_the_area_under_the_curve_is_the_mean_that_the_analysis_takes(values: list[float], tau: float) -> None:
     time = np.minimum(np.array(values), tau)
-    mean, error = restricted_mean(time, time < tau, tau)
-    assert mean == pytest.approx(time.mean(), abs=1e-9)
-    assert error == pytest.approx(time.std() / np.sqrt(len(time)), abs=1e-6)
+    km = kaplan_meier(time, time < tau)
+    area = float((km.survival * np.diff(np.append(km.time, tau))).sum())
+    assert area == pytest.approx(mean_over_scenarios([Sample(time, 1.0, tau)]).mean, abs=1e-9)

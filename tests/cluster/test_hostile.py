@@ -259,7 +259,7 @@ def test_what_nobody_can_put_back_ends_in_exit_5(
 def test_an_eviction_is_the_platforms_doing(web: str, cluster: Cluster, tmp_path: Path, until: Until) -> None:
     runner = _start(tmp_path, web, "chaos=cpu model=off")
     until(lambda: _observing(tmp_path) or runner.poll() is not None)
-    (mark,) = victims.marks(cluster, web, "pods")
+    (mark,) = victims.marks(cluster, web)
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": mark.name, "namespace": web}}
     cluster.request("POST", path(web, "pods", mark.name) + "/eviction", body=body)
     _, told = runner.communicate(timeout=120)

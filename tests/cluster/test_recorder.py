@@ -16,7 +16,7 @@ from smartops_chaos.kubernetes import cluster, recorder, recording
 from smartops_chaos.kubernetes.cluster_lane import ClusterLane
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import options
-from smartops_chaos.schema.targetspec import KubernetesTarget
+from smartops_chaos.schema.targetspec import KubernetesTargetSpec
 from smartops_chaos.targets.base import LaneAddress, LaneLost
 
 Until = Callable[..., Any]
@@ -156,7 +156,9 @@ def test_a_trial_whose_requests_went_through_a_silent_server_is_no_trial(
     samples.mkdir()
     tail = _record(wire, lab, (), samples)
     given = {"kind": "kubernetes", "healer": "lab-kubernetes", "lanes": [{"namespace": lab}], "allow": [lab]}
-    made = options(KubernetesTarget.model_validate(given), healerfile.load("lab-kubernetes").model_dump(mode="json"))
+    made = options(
+        KubernetesTargetSpec.model_validate(given), healerfile.load("lab-kubernetes").model_dump(mode="json")
+    )
     environment = {"SMARTOPS_NAMESPACE": lab, "SMARTOPS_TRIAL_DIR": str(tmp_path)}
 
     def lane(url: str) -> ClusterLane:

@@ -22,7 +22,7 @@ from smartops_chaos.model import Variant
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import options
 from smartops_chaos.schema.healer_kubernetes import Change
-from smartops_chaos.schema.targetspec import KubernetesTarget
+from smartops_chaos.schema.targetspec import KubernetesTargetSpec
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneLost
 from smartops_chaos.telemetry.connection import connection
@@ -36,7 +36,9 @@ _ERP, _HEALER, _POLICIES = "smartops-erp-simulator", "smartops-orchestrator", "s
 
 def _options(lab: str, **more: Any) -> Json:
     given = {"kind": "kubernetes", "healer": "lab-kubernetes", "lanes": [{"namespace": lab}], "allow": [lab], **more}
-    return options(KubernetesTarget.model_validate(given), healerfile.load("lab-kubernetes").model_dump(mode="json"))
+    return options(
+        KubernetesTargetSpec.model_validate(given), healerfile.load("lab-kubernetes").model_dump(mode="json")
+    )
 
 
 def _state(lab: str) -> Json:

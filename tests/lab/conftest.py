@@ -16,6 +16,7 @@ from smartops_chaos.lab.client import LabClient
 from smartops_chaos.model import Request
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import faultfile
+from smartops_chaos.store.request_log import RequestTail
 from smartops_chaos.trial import workload
 from tests.conftest import until
 
@@ -87,7 +88,7 @@ class OpenLoop:
             f"{gateway}/simulate/load", "POST", body, timeout_s=2.0, good_within_s=0.25, rate_per_s=40, limit_s=120
         )
         workload.start(load, file, self.clock)
-        self._tail = workload.Tail(file)
+        self._tail = RequestTail(file)
         self._requests: list[Request] = []
 
     def now_ns(self) -> int:

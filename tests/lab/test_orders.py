@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +65,18 @@ def test_the_calibrated_work_takes_its_cpu_time() -> None:
 def test_the_same_order_has_the_same_price() -> None:
     assert orders.price(orders.ORDER) == orders.price(orders.ORDER)
     assert orders.price(orders.ORDER) != orders.price('{"lines": []}')
+
+
+def test_work_that_gives_way_is_nice_and_gets_done_all_the_same() -> None:
+    worker = orders.Worker(3, 0.01, lambda: None)
+
+    def niceness() -> set[int]:
+        return {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path("/proc/self/task").iterdir()}
+
+    before = niceness()
+    worker.gives_way = True
+    assert worker.carry_out(time.perf_counter()) == orders.price(orders.ORDER)
+    assert niceness() - before <= {max(before) + orders.NICE, 19}
+    assert max(niceness()) > max(before)
+    worker.gives_way = False
+    assert worker.carry_out(time.perf_counter()) == orders.price(orders.ORDER)

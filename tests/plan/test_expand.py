@@ -13,7 +13,7 @@ from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
 from smartops_chaos.plan.expand import cells, expand, load_plan
 from smartops_chaos.plan.levels import Levels
-from smartops_chaos.planning.estimate import estimate
+from smartops_chaos.planning.forecast import forecast
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.matrix import Matrix
@@ -361,12 +361,12 @@ def test_a_selection_keeps_the_order_and_the_trials(matrix: Write) -> None:
 @pytest.mark.parametrize(("name", "hours"), [("quick", 0.05), ("nightly", 1.0), ("full", 8.0)])
 def test_the_shipped_matrices_of_the_lab_load_and_fit(name: str, hours: float) -> None:
     plan = load_plan(shipped("matrix", f"{name}.yaml"))
-    assert estimate(plan, f"{name}.yaml").upper_s <= hours * 3600
+    assert forecast(plan, f"{name}.yaml").upper_s <= hours * 3600
     assert all(level.because for level in plan.chaos.values())
 
 
 def test_the_nightly_matrix_can_prove_all_targets() -> None:
-    assert [p.possible for p in estimate(load_plan(shipped("matrix", "nightly.yaml")), "").proofs] == [True] * 3
+    assert [p.possible for p in forecast(load_plan(shipped("matrix", "nightly.yaml")), "").proofs] == [True] * 3
 
 
 def test_the_full_matrix_has_every_fault_detector_and_policy_of_the_lab() -> None:

@@ -16,8 +16,8 @@ from smartops_chaos.analysis import question, table
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.cli.commands import app
 from smartops_chaos.errors import FileProblems, UsageError
+from smartops_chaos.plan.durations import makespan_s
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.planning.makespan import makespan_s
 from smartops_chaos.planning.simulate import MOST_TRIALS, Simulated, Truth, simulate
 from smartops_chaos.schema import yamlfile
 
@@ -33,7 +33,13 @@ trials:
 
 
 def made(path: Path, truth: str = TRUTH, repeats: int = 1000, lanes: int = 2) -> Simulated:
-    return simulate(load_plan(path, repeats=repeats), yamlfile.load_text(truth, "t.yaml", Truth), lanes=lanes)
+    return simulate(load_plan(path, repeats=repeats), truth_of(path, truth), lanes=lanes)
+
+
+def truth_of(path: Path, text: str = TRUTH) -> Truth:
+    file = path.with_name("t.yaml")
+    file.write_text(text, encoding="utf-8")
+    return yamlfile.load(file, Truth)
 
 
 def test_the_analysis_finds_the_truth(matrix: Write) -> None:
@@ -98,11 +104,12 @@ def test_what_is_wrong_in_a_truth_is_said_with_its_place(matrix: Write) -> None:
 
 
 def test_too_many_trials_are_refused_before_they_are_drawn(matrix: Write) -> None:
-    plan = load_plan(matrix(), repeats=1)
+    path = matrix()
+    plan = load_plan(path, repeats=1)
     measured = tuple(t for t in plan.trials if t.phase == "measure")
     many = replace(plan, trials=measured * (MOST_TRIALS // len(measured) + 1))
     with pytest.raises(UsageError, match="too many to simulate"):
-        simulate(many, yamlfile.load_text(TRUTH, "t.yaml", Truth), lanes=1)
+        simulate(many, truth_of(path), lanes=1)
 
 
 def test_the_looks_of_a_plan_are_rehearsed(matrix: Write, tmp_path: Path) -> None:

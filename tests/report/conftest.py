@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import of_plan
 from smartops_chaos.analysis.summarise import summarise
@@ -45,8 +47,9 @@ from smartops_chaos.model import (
     Variant,
     WorkloadLevel,
 )
-from smartops_chaos.report.build import CampaignData, build
+from smartops_chaos.report.build import build
 from smartops_chaos.report.document import Report
+from smartops_chaos.report.page import Page, styles_of
 
 T0 = 1_790_000_000_000_000_000
 SLO = Slo(latency_s=0.25, objective=0.95, hold_s=2.0)
@@ -74,6 +77,11 @@ class Campaign:
             records=self.records,
             requests=lambda trial: self.requests.get(trial, ()),
         )
+
+    def page(self, summary: Summary | None = None, **other: Any) -> Page:
+        """What sections are made from, without links; `other` fields of it in place of the campaign's own."""
+        data = self.data(summary)
+        return replace(Page(data.summary, self.plan, self.table, styles_of(data)), **other)
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +147,7 @@ def nothing() -> Summary:
     )
     arms = (arm("off", baseline=True), arm("zscore", baseline=False))
     left_out = {str(a.arm): a.left_out for a in arms}
-    return Summary("nothing-1", {}, left_out, (), (), arms, (comparison,), verdicts)
+    return Summary("nothing-1", None, left_out, (), (), arms, (comparison,), verdicts)
 
 
 def campaign(

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from smartops_chaos.analysis import sentences
+from smartops_chaos.analysis.phrases import left_out
 from smartops_chaos.analysis.summary import Calibration, Reduction, Verdict
-from smartops_chaos.model import Arm
+from smartops_chaos.model import Arm, Stop
 from smartops_chaos.report import answer
-from smartops_chaos.report.document import Box, Cards, Facts, Paragraph, Table, words
-from smartops_chaos.report.index import Index, index
+from smartops_chaos.report.document import Box, Cards, Facts, Paragraph, Table, plain_text
+from smartops_chaos.report.index import index
 
 
 def facts(section) -> dict[str, str]:
@@ -17,7 +19,7 @@ def facts(section) -> dict[str, str]:
 
 
 def lead(summary) -> str:
-    return " ".join(answer.sentences(summary, "95 %")).replace("\u00a0", " ")
+    return " ".join(sentences.sentences(summary)).replace("\u00a0", " ")
 
 
 def with_reduction(summary, reduction):
@@ -38,8 +40,8 @@ def test_the_answer_says_size_direction_and_uncertainty(small):
 def test_an_arm_that_a_look_has_stopped_says_so_beside_the_baseline_of_that_look(small):
     summary = with_reduction(small.summary(), Reduction(0.58, 0.44, 0.69, 0.01, 0.02))
     comparison = replace(summary.comparisons[0], baseline_rmst_s=7.5)
-    stopped = {"looks": 2, "stopped": {"zscore": {"look": 1, "repeat": 5}}}
-    text = lead(replace(summary, comparisons=(comparison,), plan=summary.plan | stopped))
+    plan = replace(summary.plan, looks=2, stopped=(Stop(Arm("zscore", "default"), 1, 5),))
+    text = lead(replace(summary, comparisons=(comparison,), plan=plan))
     assert "with off after 7.50 s: 58 % less" in text
     assert "44 % to 69 %), decided at look 1 after 5 repeats." in text
     assert "decided" not in lead(summary)
@@ -52,35 +54,35 @@ def test_what_cannot_be_said_is_said(nothing):
 
 
 def test_reasons_stand_on_the_cards_while_there_is_room(nothing, simulate):
-    (cards,) = [b for b in answer.section(nothing, None, simulate().table, Index()).blocks if isinstance(b, Cards)]
+    (cards,) = [b for b in answer.section(simulate().page(nothing, plan=None)).blocks if isinstance(b, Cards)]
     assert [c.title for c in cards.cards] == ["MTTR reduction", "Auto-heal rate", "Availability"]
     assert {line.why for c in cards.cards for line in c.lines} == {"no trial counts"}
     verdicts = tuple(Verdict("sla", Arm(m, "default"), 0.99, None, None, "missed", "why") for m in "abc")
     many = replace(nothing, verdicts=verdicts)
-    (cards,) = [b for b in answer.section(many, None, simulate().table, Index()).blocks if isinstance(b, Cards)]
+    (cards,) = [b for b in answer.section(simulate().page(many, plan=None)).blocks if isinstance(b, Cards)]
     assert {line.why for c in cards.cards for line in c.lines} == {""}
 
 
 def test_warnings_stand_on_the_first_page(small):
     summary = replace(small.summary(), warnings=("weak: `do this`",))
-    boxes = [b for b in answer.section(summary, small.plan, small.table, Index()).blocks if isinstance(b, Box)]
+    boxes = [b for b in answer.section(small.page(summary)).blocks if isinstance(b, Box)]
     assert [b.lines for b in boxes] == [("weak: `do this`",)]
     calm = replace(summary, warnings=())
-    assert not [b for b in answer.section(calm, small.plan, small.table, Index()).blocks if isinstance(b, Box)]
+    assert not [b for b in answer.section(small.page(calm)).blocks if isinstance(b, Box)]
 
 
 def test_calibration_is_weighted_and_keeps_its_sign(small):
     calibration = (Calibration("a", "w", 1, 0.1, 0.02, 0.1), Calibration("b", "w", 3, -0.1, 0.02, -0.3))
     summary = replace(small.summary(), calibration=calibration)
-    text = facts(answer.section(summary, small.plan, small.table, Index()))["Calibration"].replace("\u00a0", " ")
+    text = facts(answer.section(small.page(summary)))["Calibration"].replace("\u00a0", " ")
     ended = "In 4 trials the harness itself ended the fault"
     assert text == f"{ended}: dating error −0.05 s on average, −0.30 s at worst; all recovered."
     more = {"drain_s": 1.5, "not_recovered": 1}
     told = replace(summary, calibration=(calibration[0], replace(calibration[1], **more)))
-    text = facts(answer.section(told, small.plan, small.table, Index()))["Calibration"].replace("\u00a0", " ")
+    text = facts(answer.section(small.page(told)))["Calibration"].replace("\u00a0", " ")
     assert text.endswith("the service needed up to 1.50 s more to work off its backlog; 1 did not recover.")
     none = replace(summary, calibration=(Calibration("a", "w", 0, None, None, None),))
-    assert "No calibration" in facts(answer.section(none, small.plan, small.table, Index()))["Calibration"]
+    assert "No calibration" in facts(answer.section(small.page(none)))["Calibration"]
 
 
 def test_the_horizon_stands_with_its_reason(small):
@@ -99,22 +101,23 @@ def test_the_horizon_stands_with_its_reason(small):
 def test_contested_trials_are_named(small, n, others):
     table = small.table.assign(flags=["late_generator,contested"] * n + [""] * (len(small.table) - n))
     arms = tuple(replace(a, contested=n if not a.baseline else 0) for a in small.summary().arms)
-    section = answer.section(replace(small.summary(), arms=arms), small.plan, table, index(table, None))
-    text = words(facts(section)["Contested"])
+    page = small.page(replace(small.summary(), arms=arms), table=table, index=index(table, None))
+    section = answer.section(page)
+    text = plain_text(facts(section)["Contested"])
     assert all(trial in text for trial in table["trial"][: min(n, 6)])
     assert ("others" in text) is others
     assert text.startswith("None") is (n == 0)
 
 
-def test_left_out_trials_are_counted_by_arm_and_reason(small):
+def test_left_out_trials_are_counted_by_arm_and_reason():
     excluded = {"off": {"invalid: gate": 2, "error": 1}, "zscore": {}}
-    assert answer.left_out(replace(small.summary(), excluded=excluded)) == "off: 2 invalid: gate, 1 error."
-    assert answer.left_out(replace(small.summary(), excluded={})) == "No trial."
+    assert left_out(excluded) == "off: 2 invalid: gate, 1 error."
+    assert left_out({}) == "No trial."
 
 
 def test_the_answer_shows_at_most_three_arms(simulate):
     campaign = simulate(models=("off", "a", "b", "c", "d"), repeats=1, rate=2.0)
-    section = answer.section(campaign.summary(), campaign.plan, campaign.table, Index())
+    section = answer.section(campaign.page())
     texts = [b.text for b in section.blocks if isinstance(b, Paragraph)]
     assert len(texts) == 4
     assert "The tables below hold 1\u00a0further arm." in texts[-1]
@@ -122,7 +125,7 @@ def test_the_answer_shows_at_most_three_arms(simulate):
 
 def test_one_arm_alone_has_its_own_numbers_on_the_first_page(simulate):
     campaign = simulate(models=("off",), control=False, rate=2.0)
-    first, last = answer.sentences(campaign.summary(), "95 %")
+    first, last = sentences.sentences(campaign.summary())
     assert first.replace("\u00a0", " ").startswith("With off the service recovers after ")
     assert "incidents ended without a person" in first
     assert last.startswith("Only one arm was measured")
@@ -130,7 +133,7 @@ def test_one_arm_alone_has_its_own_numbers_on_the_first_page(simulate):
 
 def test_many_arms_stand_in_a_table_so_that_page_one_holds_what_they_rest_on(simulate):
     campaign = simulate(models=("off", *"abcdef"), repeats=3, rate=2.0)
-    blocks = answer.section(campaign.summary(), campaign.plan, campaign.table, Index()).blocks
+    blocks = answer.section(campaign.page()).blocks
     assert not [b for b in blocks if isinstance(b, Cards)]
     (table,) = [b for b in blocks if isinstance(b, Table)]
     assert [row[0] for row in table.rows] == list("abcdef")
@@ -146,14 +149,14 @@ def test_many_arms_stand_in_a_table_so_that_page_one_holds_what_they_rest_on(sim
 def test_what_a_bare_table_does_not_say_is_not_taken_for_none(small):
     bare = small.table[["chaos", "workload", "model", "policy", "outcome", "time_s", "horizon_s"]]
     silent = replace(small.summary(), arms=tuple(replace(a, measuring_error_s=None) for a in small.summary().arms))
-    found = facts(answer.section(silent, None, bare, Index()))
+    found = facts(answer.section(small.page(silent, plan=None, table=bare)))
     for label in ("Measuring error", "Contested", "Needless actions"):
         assert found[label] == "The trials table does not say."
-    assert facts(answer.section(silent, small.plan, small.table, Index()))["Measuring error"] == "No recovery was seen."
+    assert facts(answer.section(small.page(silent)))["Measuring error"] == "No recovery was seen."
 
 
 def test_facts_in_which_arms_are_alike_are_said_once(small):
     alike = tuple(replace(a, measuring_error_s=0.5, needless_actions=0) for a in small.summary().arms)
-    found = facts(answer.section(replace(small.summary(), arms=alike), small.plan, small.table, Index()))
+    found = facts(answer.section(small.page(replace(small.summary(), arms=alike))))
     assert found["Measuring error"].replace("\u00a0", " ").startswith("0.50 s in each of 2 arms, the median width")
     assert found["Needless actions"] == "None."

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pypdfium2
 import pytest
 
+from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.analysis.table import REQUIRED, from_rows
 from smartops_chaos.report import render
-from smartops_chaos.report.build import CampaignData, build, counted, stated_targets, write
+from smartops_chaos.report.build import build, write
 from smartops_chaos.report.document import Figure, Report, Table
+from smartops_chaos.report.page import page
 
 OPENING = ["The answer", "Time to recover"]
 
@@ -30,14 +32,14 @@ def test_both_renderings_carry_every_section_figure_and_table(report):
     with pypdfium2.PdfDocument(render.pdf(report)) as document:
         pdf = squeezed("".join(page.get_textpage().get_text_range() for page in document))
         titles = [mark.get_title() for mark in document.get_toc()]
-    page = squeezed(html.unescape(re.sub(r"<[^>]+>", "", render.html(report))))
+    text = squeezed(html.unescape(re.sub(r"<[^>]+>", "", render.html(report))))
     assert titles == [section.title for section in report.sections]
     labels = report.numbers()
     blocks = [b for s in report.sections for b in s.blocks if isinstance(b, Figure | Table)]
     assert len(blocks) > 15
     for wanted in [*titles, *(f"{labels[b.id]}. {b.title}." for b in blocks)]:
         assert squeezed(wanted) in pdf
-        assert squeezed(wanted) in page
+        assert squeezed(wanted) in text
 
 
 def test_the_same_campaign_gives_the_same_report(small, report):
@@ -100,14 +102,15 @@ def test_a_bare_table_of_required_columns(small):
     rows = small.table[small.table["phase"] == "measure"]
     table = from_rows(rows[list(REQUIRED)].to_dict("records"))
     summary = summarise(table, Question(baseline=small.plan.analysis.baseline), campaign="bare")
-    report = build(CampaignData("bare", None, {}, summary, table))
+    data = CampaignData("bare", None, {}, summary, table)
+    report = build(data)
     assert "without a stated reason" in texts(report)
     assert render.pdf(report).startswith(b"%PDF")
-    assert stated_targets(summary).mttr_reduction == 0.40
+    assert page(data).targets.mttr_reduction == 0.40
 
 
 def test_only_confirmed_faults_outside_calibration_are_scored(small):
-    rows = counted(small.table)
+    rows = small.page().counted
     assert set(rows["phase"]) == {"measure"}
     assert "none" not in set(rows["chaos"])
     assert len(rows) == sum(arm.counted for arm in small.summary().arms)

@@ -10,7 +10,7 @@ import pytest
 
 from smartops_chaos import api
 from smartops_chaos.errors import UsageError
-from smartops_chaos.report import build, course, figurefiles
+from smartops_chaos.report import build, course, figure_files
 from smartops_chaos.report.style import arm_styles
 from smartops_chaos.schema import healerfile
 from smartops_chaos.timeline.derive import derive
@@ -25,7 +25,7 @@ def sample():
 
 def caption(report) -> str:
     (figure,) = report.figures()
-    return figurefiles.caption(report, figure)
+    return figure_files.caption(report, figure)
 
 
 def texts(report) -> str:

@@ -3,17 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from smartops_chaos.analysis.summary import SlaNumbers
-from smartops_chaos.model import Targets
 from smartops_chaos.report import healing
 from smartops_chaos.report.document import Paragraph, Table
-from smartops_chaos.report.index import Index
-from smartops_chaos.report.style import arm_styles
 
 
 def section(campaign, summary=None):
-    summary = summary or campaign.summary()
-    styles = arm_styles([a.arm for a in summary.arms], campaign.plan.analysis.baseline)
-    return healing.section(summary, Targets(), styles, "95 %", Index())
+    return healing.section(campaign.page(summary))
 
 
 def tables(section) -> dict[str, Table]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from smartops_chaos.analysis.summary import MomentAgreement
-from smartops_chaos.model import Slo
+from smartops_chaos.model import Arm, Slo, Stop
 from smartops_chaos.report import method
 from smartops_chaos.report.document import Code, Facts, Table
 
@@ -14,7 +14,7 @@ def facts(section) -> dict[str, str]:
 
 
 def test_the_analysis_plan_is_printed(small):
-    found = facts(method.method(small.summary(), small.plan, small.table))
+    found = facts(method.method(small.page()))
     assert found["Service level objective (SLO)"] == "95 % of the requests within 250 ms, over windows of H = 2 s"
     assert found["Targets"] == "MTTR reduction 40 %, auto-heal rate 90 %, availability 99 %"
     assert found["Service level agreement (SLA)"] == "4 faults in 30 days"
@@ -25,22 +25,24 @@ def test_the_analysis_plan_is_printed(small):
 
 def test_levels_that_ran_once_for_two_are_named(small):
     plan = replace(small.plan, same_arm={"off/strict": "off/default", "off/default": "off/default"})
-    tables = {b.id: b for b in method.method(small.summary(), plan, small.table).blocks if isinstance(b, Table)}
+    tables = {b.id: b for b in method.method(small.page(plan=plan)).blocks if isinstance(b, Table)}
     assert tables["tab-levels"].note == "off/strict and off/default have equal settings and ran once."
     assert ("pod-kill", "pod-kill", "load = 0.9", "pod", "lasting", "12\u00a0s") in tables["tab-scenarios"].rows
     assert len(tables["tab-calibration"].rows) == 2
 
 
 def test_a_bare_table_prints_what_it_implies(small):
-    stated = {"alpha": 0.025, "targets": {"auto_heal": 0.9}, "sla": None}
-    found = facts(method.method(replace(small.summary(), plan=stated), None, small.table))
-    assert found == {"alpha": "0.025", "targets, auto heal": "0.9"}
+    applied = replace(small.summary().plan, sla=None, frozen=None)
+    found = facts(method.method(small.page(replace(small.summary(), plan=applied), plan=None)))
+    assert found["alpha"] == "0.025"
+    assert found["targets, auto heal"] == "0.9"
+    assert "sla" not in found
 
 
 def test_a_query_is_told_as_it_was_asked(small):
     slo = Slo(2.0, 1.0, 10.0, "rate(good[30s])", 0.95, every_s=1.0, lag_s=30.0)
     plan = replace(small.plan, analysis=replace(small.plan.analysis, slo=slo))
-    section = method.method(small.summary(), plan, small.table)
+    section = method.method(small.page(plan=plan))
     told = "rate(good[30s]) is at least 0.95, asked every 1 s, with a lag of up to 30 s, over windows of H = 10 s"
     assert facts(section)["Service level objective (SLO)"] == told
     assert "under a load that is not ours" in section.blocks[0].text
@@ -53,7 +55,7 @@ def test_agreement_of_metrics_and_logs_adds_up(small):
         MomentAgreement("decided", 0, 0, 0, 0),
     )
     summary = replace(small.summary(), agreement=told)
-    tables = {b.id: b for b in method.method(summary, small.plan, small.table).blocks if isinstance(b, Table)}
+    tables = {b.id: b for b in method.method(small.page(summary)).blocks if isinstance(b, Table)}
     table = tables["tab-agreement"]
     assert [row[0] for row in table.rows] == ["detected", "acted", "all"]
     assert table.rows[-1][1] == "16"
@@ -64,11 +66,7 @@ def test_agreement_of_metrics_and_logs_adds_up(small):
 def test_long_settings_are_cut(small):
     variant = replace(small.plan.policies["default"], settings={"rules": "rule one\n" * 100})
     plan = replace(small.plan, policies={"default": variant})
-    (table,) = [
-        b
-        for b in method.method(small.summary(), plan, small.table).blocks
-        if isinstance(b, Table) and b.id == "tab-levels"
-    ]
+    (table,) = [b for b in method.method(small.page(plan=plan)).blocks if isinstance(b, Table) and b.id == "tab-levels"]
     assert table.rows[-1][2].startswith("rules = rule one rule one")
     assert len(table.rows[-1][2]) < 200
 
@@ -81,8 +79,8 @@ def test_the_command_is_code():
 
 def test_looks_are_told_with_what_each_arm_was_judged_by(small):
     summary = small.summary()
-    facts = {"looks": 2, "stopped": {"zscore": {"look": 1, "repeat": 10}}}
-    told = str(method.method(replace(summary, plan=summary.plan | facts), small.plan, small.table))
+    plan = replace(summary.plan, looks=2, stopped=(Stop(Arm("zscore", "default"), 1, 10),))
+    told = str(method.method(small.page(replace(summary, plan=plan))))
     assert "2 looks at equal shares" in told
     assert "zscore at look 1, by the first 10 repeats" in told
-    assert "one look, at the end" in str(method.method(summary, small.plan, small.table))
+    assert "one look, at the end" in str(method.method(small.page(summary)))

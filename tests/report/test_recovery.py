@@ -2,19 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from smartops_chaos.model import Targets
+from smartops_chaos.analysis.words import percent, seconds
 from smartops_chaos.report import recovery
-from smartops_chaos.report.build import counted
 from smartops_chaos.report.document import Figure, Table
-from smartops_chaos.report.index import Index
-from smartops_chaos.report.style import arm_styles
-from smartops_chaos.report.words import percent, seconds
 
 
 def section(campaign, summary=None):
-    summary = summary or campaign.summary()
-    styles = arm_styles([a.arm for a in summary.arms], campaign.plan.analysis.baseline)
-    return recovery.section(summary, Targets(), counted(campaign.table), styles, "95 %", Index())
+    return recovery.section(campaign.page(summary))
 
 
 def table(section, name) -> Table:

@@ -6,6 +6,7 @@ import re
 import pypdfium2
 import pytest
 
+from smartops_chaos.analysis.words import clip
 from smartops_chaos.report import render
 from smartops_chaos.report.document import (
     Box,
@@ -14,7 +15,6 @@ from smartops_chaos.report.document import (
     Cards,
     Code,
     Column,
-    Exhibit,
     Facet,
     Facts,
     Figure,
@@ -24,9 +24,9 @@ from smartops_chaos.report.document import (
     Report,
     Section,
     Table,
+    TrialCard,
 )
 from smartops_chaos.report.style import draw
-from smartops_chaos.report.words import clip
 
 HOSTILE = '#panic("x") *b* $a_b$ <script>alert(1)</script> @ref \\ [x] & "q" {{ 7*7 }} {% x %}'
 LONG = "a_level_" + "x" * 120
@@ -154,7 +154,7 @@ def test_a_long_table_repeats_its_head(rows):
 
 
 def linked() -> Report:
-    """A number that leads to rows, a trial that leads to its exhibit, and a link that leads nowhere."""
+    """A number that leads to rows, a trial that leads to its card, and a link that leads nowhere."""
     svg = draw("e1", 1.0, lambda drawing: drawing.text(0.01, 0.5, "drawn"))
     numbers = Table("tab-n", "Numbers", (Column("n"),), (((Link("7", "tab-t", (("arm", ("a", "b'<")),)),),),))
     trials = Table(
@@ -172,7 +172,7 @@ def linked() -> Report:
         ids=("r1", "r2", "r3"),
         on_paper=(0, 2),
     )
-    shown = Gallery("gallery", "In full", "Why these.", (Exhibit("e1", "t1", "healed", "alt", svg, "raw <line>"),))
+    shown = Gallery("gallery", "In full", "Why these.", (TrialCard("e1", "t1", "healed", "alt", svg, "raw <line>"),))
     return Report("r", "", (Section("s", "S", (numbers, trials, shown)),))
 
 
@@ -180,9 +180,9 @@ def test_a_number_leads_to_its_rows_and_a_trial_to_its_exhibit():
     page = render.html(linked())
     assert """<a href="#tab-t" data-show='{&#34;arm&#34;: [&#34;a&#34;, &#34;b&#39;&lt;&#34;]}'>7</a>""" in page
     assert '<a href="#e1">t1</a>' in page
-    assert '<details class="exhibit" id="e1" open>' in page
+    assert '<details class="trial" id="e1" open>' in page
     assert "raw &lt;line&gt;</pre>" in page
-    assert '<td class="left">t3</td>' in page  # its exhibit is not there
+    assert '<td class="left">t3</td>' in page  # its card is not there
     assert '<tr id="r3" data-values="[[&#34;c&#34;,&#34;\\&#34;d&#34;]]">' in page
     assert Page(page).text.count("raw <line>") == 1
 

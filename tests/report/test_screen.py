@@ -155,7 +155,7 @@ def test_choosing_sorting_and_searching(browser, page, small):
 def test_without_scripts_everything_is_there_and_links_lead_to_the_table(browser, page, small):
     browser.open(page, scripts=False)
     assert len(browser.visible()) == len(small.table)
-    assert browser.js("document.querySelectorAll('details.exhibit:not([open])').length") == 0
+    assert browser.js("document.querySelectorAll('details.trial:not([open])').length") == 0
     browser.click("#tab-outcomes td a")
     browser.until(lambda: browser.js("location.hash") == "#tab-trials")
     browser.until(lambda: abs(browser.js("document.querySelector('#tab-trials').getBoundingClientRect().top")) < 50)

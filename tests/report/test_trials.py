@@ -3,25 +3,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from smartops_chaos.report import trials
-from smartops_chaos.report.build import no_evidence
-from smartops_chaos.report.document import Gallery, Table, words
+from smartops_chaos.report.document import Gallery, Table, plain_text
 from smartops_chaos.report.index import index
-from smartops_chaos.report.style import arm_styles
 
 
-def section(campaign, table=None, records=None, explain=no_evidence):
+def section(campaign, table=None, records=None, explain=lambda _: ""):
     table = campaign.table if table is None else table
-    arms = [a.arm for a in campaign.summary().arms]
-    baseline = campaign.plan.analysis.baseline
     records = campaign.records if records is None else records
-    return trials.section(
-        index(table, baseline),
-        campaign.plan,
-        records,
-        lambda trial: campaign.requests[trial],
-        explain,
-        arm_styles(arms, baseline),
-    )
+    data = replace(campaign.data(), table=table, records=records, explain=explain)
+    return trials.section(campaign.page(table=table, index=index(table, campaign.plan.analysis.baseline)), data)
 
 
 def blocks(section, kind):
@@ -29,19 +19,19 @@ def blocks(section, kind):
 
 
 def names(table):
-    return [words(row[1]) for row in table.rows]
+    return [plain_text(row[1]) for row in table.rows]
 
 
 def test_every_trial_is_a_row_that_leads_to_its_picture(small):
     (table,), (gallery,) = (blocks(section(small), kind) for kind in (Table, Gallery))
     assert names(table) == list(small.table["trial"])
-    assert {row[1][0].to: row[1][0].text for row in table.rows} == {e.id: e.title for e in gallery.exhibits}
-    assert all("<svg" in exhibit.svg for exhibit in gallery.exhibits)
+    assert {row[1][0].to: row[1][0].text for row in table.rows} == {e.id: e.title for e in gallery.cards}
+    assert all("<svg" in card.svg for card in gallery.cards)
 
 
 def test_arms_stand_side_by_side_and_calibration_last(small):
     (gallery,) = blocks(section(small), Gallery)
-    order = [exhibit.title for exhibit in gallery.exhibits]
+    order = [card.title for card in gallery.cards]
     assert order[:3] == ["cpu-90_steady_off_default_1", "cpu-90_steady_zscore_default_1", "cpu-90_steady_off_default_2"]
     assert [title.startswith("calibrate") for title in order[-3:]] == [False, True, True]
 
@@ -54,13 +44,13 @@ def test_without_records_there_are_only_rows_that_lead_nowhere(small):
 
 def test_a_trial_with_evidence_but_no_request_is_shown_as_well(small):
     (gallery,) = blocks(section(small, records={}, explain=lambda trial: f"{trial}: no request"), Gallery)
-    assert {e.evidence for e in gallery.exhibits} == {f"{trial}: no request" for trial in small.table["trial"]}
-    assert {e.svg for e in gallery.exhibits} == {""}
+    assert {e.evidence for e in gallery.cards} == {f"{trial}: no request" for trial in small.table["trial"]}
+    assert {e.svg for e in gallery.cards} == {""}
 
 
 def test_evidence_is_bounded(small):
     (gallery,) = blocks(section(small, explain=lambda _: "\n".join(["x" * 100_000] * 1000)), Gallery)
-    (evidence, *_) = (e.evidence for e in gallery.exhibits)
+    (evidence, *_) = (e.evidence for e in gallery.cards)
     assert len(evidence) < 100_000
     assert evidence.endswith("and 880 more lines")
 
@@ -68,7 +58,7 @@ def test_evidence_is_bounded(small):
 def test_of_many_trials_some_are_shown_and_the_text_says_which(simulate):
     many = simulate(repeats=20, rate=2.0)
     (gallery,), (table,) = (blocks(section(many), kind) for kind in (Gallery, Table))
-    assert len(gallery.exhibits) == 48
+    assert len(gallery.cards) == 48
     assert len(table.rows) == len(many.table) > 48
     assert f"Shown are 48 of {len(many.table)}\u00a0trials" in gallery.caption
     assert table.on_paper is None
@@ -77,7 +67,7 @@ def test_of_many_trials_some_are_shown_and_the_text_says_which(simulate):
 def test_of_very_many_trials_only_those_in_full_are_printed(simulate):
     many = simulate(repeats=60, rate=1.0)
     (gallery,), (table,) = (blocks(section(many), kind) for kind in (Gallery, Table))
-    assert {names(table)[i] for i in table.on_paper} == {e.title for e in gallery.exhibits}
+    assert {names(table)[i] for i in table.on_paper} == {e.title for e in gallery.cards}
     assert "On paper only 48: " in table.note
 
 
@@ -94,6 +84,6 @@ def test_a_control_trial_has_no_shade(small):
     shown = {name: replace(small.records[name], timeline=record.timeline) for name in controls}
     table = small.table[small.table["chaos"] == "none"]
     (gallery,) = blocks(section(small, table, shown), Gallery)
-    assert not any("#f0e442" in exhibit.svg.lower() for exhibit in gallery.exhibits)
+    assert not any("#f0e442" in card.svg.lower() for card in gallery.cards)
     (gallery,) = blocks(section(small), Gallery)
-    assert "#f0e442" in gallery.exhibits[0].svg.lower()
+    assert "#f0e442" in gallery.cards[0].svg.lower()

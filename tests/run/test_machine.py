@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos.run import machine
-from smartops_chaos.run.machine import Machine, Process
+from smartops_chaos.run.machine import BusyProcess, Machine
 
 QUIET = Machine(
     present=2,
@@ -28,7 +28,7 @@ QUIET = Machine(
     load=0.3,
     busiest=(),
 )
-BURNER = Process(77, "python3", 0.9)
+BURNER = BusyProcess(77, "python3", 0.9)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def measured(cores: set[int] | None = None) -> Machine:
     limit = None if cores is None else (lambda: os.sched_setaffinity(0, cores))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, preexec_fn=limit)
     told = json.loads(done.stdout)
-    busiest = tuple(Process(**one) for one in told.pop("busiest"))
+    busiest = tuple(BusyProcess(**one) for one in told.pop("busiest"))
     return Machine(**{**told, "late_ms": tuple(told["late_ms"])}, busiest=busiest)
 
 
@@ -120,7 +120,7 @@ def test_what_a_machine_does_not_tell_is_left_out() -> None:
         ),
         (replace(QUIET, used=0.91), "used 0.9 of 2 cores: some that live short or cannot be seen from here", True),
         (
-            replace(QUIET, used=1.9, busiest=(BURNER, Process(78, "cc1", 1.0))),
+            replace(QUIET, used=1.9, busiest=(BURNER, BusyProcess(78, "cc1", 1.0))),
             "other processes used 1.9 of 2 cores: python3 (pid 77) 0.9, cc1 (pid 78) 1.0",
             True,
         ),

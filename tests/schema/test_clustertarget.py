@@ -8,7 +8,7 @@ import pytest
 
 from smartops_chaos.errors import FileProblems
 from smartops_chaos.plan.expand import load_plan
-from smartops_chaos.planning.estimate import estimate
+from smartops_chaos.planning.forecast import forecast
 from smartops_chaos.schema.clustertarget import says_production
 from smartops_chaos.schema.healer_kubernetes import KubernetesBlock
 
@@ -94,8 +94,8 @@ def test_names_that_do_not(name: str) -> None:
 
 
 def test_spacing_counts_in_the_estimate(tmp_path: Path) -> None:
-    quick = estimate(load_plan(_write(tmp_path, _TARGET)), "m.yaml")
-    spaced = estimate(load_plan(_write(tmp_path, _TARGET.replace("allow", "between: {spacing: 10m}, allow"))), "m.yaml")
+    quick = forecast(load_plan(_write(tmp_path, _TARGET)), "m.yaml")
+    spaced = forecast(load_plan(_write(tmp_path, _TARGET.replace("allow", "between: {spacing: 10m}, allow"))), "m.yaml")
     assert spaced.likely_s - quick.likely_s == pytest.approx(2 * (600 - 15))
 
 

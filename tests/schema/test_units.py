@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from smartops_chaos.schema import units
-from smartops_chaos.schema.units import Duration, UnitError, between, check_range, format_quantity, parse
+from smartops_chaos.schema.units import (
+    Duration,
+    UnitError,
+    between,
+    check_range,
+    format_duration,
+    format_fraction,
+    format_rate,
+    format_size,
+    parse,
+)
 
 
 @pytest.mark.parametrize(
@@ -89,25 +99,25 @@ def test_a_very_long_number_is_refused_and_cut() -> None:
 @settings(deadline=None)
 @given(st.integers(0, 10**9).map(lambda ms: ms / 1000))
 def test_durations_come_back_as_written(seconds: float) -> None:
-    assert parse("duration", format_quantity("duration", seconds)) == seconds
+    assert parse("duration", format_duration(seconds)) == seconds
 
 
 @settings(deadline=None)
 @given(st.integers(0, 100_000).map(lambda n: n / 100_000))
 def test_fractions_come_back_as_written(fraction: float) -> None:
-    assert parse("fraction", format_quantity("fraction", fraction)) == fraction
+    assert parse("fraction", format_fraction(fraction)) == fraction
 
 
 @settings(deadline=None)
 @given(st.integers(0, 2**50))
 def test_sizes_come_back_as_written(size: int) -> None:
-    assert parse("size", format_quantity("size", size)) == size
+    assert parse("size", format_size(size)) == size
 
 
 @settings(deadline=None)
 @given(st.floats(0, 1e6).map(lambda x: round(x, 6)))
 def test_rates_come_back_as_written(rate: float) -> None:
-    assert parse("rate", format_quantity("rate", rate)) == pytest.approx(rate, rel=1e-9)
+    assert parse("rate", format_rate(rate)) == pytest.approx(rate, rel=1e-9)
 
 
 @settings(deadline=None)
@@ -157,7 +167,7 @@ def test_as_types_of_a_model() -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (90, "90s"), (7200, "2h"), (0.25, "250ms"), (86400, "1d")])
 def test_durations_are_written_shortly(seconds: float, text: str) -> None:
-    assert format_quantity("duration", seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("2", 2), ("0.5", 0.5), ("-1", 0), ("3600", 5), ("Wed, 21 Oct 2026", 0)])

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from smartops_chaos import api
-from smartops_chaos.errors import ChaosError, PreflightFailed, UsageError
+from smartops_chaos.errors import ChaosError, NothingSelected, PreflightFailed, UsageError
 from smartops_chaos.model import COLUMNS, Record
-from smartops_chaos.store.campaign_folder import CampaignFile, Store, campaigns, next_free
+from smartops_chaos.store.campaign_folder import CampaignFile, Store, campaigns, newest, next_free
 
 
 @pytest.fixture
@@ -89,3 +89,10 @@ def test_a_live_owner_keeps_the_lock_and_a_dead_one_does_not(store: Store) -> No
     owner.stdout.close()
     with store.locked():
         pass
+
+
+def test_the_newest_campaign_is_the_last_one(tmp_path: Path, matrix: Path) -> None:
+    with pytest.raises(NothingSelected):
+        newest(tmp_path)
+    Store(tmp_path / "small-1").create(CampaignFile("small.yaml", "", api.plan(matrix), {}))
+    assert newest(tmp_path).name == "small-1"

@@ -18,6 +18,7 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import ClockOffset, Evidence, LogLine, Request, Series, Slo, Trial
 from smartops_chaos.run import status
+from smartops_chaos.run.start import open_store
 from smartops_chaos.store.campaign_folder import CampaignFile, Store
 from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.timeline.interval import stepped
@@ -89,7 +90,7 @@ def test_a_name_cannot_lead_out_of_the_campaign(matrix: Path, tmp_path: Path) ->
     matrix.write_text(text, encoding="utf-8")
     for hostile in ("../out", "/tmp/out", "..", "a/b"):
         with pytest.raises(UsageError, match="is no name"):
-            api.open_store(tmp_path / "results", api.plan(matrix), hostile)
+            open_store(tmp_path / "results", api.plan(matrix), hostile)
 
 
 @pytest.mark.parametrize("hostile", ["../../../out", "..", ".", "/tmp/out", ""])

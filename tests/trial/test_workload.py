@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from smartops_chaos.clock import Clock
+from smartops_chaos.store import request_log
+from smartops_chaos.store.request_log import RequestTail
 from smartops_chaos.trial import workload
 
 
@@ -44,7 +46,7 @@ def load(url: str, limit_s: float = 10.0) -> workload.Load:
 
 def wait_for(file: Path, lines: int) -> None:
     deadline = time.monotonic() + 10
-    tail, seen = workload.Tail(file), 0
+    tail, seen = RequestTail(file), 0
     while seen < lines:
         seen += len(tail.read())
         assert time.monotonic() < deadline
@@ -58,7 +60,7 @@ def test_requests_leave_on_schedule_and_are_all_kept(url: str, tmp_path: Path) -
     assert workload.running()
     workload.stop()
     assert not workload.running()
-    requests = workload.read(file)
+    requests = request_log.read(file)
     gaps = {later.sched_ns - earlier.sched_ns for earlier, later in pairwise(requests)}
     assert gaps == {20_000_000}
     assert all(request.status == 200 and request.latency_ns > 0 for request in requests)
@@ -70,7 +72,7 @@ def test_a_refusal_keeps_its_status(url: str, tmp_path: Path) -> None:
     workload.start(load(f"{url}/refuse"), file, Clock.anchored())
     wait_for(file, 3)
     workload.stop()
-    assert {request.status for request in workload.read(file)} == {503}
+    assert {request.status for request in request_log.read(file)} == {503}
 
 
 def test_a_slow_service_does_not_slow_the_loop_and_overdue_requests_are_unanswered(url: str, tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_a_slow_service_does_not_slow_the_loop_and_overdue_requests_are_unanswer
     wait_for(file, 5)  # the first time out after 2 s
     end_ns = clock.now_ns()
     workload.stop()
-    requests = workload.read(file)
+    requests = request_log.read(file)
     assert all((request.latency_ns, request.status) == (-1, 0) for request in requests)
     assert len(requests) > 80
     assert requests[-1].sched_ns > end_ns - 1_000_000_000, "those in flight count as soon as they are overdue"
@@ -90,10 +92,10 @@ def test_nobody_there_is_recorded_too(tmp_path: Path) -> None:
     workload.start(load("http://127.0.0.1:9"), file, Clock.anchored())
     wait_for(file, 3)
     workload.stop()
-    assert {request.status for request in workload.read(file)} == {0}
+    assert {request.status for request in request_log.read(file)} == {0}
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "requests.csv"
     file.write_text("20,0,5,200\n10,0,5,200\n30,0", encoding="ascii")
-    assert [request.sched_ns for request in workload.read(file)] == [10, 20]
+    assert [request.sched_ns for request in request_log.read(file)] == [10, 20]

@@ -112,7 +112,7 @@ for (const link of document.querySelectorAll("a[data-show]")) {
   const pairs = Object.entries(JSON.parse(link.dataset.show)).flatMap(([name, some]) => some.map((v) => [name, v]));
   link.hash += `?${new URLSearchParams(pairs)}`;
 }
-for (const exhibit of document.querySelectorAll("details.exhibit")) exhibit.open = false;
+for (const card of document.querySelectorAll("details.trial")) card.open = false;
 
 function follow() {
   const [id, query = ""] = decodeURIComponent(location.hash.slice(1)).split(/\?(.*)/s);

@@ -1,0 +1,125 @@
+"""Inside the loop: how long each phase takes, and where the loop breaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from smartops_chaos.analysis.estimate import Floats, t_quantile
+from smartops_chaos.analysis.summary import FunnelStep, Phase
+from smartops_chaos.analysis.table import numbers, texts
+from smartops_chaos.model import MOMENTS, Outcome
+
+PHASES = (
+    ("detect", "injected", "detected"),
+    ("diagnose", "detected", "diagnosed"),
+    ("decide", "diagnosed", "decided"),
+    ("act", "decided", "acted"),
+    ("recover", "acted", "recovered"),
+)
+_LOOP = MOMENTS[2:7]  # detected to verified: what the healer does, each step after the one before
+
+
+def phases(counted: pd.DataFrame, alpha: float) -> tuple[Phase, ...]:
+    """Over healed trials in which both moments were seen; `n` is their number. A duration is an interval, cut at 0."""
+    healed = counted[texts(counted, "outcome") == Outcome.HEALED]
+    return tuple(_phase(healed, *names, alpha) for names in PHASES)
+
+
+def _phase(healed: pd.DataFrame, name: str, start: str, end: str, alpha: float) -> Phase:
+    found = between(healed, start, end, alpha)
+    return Phase(name, start, end, found.mean_s, found.lo_s, found.hi_s, found.n, found.width_s)
+
+
+class Duration(NamedTuple):
+    """A mean, its two-sided t interval (1 - 2 alpha), the median width of the single intervals, and trials."""
+
+    mean_s: float | None
+    lo_s: float | None
+    hi_s: float | None
+    width_s: float | None
+    n: int
+
+
+def between(trials: pd.DataFrame, start: str, end: str, alpha: float) -> Duration:
+    """Over the trials in which both moments were seen. A duration is an interval, cut at 0, its value the middle."""
+    (lo1, hi1), (lo2, hi2) = _moment(trials, start), _moment(trials, end)
+    lo, hi = np.maximum(lo2 - hi1, 0), np.maximum(hi2 - lo1, 0)
+    seen = ~np.isnan(lo + hi)
+    n = int(seen.sum())
+    if not n:
+        return Duration(None, None, None, None, 0)
+    middle = ((lo + hi) / 2)[seen]
+    mean, width = float(middle.mean()), float(np.median((hi - lo)[seen]))
+    if n < 2:
+        return Duration(mean, None, None, width, n)
+    half = t_quantile(alpha, n - 1) * float(middle.std(ddof=1)) / float(np.sqrt(n))
+    return Duration(mean, max(0.0, mean - half), mean + half, width, n)
+
+
+def recovery_width(counted: pd.DataFrame) -> float | None:
+    """Median width in seconds of the interval in which recovery lies: the measuring error of a time to recover."""
+    lo, hi = _moment(counted, "recovered")
+    return _median(hi - lo)
+
+
+def calibration_width(trials: pd.DataFrame) -> float | None:
+    """The same for the time from the harness's own end of the fault to recovery: the widths of both."""
+    lo, hi = _moment(trials, "recovered")
+    return _median(hi - lo + np.nan_to_num(numbers(trials, "fault_end_width_s")))
+
+
+def _median(widths: Floats) -> float | None:
+    known = widths[~np.isnan(widths)]
+    return float(np.median(known)) if len(known) else None
+
+
+def funnel(counted: pd.DataFrame) -> tuple[FunnelStep, ...]:
+    """Trials that got as far as each moment, and why the others did not. Empty without such columns.
+
+    Lost trials are named by their outcome and its reason.
+    """
+    if not any(f"{m}_lo_s" in counted for m in MOMENTS[1:]):
+        return ()
+    why = _losses(texts(counted, "outcome"), texts(counted, "reason"))
+    lost_at = np.array(missed(counted), dtype=object)
+    steps = []
+    reached = len(counted)
+    for moment in MOMENTS:
+        lost = Counter(why[lost_at == moment].tolist())
+        reached -= lost.total()
+        steps.append(FunnelStep(moment, reached, dict(sorted(lost.items()))))
+    return tuple(steps)
+
+
+def missed(counted: pd.DataFrame) -> list[str]:
+    """For each counted trial the first moment of the repair that it did not reach; "" if it went all the way.
+
+    A later step of the loop implies the earlier ones (an action was decided), and a healed trial passed them all:
+    missing telemetry is no break in the loop.
+    """
+    outcome = texts(counted, "outcome")
+    seen = {m: ~np.isnan(_moment(counted, m)[0]) for m in MOMENTS}
+    for earlier, later in reversed(list(pairwise(_LOOP))):
+        seen[earlier] = seen[earlier] | seen[later]
+    found = np.full(len(counted), "", dtype=object)
+    for moment in reversed(MOMENTS):
+        found[~(seen[moment] | (outcome == Outcome.HEALED))] = moment
+    return found.tolist()
+
+
+def _losses(outcome: NDArray[np.object_], reason: NDArray[np.object_]) -> NDArray[np.object_]:
+    pairs = zip(outcome.tolist(), reason.tolist(), strict=True)
+    return np.array([f"{o}: {r}" if r else str(o) for o, r in pairs], dtype=object)
+
+
+def _moment(table: pd.DataFrame, moment: str) -> tuple[Floats, Floats]:
+    if moment == "injected":
+        zero = np.zeros(len(table))
+        return zero, zero
+    return numbers(table, f"{moment}_lo_s"), numbers(table, f"{moment}_hi_s")

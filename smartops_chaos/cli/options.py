@@ -1,0 +1,33 @@
+"""What several commands share: arguments and options with their help, and how a campaign or an arm is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smartops_chaos.errors import UsageError
+from smartops_chaos.model import Arm
+
+MatrixArgument = Annotated[Path, typer.Argument(metavar="MATRIX", help="The matrix file.")]
+OnlyOption = Annotated[list[str] | None, typer.Option("--only", help="Such as chaos=pod-kill or model=off,zscore.")]
+RepeatsOption = Annotated[int | None, typer.Option("--repeats", help="Instead of the matrix's.")]
+LanesOption = Annotated[int | None, typer.Option("--lanes", min=1, help="Instead of the matrix's.")]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the campaigns.")]
+ReportsOption = Annotated[Path, typer.Option("--reports", help="Folder of the reports.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
+RESULTS, REPORTS = Path("results"), Path("reports")
+
+
+def campaign_path(path: Path, results: Path) -> Path:
+    """A campaign, or a bare trials table, by its path, or by its name among the results."""
+    return path if path.exists() else results / path
+
+
+def arm_of(text: str) -> Arm:
+    """The arm of `--baseline model=off,policy=default`. Raises UsageError."""
+    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    if set(parts) != {"model", "policy"}:
+        raise UsageError(f"--baseline {text} is no arm", "write model=off,policy=default")
+    return Arm(**parts)

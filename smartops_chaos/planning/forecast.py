@@ -1,0 +1,230 @@
+"""How long a plan takes and what its result could prove, said before anything is injected."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Goal, Plan
+from smartops_chaos.plan import durations
+from smartops_chaos.plan.look_schedule import ALPHA_SPENDING, before_end
+from smartops_chaos.planning.power import (
+    failures_allowed,
+    provable,
+    slowest_provable,
+    trials_needed,
+)
+from smartops_chaos.schema.clustertarget import lane_count
+from smartops_chaos.schema.units import format_duration, format_fraction
+
+_QUICK = 0.1  # share of the horizon: a proposed number of repeats proves a recovery as quick as this
+MOST_REPEATS = 500  # beyond it no number of repeats is proposed
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Whether the planned trials can prove one target in the best case. `hint`: how to get further; empty = no need."""
+
+    target: Goal
+    possible: bool
+    text: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return ("" if self.possible else "CANNOT PROVE ") + self.text
+
+
+@dataclass(frozen=True, slots=True)
+class InterimProofs:
+    """What could be proven at an interim look."""
+
+    look: int
+    repeat: int  # after which it is
+    share: float  # of alpha
+    proofs: tuple[Proof, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What `plan MATRIX` says before anything is injected."""
+
+    measured: int  # trials
+    calibration: int  # trials
+    likely_s: float  # the healer heals in a third of the horizon, where it is on
+    upper_s: float  # every trial lasts to its end
+    proofs: tuple[Proof, ...]  # at the end
+    looks: tuple[InterimProofs, ...] = ()  # before it
+    lanes_s: dict[int, float] = field(default_factory=dict)  # another number of lanes -> likely duration
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a plan spends: the trials that its verdicts rest on, and the part of alpha that they may use."""
+
+    trials: int  # the fewest with a fault in a compared arm
+    base_trials: int  # with a fault in the baseline
+    per_cell: int  # the fewest in a cell, arms and baseline
+    repeats: int
+    scenarios: tuple[tuple[str, str], ...]  # (chaos, workload) that an arm shares with the baseline
+    weights: tuple[float, ...]  # of those
+    tests: int  # compared arms x targets: Holm's family
+    alpha: float
+
+
+def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
+    """How long the plan takes, and for each target whether its trials can prove it: at the end and at each interim
+    look.
+
+    `matrix` is the file's name as it shall stand in proposed commands; `lanes` takes the place of the plan's.
+    """
+    lanes = lanes or lane_count(plan.target)
+    likely = [durations.likely_s(plan, trial) for trial in plan.trials]
+    upper = [durations.upper_s(plan, trial) for trial in plan.trials]
+    budget = budget_of(plan)
+
+    def command(repeats: int | None) -> str:
+        if repeats is None or not budget.repeats:
+            return "no reasonable number of repeats is enough: compare fewer arms or lower the target"
+        fixed = sum(s for s, trial in zip(likely, plan.trials, strict=True) if trial.phase == "calibrate")
+        minutes = math.ceil((fixed + (sum(likely) - fixed) / budget.repeats * repeats) / lanes / 60)
+        return f"smartops-chaos run {matrix} --repeats {repeats} (about {minutes} min)"
+
+    return Forecast(
+        measured=len(plan.measured),
+        calibration=len(plan.trials) - len(plan.measured),
+        likely_s=durations.makespan_s(likely, lanes),
+        upper_s=durations.makespan_s(upper, lanes),
+        proofs=_proofs(plan, budget, command),
+        looks=tuple(_looks(plan)),
+        lanes_s={n: durations.makespan_s(likely, n) for n in (1, 2, 4, 8) if n != lanes},
+    )
+
+
+def _looks(plan: Plan) -> Iterator[InterimProofs]:
+    shares = ALPHA_SPENDING[plan.analysis.looks]
+    for look, (repeat, so_far) in enumerate(plans_at_looks(plan), 1):
+        proofs = _proofs(so_far, budget_of(so_far, look), lambda _: "")
+        asked = tuple(replace(p, hint="") for p in proofs if p.target != "sla" or plan.analysis.sla)
+        yield InterimProofs(look, repeat, shares[look - 1], asked)
+
+
+def plans_at_looks(plan: Plan) -> list[tuple[int, Plan]]:
+    """For each interim look after which repeat it is, and the plan with the trials up to it."""
+    ends = before_end(plan)
+    return [(end, replace(plan, trials=tuple(t for t in plan.trials if t.repeat <= end))) for end in ends]
+
+
+def budget_of(plan: Plan, look: int = 0) -> Budget:
+    """The trials that count for the verdicts. `look`: whose fraction of alpha is used; 0 = the one at the end."""
+    measured = plan.measured
+    baseline = plan.analysis.baseline
+    faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
+    arms = Counter(trial.arm for trial in faults)
+    cells = Counter((trial.chaos, trial.workload, trial.arm) for trial in faults)
+    compared = [arm for arm in arms if arm != baseline]
+    shared = {(chaos, workload) for chaos, workload, arm in cells if arm == baseline} & {
+        (chaos, workload) for chaos, workload, arm in cells if arm != baseline
+    }
+    return Budget(
+        trials=min((arms[arm] for arm in compared), default=0),
+        base_trials=arms[baseline],
+        per_cell=min(cells.values(), default=0),
+        repeats=len({trial.repeat for trial in measured}),
+        scenarios=tuple(sorted(shared)),
+        weights=tuple(plan.analysis.weights.get(chaos, 1.0) for chaos, _ in sorted(shared)),
+        tests=len(compared) * (3 if plan.analysis.sla is not None else 2),
+        alpha=plan.analysis.alpha * ALPHA_SPENDING[plan.analysis.looks][look - 1],
+    )
+
+
+def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) -> tuple[Proof, ...]:
+    targets = plan.analysis.targets
+    measured = plan.measured
+    wanted: dict[Goal, str] = {
+        "mttr_reduction": f"MTTR reduction of {format_fraction(targets.mttr_reduction)}",
+        "auto_heal": f"auto-heal of {format_fraction(targets.auto_heal)}",
+        "sla": f"SLA of {format_fraction(targets.sla)}",
+    }
+    if not budget.tests:
+        why, hint = "no arm with a fault is compared with the baseline", "add a model or a policy, and a fault"
+        return tuple(Proof(target, False, f"{text}: {why}", hint) for target, text in wanted.items())
+    levels = [plan.chaos[name] for name in dict.fromkeys(trial.chaos for trial in measured)]
+    silent = [level for level in levels if level.parts and not level.because.strip()]
+    if silent:
+        return tuple(_unexplained(target, text, silent) for target, text in wanted.items())
+    return (
+        _reduction(plan, wanted["mttr_reduction"], budget, command),
+        _auto_heal(plan, wanted["auto_heal"], budget, command),
+        _sla(plan, wanted["sla"], levels, budget, command),
+    )
+
+
+def _unexplained(target: Goal, text: str, silent: list[ChaosLevel]) -> Proof:
+    names = ", ".join(level.name for level in silent)
+    after = format_duration(silent[0].horizon_s)
+    return Proof(
+        target,
+        False,
+        f"{text}: no reason is given for the horizon of {names}, so it can be observed at most",
+        f'horizon: {{after: {after}, because: "why a person would step in then"}}',
+    )
+
+
+def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:
+    target, hardest = plan.analysis.targets.mttr_reduction, budget.alpha / budget.tests
+    counts = range(LEAST_TRIALS, MOST_REPEATS + 1)
+    enough = next((n for n in counts if provable(_QUICK, n, budget.weights, target, hardest)), None)
+    if not budget.weights:
+        what = f"{text}: no scenario runs in both an arm and the baseline"
+        return Proof("mttr_reduction", False, what, "let the baseline run in the same scenarios")
+    if budget.per_cell < LEAST_TRIALS:
+        what = f"{text}: a cell has {budget.per_cell} of the {LEAST_TRIALS} trials that a verdict takes"
+        return Proof("mttr_reduction", False, what, command(enough))
+    share, alone = (slowest_provable(budget.per_cell, budget.weights, target, a) for a in (hardest, budget.alpha))
+    ideal = "if the baseline never recovers and the arm always does"
+    if share is not None:
+        return Proof("mttr_reduction", True, f"{text}: can be proven {ideal} within {share:.0%} of the horizon")
+    what = f"{budget.per_cell} trials in a cell do not do"
+    if alone is None:
+        return Proof("mttr_reduction", False, f"{text}: {what}, not even {ideal} at once", command(enough))
+    what = f"{text}: {what} while other targets are open (Holm over {budget.tests} tests); if all others are proven, "
+    return Proof("mttr_reduction", True, f"{what}{ideal} within {alone:.0%} of the horizon", command(enough))
+
+
+def _auto_heal(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:
+    target, n = plan.analysis.targets.auto_heal, budget.trials
+    alone, hardest = trials_needed(target, budget.alpha), trials_needed(target, budget.alpha / budget.tests)
+    per_repeat = n / budget.repeats
+    more = command(math.ceil(hardest / per_repeat) if hardest / per_repeat <= MOST_REPEATS else None)
+    fewest = f"the fewest that prove it are {alone} of {alone}"
+    if hardest > alone:
+        fewest += f", or {hardest} of {hardest} as the hardest of {budget.tests} tests (Holm)"
+    if n < alone:
+        return Proof("auto_heal", False, f"{text}: an arm has {n} trials with a fault, {fewest}", more)
+    failures = failures_allowed(n, target, budget.alpha / budget.tests)
+    if failures < 0:
+        what = f"{text}: an arm has {n} trials with a fault, which do only if all other targets are proven; {fewest}"
+        return Proof("auto_heal", True, what, more)
+    return Proof("auto_heal", True, f"{text}: can be proven by {n - failures} successes of {n} in an arm")
+
+
+def _sla(
+    plan: Plan, text: str, levels: list[ChaosLevel], budget: Budget, command: Callable[[int | None], str]
+) -> Proof:
+    sla, target = plan.analysis.sla, plan.analysis.targets.sla
+    if sla is None:
+        what = f"{text}: how often faults come is not said, so it is undecidable"
+        return Proof("sla", False, what, "sla: {window: 30d, faults: 4}")
+    if budget.per_cell < LEAST_TRIALS:
+        what = f"{text}: a cell has {budget.per_cell} of the {LEAST_TRIALS} trials that a verdict takes"
+        return Proof("sla", False, what, command(LEAST_TRIALS))
+    allowed_s = (1 - target) * sla.window_s / sla.faults
+    longest_s = max(level.horizon_s for level in levels)
+    if allowed_s >= longest_s:
+        what = f"{text}: holds whatever the healer does, since {sla.faults:g} faults cost {sla.faults * longest_s:g} s"
+        return Proof(
+            "sla", True, f"{what} of {format_duration(sla.window_s)} at most", "raise targets.sla or sla.faults"
+        )
+    return Proof("sla", True, f"{text}: can be proven if a fault costs clearly less than {allowed_s:.3g} bad seconds")

@@ -1,0 +1,1 @@
+"""Drawings, one module for each family of figures: numbers in, SVG out."""

@@ -1,0 +1,126 @@
+"""Figures of the loop: where the time goes, where it breaks, what it answered. Numbers in, SVG out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from smartops_chaos.analysis.summary import ArmSummary
+from smartops_chaos.analysis.words import clip, seconds
+from smartops_chaos.model import MOMENTS
+from smartops_chaos.report.style import INK, TALLEST_IN, Styles, draw, row_axis, shares, two_lines
+
+# One hue, light to dark, so that the order survives print in grey; hatches as the second cue.
+_PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\\\\\\\\"), ("#4f2c3b", ""))
+
+
+def phases(arms: Sequence[ArmSummary], styles: Styles) -> str:
+    """Mean durations of the phases of healed trials, stacked."""
+
+    def paint(drawing: Drawing) -> None:
+        axes = drawing.subplots()
+        row_axis(axes, [styles[arm.arm].label for arm in arms])
+        total = max(sum(p.mean_s or 0.0 for p in arm.phases) for arm in arms)
+        for y, arm in enumerate(arms):
+            left = 0.0
+            for phase, (colour, hatch) in zip(arm.phases, _PHASES, strict=False):
+                if phase.mean_s is None:
+                    continue
+                axes.barh(
+                    y, phase.mean_s, left=left, height=0.6, color=colour, hatch=hatch, edgecolor="white", linewidth=0.8
+                )
+                if phase.mean_s > total * 0.07:
+                    axes.text(
+                        left + phase.mean_s / 2,
+                        y,
+                        seconds(phase.mean_s),
+                        ha="center",
+                        va="center",
+                        fontsize=6.5,
+                        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+                    )
+                left += phase.mean_s
+            n = min((p.n for p in arm.phases), default=0)
+            axes.text(left + total * 0.012, y, f"n = {n}" if n else "no healed trial", va="center", fontsize=7)
+        axes.set_xlim(0, total * 1.12 or 1.0)
+        axes.set_xlabel("mean duration [s] since injection, healed trials only")
+        patches = [
+            Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=phase.name)
+            for phase, (colour, hatch) in zip(arms[0].phases, _PHASES, strict=False)
+        ]
+        axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.3)
+
+    return draw("fig-phases", 0.95 + 0.34 * len(arms), paint)
+
+
+def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:
+    """How many counted trials reached each moment, one panel an arm."""
+    columns = min(4, len(arms))
+    lines = -(-len(arms) // columns)
+
+    def paint(drawing: Drawing) -> None:
+        grid = np.atleast_1d(drawing.subplots(lines, columns, sharey=True, squeeze=False)).ravel()
+        for axes in grid[len(arms) :]:
+            axes.set_visible(False)
+        for axes, arm in zip(grid, arms, strict=False):
+            reached = {step.moment: step.reached for step in arm.funnel}
+            row_axis(axes, MOMENTS)
+            top = max(reached.values(), default=0) or 1
+            for y, moment in enumerate(MOMENTS):
+                n = reached.get(moment)
+                axes.barh(y, n or 0, height=0.68, color=styles[arm.arm].colour, alpha=0.85)
+                axes.text((n or 0) + top * 0.02, y, "–" if n is None else f"{n}", va="center", fontsize=7)
+            axes.set_xlim(0, top * 1.14)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axes.set_title(two_lines(styles[arm.arm].label, 18))
+            axes.set_xlabel("trials")
+
+    return draw("fig-funnel", 1.95 * lines, paint)
+
+
+def confusions(arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
+    """Expected cause against the answer, trials in each field; as many figures as the arms need pages.
+
+    Right answers are framed. A combination of faults expects any of several causes, joined by "|".
+    """
+    expected = sorted({cause for arm in arms for cause in arm.rca.confusion})
+    height_in = 1.35 + 0.24 * len(expected)
+    parts = shares(len(arms), 2 * max(int(TALLEST_IN / height_in), 1))
+    return [
+        _confusion(f"fig-confusion-{i}" if i > 1 else "fig-confusion", arms[part], styles, expected, height_in)
+        for i, part in enumerate(parts, 1)
+    ]
+
+
+def _confusion(
+    figure_id: str, arms: Sequence[ArmSummary], styles: Styles, expected: Sequence[str], height_in: float
+) -> str:
+    columns = min(2, len(arms))
+    lines = -(-len(arms) // columns)
+    named = {answer for arm in arms for row in arm.rca.confusion.values() for answer in row}
+    answers = [*sorted(named.union(*(cause.split("|") for cause in expected)) - {""}), ""]
+
+    def paint(drawing: Drawing) -> None:
+        grid = drawing.subplots(lines, columns, squeeze=False).ravel()
+        for axes in grid[len(arms) :]:
+            axes.set_visible(False)
+        for axes, arm in zip(grid, arms, strict=False):
+            counts = np.array([[arm.rca.confusion.get(e, {}).get(a, 0) for a in answers] for e in expected])
+            axes.imshow(counts, cmap="Greys", vmin=0, vmax=max(int(counts.max()), 1) * 3, aspect="auto")
+            for (y, x), n in np.ndenumerate(counts):
+                axes.text(x, y, str(n) if n else "·", ha="center", va="center", fontsize=7)
+                if answers[x] in expected[y].split("|"):
+                    axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, edgecolor=INK))
+            names = [*(clip(answer, 22) for answer in answers[:-1]), "no answer"]
+            axes.set_xticks(range(len(answers)), names, rotation=40, ha="right", rotation_mode="anchor")
+            axes.set_yticks(range(len(expected)), [two_lines(cause, 22) for cause in expected])
+            axes.tick_params(length=0)
+            axes.set_title(two_lines(styles[arm.arm].label, 30))
+            axes.set_xlabel("answered")
+            axes.set_ylabel("expected")
+
+    return draw(figure_id, height_in * lines, paint)

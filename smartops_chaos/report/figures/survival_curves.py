@@ -1,0 +1,100 @@
+"""Kaplan-Meier figures: the share of trials that have not recovered yet. Numbers in, SVG out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from smartops_chaos.analysis.summary import ArmSummary, Curve
+from smartops_chaos.analysis.words import clip
+from smartops_chaos.model import Arm
+from smartops_chaos.report.figures import marks
+from smartops_chaos.report.style import ArmStyle, Styles, draw, legend, legend_height, two_lines
+
+_FEW_ARMS = 3  # whose numbers of trials fit below a panel
+
+
+def kaplan_meier(arms: Sequence[ArmSummary], styles: Styles) -> str:
+    """Share of trials not yet recovered, all scenarios of an arm pooled, with the numbers at risk below."""
+    curves = [(arm.arm, curve) for arm in arms for curve in arm.curves if not curve.scenario]
+
+    def paint(drawing: Drawing) -> None:
+        axes, risk = drawing.subplots(2, 1, sharex=True, height_ratios=(10, 1.0 + 0.85 * len(curves)))
+        for arm, curve in curves:
+            _curve(axes, curve, styles[arm], band=True)
+        axes.set_ylabel("not yet recovered")
+        axes.set_ylim(-0.02, 1.04)
+        marks.in_percent(axes.yaxis)
+        axes.grid()
+        axes.tick_params(labelbottom=True)
+        axes.set_xticks(max((curve.at_risk_times_s for _, curve in curves), key=lambda at: at[-1:]))
+        axes.set_xlabel("time since injection [s]")
+        legend(axes, [arm for arm, _ in curves], styles, lines=True)
+        _at_risk(risk, curves, styles)
+
+    return draw("fig-survival", 2.5 + 0.19 * len(curves), paint)
+
+
+def _at_risk(axes: Axes, curves: Sequence[tuple[Arm, Curve]], styles: Styles) -> None:
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.tick_params(bottom=False, labelbottom=False, length=0)
+    axes.set_yticks(range(len(curves)), [clip(styles[arm].label, 28) for arm, _ in curves])
+    axes.set_ylim(len(curves) - 0.4, -0.7)
+    axes.set_title("Trials at risk", fontsize=7, pad=2)
+    for y, (arm, curve) in enumerate(curves):
+        axes.get_yticklabels()[y].set_color(styles[arm].colour)
+        for time, n in zip(curve.at_risk_times_s, curve.at_risk, strict=True):
+            axes.text(time, y, str(n), ha="center", va="center", fontsize=7)
+
+
+def _curve(axes: Axes, curve: Curve, style: ArmStyle, *, band: bool) -> None:
+    # The last step holds to the end of observation.
+    end = max(curve.time_s[-1], *curve.at_risk_times_s, *curve.censored_at_s)
+    time, survival, lo, hi = (
+        np.array([*values, last])
+        for values, last in (
+            (curve.time_s, end),
+            (curve.survival, curve.survival[-1]),
+            (curve.lo, curve.lo[-1]),
+            (curve.hi, curve.hi[-1]),
+        )
+    )
+    axes.step(time, survival, where="post", color=style.colour, linestyle=style.line)
+    if band:
+        axes.fill_between(time, lo, hi, step="post", color=style.colour, alpha=0.13, linewidth=0)
+    if curve.censored_at_s:
+        heights = survival[np.searchsorted(time[:-1], curve.censored_at_s, side="right") - 1]
+        axes.plot(curve.censored_at_s, heights, linestyle="none", marker="|", markersize=7, color=style.colour)
+
+
+def survival_by_scenario(arms: Sequence[ArmSummary], styles: Styles) -> str:
+    """The same curves scenario by scenario."""
+    scenarios = list(dict.fromkeys(c.scenario for arm in arms for c in arm.curves if c.scenario))
+    columns = min(3, len(scenarios))
+    lines = -(-len(scenarios) // columns)
+
+    def paint(drawing: Drawing) -> None:
+        grid = drawing.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+        for axes in grid[len(scenarios) :]:
+            axes.set_visible(False)
+        for axes, scenario in zip(grid, scenarios, strict=False):
+            for arm in arms:
+                for curve in arm.curves:
+                    if curve.scenario == scenario:
+                        _curve(axes, curve, styles[arm.arm], band=False)
+            n = [c.at_risk[0] for arm in arms for c in arm.curves if c.scenario == scenario and c.at_risk]
+            axes.set_title(two_lines(scenario, 30))
+            axes.set_ylim(-0.02, 1.04)
+            marks.in_percent(axes.yaxis)
+            axes.grid()
+            few = ", ".join(map(str, n)) if len(n) <= _FEW_ARMS else " to ".join(map(str, sorted({min(n), max(n)})))
+            axes.set_xlabel(f"time since injection [s]; n = {few}")
+        for axes in grid[::columns]:
+            axes.set_ylabel("not yet recovered")
+        legend(drawing, [arm.arm for arm in arms], styles, lines=True)
+
+    return draw("fig-survival-scenarios", 1.7 * lines + legend_height([arm.arm for arm in arms], styles), paint)

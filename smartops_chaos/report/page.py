@@ -1,0 +1,83 @@
+"""What all sections of a campaign's report are made from, in one value, so that each takes one argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from smartops_chaos.analysis.load import CampaignData
+from smartops_chaos.analysis.sentences import level
+from smartops_chaos.analysis.summary import ArmSummary, Summary
+from smartops_chaos.analysis.table import outcome_is, texts
+from smartops_chaos.model import Arm, Plan, Targets
+from smartops_chaos.report import index
+from smartops_chaos.report.index import Index
+from smartops_chaos.report.style import Styles, arm_styles
+
+MANY_ARMS = 2  # with more judged arms the reasons of verdicts move from the cards to a table of their own
+
+
+@dataclass(frozen=True)
+class Page:
+    """A campaign as the sections see it.
+
+    `styles` is how each arm looks, the same in all figures. `index` knows the trials behind the numbers: it makes
+    numbers into links; an empty one leaves them plain.
+    """
+
+    summary: Summary
+    plan: Plan | None  # None: a bare trials table
+    table: pd.DataFrame  # a row for each trial
+    styles: Styles
+    index: Index = field(default_factory=Index)
+
+    @property
+    def arms(self) -> tuple[ArmSummary, ...]:
+        return self.summary.arms
+
+    @property
+    def level(self) -> str:
+        """The confidence level of all two-sided intervals, such as "95 %"."""
+        return level(self.summary)
+
+    @property
+    def targets(self) -> Targets:
+        """Those of the plan; without one, those that the verdicts were measured against."""
+        if self.plan:
+            return self.plan.analysis.targets
+        return Targets(**{v.target: v.wanted for v in self.summary.verdicts})
+
+    @property
+    def judged(self) -> list[Arm]:
+        """The arms that have verdicts: all but the baseline."""
+        return list(dict.fromkeys(v.arm for v in self.summary.verdicts))
+
+    @property
+    def counted(self) -> pd.DataFrame:
+        """The rows of the table that are scored: a confirmed fault, and no calibration."""
+        rows = self.table[self.table["time_s"].notna() & outcome_is(texts(self.table, "outcome"), lambda o: o.counted)]
+        return rows[rows["phase"] != "calibrate"] if "phase" in rows.columns else rows
+
+
+def page(data: CampaignData, *, appendix: bool = True) -> Page:
+    """Without `appendix` no trial is listed, so no number is a link."""
+    baseline = baseline_of(data.summary)
+    listed = index.index(data.table, baseline) if appendix else Index()
+    return Page(data.summary, data.plan, data.table, styles_of(data), listed)
+
+
+def styles_of(data: CampaignData) -> Styles:
+    """A style for every arm that was measured, also for one of which no trial counts."""
+    table = data.table
+    seen = dict.fromkeys(Arm(str(m), str(p)) for m, p in zip(table["model"], table["policy"], strict=True))
+    arms = list(dict.fromkeys([*(a.arm for a in data.summary.arms), *seen]))
+    return arm_styles(arms, baseline_of(data.summary) or arms[0]) if arms else {}
+
+
+def baseline_of(summary: Summary) -> Arm | None:
+    return summary.baseline.arm if summary.baseline else None
+
+
+def arm_name(arm: ArmSummary) -> str:
+    return f"{arm.arm} (baseline)" if arm.baseline else str(arm.arm)

@@ -1,0 +1,131 @@
+"""How a run begins: the trials that were asked for, the campaign they belong to, and what made its numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from smartops_chaos import __version__
+from smartops_chaos.clock import utc_now
+from smartops_chaos.errors import UsageError
+from smartops_chaos.model import Plan
+from smartops_chaos.plan.durations import likely_s, makespan_s
+from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.plan.look_schedule import spared
+from smartops_chaos.plan.select import select
+from smartops_chaos.run import campaign, events
+from smartops_chaos.run.lanes import Result
+from smartops_chaos.run.run_options import RunOptions
+from smartops_chaos.schema.clustertarget import lane_count
+from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, campaigns, next_free
+from smartops_chaos.targets import kinds
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run of which everything is known and nothing has begun."""
+
+    matrix: Path
+    options: RunOptions
+    full: Plan  # all trials of the matrix: what the campaign's folder keeps
+    selected: Plan  # those that this run is about
+    store: Store
+
+
+def prepare(matrix: Path, results: Path, options: RunOptions) -> PreparedRun:
+    """Read the matrix and find the campaign that a run goes on with.
+
+    Raises FileProblems, UsageError, NothingSelected.
+    """
+    full = load_plan(matrix, repeats=options.repeats)
+    if full.analysis.looks > 1 and (options.only or options.shard):
+        left_out = "--only" if options.only else "--shard"
+        what = f"with {left_out} there is no look: it decides by all trials of its repeats"
+        raise UsageError(what, f"leave out {left_out}, or write `looks: 1` in {matrix.name}")
+    selected = replace(full, trials=select(full, options.only, options.shard))
+    return PreparedRun(matrix, options, full, selected, open_store(results, full, options.campaign))
+
+
+def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
+    """Run what is left, and return what came of it; `campaign.judge` tells what that means for an exit code.
+
+    Events go to `show` and into the campaign's folder. Raises as `campaign.run`.
+    """
+
+    def emit(event: events.Event) -> None:
+        run.store.append_event(events.as_dict(event))
+        show(event)
+
+    lanes = run.options.lanes or lane_count(run.full.target)
+    duration_s = makespan_s((likely_s(run.full, trial) for trial in run.selected.trials), lanes)
+    with run.store.locked():
+        if not run.store.exists():  # asked only now: another runner may have begun it meanwhile
+            run.store.create(_campaign_file(run))
+        return campaign.run(run.selected, run.store, run.options, duration_s, emit)
+
+
+def _campaign_file(run: PreparedRun) -> CampaignFile:
+    options = run.options
+    repeats = [f"--repeats {options.repeats}"] if options.repeats else []
+    command = " ".join(["smartops-chaos run", run.matrix.name, *repeats])
+    made_by = {"command": command, **({SHARD: options.shard} if options.shard else {}), "started": utc_now()}
+    made_by |= {**_versions(), **kinds.provenance(run.full.target)}
+    if run.full.analysis.slo.query:
+        made_by["Requests"] = "none of ours: the SLO is a query about another load"
+    return CampaignFile(run.matrix.name, run.matrix.read_text(encoding="utf-8"), run.full, made_by)
+
+
+def open_store(results: Path, full: Plan, name: str = "") -> Store:
+    """The campaign that a run goes on with; one that is not there yet is new.
+
+    The last one of the matrix's name if it is unfinished, else a new one; one with a name of its own has to be named.
+    Raises UsageError when that campaign was planned from a matrix that has been changed since.
+    """
+    if name:
+        if Path(name).name != name or name.startswith("."):
+            raise UsageError(f"--campaign {name} is no name", "give the name of a folder in results/")
+        store = Store(results / name)
+        if not store.exists():
+            return store
+    else:
+        mine = [store for store in campaigns(results) if re.fullmatch(re.escape(full.name) + r"-\d+", store.name)]
+        if not mine or not _unfinished(mine[-1]):
+            return next_free(results, full.name)
+        store = mine[-1]
+    if store.read().plan.digest != full.digest:
+        raise UsageError(
+            f"{store.path} is unfinished, and its matrix has been changed since",
+            f"undo the change, or begin a new campaign: --campaign {next_free(results, full.name).name}",
+        )
+    return store
+
+
+def _unfinished(store: Store) -> bool:
+    plan = store.read().plan
+    done_without = spared(plan, store.stops())
+    return any(trial.id not in done_without and store.outcome(trial.id) is None for trial in plan.trials)
+
+
+def _versions() -> dict[str, str]:
+    """What made the numbers, besides the plan."""
+    return {
+        "smartops-chaos": __version__,
+        "Python": platform.python_version(),
+        "Chaos Toolkit": version("chaostoolkit-lib"),
+        "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores",
+        "git commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str:
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "not in a repository"

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+from smartops_chaos.analysis.summary import Reduction
+from smartops_chaos.report.figures import effect
+from smartops_chaos.report.style import TALLEST_IN, arm_styles
+
+
+def styles(campaign):
+    return arm_styles([a.arm for a in campaign.summary().arms], campaign.plan.analysis.baseline)
+
+
+def texts(svg: str) -> list[str]:
+    return [t.replace("\u00a0", " ") for t in ET.fromstring(svg).itertext() if t.strip()]
+
+
+def test_the_forest_prints_estimates_and_what_cannot_be_given(small):
+    comparison = next(c for c in small.summary().comparisons if c.decides)
+    wide, unknown = Reduction(0.5, -4.0, 0.9, None, None), Reduction(None, None, None, None, None)
+    comparison = replace(
+        comparison,
+        mttr_reduction=Reduction(0.58, 0.44, 0.69, None, None),
+        by_scenario={"a / w": wide, "b / w": unknown},
+    )
+    svg = effect.forest("fig-f", [comparison], styles(small), 0.4)
+    found = texts(svg)
+    assert {"58 %  (44 % to 69 %)", "50 %  (−400 % to 90 %)", "cannot be given", "target 40 %", "a / w"} <= set(found)
+    assert effect.forest_rows([comparison]) == 3
+
+
+def test_every_counted_trial_is_one_mark(small):
+    summary, rows = small.summary(), small.page().counted
+    svg = effect.strips(rows, summary.arms, styles(small))[0]
+    clouds = re.findall(r'<g id="fig-trials-PathCollection_\d+">(.*?)</g>\s*</g>', svg, re.DOTALL)
+    assert sum(cloud.count("<use") for cloud in clouds) == len(rows)
+
+
+def test_rates_show_n_and_leave_out_an_axis_that_nobody_asked_for(small):
+    summary = small.summary()
+    found = texts(effect.rates(summary.arms, styles(small), 0.9, 0.99))
+    assert {f"n = {a.auto_heal.n}" for a in summary.arms} <= set(found)
+    assert "Availability in one window" in found
+    arms = [replace(a, sla=replace(a.sla, availability=None)) for a in summary.arms]
+    assert "Availability in one window" not in texts(effect.rates(arms, styles(small), 0.9, 0.99))
+
+
+def test_scenarios_that_do_not_fit_on_a_page_go_on_in_another_figure(simulate):
+    campaign = simulate(models=("off", *"abcdefg"), chaos=tuple(f"c{i}" for i in range(10)), repeats=1, rate=1.0)
+    summary = campaign.summary()
+    svgs = effect.strips(campaign.page().counted, summary.arms, styles(campaign))
+    assert len(svgs) == 2
+    heights = [float(re.findall(r'<svg [^>]*\bheight="([\d.]+)pt"', svg)[0]) for svg in svgs]
+    assert max(heights) <= TALLEST_IN * 72
+    shown = [{f"c{i}" for i in range(10) if f"c{i} / steady" in " ".join(texts(svg))} for svg in svgs]
+    assert shown[0].isdisjoint(shown[1])
+    assert shown[0] | shown[1] == {f"c{i}" for i in range(10)}
+
+
+def test_availability_never_has_room_above_all(small):
+    only = small.summary().arms[:1]
+    alone = [replace(a, sla=replace(a.sla, availability=0.9999, lo=None, hi=None)) for a in only]
+    svg = effect.rates(alone, styles(small), 0.9, 0.99)
+    assert not [t for t in texts(svg) if re.fullmatch(r"10[1-9](\.\d+)? %", t)]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+from smartops_chaos.report.figures import repair_steps
+from smartops_chaos.report.style import arm_styles
+
+
+def styles(campaign):
+    return arm_styles([a.arm for a in campaign.summary().arms], campaign.plan.analysis.baseline)
+
+
+def texts(svg: str) -> list[str]:
+    return [t.strip().replace("\u00a0", " ") for t in ET.fromstring(svg).itertext() if t.strip()]
+
+
+def test_phase_bars_print_how_many_healed_trials_they_stand_for(small):
+    arms = [a for a in small.summary().arms if any(p.mean_s is not None for p in a.phases)]
+    found = texts(repair_steps.phases(arms, styles(small)))
+    assert {f"n = {min(p.n for p in a.phases)}" for a in arms} <= set(found)
+    assert {"detect", "diagnose", "decide", "act", "recover"} <= set(found)
+
+
+def test_the_funnel_prints_every_count(small):
+    arms = small.summary().arms
+    found = texts(repair_steps.funnel(arms, styles(small)))
+    for arm in arms:
+        for step in arm.funnel:
+            assert str(step.reached) in found
+            assert step.moment in found
+
+
+def test_the_confusion_matrix_holds_every_asked_trial(small):
+    arm = next(a for a in small.summary().arms if not a.baseline)
+    found = texts(repair_steps.confusions([arm], styles(small))[0])
+    assert sum(int(t) for t in found if t.isdigit()) == arm.rca.n
+    assert "no answer" in found
+
+
+def test_each_cause_of_a_combination_is_a_right_answer(small):
+    arm = next(a for a in small.summary().arms if not a.baseline)
+    both = {"cpu|network": {"cpu": 3, "": 1}, "pod": {"pod": 2}}
+    svg = repair_steps.confusions([replace(arm, rca=replace(arm.rca, confusion=both))], styles(small))[0]
+    assert {"cpu", "network", "pod", "3", "1", "2"} <= set(texts(svg))
+    assert svg.count("fig-confusion-patch_") == 2 + 2 + 3  # backgrounds, spines, frames

@@ -1,0 +1,51 @@
+"""Which campaign a run goes on with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smartops_chaos import api
+from smartops_chaos.errors import UsageError
+from smartops_chaos.model import COLUMNS, Plan, Record
+from smartops_chaos.run.start import open_store
+from smartops_chaos.store.campaign_folder import CampaignFile, Store
+
+
+@pytest.fixture
+def plan(matrix: Path) -> Plan:
+    return api.plan(matrix)
+
+
+def make(results: Path, name: str, plan: Plan, *, finished: bool) -> Store:
+    store = Store(results / name)
+    store.create(CampaignFile("small.yaml", "", plan, {}))
+    for trial in plan.trials if finished else ():
+        store.trial(trial.id).begin({}, ())
+        store.trial(trial.id).write_record(Record({**dict.fromkeys(COLUMNS), "outcome": "clean"}, None))
+    return store
+
+
+def test_the_last_unfinished_campaign_of_the_name_goes_on(tmp_path: Path, plan: Plan) -> None:
+    assert open_store(tmp_path, plan) == Store(tmp_path / "small-1")
+    make(tmp_path, "small-9", plan, finished=True)
+    make(tmp_path, "small-10", plan, finished=False)
+    make(tmp_path, "zeta", plan, finished=True)
+    assert open_store(tmp_path, plan) == Store(tmp_path / "small-10")
+
+
+def test_after_a_finished_one_a_new_one_begins(tmp_path: Path, plan: Plan) -> None:
+    make(tmp_path, "small-10", plan, finished=True)
+    assert open_store(tmp_path, plan) == Store(tmp_path / "small-11")
+
+
+def test_a_changed_matrix_is_refused_and_names_stay_in_the_folder(tmp_path: Path, plan: Plan, matrix: Path) -> None:
+    make(tmp_path, "small-1", plan, finished=False)
+    matrix.write_text(matrix.read_text(encoding="utf-8").replace("250ms", "300ms"), encoding="utf-8")
+    with pytest.raises(UsageError, match="changed since") as refused:
+        open_store(tmp_path, api.plan(matrix))
+    assert "--campaign small-2" in refused.value.hint
+    for name in ("../x", "a/b", ".hidden"):
+        with pytest.raises(UsageError, match="is no name"):
+            open_store(tmp_path, plan, name)
