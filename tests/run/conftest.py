@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.conftest import until
 
 
 def ours(folder: Path) -> list[int]:
-    """Processes that were started with a path below `folder`, or whose working directory it is."""
+    """Processes beside this one that were started with a path below `folder`, or whose working directory it is."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -19,7 +20,7 @@ def ours(folder: Path) -> list[int]:
             place = str((process / "cwd").readlink())
         except OSError:
             continue
-        if str(folder) in command or place.startswith(str(folder)):
+        if int(process.name) != os.getpid() and (str(folder) in command or place.startswith(str(folder))):
             found.append(int(process.name))
     return found
 
