@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Literal, Protocol
 
@@ -183,9 +184,9 @@ class ZScore:
 
 
 def _forest() -> Detector:
-    from smartops_chaos.lab.smartops.forest import Forest  # scikit-learn: an extra, and a second to load
-
-    return Forest()
+    # By name and late: scikit-learn is an extra and takes a second to load, and the forest builds on this module.
+    forest: Detector = import_module("smartops_chaos.lab.smartops.forest").Forest()
+    return forest
 
 
 # `none` never signals. Another model is another line here.
