@@ -418,6 +418,7 @@ class Timeline:
     guardrail_blocks: int
     cooldown_skips: int
     conflicts: tuple[str, ...]  # sources that disagree about one event
+    perhaps_before: bool = False  # something was detected, perhaps before the injection, and was not counted
 
 
 # The trials table's columns, in order. Seconds count from the middle of the injection's interval.

@@ -26,6 +26,8 @@ _FLAGS = {
     "telemetry_missing": "telemetry is missing, so phases are empty: check with `smartops-chaos doctor MATRIX`",
     "late_generator": "requests were sent late: use fewer lanes or a lower rate",
     "clock_step": "a clock was stepped during the trial: wait for time synchronisation before a campaign",
+    "perhaps_before": "something was detected between two scrapes around the injection, perhaps before it, and is not "
+    "counted: scrape more often, or let the healer file name a log line",
     "clock_uncertain": "a clock is known to no better than 1 s, like all that it stamped: run nearer to its host",
     "cut_short": "a person ended the trial early: run it again with `--retry aborted`",
 }

@@ -20,8 +20,8 @@ _VALUES = "Every value of the SLO's query, good or bad; dotted: the horizon; sha
 _CAPTION = (
     " Upright lines: the moments named below. Below: a bar from the beginning to the end of the fault, and of what "
     "users suffered; marks: moments of the repair, in the middle of the interval in which they are known to lie (the "
-    "thick line); pale: actions, from start to verification. A recovery may be dated a little before its cause, as a "
-    "good window may begin with the few bad requests that the SLO allows."
+    "thick line); pale: actions, from start to verification. The fewer requests fail in an outage, the "
+    "wider are the intervals of impact and recovery."
 )
 
 

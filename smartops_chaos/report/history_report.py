@@ -33,9 +33,9 @@ _METHOD = (
     "intervals speak of the trials of that night alone. A night is incomplete if trials are missing or more than 10 % "
     "of them have no result, and has failed if none has one. Points that rise or fall by chance look like a trend, so "
     "none is drawn and none is claimed.",
-    "The newest night is compared with a former one by the time to recover, each night relative to its own baseline, "
-    "as `smartops-chaos compare` does it: a machine that became slower as a whole cancels out. The intervals are not "
-    "adjusted; p is, by Holm over all rows.",
+    "The newest night is compared with the last whole one before it (if none is whole, with the last that has a "
+    "result) by the time to recover, each night relative to its own baseline, as `smartops-chaos compare` does it: a "
+    "machine that became slower as a whole cancels out. The intervals are not adjusted; p is, by Holm over all arms.",
     "A difference says that two nights differ, not why. What changed between them is listed, as far as it is recorded: "
     "the plan, the git commit of the folder that the campaign was started in, images, versions and the machine.",
 )
@@ -85,7 +85,7 @@ def _newest(history: History) -> Section:
 
 
 def sentences(history: History) -> Iterable[str]:
-    """Whether the newest night differs from a former one: a sentence for each arm."""
+    """Whether the newest night differs from the last whole one: a sentence for each arm."""
     newest = history.newest
     if newest.side is None:
         yield f"{newest.name}, the newest night, has no result, so nothing is compared: {newest.why}."
@@ -113,18 +113,16 @@ def _against(history: History) -> Table:
 
     return table(
         "tab-newest",
-        f"{history.newest.name} against former nights",
+        f"{history.newest.name} against {history.against[0].night}",
         history.against,
         [
             col("Arm", lambda row: str(row.arm), grow=2),
-            col("Against", lambda row: row.night, grow=3),
             col("Time to\nrecover", lambda row: _change(row.slowdown.estimate)),
             col(f"{level(history.newest.summary)}\ninterval", interval),
             col("p", lambda row: probability(row.p)),
             col("Says", lambda row: row.why or row.direction, grow=2),
         ],
-        "Change of the mean time to recover relative to each night's own baseline: + is slower. p: Holm over all rows.",
-        group=True,
+        "Change of the mean time to recover relative to each night's own baseline: + is slower. p: Holm over all arms.",
     )
 
 

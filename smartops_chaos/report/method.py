@@ -25,8 +25,10 @@ _OWN_LOAD = (
 _METHOD = (
     "A trial is one fault injected into one healthy lane of the target while an open loop sends requests at a "
     "fixed rate. A request is good if a good answer arrives within the SLO's latency of its scheduled time. The "
-    "service counts as recovered at the first good request from which every observed window of length H holds the"
-    " objective; a relapse moves it. The same function decides, before the injection, that the lane is healthy.",
+    "service has recovered if from some good request on every observed window of length H holds the objective; a "
+    "relapse moves it. It became bad, and good, when the rate of bad requests changed: the change point of their "
+    "binomial likelihood, with the likelihood interval (2 log units) as its width. The same windows decide, before the "
+    "injection, that the lane is healthy.",
     "Every moment is an interval: a scraped metric flips between two samples, an own call lies between two "
     "readings of the clock. Durations are differences of such intervals, shown by their midpoints, and each mean "
     "carries the median width as its measuring error.",
@@ -41,9 +43,8 @@ _METHOD = (
     "intervals cover too little where failures are rare. A target is proven if the hypothesis that it is not met is "
     "rejected, one-sided, adjusted by Holm over arms and targets, at τ/2 and τ, and if the result survives counting "
     "the trials left out at their worst; observed, if only the estimate meets it.",
-    "In a calibration trial the harness ends the fault at a known second. A window may meet the objective although its "
-    "first requests are still bad, so a recovery can be dated before that second by as long as those few requests "
-    "take: that is the dating error. What the service needs to work off its backlog is told apart from it, as drain.",
+    "In a calibration trial the harness ends the fault at a known second. The recovery as measured minus the true one "
+    "is the dating error. What the service needs to work off its backlog is told apart from it, as drain.",
 )
 
 

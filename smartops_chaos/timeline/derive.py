@@ -126,6 +126,7 @@ def _read(
         guardrail_blocks=reading.blocks["guardrail"],
         cooldown_skips=reading.blocks["cooldown"],
         conflicts=reading.conflicts,
+        perhaps_before=reading.perhaps_before,
     )
     return at, reading, timeline, judge(evidence, chaos, at, timeline, reading.blocks["denied"])
 
@@ -151,7 +152,7 @@ def _observed(evidence: Evidence, at: Frame, timeline: Timeline, judgement: Judg
         "relapses": seen.relapses,
         "actions": len(carried_out),
         "actions_failed": sum(action.status == "failed" for action in carried_out),
-        "needless_actions": sum(_needless(action, evidence, timeline, judgement) for action in carried_out),
+        "needless_actions": sum(_needless(action, timeline, judgement) for action in carried_out),
         "guardrail_blocks": timeline.guardrail_blocks,
         "cooldown_skips": timeline.cooldown_skips,
         "policy_rule": timeline.policy_rule or None,
@@ -176,14 +177,12 @@ def _scored(horizon_s: float, at: Frame, timeline: Timeline, judgement: Judgemen
     return time_s, max(0.0, time_s - max(0.0, impact_s))
 
 
-def _needless(action: Action, evidence: Evidence, timeline: Timeline, judgement: Judgement) -> bool:
+def _needless(action: Action, timeline: Timeline, judgement: Judgement) -> bool:
     """Whether there was nothing to repair: no fault, no effect of it, or the outage was over when the action began."""
     if judgement.outcome in (Outcome.CLEAN, Outcome.FALSE_ALARM, Outcome.NO_EFFECT):
         return True
     recovered = timeline.health.recovered
-    if recovered is None:
-        return False
-    return action.start.lo_ns > health.outage_end(evidence.requests, evidence.slo, recovered).hi_ns
+    return recovered is not None and action.start.lo_ns > recovered.hi_ns
 
 
 def fault_ends(evidence: Evidence) -> tuple[tuple[Interval, str], ...]:

@@ -5,9 +5,15 @@ A window [t, t + H) is good if at most floor((1 - objective) n) of its n request
 n < ceil(2 / (1 - objective)), or if more than a fifth of a query's values are missing. `window_state` says so for the
 gate, the impact, the recovery and the running trial.
 
-The service turns bad at the first bad request of a bad window, and good again at the first good request that begins a
-good window. Between two requests nothing is known: a change lies after the schedule of the request before it, and not
-after the schedule of the request that shows it.
+The windows say *whether* the service is bad: from the first bad window on, until a good request begins a good window.
+They do not say *when* it changed, because a good window may begin with as many bad requests as the objective allows: a
+partial outage, of which one request in ten fails, would seem to end seconds too early. So impact and recovery are dated
+by the change of the rate of bad requests (timeline.change), near the window that shows them: not after the request that
+makes the first bad window bad, and not before the one that begins the good windows.
+
+A change lies after the schedule of the request before it, and not after the schedule of the request that shows it.
+Where several requests are likely to be the first behind the change, its interval spans all of them: the fewer answers
+are bad, the wider it is. The values of a query tolerate nothing bad, so their change shows in one value.
 """
 
 from __future__ import annotations
@@ -15,14 +21,28 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from smartops_chaos.model import Health, Interval, Request, Slo
+from smartops_chaos.timeline.change import Change, first_level, last_level, likeliest
 
 WindowState = Literal["good", "bad", "unknown"]
 
 _LOOK_BACK_NS = 10_000_000_000  # longer than any answer is waited for: until then a lost request is not on record
+# A change is looked for within so many H of the window that shows it, by the answers of one H more: where one answer in
+# ten is bad, the windows of an H can all be good by chance.
+_REACH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """By its requests' numbers: what the windows say, not yet dated."""
+
+    window: int  # begins the first bad window
+    impact: int  # the first bad request in it
+    recovery: int | None  # good, and begins the first good window after it; None: there was none
 
 
 def window_state(n: int, bad: int, slo: Slo) -> WindowState:
@@ -34,23 +54,6 @@ def window_state(n: int, bad: int, slo: Slo) -> WindowState:
 
 def _allowed(n: int, slo: Slo) -> int:
     return math.floor(round((1 - slo.objective) * n, 9))  # rounded, since (1 - 0.9) x 10 is 0.9999999999999998
-
-
-def outage_end(requests: Iterable[Request], slo: Slo, recovered: Interval) -> Interval:
-    """When the outage that `recovered` ends gave its last bad answer: between that request and the next one.
-
-    A good window may begin with as many bad requests as the objective allows, so a recovery can be dated a little
-    before what caused it. Those bad requests belong to the outage that follow one another more closely than the
-    objective would bear for long; later ones are strays.
-    """
-    latency_ns, hold_ns = round(slo.latency_s * 1e9), round(slo.hold_s * 1e9)
-    window = [r for r in requests if recovered.lo_ns <= r.sched_ns < recovered.hi_ns + hold_ns]
-    closest_ns = hold_ns / (_allowed(len(window), slo) + 1)
-    last_ns, next_ns = recovered.lo_ns, recovered.hi_ns
-    for request, following in pairwise(window):
-        if not is_good(request, latency_ns) and request.sched_ns - last_ns <= closest_ns:
-            last_ns, next_ns = request.sched_ns, following.sched_ns
-    return Interval(last_ns, next_ns)
 
 
 def is_good(request: Request, latency_ns: int) -> bool:
@@ -73,11 +76,12 @@ def measure(
     `until_ns` is the end of observation. What came after zero + horizon + H is left out, so that every arm is observed
     alike; so are unanswered requests whose deadline had not passed by the end, for they say nothing.
 
-    recovered = the first good request from which on every window observed is good, so a relapse moves it; `relapses`
-    counts the good stretches before it that did not last. Seconds are bad from an impact to the next good window and
-    unknown where a window has too few requests. An early stop was decided on the requests that were due by then, so
-    only those are judged; after it the last state lasts to the horizon: good, by the condition of the stop. Without an
-    early stop, what was not observed is unknown.
+    recovered = when the rate of bad answers changed at or behind the first good request from which on every window
+    observed is good, so a relapse moves it; `relapses` counts the good stretches before it that did not last. Seconds
+    are bad from the middle of an impact's interval to that of its recovery, and unknown where a window has too few
+    requests. An early stop was decided on the requests that were due by then, so only those are judged; after it the
+    last state lasts to the horizon: good, by the condition of the stop. Without an early stop, what was not observed is
+    unknown.
     """
     latency_ns, hold_ns = round(slo.latency_s * 1e9), round(slo.hold_s * 1e9)
     horizon_ns = zero_ns + round(horizon_s * 1e9)
@@ -90,20 +94,26 @@ def measure(
     good = [is_good(r, latency_ns) for r in seen]
     sched = [r.sched_ns for r in seen]
     states = _states(sched, sched, good, end_ns, hold_ns, slo)
-    impacts, recoveries = _turns(good, states)
+    outages = _outages(good, states)
+    dated = _dated(outages, sched, good, hold_ns, slo)
 
-    def change(index: int) -> Interval:
+    def span(change: Change) -> Interval:
         """A query tells of a change up to `lag_s` after it."""
-        before_ns = sched[index - 1] - round(slo.lag_s * 1e9) if index else injected.lo_ns
-        return Interval(max(before_ns, injected.lo_ns), sched[index])
+        before_ns = sched[change.first - 1] - round(slo.lag_s * 1e9) if change.first else injected.lo_ns
+        return Interval(max(before_ns, injected.lo_ns), sched[change.last])
 
-    lasting = _lasting(good, states, impacts[-1]) if impacts else None
+    recovered = None
+    if outages and (lasting := _lasting(good, states, outages[-1].impact)) is not None:
+        # Where too few requests had told whether it was good, it is so from the first window on that tells.
+        dates = dated[-1][1] if lasting == outages[-1].recovery else None
+        recovered = span(dates or Change(lasting, lasting, lasting))
     known_ns = horizon_ns if stopped_early else max(zero_ns, min(horizon_ns, end_ns - hold_ns))
-    bad_ns, unknown_ns = _spent(_segments(sched, states, impacts, recoveries, slo, hold_ns, zero_ns), zero_ns, known_ns)
+    bad = [(span(impact).mid_ns, span(end).mid_ns if end else known_ns) for impact, end in dated]
+    bad_ns, unknown_ns = _spent(bad, _unknown(sched, states, zero_ns, known_ns, hold_ns, slo), zero_ns, known_ns)
     return Health(
-        impacted=change(impacts[0]) if impacts else None,
-        recovered=None if lasting is None else change(lasting),
-        relapses=max(0, len(impacts) - 1),
+        impacted=span(dated[0][0]) if dated else None,
+        recovered=recovered,
+        relapses=max(0, len(outages) - 1),
         bad_s=bad_ns / 1e9,
         unknown_s=(unknown_ns + horizon_ns - known_ns) / 1e9,
         requests=len(seen),
@@ -203,21 +213,65 @@ def _states(
     return states
 
 
-def _turns(good: Sequence[bool], states: Sequence[WindowState]) -> tuple[list[int], list[int]]:
-    """Indices of the requests at which the service turned bad, and good again."""
-    impacts: list[int] = []
-    recoveries: list[int] = []
+def _outages(good: Sequence[bool], states: Sequence[WindowState]) -> list[_Outage]:
+    found: list[_Outage] = []
     i = 0
     while i < len(states):
-        if len(impacts) == len(recoveries):
+        if not found or found[-1].recovery is not None:
             if states[i] == "bad":
+                window = i
                 while good[i]:
                     i += 1
-                impacts.append(i)
+                found.append(_Outage(window, i, None))
         elif states[i] == "good" and good[i]:
-            recoveries.append(i)
+            found[-1] = replace(found[-1], recovery=i)
         i += 1
-    return impacts, recoveries
+    return found
+
+
+def _dated(
+    outages: Sequence[_Outage], sched: Sequence[int], good: Sequence[bool], hold_ns: int, slo: Slo
+) -> list[tuple[Change, Change | None]]:
+    """When the rate of bad requests rose and fell for each outage.
+
+    An outage can have several levels, so the last of them tells when it ended and the first when it began.
+    """
+    if slo.query:
+        return [
+            (_sharp(outage.impact), None if outage.recovery is None else _sharp(outage.recovery)) for outage in outages
+        ]
+    bad = [0, *accumulate(not one for one in good)]
+
+    def near(i: int, holds: int) -> int:
+        """The first request not more than so many H before, or not less than so many behind, request `i`."""
+        return bisect_left(sched, sched[i] + holds * hold_ns)
+
+    found: list[tuple[Change, Change | None]] = []
+    begin = 0
+    for number, outage in enumerate(outages, 1):
+        next_impact = outages[number].impact if number < len(outages) else len(sched)
+        recovery, end = None, len(sched)
+        if (first := outage.recovery) is not None:
+            # Not before the request that begins the good windows: by then the objective was not yet held for good.
+            lo = last_level(bad, max(outage.impact, near(first, -_REACH - 1)), first)
+            hi = min(near(first, _REACH + 1), next_impact)
+            candidates = range(first, min(near(first, _REACH), hi))
+            recovery = likeliest(bad, lo, hi, candidates, falls=True) or _sharp(first)
+            end = recovery.best
+        # And the mirror image: not behind the request with which the first bad window had too many bad ones.
+        n = near(outage.window, 1) - outage.window
+        last = bisect_left(bad, bad[outage.window] + _allowed(n, slo) + 1) - 1
+        end = max(end, last + 1)
+        lo = max(begin, near(last, -_REACH - 1))
+        hi = first_level(bad, last, min(near(last, _REACH + 1), end))
+        candidates = range(max(begin, near(last, -_REACH)), last + 1)
+        found.append((likeliest(bad, lo, hi, candidates, falls=False) or _sharp(outage.impact), recovery))
+        begin = end
+    return found
+
+
+def _sharp(i: int) -> Change:
+    return Change(i, i, i)
 
 
 def _lasting(good: Sequence[bool], states: Sequence[WindowState], after: int) -> int | None:
@@ -228,34 +282,31 @@ def _lasting(good: Sequence[bool], states: Sequence[WindowState], after: int) ->
     return next((i for i in range(first, len(states)) if good[i]), None)
 
 
-def _segments(
-    sched: Sequence[int],
-    states: Sequence[WindowState],
-    impacts: Sequence[int],
-    recoveries: Sequence[int],
-    slo: Slo,
-    hold_ns: int,
-    zero_ns: int,
-) -> list[tuple[int, WindowState]]:
-    """When which state begins: a request's window says what holds until the next request. Neighbours differ."""
-    before_first = window_state(bisect_left(sched, zero_ns + hold_ns), 0, slo)
-    segments: list[tuple[int, WindowState]] = [(zero_ns, before_first)] if not sched or sched[0] > zero_ns else []
-    turns = {*impacts, *recoveries}
-    is_bad = False
-    for i, window in enumerate(states):
-        is_bad ^= i in turns
-        state: WindowState = "unknown" if window == "unknown" else "bad" if is_bad else "good"
-        if not segments or segments[-1][1] != state:
-            segments.append((sched[i], state))
-    return segments
+def _unknown(
+    sched: Sequence[int], states: Sequence[WindowState], zero_ns: int, known_ns: int, hold_ns: int, slo: Slo
+) -> list[tuple[int, int]]:
+    """When nobody knows: a request's window says what holds until the next request, the last one's to the end."""
+    if not states:
+        return [(zero_ns, known_ns)]
+    found: list[tuple[int, int]] = []
+    if sched[0] > zero_ns and window_state(bisect_left(sched, zero_ns + hold_ns), 0, slo) == "unknown":
+        found.append((zero_ns, sched[0]))
+    for state, start, end in zip(states, sched, [*sched[1 : len(states)], known_ns], strict=False):
+        if state == "unknown":
+            found.append((found.pop()[0] if found and found[-1][1] == start else start, end))
+    return found
 
 
-def _spent(segments: Sequence[tuple[int, WindowState]], lo_ns: int, hi_ns: int) -> tuple[int, int]:
-    """Nanoseconds of [lo, hi] that are bad, and that are unknown."""
-    spent = {"good": 0, "bad": 0, "unknown": 0 if segments else hi_ns - lo_ns}
-    for (start, state), (end, _) in pairwise([*segments, (hi_ns, "good")]):
-        spent[state] += max(0, min(end, hi_ns) - max(start, lo_ns))
-    return spent["bad"], spent["unknown"]
+def _spent(
+    bad: Sequence[tuple[int, int]], unknown: Sequence[tuple[int, int]], lo_ns: int, hi_ns: int
+) -> tuple[int, int]:
+    """Nanoseconds of [lo, hi] that are bad, and that are unknown; what is unknown is not also bad."""
+
+    def length(spans: Iterable[tuple[int, int]]) -> int:
+        return sum(max(0, min(end, hi_ns) - max(start, lo_ns)) for start, end in spans)
+
+    both = [(max(a, c), min(b, d)) for a, b in bad for c, d in unknown if a < d and c < b]
+    return length(bad) - length(both), length(unknown)
 
 
 def _p99(values: Sequence[int]) -> int:

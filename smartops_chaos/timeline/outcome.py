@@ -13,9 +13,10 @@
     platform     recovered otherwise
 
 Order in time is taken as certain only where intervals do not overlap; where overlaps leave healed possible, the outcome
-is platform and flagged `contested`. A good window may begin with some bad requests, so a recovery can be dated a little
-before its cause: an action comes too late only if it ends after the last bad answer of the outage (health.outage_end).
-"In between" counts from the action's start, as it can work from then on, until that answer was due.
+is platform and flagged `contested`. The moment of the recovery is the dated one, with its width (timeline.health): an
+action comes too late only if it ends after all of it. "In between" counts from the action's start, as it can work from
+then on, until the last bad answer was due. A replica that became Ready less than that width and an answer's time before
+the start contests, because requests feel it only after that.
 An action is executed if it was neither dry-run, skipped nor blocked; one whose call succeeded counts for healing even
 if its own verification failed, because what heals is the action and not the healer's opinion of it.
 """
@@ -26,9 +27,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from smartops_chaos.model import MOST_FALSE_ALARMS, Action, ChaosLevel, Evidence, Interval, Outcome, Timeline
-from smartops_chaos.timeline.health import outage_end
 from smartops_chaos.timeline.interval import Frame, offset_of, shift, stepped, uncertain
-from smartops_chaos.timeline.rules import NODE_CLOCK
+from smartops_chaos.timeline.rules import NODE_CLOCK, hits
 
 _LATE = 0.25  # of the SLO's latency: a generator that sends later than this spoils what it measures
 
@@ -76,6 +76,7 @@ def flags(evidence: Evidence, timeline: Timeline | None, judgement: Judgement) -
         "clock_step": bool(stepped(evidence.clocks)),
         "clock_uncertain": bool(uncertain(evidence.clocks)),
         "false_alarm_before": evidence.gate_false_alarms > 0,
+        "perhaps_before": bool(timeline and timeline.perhaps_before),
         "cut_short": evidence.aborted and timeline is not None,
     }
     return tuple(flag for flag, holds in found.items() if holds)
@@ -155,7 +156,7 @@ class _Trial:
             and (ended := fact.ended and on_runner(self._evidence, fact.ended, fact.clock)) is not None
             and ended.lo_ns <= self._horizon_ns
             and any(
-                action.end is not None and _hits(action, fact.objects) and action.start.lo_ns <= ended.hi_ns
+                action.end is not None and hits(action.target, fact.objects) and action.start.lo_ns <= ended.hi_ns
                 for action in self._executed
             )
             for fact in self._evidence.faults
@@ -174,7 +175,7 @@ class _Trial:
         seen = [
             on_runner(self._evidence, event.at, event.clock).hi_ns
             for event in self._evidence.platform
-            if event.cause == "action" and _hits(action, (event.object,))
+            if event.cause == "action" and hits(action.target, (event.object,))
         ]
         return max(at_ns for at_ns in (*seen, action.end.hi_ns) if at_ns <= max(next_ns, action.end.hi_ns))
 
@@ -204,7 +205,7 @@ class _Trial:
         successes = [action for action in self._executed if action.status == "success"]
         if not successes:
             return "action-failed"
-        return "insufficient" if any(_hits(action, self._objects) for action in successes) else "off-target"
+        return "insufficient" if any(hits(action.target, self._objects) for action in successes) else "off-target"
 
     def _attribute(self, recovered: Interval) -> Judgement:
         """healed or platform."""
@@ -212,29 +213,29 @@ class _Trial:
             return Judgement(Outcome.PLATFORM, "no-evidence")
         if not self._executed:
             return Judgement(Outcome.PLATFORM, "no-action")
-        on_target = [action for action in self._executed if _hits(action, self._objects)]
+        on_target = [action for action in self._executed if hits(action.target, self._objects)]
         if not on_target:
             return Judgement(Outcome.PLATFORM, "off-target")
-        over = outage_end(self._evidence.requests, self._evidence.slo, recovered)
-        ready = self._made_ready(over)
-        answered_ns = over.lo_ns + round(self._evidence.slo.latency_s * 1e9)
+        ready = self._made_ready(recovered)
+        latency_ns = round(self._evidence.slo.latency_s * 1e9)
+        answered_ns, felt_ns = recovered.lo_ns + latency_ns, recovered.hi_ns - recovered.lo_ns + latency_ns
         possible = False
         for action in on_target:
-            if action.end is None or action.end.lo_ns > over.hi_ns:
+            if action.end is None or action.end.lo_ns > recovered.hi_ns:
                 continue
             start = action.start
-            if any(start.hi_ns < at.lo_ns and at.hi_ns < over.lo_ns for at in ready):
+            if any(start.hi_ns < at.lo_ns and at.hi_ns < recovered.lo_ns for at in ready):
                 continue
-            overlaps = any(at.hi_ns >= start.lo_ns and at.lo_ns <= answered_ns for at in ready)
-            if action.end.hi_ns <= over.lo_ns and not overlaps:
+            overlaps = any(at.hi_ns >= start.lo_ns - felt_ns and at.lo_ns <= answered_ns for at in ready)
+            if action.end.hi_ns <= recovered.lo_ns and not overlaps:
                 return Judgement(Outcome.HEALED)
             possible = True
         if possible:
             return Judgement(Outcome.PLATFORM, "concurrent", contested=True)
-        after = all(action.start.lo_ns > over.hi_ns for action in on_target)
+        after = all(action.start.lo_ns > recovered.hi_ns for action in on_target)
         return Judgement(Outcome.PLATFORM, "after" if after else "concurrent")
 
-    def _made_ready(self, over: Interval) -> list[Interval]:
+    def _made_ready(self, recovered: Interval) -> list[Interval]:
         """When the platform made an affected replica ready that was not certainly lost again within the outage."""
         events = [
             (event, on_runner(self._evidence, event.at, event.clock))
@@ -247,11 +248,7 @@ class _Trial:
             for event, at in events
             if event.kind == "ready"
             and event.cause == "platform"
-            and not any(of == event.object and at.hi_ns <= gone.lo_ns and gone.hi_ns < over.lo_ns for of, gone in lost)
+            and not any(
+                of == event.object and at.hi_ns <= gone.lo_ns and gone.hi_ns < recovered.lo_ns for of, gone in lost
+            )
         ]
-
-
-def _hits(action: Action, objects: Iterable[str]) -> bool:
-    """Whether an action on "<namespace>/<deployment>" touches one of the objects "<deployment>/<pod>"."""
-    deployment = action.target.rpartition("/")[2]
-    return any(name.partition("/")[0] == deployment for name in objects)

@@ -1,9 +1,10 @@
 """What the healer did: the healer file's rules on log lines and samples -> events, actions, diagnosis, blocks.
 
-Which match is meant: `detected` is the first at or after the injection; `diagnosed` and `decided` the first at or
-after the detection, in either order, since a policy may act on the anomaly alone; `acted` is the end of the first
-action that succeeded, `verified` its verification. Nothing after the end of observation is read, because then the
-harness itself puts things right.
+Which match is meant: `detected` is the first after the injection; `diagnosed` and `decided` the first at or after the
+detection, in either order, since a policy may act on the anomaly alone; `acted` is the end of the first action that
+succeeded on what the fault hit, `verified` its verification. An interval that begins before the injection counts for
+nothing: a counter that rose between two scrapes may have risen before there was anything to detect. Nothing after the
+end of observation is read, because then the harness itself puts things right.
 """
 
 from __future__ import annotations
@@ -62,6 +63,13 @@ class Reading:
     blocks: dict[str, int]  # guardrail, cooldown, denied
     conflicts: tuple[str, ...]
     matches: tuple[RuleMatches, ...]
+    perhaps_before: bool  # something was detected at the injection or just before it, and nothing at once after it
+
+
+def hits(target: str, objects: Iterable[str]) -> bool:
+    """Whether an action on "<namespace>/<deployment>" touches one of the objects "<deployment>/<pod>"."""
+    deployment = target.rpartition("/")[2]
+    return any(name.partition("/")[0] == deployment for name in objects)
 
 
 def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
@@ -87,7 +95,7 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
 
     def add(moment: str, after_ns: int, own: Match | None = None) -> int:
         sources = [("log of the action", own)] if own else []
-        sources += [(one.rule, match) for one in moments[moment] if (match := next(_since(one, after_ns), None))]
+        sources += _sources(moments[moment], after_ns, frame.injected.lo_ns)
         if not sources:
             return after_ns
         events[moment], clash = _event(moment, sources, after_ns)
@@ -97,9 +105,12 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
     detected_ns = add("detected", frame.injected.lo_ns)
     add("diagnosed", detected_ns)
     add("decided", detected_ns)
-    first = next((life for life in lives if life.status == "success"), None)
-    acted_ns = add("acted", first.start.at.lo_ns, first.end) if first else add("acted", detected_ns)
-    add("verified", acted_ns, first.verified if first else None)
+    objects = {name for fact in evidence.faults for name in fact.objects}
+    done = [life for life in lives if life.status == "success"]
+    first = next((life for life in done if not objects or hits(life.target, objects)), None)
+    if first or not done:
+        acted_ns = add("acted", first.start.at.lo_ns, first.end) if first else add("acted", detected_ns)
+        add("verified", acted_ns, first.verified if first else None)
 
     causes: tuple[str, ...] = ()
     if healer.diagnosis is not None:
@@ -109,7 +120,15 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
             causes = tuple(dict.fromkeys(m["cause"] for m in re.finditer(healer.diagnosis.causes, line.raw)))
     policy = events["decided"].detail.get("policy", "") if "decided" in events else ""
     actions = tuple(life.action() for life in lives)
-    return Reading(events, actions, causes, policy, blocks, tuple(conflicts), tuple(found))
+    doubtful = [
+        match.at
+        for one in moments["detected"]
+        for match in _since(one, frame.injected.lo_ns)
+        if match.at.lo_ns < frame.injected.lo_ns
+    ]
+    seen = events["detected"].at if "detected" in events else None
+    perhaps_before = any(seen is None or at.hi_ns < seen.lo_ns for at in doubtful)
+    return Reading(events, actions, causes, policy, blocks, tuple(conflicts), tuple(found), perhaps_before)
 
 
 class _Source:
@@ -208,6 +227,24 @@ def metrics_told(source: str) -> bool:
 
 def _since(rule: RuleMatches, from_ns: int) -> Iterator[Match]:
     return (match for match in rule.matches if match.at.hi_ns >= from_ns)
+
+
+def _sources(rules: Sequence[RuleMatches], after_ns: int, injected_ns: int) -> list[tuple[str, Match]]:
+    """Of each rule the first match at or after `after_ns`, but for what may have been before the injection.
+
+    Where another rule tells more exactly that it was after it, the doubtful one speaks of the same and adds nothing.
+    """
+    firsts = [(one, next(_since(one, after_ns), None)) for one in rules]
+    told_ns = min((match.at.lo_ns for _, match in firsts if match and match.at.lo_ns >= injected_ns), default=None)
+    found = []
+    for one, match in firsts:
+        if match and match.at.lo_ns < injected_ns:
+            if told_ns is not None and told_ns <= match.at.hi_ns:
+                continue
+            match = next((later for later in _since(one, after_ns) if later.at.lo_ns >= injected_ns), None)
+        if match:
+            found.append((one.rule, match))
+    return found
 
 
 def _event(moment: str, sources: Sequence[tuple[str, Match]], after_ns: int) -> tuple[Event, list[str]]:

@@ -91,7 +91,9 @@ def test_with_the_plans_hold_the_stored_requests_give_the_recorded_numbers() -> 
         numbers = same[arm.model, arm.policy]
         assert (numbers.rmst_s, numbers.trials) == (pytest.approx(arm.mttr.rmst_s), arm.counted + arm.controls)
         assert numbers.other_outcomes == 0
-    assert len({h.rmst_s for h in found if h.model == "zscore"}) == 3  # another H, another number
+    means = [h.rmst_s for h in found if h.model == "zscore"]
+    assert len(set(means)) > 1, "another H is really another measurement"
+    assert max(means) - min(means) < 0.05, "but H decides whether it is healthy, hardly when"
 
 
 def test_only_a_hold_that_the_requests_allow() -> None:

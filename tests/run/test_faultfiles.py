@@ -173,7 +173,9 @@ def test_a_second_ctrl_c_does_not_wait_for_a_trial_that_does_not_listen(start: A
     assert "not waiting for the trials" in said
     store = Store(folder / "results" / "odd-1")
     assert not store.open_ledgers()
-    assert store.trial("deaf.steady.off.default.1").outcome() == "aborted"
+    row = store.trial("deaf.steady.off.default.1").row()
+    assert row is not None
+    assert row["outcome"] == "aborted"
 
 
 @pytest.mark.parametrize(

@@ -171,9 +171,39 @@ def test_stamps_are_shifted_by_their_clock_s_offset_and_widened(
 
 def test_nothing_is_dated_before_its_cause(story: Any, healer: HealerFile) -> None:
     trial = story()
-    both = counter(trial, SIGNALS, {"kind": "anomaly", "result": "accepted"}, {0.4: 1}) + counter(
+    both = counter(trial, SIGNALS, {"kind": "anomaly", "result": "accepted"}, {1.4: 1}) + counter(
         trial, SIGNALS, {"kind": "rca", "result": "accepted"}, {1.4: 1}
     )
     found, at = reading(story(series=both), healer)
     assert found.events["detected"].at.lo_ns >= at.injected.lo_ns
     assert found.events["diagnosed"].at.lo_ns >= found.events["detected"].at.lo_ns
+
+
+def test_what_may_have_been_detected_before_the_injection_does_not_count(
+    story: Any, healer: HealerFile, healer_lines: Any
+) -> None:
+    labels = {"kind": "anomaly", "result": "accepted"}
+    around = counter(story(), SIGNALS, labels, {0.4: 1, 1.4: 1, 2.4: 1, 3.4: 2})  # rises in (-0.6, 0.4] and (2.4, 3.4]
+    trial = story(series=around, bad=[(0.1, 6.0)])
+    found, _ = reading(trial, healer)
+    assert seconds(trial, found.events["detected"].at) == pytest.approx((2.398, 3.405))
+    assert found.perhaps_before
+    assert trial.row()["flags"] == "perhaps_before"
+    once = story(series=counter(story(), SIGNALS, labels, {0.4: 1}), bad=[(0.1, 6.0)])
+    assert "detected" not in reading(once, healer)[0].events
+    known = story(series=around, logs=healer_lines(0.2))  # the log line dates what the scrapes have between them
+    found, _ = reading(known, healer)
+    assert seconds(known, found.events["detected"].at) == (0.2, 0.2)
+    assert found.conflicts == ()
+    assert not found.perhaps_before
+
+
+def test_mitigated_is_by_an_action_on_what_the_fault_hit(story: Any, healer: HealerFile, healer_lines: Any) -> None:
+    elsewhere = healer_lines(1.0, 1.2, 2.0, target="lab/odoo", verified=3.0)
+    trial = story(logs=elsewhere + healer_lines(act=4.0))
+    found, _ = reading(trial, healer)
+    assert seconds(trial, found.events["acted"].at) == (4.0, 4.0)
+    assert "verified" not in found.events
+    only, _ = reading(story(logs=elsewhere), healer)
+    assert {"acted", "verified"}.isdisjoint(only.events)
+    assert [action.status for action in only.actions] == ["success"]

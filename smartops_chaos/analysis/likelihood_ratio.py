@@ -1,0 +1,401 @@
+"""Is the mean time of an arm below so much of the baseline's? A test that is honest for few, bounded, censored times.
+
+The trouble. Times lie in [0, horizon], and one trial in fifty may take the whole horizon. Few trials do not show that
+one, and then their variance is far too small: a t test of such times proves what is not so in up to half of the
+campaigns. So nothing may be assumed of the times but that they are bounded; the trials not seen may be the worst.
+
+The test (empirical likelihood, Owen 1988 and 2001). Put a probability on each trial's time, and on the worst value (the
+horizon in the arm, 0 in the baseline), which nobody needs to have seen. The trials' own shares 1/N make them likeliest.
+Of all laws by which the target is *not* met, one makes them as likely as it can; the ratio of the two likelihoods is
+the p value. If no trial failed, the best such law has just the share of failures with which the target is missed, and p
+is the chance to see no failure then: the exact test of Clopper and Pearson (1934). With failures it is larger than the
+exact p. That p errs on the safe side for every law is checked (benchmarks/borders.py), not proven; the e value is.
+
+How it is computed. Times are taken in horizons: x in [0, 1] in the arm, y in the baseline. The dual of the search for
+the best law with mean(x) >= m is a search for one number, the stake of a gambler who bets that mean(x) < m:
+
+    A(m) = max over stake in [0, 1] of   sum of log(1 + stake (m - x) / (1 - m))
+    B(m) = max over stake in [0, 1] of   sum of log(1 + stake (y - m) / m)          he bets that mean(y) > m
+
+and p = exp(-T) with T = min over m of A(c m) + B(m) where c = 1 - target: the baseline's true mean m is not known, so
+the least favourable one counts. A and B are convex in m, the sums concave in the stake: Newton's method finds both.
+
+Scenarios are pooled: the target is about the weighted mean over them, and one trial at the worst value can hide among
+all trials, not in each scenario anew. A trial of scenario s stakes in proportion to weight x horizon / trials of s, the
+largest of these at full stake. Then the expected gains of all trials add up to nothing or less where the target is not
+met, and a product of positive numbers is largest where they are equal, so the whole bet gains nothing on average.
+
+The e value (Waudby-Smith and Ramdas 2024): the same bets with stakes fixed beforehand, averaged over a list of stakes.
+If the target is not met, the gambler's capital is expected not to grow, so it ever exceeds 1/alpha in at most a share
+alpha of campaigns (Ville 1939), whenever one looks after a complete repeat: p = 1/e holds at every look.
+
+Both take arm and baseline as independent or positively related (what slows one slows the other in the same block).
+Every function takes one campaign (values of shape (n,)) or many simulated ones at once ((campaigns, n)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+
+FEWEST_PAIRS = 5  # trials of the arm and of the baseline, over all scenarios: fewer decide nothing
+_ROUNDS = 100  # of a search; Newton's method takes about six
+_SMALL = 1e-12
+_NEAR = 1e-7  # the last step of a search: of Newton's method, which squares the error, the next one would be 1e-14
+# The e value's stakes and how much of the capital bets each: much on the whole stake, which pays most if none fails.
+_BOOK = (
+    (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    (0.04, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08, 0.24),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The scored times of one scenario in one arm: 0 = never bad, `horizon_s` = not recovered.
+
+    `values` has shape (n,), or (campaigns, n). `lost` counts trials whose time is not known; `reduction`, `mean` and
+    `proven_from` mind them, the tests below take what they are given (see `with_lost`).
+    """
+
+    values: Floats
+    horizon_s: float
+    weight: float = 1.0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """1 - mean of the arm / mean of the baseline, over the weighted scenarios.
+
+    `lo` and `hi` are the two-sided interval at 2 alpha, by inversion: without lost trials `lo` >= target exactly if
+    `p` <= alpha, and `hi` <= target exactly if `p_ruled_out` <= alpha.
+    """
+
+    estimate: float | None  # None: the baseline never hurt
+    lo: float  # may be -inf
+    hi: float
+    p: float  # one-sided, H0: reduction <= target; the larger one of without and with the lost trials at their worst
+    p_ruled_out: float  # one-sided, H0: reduction >= target; the same
+    pairs: int  # below FEWEST_PAIRS both p are 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The weighted mean over scenarios, in seconds, with its two-sided interval at 2 alpha by inversion."""
+
+    estimate_s: float
+    lo_s: float
+    hi_s: float
+    p: float  # one-sided, H0: mean >= limit; the larger one of without and with the lost trials at their horizon
+    p_ruled_out: float  # one-sided, H0: mean <= limit; with the lost trials at 0
+    trials: int  # below FEWEST_PAIRS both p are 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """All trials of an arm: times in horizons, (campaigns, N), and each trial's stake, the largest 1."""
+
+    times: Floats
+    stake: Floats
+
+    @property
+    def mean(self) -> Floats:
+        return np.asarray((self.times @ self.stake) / self.stake.sum())
+
+    @property
+    def mirrored(self) -> _Pool:
+        return _Pool(1 - self.times, self.stake)
+
+    def of(self, campaigns: NDArray[np.intp]) -> _Pool:
+        return _Pool(self.times[campaigns], self.stake)
+
+
+# ---- one campaign ------------------------------------------------------------------------------------------------
+
+
+def reduction(arm: Sequence[Trials], base: Sequence[Trials], target: float, alpha: float) -> Reduction:
+    """The arm against the baseline over the same scenarios, in the same order; all with at least one trial.
+
+    `target` below 1 is the reduction asked, `alpha` the one-sided level of the interval.
+    """
+    x, y = _pool(arm), _pool(base)
+    pairs = min(x.times.shape[1], y.times.shape[1])
+    above, below = float(x.mean[0]), float(y.mean[0])
+    lo, hi = reduction_interval(arm, base, alpha)
+    p, p_ruled_out = 1.0, 1.0
+    if pairs >= FEWEST_PAIRS:
+        p = max(float(reduction_p(*sides, target)[0]) for sides in ((arm, base), _at_worst(arm, base)))
+        p_ruled_out = max(float(ruled_out_p(*sides, target)[0]) for sides in ((arm, base), _at_best(arm, base)))
+    return Reduction(1 - above / below if below > 0 else None, float(lo[0]), float(hi[0]), p, p_ruled_out, pairs)
+
+
+def mean(arm: Sequence[Trials], limit_s: float, alpha: float) -> Mean:
+    """The arm alone: is its mean below `limit_s`, which lies between 0 and the horizons' mean?"""
+    pool = _pool(arm)
+    trials = pool.times.shape[1]
+    lo, hi = mean_interval(arm, alpha)
+    p, p_ruled_out = 1.0, 1.0
+    if trials >= FEWEST_PAIRS:
+        late, early = ([with_lost(one, end * one.horizon_s) for one in arm] for end in (1.0, 0.0))
+        p = max(float(mean_p_below(some, limit_s)[0]) for some in (arm, late))
+        p_ruled_out = max(float(mean_p_above(some, limit_s)[0]) for some in (arm, early))
+    return Mean(float(pool.mean[0]) * _horizon_s(arm), float(lo[0]), float(hi[0]), p, p_ruled_out, trials)
+
+
+def _at_worst(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
+    return [with_lost(t, t.horizon_s) for t in arm], [with_lost(t, 0.0) for t in base]
+
+
+def _at_best(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
+    return [with_lost(t, 0.0) for t in arm], [with_lost(t, t.horizon_s) for t in base]
+
+
+def proven_from(arm: Sequence[Trials], base: Sequence[Trials], target: float, level: float) -> float | None:
+    """The share of the horizons from which on up to the whole of them the target is proven; None: not at the whole.
+
+    A shorter horizon shows a smaller reduction against a baseline that never recovers, so a reader wants to know how
+    much the verdict depends on it. Horizons are tried from the longest down in steps of a hundredth, each at the full
+    `level`, until one fails: that order is fixed beforehand, so no correction is due.
+    """
+    shares = np.arange(100, 0, -1) / 100
+    proven = np.ones(len(shares), dtype=bool)
+    for sides in ((arm, base), _at_worst(arm, base)):
+        cut = [[replace(one, values=_cut(one, shares)) for one in side] for side in sides]
+        proven &= reduction_p(cut[0], cut[1], target) <= level
+    last = len(shares) if proven.all() else int(np.argmin(proven))
+    return float(shares[last - 1]) if last else None
+
+
+def _cut(trials: Trials, shares: Floats) -> Floats:
+    """The times with every one of these shares of the horizon as the horizon, in shares of it: (shares, n)."""
+    return np.minimum(np.atleast_2d(trials.values) / shares[:, None], trials.horizon_s)
+
+
+def with_lost(trials: Trials, value_s: float) -> Trials:
+    """The same with every lost trial scored `value_s`."""
+    values = np.atleast_2d(trials.values)
+    scored = np.full((len(values), trials.lost), value_s)
+    return replace(trials, values=np.concatenate([values, scored], axis=1), lost=0)
+
+
+# ---- tests, of one or many campaigns -----------------------------------------------------------------------------
+
+
+def reduction_p(arm: Sequence[Trials], base: Sequence[Trials], target: float) -> Floats:
+    """One-sided p of H0: reduction <= `target` (below 1), for each campaign."""
+    return np.exp(-_least(_pool(arm), _pool(base), np.full(_campaigns(arm), 1 - target)).value)
+
+
+def ruled_out_p(arm: Sequence[Trials], base: Sequence[Trials], target: float) -> Floats:
+    """One-sided p of H0: reduction >= `target` (below 1); unseen trials may be at 0 in the arm, at worst in `base`."""
+    return np.exp(-_least(_pool(base), _pool(arm), np.full(_campaigns(arm), 1 / (1 - target))).value)
+
+
+def reduction_interval(arm: Sequence[Trials], base: Sequence[Trials], alpha: float) -> tuple[Floats, Floats]:
+    """Two-sided interval at 2 `alpha`: the reductions that neither one-sided test at `alpha` rejects."""
+    x, y = _pool(arm), _pool(base)
+    with np.errstate(divide="ignore"):
+        return 1 - _factor(x, y, alpha), 1 - 1 / _factor(y, x, alpha)
+
+
+def mean_p_below(arm: Sequence[Trials], limit_s: float) -> Floats:
+    """One-sided p of H0: the weighted mean >= `limit_s`, below the horizons' mean; unseen trials may be at them."""
+    return np.exp(-_bet(_pool(arm), np.full(_campaigns(arm), limit_s / _horizon_s(arm))).value)
+
+
+def mean_p_above(arm: Sequence[Trials], limit_s: float) -> Floats:
+    """One-sided p of H0: the weighted mean <= `limit_s`, above 0; unseen trials may be at 0."""
+    return np.exp(-_bet(_pool(arm).mirrored, np.full(_campaigns(arm), 1 - limit_s / _horizon_s(arm))).value)
+
+
+def mean_interval(arm: Sequence[Trials], alpha: float) -> tuple[Floats, Floats]:
+    """Two-sided interval at 2 `alpha` for the weighted mean in seconds."""
+    pool, horizon_s = _pool(arm), _horizon_s(arm)
+    return (1 - _highest(pool.mirrored, alpha)) * horizon_s, _highest(pool, alpha) * horizon_s
+
+
+def reduction_e(arm: Sequence[Trials], base: Sequence[Trials], target: float) -> Floats:
+    """The e value against H0: reduction <= `target`, for each campaign; 1 / e is a p value at every complete repeat."""
+    x, y, c = _pool(arm), _pool(base), 1 - target
+    end = np.full(_campaigns(arm), min(1.0, 1 / c))
+    return np.exp(_smallest(lambda m: _capital(x, c * m) + _capital(y.mirrored, 1 - m), 0 * end, end))
+
+
+def mean_e_below(arm: Sequence[Trials], limit_s: float) -> Floats:
+    """The e value against H0: the weighted mean >= `limit_s`, below the horizons' mean."""
+    return np.exp(_capital(_pool(arm), np.full(_campaigns(arm), limit_s / _horizon_s(arm))))
+
+
+# ---- the computation ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Bet:
+    """A(m) and its first two derivatives, for each campaign."""
+
+    value: Floats
+    slope: Floats
+    bend: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Least:
+    """The smallest A(c m) + B(m) over m, and how fast it grows with c."""
+
+    value: Floats
+    slope: Floats
+
+
+def _pool(scenarios: Sequence[Trials]) -> _Pool:
+    """Each trial stakes in proportion to weight x horizon / trials of its scenario."""
+    values = [np.atleast_2d(np.asarray(one.values, dtype=float)) / one.horizon_s for one in scenarios]
+    stakes = [one.weight * one.horizon_s / part.shape[1] for one, part in zip(scenarios, values, strict=True)]
+    each = np.concatenate([np.full(part.shape[1], s) for part, s in zip(values, stakes, strict=True)])
+    return _Pool(np.concatenate(values, axis=1), each / each.max())
+
+
+def _campaigns(scenarios: Sequence[Trials]) -> int:
+    return len(np.atleast_2d(scenarios[0].values))
+
+
+def _horizon_s(scenarios: Sequence[Trials]) -> float:
+    return sum(one.weight * one.horizon_s for one in scenarios) / sum(one.weight for one in scenarios)
+
+
+def _gains(pool: _Pool, m: Floats) -> Floats:
+    """What each trial pays for a full stake on mean < m; never below -1."""
+    return np.asarray(pool.stake * ((1 - pool.times) / (1 - np.minimum(m, 1 - _SMALL))[:, None] - 1))
+
+
+def _bet(pool: _Pool, m: Floats) -> _Bet:
+    """A(m). B(m) is the same of the mirrored times at 1 - m."""
+    gains = _gains(pool, m)
+    stake = _best_stake(gains)[:, None]
+    left = 1 - np.minimum(m, 1 - _SMALL)[:, None]
+    rise = (gains + pool.stake) / left  # of the gains with m
+    share = 1 / (1 + stake * gains)
+    value = -np.log(share).sum(1)
+    slope = (stake * rise * share).sum(1)
+    bend = (2 * stake * rise / left * share - (stake * rise * share) ** 2).sum(1)
+    moves = (stake > 0) & (stake < 1)  # then the best stake moves with m, and the value bends more
+    curve = np.where(moves[:, 0], ((gains * share) ** 2).sum(1), 1.0)
+    bend += np.where(moves[:, 0], (rise * share**2).sum(1) ** 2 / curve, 0.0)
+    return _Bet(value, slope, bend)
+
+
+def _best_stake(gains: Floats) -> Floats:
+    """In [0, 1] the largest sum of log(1 + stake x gain), for each campaign: Newton's method, kept within bounds."""
+    with np.errstate(divide="ignore"):
+        whole = (gains / (1 + gains)).sum(1) >= 0
+    nothing = gains.sum(1) <= 0
+    lo, hi = np.zeros(len(gains)), np.ones(len(gains))
+    stake = np.where(nothing, 0.0, np.where(whole, 1.0, 0.5))
+    rows = np.flatnonzero(~(whole | nothing))  # campaigns that are still searched
+    for _ in range(_ROUNDS):
+        if not len(rows):
+            break
+        old, some = stake[rows], gains[rows]
+        pays = some / (1 + old[:, None] * some)
+        slope, curve = pays.sum(1), (pays**2).sum(1)
+        lo[rows], hi[rows] = np.where(slope > 0, old, lo[rows]), np.where(slope > 0, hi[rows], old)
+        stake[rows] = _within(old + slope / np.where(curve > 0, curve, 1.0), lo[rows], hi[rows])
+        rows = rows[np.abs(stake[rows] - old) > _NEAR]
+    return stake
+
+
+def _within(proposed: Floats, lo: Floats, hi: Floats) -> Floats:
+    """Newton's proposal, or the middle of the bounds where it leaves them."""
+    return np.where((proposed > lo) & (proposed < hi), proposed, (lo + hi) / 2)
+
+
+def _least(x: _Pool, y: _Pool, c: Floats) -> _Least:
+    """T of H0: mean(x) >= c mean(y). The sum is convex in the mean m of y, and 0 outside of what the trials say."""
+    hi = np.minimum(y.mean, (1 - _SMALL) / c)
+    lo = np.clip(x.mean / c, _SMALL, np.maximum(hi, _SMALL))
+    hi = np.maximum(hi, lo)
+    m = (lo + hi) / 2
+    rows = np.arange(len(m))
+    for _ in range(_ROUNDS):
+        old, by = m[rows], c[rows]
+        high, low = _bet(x.of(rows), by * old), _bet(y.mirrored.of(rows), 1 - old)
+        slope, bend = by * high.slope - low.slope, by**2 * high.bend + low.bend
+        lo[rows], hi[rows] = np.where(slope < 0, old, lo[rows]), np.where(slope < 0, hi[rows], old)
+        m[rows] = _within(old - slope / np.where(bend > 0, bend, 1.0), lo[rows], hi[rows])
+        rows = rows[np.abs(m[rows] - old) > _NEAR * old]
+        if not len(rows):
+            break
+    high, low = _bet(x, c * m), _bet(y.mirrored, 1 - m)
+    return _Least(np.maximum(high.value + low.value, 0.0), high.slope * m)
+
+
+def _factor(x: _Pool, y: _Pool, alpha: float) -> Floats:
+    """The c from which on H0: mean(x) >= c mean(y) is rejected at `alpha`; infinite where y never hurt.
+
+    T grows about like a square of log c, and then like log c itself: Newton's method is for its root.
+    """
+    hurt = y.mean > 0
+    wanted = np.sqrt(-np.log(alpha))
+    lo = np.log(np.where(hurt, np.maximum(x.mean, _SMALL) / np.where(hurt, y.mean, 1.0), 1.0))
+    hi, at = np.full(len(lo), np.inf), np.maximum(lo + 0.5, -3.0)
+    rows = np.flatnonzero(hurt)
+    for _ in range(_ROUNDS):
+        if not len(rows):
+            break
+        old = at[rows]
+        found = _least(x.of(rows), y.of(rows), np.exp(old))
+        root = np.sqrt(found.value)
+        short = root < wanted
+        lo[rows], hi[rows] = np.where(short, old, lo[rows]), np.where(short, hi[rows], old)
+        slope = found.slope * np.exp(old) / (2 * np.where(root > 0, root, 1.0))
+        newton = old + (wanted - root) / np.where(slope > 0, slope, _SMALL)
+        bounded = np.isfinite(hi[rows])
+        at[rows] = np.where(bounded, _within(newton, lo[rows], hi[rows]), np.minimum(newton, old + 3.0))
+        rows = rows[np.abs(at[rows] - old) > _NEAR]
+    return np.where(hurt, np.exp(at), np.inf)
+
+
+def _highest(pool: _Pool, alpha: float) -> Floats:
+    """The m from which on H0: mean >= m is rejected at `alpha`; 1 where every trial took the whole horizon."""
+    lo, hi = pool.mean, np.ones(len(pool.times))
+    m = (lo + hi) / 2
+    for _ in range(_ROUNDS):
+        found = _bet(pool, m)
+        short = found.value < -np.log(alpha)
+        lo, hi = np.where(short, m, lo), np.where(short, hi, m)
+        steep = found.slope > 0
+        new = _within(m + (-np.log(alpha) - found.value) / np.where(steep, found.slope, np.inf), lo, hi)
+        done = np.abs(new - m) <= _NEAR
+        m = new
+        if done.all():
+            break
+    return m
+
+
+def _capital(pool: _Pool, m: Floats) -> Floats:
+    """Logarithm of what the capital has become that bet on mean < m, a part of it on each of the stakes."""
+    gains = _gains(pool, m)
+    with np.errstate(divide="ignore"):
+        parts = np.array([np.log1p(stake * gains).sum(1) + np.log(share) for stake, share in zip(*_BOOK, strict=True)])
+    top = parts.max(0)
+    return np.asarray(top + np.log(np.exp(parts - top).sum(0)))
+
+
+def _smallest(convex: Callable[[Floats], Floats], lo: Floats, hi: Floats) -> Floats:
+    """The smallest value of a convex function between the bounds: golden section, for each campaign."""
+    ratio = (np.sqrt(5) - 1) / 2
+    left, right = hi - ratio * (hi - lo), lo + ratio * (hi - lo)
+    at_left, at_right = convex(left), convex(right)
+    for _ in range(50):  # the bounds come together to 1e-10 of their distance
+        smaller = at_left < at_right
+        lo, hi = np.where(smaller, lo, left), np.where(smaller, right, hi)
+        new = np.where(smaller, hi - ratio * (hi - lo), lo + ratio * (hi - lo))
+        at_new = convex(new)
+        left, right = np.where(smaller, new, right), np.where(smaller, left, new)
+        at_left, at_right = np.where(smaller, at_new, at_right), np.where(smaller, at_left, at_new)
+    return np.minimum(at_left, at_right)
