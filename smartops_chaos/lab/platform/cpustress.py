@@ -40,7 +40,7 @@ class CpuStress(Fault):
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
         self.load = number(order.params, "load", 0.01, 1)
-        self.slowdown = number({"slowdown": 3, **order.params}, "slowdown", 1, 20)
+        self.slowdown = number({"slowdown": 3, **order.params}, "slowdown", 1, 100)
         self.most = int(number(order.params, "workers", 1, MOST_WORKERS))
         self._workers: list[Process] = []
         self._looks: deque[Recent] = deque(maxlen=LOOKS)  # at what it is with so many workers
