@@ -71,6 +71,7 @@ def test_a_process_that_burns_a_core_is_seen_with_its_pid_and_its_share(burner: 
     assert any("of 1 core" in finding.what for finding in machine.findings(seen))
 
 
+@pytest.mark.lab  # the three busiest are told: alone, that is surely this one
 def test_what_lives_shorter_than_the_look_is_told_by_its_parent() -> None:
     many = "import subprocess, sys\nwhile True: subprocess.run([sys.executable, '-S', '-c', 'sum(range(10**6))'])"
     with subprocess.Popen([sys.executable, "-c", many]) as process:
