@@ -1,7 +1,7 @@
 """Names, counts and numbers as the sentences of verdicts and warnings say them.
 
 These sentences go to a terminal and into `summary.json` as well as on a page, so a number and its unit are joined by a
-plain space. Pages format their own numbers with `report.words`.
+plain space. Pages format their own numbers with `analysis.words`.
 """
 
 from __future__ import annotations

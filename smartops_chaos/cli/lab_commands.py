@@ -13,7 +13,7 @@ from smartops_chaos.errors import UsageError
 
 def up(
     folder: Annotated[Path, typer.Option("--dir", help="Where the lane keeps its files.")] = Path(".lab"),
-    detector: Annotated[str, typer.Option(help="none, threshold or zscore.")] = "zscore",
+    detector: Annotated[str, typer.Option(help="none, threshold, zscore or isolation-forest.")] = "zscore",
 ) -> None:
     """Start one lane, and print its addresses and the exports that experiments read."""
     from smartops_chaos import lab

@@ -69,8 +69,8 @@ def _rolled_out(
 def wait(cluster: Cluster, where: str, done: Callable[[Iterable[Json]], bool], deadline: float) -> bool:
     """Follow the collection at this path until `done` or the deadline (of the monotonic clock). Raises ClusterError.
 
-    Not asynchronous, as the recorder is: a stop signal may come at any moment in the process that waits here, and its
-    exception would be swallowed where it meets a callback of an event loop.
+    Blocking on purpose, unlike the recorder's watch: a stop signal may arrive at any moment here, and if its exception
+    were raised inside a callback of an event loop, the loop would swallow it.
     """
     known = Collection()
     while True:

@@ -1,1 +1,1 @@
-"""matrix.yaml -> Plan: schema and units, fault files, product and order, and what a budget can prove."""
+"""A matrix becomes a Plan: levels, product and order, checks across keys, durations, interim looks."""

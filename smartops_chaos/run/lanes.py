@@ -166,7 +166,7 @@ class LaneThreads:
             self._said.put(None)
 
     def _next(self) -> Trial | None:
-        """The next trial in the plan's order; out of time, only what completes the block that has begun."""
+        """The next trial in the plan's order, or None; after `--max-time` only trials of the block that has begun."""
         with self._lock:
             while self._goes_on() and self._looks.due(self._todo[0]):
                 if self._under_way:

@@ -86,7 +86,9 @@ def _named(kind: str) -> Kind:
     """The class that `package.module:Class` stands for."""
     module, _, name = kind.partition(":")
     if not name:
-        raise UsageError(f"target kind {kind} is not built in", "use lab, or package.module:Class for one of your own")
+        raise UsageError(
+            f"target kind {kind} is not built in", "use lab, kubernetes, or package.module:Class for one of your own"
+        )
     try:
         found: Kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

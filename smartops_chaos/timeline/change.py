@@ -8,9 +8,10 @@ likely. Nobody knows p and q, so L is averaged over all of them, each with Jeffr
 (Krichevsky and Trofimov 1981). Putting in the shares that fit best would let a single bad answer at the border count as
 a level of its own. The change lies where L is largest; its interval takes in every k whose log L is at most 2 below.
 
-Why 2: where the rate falls to nothing, log L falls by about p for each good answer behind the last bad one. So the
-interval reaches 2 / p answers behind it, and its middle 1 / p: so many come between the last bad answer and the change
-on average. The middle is therefore unbiased; and where both rates are above zero, 2 is what chi-square gives for 95 %.
+Why 2: if the rate falls from p to 0, each good answer after the last bad one lowers log L by about p. A drop of 2 is
+reached after 2 / p answers, so the middle of the interval lies at 1 / p. That is also the mean distance from the last
+bad answer to the true change, so the middle has no bias. Where both rates are above zero, 2 is what chi-square gives
+for 95 %.
 
 Rows are sums: `bad[i]` of the first `i` answers are bad. Plain Python, since records are made where no numpy is loaded.
 """
@@ -22,14 +23,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _DROP = 2.0  # of log L, within the interval
-# A level is two levels if that makes the row e^5 times as likely: of rows with one level less than 1 % are split so.
+# A level is split in two only if that makes the row e^5 times as likely: of rows that truly have one level, less than
+# 1 % are split then.
 _GAIN = 5.0
 _LOG_PI = math.log(math.pi)
 
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """Which answer is the first behind the change: the likeliest, and the first and the last that are likely enough."""
+    """Which answer is the first after the change: the likeliest, and the first and the last that are likely enough."""
 
     first: int
     best: int

@@ -31,8 +31,8 @@ from smartops_chaos.timeline.change import RateChange, first_level, last_level, 
 WindowState = Literal["good", "bad", "unknown"]
 
 _LOOK_BACK_NS = 10_000_000_000  # longer than any answer is waited for: until then a lost request is not on record
-# A change is looked for within so many H of the window that shows it, by the answers of one H more: where one answer in
-# ten is bad, the windows of an H can all be good by chance.
+# A change is searched for up to so many H before and after the window that shows it; the likelihood uses one H more.
+# One H is not enough: where one answer in ten is bad, all windows within it can be good by chance.
 _REACH = 2
 
 
@@ -76,12 +76,12 @@ def measure(
     `until_ns` is the end of observation. What came after zero + horizon + H is left out, so that every arm is observed
     alike; so are unanswered requests whose deadline had not passed by the end, for they say nothing.
 
-    recovered = when the rate of bad answers changed at or behind the first good request from which on every window
-    observed is good, so a relapse moves it; `relapses` counts the good stretches before it that did not last. Seconds
-    are bad from the middle of an impact's interval to that of its recovery, and unknown where a window has too few
-    requests. An early stop was decided on the requests that were due by then, so only those are judged; after it the
-    last state lasts to the horizon: good, by the condition of the stop. Without an early stop, what was not observed is
-    unknown.
+    `recovered`: find the first good request from which on every observed window is good. The recovery is the change
+    of the rate of bad answers at or after it, so a relapse makes it later; `relapses` counts the good stretches
+    before it that did not last. Seconds are bad from the middle of an impact's interval to that of its recovery, and
+    unknown where a window has too few requests. If observation stopped early, only requests whose deadline had passed
+    are judged, because the decision to stop used no others. From then to the horizon the service counts as good: a
+    trial stops early only while it is good. Without an early stop, what was not observed is unknown.
     """
     latency_ns, hold_ns = round(slo.latency_s * 1e9), round(slo.hold_s * 1e9)
     horizon_ns = zero_ns + round(horizon_s * 1e9)
@@ -104,7 +104,8 @@ def measure(
 
     recovered = None
     if outages and (lasting := _lasting(good, states, outages[-1].impact)) is not None:
-        # Where too few requests had told whether it was good, it is so from the first window on that tells.
+        # If windows after the first good one are unknown (too few requests), the rate dates nothing: the recovery is
+        # the first good request from which on every window is known to be good.
         dates = dated[-1][1] if lasting == outages[-1].recovery else None
         recovered = span(dates or RateChange(lasting, lasting, lasting))
     known_ns = horizon_ns if stopped_early else max(zero_ns, min(horizon_ns, end_ns - hold_ns))
@@ -252,13 +253,13 @@ def _dated(
         next_impact = outages[number].impact if number < len(outages) else len(sched)
         recovery, end = None, len(sched)
         if (first := outage.recovery) is not None:
-            # Not before the request that begins the good windows: by then the objective was not yet held for good.
+            # Candidates for the recovery start at `first`: before it a window still missed the objective.
             lo = last_level(bad, max(outage.impact, near(first, -_REACH - 1)), first)
             hi = min(near(first, _REACH + 1), next_impact)
             candidates = range(first, min(near(first, _REACH), hi))
             recovery = likeliest(bad, lo, hi, candidates, falls=True) or _sharp(first)
             end = recovery.best
-        # And the mirror image: not behind the request with which the first bad window had too many bad ones.
+        # Candidates for the impact end at `last`: with this bad request the first bad window exceeds the objective.
         n = near(outage.window, 1) - outage.window
         last = bisect_left(bad, bad[outage.window] + _allowed(n, slo) + 1) - 1
         end = max(end, last + 1)

@@ -53,7 +53,7 @@ def in_child(
 
 def undo(trial: TrialDir) -> bool:
     """Play a trial's rollbacks; whether nothing of it is in force. Raises OSError when that cannot be written down."""
-    for _ in range(2):  # a process that was killed meanwhile has not told whether it could undo
+    for _ in range(2):  # if the first process was killed, nobody knows whether it undid everything
         code = in_child(trial, undo=True)
         if code == UNWRITTEN:
             raise OSError(errno.EIO, "reverted, but that could not be written down: is the disk full?", str(trial.path))

@@ -33,7 +33,7 @@ def test_the_starter_comments_every_key() -> None:
 
 def test_the_shipped_schema_is_up_to_date() -> None:
     shipped_text = shipped("matrix", "matrix.schema.json").read_text(encoding="utf-8")
-    assert shipped_text == schema_text(), "write it again from plan.starter.schema_text()"
+    assert shipped_text == schema_text(), "write it again from schema.starter.schema_text()"
 
 
 def test_the_schema_knows_the_words() -> None:
