@@ -52,7 +52,12 @@ ENDS_WITHIN_S = 300.0  # of one run, whatever has become of it
 _MOST_RUNS = 6
 _LONGEST_S = 20.0  # of an undisturbed campaign: the blow falls within
 _DISK = "size=64m"
-_MODULES = {"node": "node", "gateway": "gateway", "healer": "healer", "replica": "erp"}
+_MODULES = {
+    "node": "platform.main",
+    "gateway": "platform.gateway",
+    "healer": "smartops.healer",
+    "replica": "smartops.erp",
+}
 _OTHERS = ("child", "fork-server", "workload", "prometheus", *_MODULES)
 _ON_OTHERS = ("KILL", "TERM", "INT", "INT INT", "STOP", "STOP CONT")
 _ON_RUNNER = ("KILL", "TERM", "HUP", "INT", "INT INT", "TERM TERM TERM", "STOP KILL", "STOP CONT")

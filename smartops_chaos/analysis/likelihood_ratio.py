@@ -70,7 +70,7 @@ class Trials:
 
 
 @dataclass(frozen=True, slots=True)
-class Reduction:
+class ReductionTest:
     """1 - mean of the arm / mean of the baseline, over the weighted scenarios.
 
     `lo` and `hi` are the two-sided interval at 2 alpha, by inversion: without lost trials `lo` >= target exactly if
@@ -98,7 +98,7 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pool:
+class _PooledTrials:
     """All trials of an arm: times in horizons, (campaigns, N), and each trial's stake, the largest 1."""
 
     times: Floats
@@ -109,17 +109,17 @@ class _Pool:
         return np.asarray((self.times @ self.stake) / self.stake.sum())
 
     @property
-    def mirrored(self) -> _Pool:
-        return _Pool(1 - self.times, self.stake)
+    def mirrored(self) -> _PooledTrials:
+        return _PooledTrials(1 - self.times, self.stake)
 
-    def of(self, campaigns: NDArray[np.intp]) -> _Pool:
-        return _Pool(self.times[campaigns], self.stake)
+    def of(self, campaigns: NDArray[np.intp]) -> _PooledTrials:
+        return _PooledTrials(self.times[campaigns], self.stake)
 
 
 # ---- one campaign ------------------------------------------------------------------------------------------------
 
 
-def reduction(arm: Sequence[Trials], base: Sequence[Trials], target: float, alpha: float) -> Reduction:
+def reduction(arm: Sequence[Trials], base: Sequence[Trials], target: float, alpha: float) -> ReductionTest:
     """The arm against the baseline over the same scenarios, in the same order; all with at least one trial.
 
     `target` below 1 is the reduction asked, `alpha` the one-sided level of the interval.
@@ -132,7 +132,7 @@ def reduction(arm: Sequence[Trials], base: Sequence[Trials], target: float, alph
     if pairs >= FEWEST_PAIRS:
         p = max(float(reduction_p(*sides, target)[0]) for sides in ((arm, base), _at_worst(arm, base)))
         p_ruled_out = max(float(ruled_out_p(*sides, target)[0]) for sides in ((arm, base), _at_best(arm, base)))
-    return Reduction(1 - above / below if below > 0 else None, float(lo[0]), float(hi[0]), p, p_ruled_out, pairs)
+    return ReductionTest(1 - above / below if below > 0 else None, float(lo[0]), float(hi[0]), p, p_ruled_out, pairs)
 
 
 def mean(arm: Sequence[Trials], limit_s: float, alpha: float) -> Mean:
@@ -252,12 +252,12 @@ class _Least:
     slope: Floats
 
 
-def _pool(scenarios: Sequence[Trials]) -> _Pool:
+def _pool(scenarios: Sequence[Trials]) -> _PooledTrials:
     """Each trial stakes in proportion to weight x horizon / trials of its scenario."""
     values = [np.atleast_2d(np.asarray(one.values, dtype=float)) / one.horizon_s for one in scenarios]
     stakes = [one.weight * one.horizon_s / part.shape[1] for one, part in zip(scenarios, values, strict=True)]
     each = np.concatenate([np.full(part.shape[1], s) for part, s in zip(values, stakes, strict=True)])
-    return _Pool(np.concatenate(values, axis=1), each / each.max())
+    return _PooledTrials(np.concatenate(values, axis=1), each / each.max())
 
 
 def _campaigns(scenarios: Sequence[Trials]) -> int:
@@ -268,12 +268,12 @@ def _horizon_s(scenarios: Sequence[Trials]) -> float:
     return sum(one.weight * one.horizon_s for one in scenarios) / sum(one.weight for one in scenarios)
 
 
-def _gains(pool: _Pool, m: Floats) -> Floats:
+def _gains(pool: _PooledTrials, m: Floats) -> Floats:
     """What each trial pays for a full stake on mean < m; never below -1."""
     return np.asarray(pool.stake * ((1 - pool.times) / (1 - np.minimum(m, 1 - _SMALL))[:, None] - 1))
 
 
-def _bet(pool: _Pool, m: Floats) -> _Bet:
+def _bet(pool: _PooledTrials, m: Floats) -> _Bet:
     """A(m). B(m) is the same of the mirrored times at 1 - m."""
     gains = _gains(pool, m)
     stake = _best_stake(gains)[:, None]
@@ -314,7 +314,7 @@ def _within(proposed: Floats, lo: Floats, hi: Floats) -> Floats:
     return np.where((proposed > lo) & (proposed < hi), proposed, (lo + hi) / 2)
 
 
-def _least(x: _Pool, y: _Pool, c: Floats) -> _Least:
+def _least(x: _PooledTrials, y: _PooledTrials, c: Floats) -> _Least:
     """T of H0: mean(x) >= c mean(y). The sum is convex in the mean m of y, and 0 outside of what the trials say."""
     hi = np.minimum(y.mean, (1 - _SMALL) / c)
     lo = np.clip(x.mean / c, _SMALL, np.maximum(hi, _SMALL))
@@ -334,7 +334,7 @@ def _least(x: _Pool, y: _Pool, c: Floats) -> _Least:
     return _Least(np.maximum(high.value + low.value, 0.0), high.slope * m)
 
 
-def _factor(x: _Pool, y: _Pool, alpha: float) -> Floats:
+def _factor(x: _PooledTrials, y: _PooledTrials, alpha: float) -> Floats:
     """The c from which on H0: mean(x) >= c mean(y) is rejected at `alpha`; infinite where y never hurt.
 
     T grows about like a square of log c, and then like log c itself: Newton's method is for its root.
@@ -360,7 +360,7 @@ def _factor(x: _Pool, y: _Pool, alpha: float) -> Floats:
     return np.where(hurt, np.exp(at), np.inf)
 
 
-def _highest(pool: _Pool, alpha: float) -> Floats:
+def _highest(pool: _PooledTrials, alpha: float) -> Floats:
     """The m from which on H0: mean >= m is rejected at `alpha`; 1 where every trial took the whole horizon."""
     lo, hi = pool.mean, np.ones(len(pool.times))
     m = (lo + hi) / 2
@@ -377,7 +377,7 @@ def _highest(pool: _Pool, alpha: float) -> Floats:
     return m
 
 
-def _capital(pool: _Pool, m: Floats) -> Floats:
+def _capital(pool: _PooledTrials, m: Floats) -> Floats:
     """Logarithm of what the capital has become that bet on mean < m, a part of it on each of the stakes."""
     gains = _gains(pool, m)
     with np.errstate(divide="ignore"):

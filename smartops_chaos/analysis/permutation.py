@@ -27,7 +27,7 @@ _TIE = 1e-9  # exchanges that come to the same, but for rounding
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CellPair:
     """The scored times of one scenario in one arm, in the old campaign and in the new one; each has at least one."""
 
     old: Floats
@@ -48,7 +48,7 @@ class Direction:
         return min(1.0, 2 * min(self.p_slower, self.p_faster))
 
 
-def direction(arm: Sequence[Cell], base: Sequence[Cell], seed: int) -> Direction:
+def direction(arm: Sequence[CellPair], base: Sequence[CellPair], seed: int) -> Direction:
     """`base` in the order of `arm`'s scenarios, or empty to compare the arm's own times; `seed` draws the exchanges."""
     cells = [*arm, *base]
     exact = prod(comb(len(c.old) + len(c.new), len(c.new)) for c in cells) <= EXCHANGES
@@ -61,7 +61,7 @@ def direction(arm: Sequence[Cell], base: Sequence[Cell], seed: int) -> Direction
     return Direction(float(slower), float(faster), exact)
 
 
-def _weighted(means: Sequence[tuple[Floats, Floats]], cells: Sequence[Cell]) -> tuple[Floats, Floats]:
+def _weighted(means: Sequence[tuple[Floats, Floats]], cells: Sequence[CellPair]) -> tuple[Floats, Floats]:
     """The weighted sums of the new and of the old means; ones without cells, which change nothing."""
     if not cells:
         return np.ones(1), np.ones(1)
@@ -74,7 +74,7 @@ def _log(means: Floats) -> Floats:
     return np.asarray(np.log(np.maximum(means, _TIE)))
 
 
-def _every(cells: Sequence[Cell]) -> Iterator[tuple[Floats, Floats]]:
+def _every(cells: Sequence[CellPair]) -> Iterator[tuple[Floats, Floats]]:
     """For each cell the new and the old mean in every exchange of all cells; the first is the one that was found."""
     ways = [comb(len(c.old) + len(c.new), len(c.new)) for c in cells]
     before = 1
@@ -88,7 +88,7 @@ def _every(cells: Sequence[Cell]) -> Iterator[tuple[Floats, Floats]]:
         before *= own
 
 
-def _drawn(cells: Sequence[Cell], rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
+def _drawn(cells: Sequence[CellPair], rng: np.random.Generator) -> Iterator[tuple[Floats, Floats]]:
     """The same in exchanges drawn at random, with the one that was found as the first."""
     for cell in cells:
         times = np.concatenate([cell.new, cell.old])

@@ -13,8 +13,9 @@ from urllib.parse import quote
 from smartops_chaos import lab
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import PreflightFailed
-from smartops_chaos.lab import detect, orders, procs, warmup
 from smartops_chaos.lab.client import LabClient, LabError, LaneGone
+from smartops_chaos.lab.platform import procs, warmup
+from smartops_chaos.lab.smartops import detect, orders
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
 from smartops_chaos.schema.healerfile import LokiLogs
 from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLoad, LaneLost, Tell, When, silent

@@ -28,7 +28,7 @@ _LOG_PI = math.log(math.pi)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RateChange:
     """Which answer is the first behind the change: the likeliest, and the first and the last that are likely enough."""
 
     first: int
@@ -36,7 +36,7 @@ class Change:
     last: int
 
 
-def likeliest(bad: Sequence[int], lo: int, hi: int, candidates: range, *, falls: bool) -> Change | None:
+def likeliest(bad: Sequence[int], lo: int, hi: int, candidates: range, *, falls: bool) -> RateChange | None:
     """The change of the rate in answers [lo, hi), to below it or (`falls` = False) above; at one of `candidates`.
 
     None if at none of them the rate changes in that direction.
@@ -51,7 +51,7 @@ def likeliest(bad: Sequence[int], lo: int, hi: int, candidates: range, *, falls:
         return None
     top, best = max(found, key=lambda one: one[0])
     likely = [k for value, k in found if value >= top - _DROP]
-    return Change(likely[0], best, likely[-1])
+    return RateChange(likely[0], best, likely[-1])
 
 
 def last_level(bad: Sequence[int], lo: int, hi: int) -> int:

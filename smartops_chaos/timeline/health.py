@@ -26,7 +26,7 @@ from itertools import accumulate
 from typing import Literal
 
 from smartops_chaos.model import Health, Interval, Request, Slo
-from smartops_chaos.timeline.change import Change, first_level, last_level, likeliest
+from smartops_chaos.timeline.change import RateChange, first_level, last_level, likeliest
 
 WindowState = Literal["good", "bad", "unknown"]
 
@@ -97,7 +97,7 @@ def measure(
     outages = _outages(good, states)
     dated = _dated(outages, sched, good, hold_ns, slo)
 
-    def span(change: Change) -> Interval:
+    def span(change: RateChange) -> Interval:
         """A query tells of a change up to `lag_s` after it."""
         before_ns = sched[change.first - 1] - round(slo.lag_s * 1e9) if change.first else injected.lo_ns
         return Interval(max(before_ns, injected.lo_ns), sched[change.last])
@@ -106,7 +106,7 @@ def measure(
     if outages and (lasting := _lasting(good, states, outages[-1].impact)) is not None:
         # Where too few requests had told whether it was good, it is so from the first window on that tells.
         dates = dated[-1][1] if lasting == outages[-1].recovery else None
-        recovered = span(dates or Change(lasting, lasting, lasting))
+        recovered = span(dates or RateChange(lasting, lasting, lasting))
     known_ns = horizon_ns if stopped_early else max(zero_ns, min(horizon_ns, end_ns - hold_ns))
     bad = [(span(impact).mid_ns, span(end).mid_ns if end else known_ns) for impact, end in dated]
     bad_ns, unknown_ns = _spent(bad, _unknown(sched, states, zero_ns, known_ns, hold_ns, slo), zero_ns, known_ns)
@@ -231,7 +231,7 @@ def _outages(good: Sequence[bool], states: Sequence[WindowState]) -> list[_Outag
 
 def _dated(
     outages: Sequence[_Outage], sched: Sequence[int], good: Sequence[bool], hold_ns: int, slo: Slo
-) -> list[tuple[Change, Change | None]]:
+) -> list[tuple[RateChange, RateChange | None]]:
     """When the rate of bad requests rose and fell for each outage.
 
     An outage can have several levels, so the last of them tells when it ended and the first when it began.
@@ -246,7 +246,7 @@ def _dated(
         """The first request not more than so many H before, or not less than so many behind, request `i`."""
         return bisect_left(sched, sched[i] + holds * hold_ns)
 
-    found: list[tuple[Change, Change | None]] = []
+    found: list[tuple[RateChange, RateChange | None]] = []
     begin = 0
     for number, outage in enumerate(outages, 1):
         next_impact = outages[number].impact if number < len(outages) else len(sched)
@@ -270,8 +270,8 @@ def _dated(
     return found
 
 
-def _sharp(i: int) -> Change:
-    return Change(i, i, i)
+def _sharp(i: int) -> RateChange:
+    return RateChange(i, i, i)
 
 
 def _lasting(good: Sequence[bool], states: Sequence[WindowState], after: int) -> int | None:

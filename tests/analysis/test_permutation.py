@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smartops_chaos.analysis.permutation import Cell, direction
+from smartops_chaos.analysis.permutation import CellPair, direction
 
 
-def cell(old: list[float], new: list[float], weight: float = 1.0) -> Cell:
-    return Cell(np.array(old), np.array(new), weight)
+def cell(old: list[float], new: list[float], weight: float = 1.0) -> CellPair:
+    return CellPair(np.array(old), np.array(new), weight)
 
 
 def test_five_clearly_slower_trials_are_the_rarest_exchange_of_all() -> None:
@@ -25,7 +25,7 @@ def test_it_is_scipy_s_permutation_test_where_there_is_one_cell() -> None:
     theirs = stats.permutation_test(
         (new, old), lambda a, b: np.log(a.mean()) - np.log(b.mean()), alternative="greater", n_resamples=np.inf
     )
-    assert direction([Cell(old, new)], [], seed=1).p_slower == pytest.approx(theirs.pvalue)
+    assert direction([CellPair(old, new)], [], seed=1).p_slower == pytest.approx(theirs.pvalue)
 
 
 def test_times_are_exchanged_within_their_scenario_only() -> None:
@@ -46,12 +46,12 @@ def test_equal_times_never_differ() -> None:
 
 def test_many_trials_are_drawn_and_the_seed_gives_the_same_again() -> None:
     rng = np.random.default_rng(1)
-    arm = [Cell(rng.exponential(1, 20), rng.exponential(2, 20)) for _ in range(2)]
+    arm = [CellPair(rng.exponential(1, 20), rng.exponential(2, 20)) for _ in range(2)]
     one = direction(arm, [], seed=7)
     assert not one.exact
     assert one == direction(arm, [], seed=7)
     assert 0 < one.p_slower < 0.05
-    swapped = direction([Cell(c.new, c.old) for c in arm], [], seed=7)
+    swapped = direction([CellPair(c.new, c.old) for c in arm], [], seed=7)
     assert swapped.p_faster == pytest.approx(one.p_slower, abs=0.005)
 
 
@@ -63,7 +63,7 @@ def test_equal_campaigns_hardly_ever_differ_and_a_two_fold_slowdown_is_found_wit
     sigma = np.sqrt(np.log1p(0.4**2))
     different = 0
     for number in range(150):
-        arm = [Cell(*(rng.lognormal(np.log(0.1 * f), sigma, 5) for f in (1.0, factor))) for _ in range(2)]
-        base = [Cell(np.ones(5), np.ones(5)) for _ in range(2)]
+        arm = [CellPair(*(rng.lognormal(np.log(0.1 * f), sigma, 5) for f in (1.0, factor))) for _ in range(2)]
+        base = [CellPair(np.ones(5), np.ones(5)) for _ in range(2)]
         different += direction(arm, base, seed=number).p <= 0.05
     assert least <= different / 150 <= most

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.lab import detect
-from smartops_chaos.lab.detect import Sample, Threshold, Watch, Window, ZScore
-from smartops_chaos.lab.exposition import BUCKETS_S, Metrics
 from smartops_chaos.lab.lab_target import LabTarget
+from smartops_chaos.lab.smartops import detect
+from smartops_chaos.lab.smartops.detect import DetectorWatch, ServiceSample, Threshold, Window, ZScore
+from smartops_chaos.lab.smartops.exposition import BUCKETS_S, Metrics
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
 from smartops_chaos.targets import kinds
@@ -23,7 +23,7 @@ BUSY = Window(requests=80, error_share=0.4, p95_s=0.7, cpu={"a": 0.8, "b": 0.1},
 
 
 def watch(detector=None, warm=HEALTHY):
-    watching = Watch(detector or Threshold())
+    watching = DetectorWatch(detector or Threshold())
     for _ in range(detect.WARM_UP_WINDOWS):
         assert not watching.armed
         assert watching.see(warm) is None
@@ -56,7 +56,7 @@ def test_the_next_anomaly_needs_three_clean_windows_before_it():
 
 def test_without_traffic_nothing_is_learnt_and_nothing_signalled():
     idle = Window(requests=9, error_share=1.0, p95_s=5.0, cpu={}, cpu_per_answer_s=0.0)
-    watching = Watch(Threshold())
+    watching = DetectorWatch(Threshold())
     assert signals(watching, [idle, None] * 10) == [None] * 20
     assert not watching.armed
     assert signals(watch(), [idle] * 5) == [None] * 5
@@ -102,8 +102,8 @@ def test_the_forest_lets_a_healthy_minutes_spread_pass(errors, p95_s, cpu):
 
 def test_only_the_healer_that_uses_it_loads_scikit_learn():
     program = (
-        "import sys; import smartops_chaos.lab.node, smartops_chaos.lab.healer, smartops_chaos.trial.child, "
-        "smartops_chaos.run.campaign; sys.exit('sklearn' in sys.modules)"
+        "import sys; import smartops_chaos.lab.platform.node, smartops_chaos.lab.smartops.healer, "
+        "smartops_chaos.trial.child, smartops_chaos.run.campaign; sys.exit('sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
@@ -170,7 +170,7 @@ def test_a_quantile_of_nothing_is_zero_and_beyond_all_buckets_is_the_last():
 def sample(at_s, requests, errors=0, slow=0, **cpu_s):
     fast = float(requests - slow)
     buckets = tuple(fast if bound < 0.5 else float(requests) for bound in (*BUCKETS_S, float("inf")))
-    return Sample(at_s, requests, errors, buckets, cpu_s)
+    return ServiceSample(at_s, requests, errors, buckets, cpu_s)
 
 
 def test_a_window_is_the_difference_of_its_ends():

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.lab.exposition import BUCKETS_S, Metrics, parse
+from smartops_chaos.lab.smartops.exposition import BUCKETS_S, Metrics, parse
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,12}", fullmatch=True)
 values = st.floats(allow_nan=False, allow_infinity=False)

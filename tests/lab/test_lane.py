@@ -16,7 +16,7 @@ from smartops_chaos import lab
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient, LaneGone
 from smartops_chaos.lab.lab_target import LabLane, exports
-from smartops_chaos.lab.procs import environment, usage
+from smartops_chaos.lab.platform.procs import environment, usage
 from smartops_chaos.targets.base import LaneAddress
 
 if TYPE_CHECKING:

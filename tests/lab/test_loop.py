@@ -1,5 +1,5 @@
-from smartops_chaos.lab import loop
-from smartops_chaos.lab.loop import Brakes, Signal
+from smartops_chaos.lab.smartops import loop
+from smartops_chaos.lab.smartops.loop import Brakes, Signal
 
 RESTART = ("lab", "smartops-erp-simulator", "restart")
 SCALE = ("lab", "smartops-erp-simulator", "scale")

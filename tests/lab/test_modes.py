@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from smartops_chaos.lab import cgroup
-from smartops_chaos.lab.exposition import parse
+from smartops_chaos.lab.smartops import cgroup
+from smartops_chaos.lab.smartops.exposition import parse
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def erp(own_cgroup: Path, until: Callable[..., Any]) -> Iterator[tuple[str, subp
         held.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
         options = ["--port", url.rpartition(":")[2], "--units", "10", "--cgroup", str(own_cgroup)]
-        process = subprocess.Popen([sys.executable, "-m", "smartops_chaos.lab.erp", *options])
+        process = subprocess.Popen([sys.executable, "-m", "smartops_chaos.lab.smartops.erp", *options])
         try:
             until(lambda: answers(url))
             yield url, process
@@ -95,7 +95,7 @@ def test_the_older_cgroups_are_read_too(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert cgroup.usage(tmp_path) == cgroup.Usage(1.5, 300, None)
+    assert cgroup.usage(tmp_path) == cgroup.ContainerUsage(1.5, 300, None)
 
 
 def test_told_to_end_it_serves_until_nobody_comes_any_more(erp: tuple[str, subprocess.Popen[bytes]]) -> None:

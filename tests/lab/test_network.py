@@ -6,11 +6,11 @@ import statistics
 
 import pytest
 
-from smartops_chaos.lab.network import RTO_S, SEGMENTS, Trouble, Way
+from smartops_chaos.lab.platform.network import RTO_S, SEGMENTS, NetworkFault, NetworkPath
 
 
 def waits(loss: float, seed: int = 1, ways: int = 20_000) -> list[float]:
-    way = Way(Trouble("f", seed, loss=loss))
+    way = NetworkPath(NetworkFault("f", seed, loss=loss))
     return [way.lost_s() for _ in range(ways)]
 
 
@@ -38,7 +38,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_what_was_sent_and_lost_is_counted() -> None:
-    way = Way(Trouble("f", 1, loss=0.25))
+    way = NetworkPath(NetworkFault("f", 1, loss=0.25))
     for _ in range(10_000):
         way.lost_s()
     seen = way.seen()

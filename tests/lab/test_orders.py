@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smartops_chaos.lab import orders
+from smartops_chaos.lab.smartops import orders
 
 
 def test_an_order_is_due_a_slot_after_it_arrived() -> None:

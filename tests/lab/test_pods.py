@@ -33,5 +33,5 @@ def test_a_stressor_dies_with_its_replica(lane: Lane) -> None:
     victim = lane.inject("stress", "cpu-stress")["objects"][0].split("/")[1]
     [pod] = [pod for pod in lane.pods() if pod["name"] == victim]
     os.kill(pod["pid"], signal.SIGKILL)
-    lane.until(lambda: not [c for c in lane.descendants().values() if "stress.py" in c])
+    lane.until(lambda: not [c for c in lane.descendants().values() if "burner.py" in c])
     assert lane.fault("stress")["ended_by"] == "system"

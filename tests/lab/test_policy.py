@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.lab.policy import FIELDS, OPERATORS, Condition, Policy, PolicyError, decide, parse_policies
+from smartops_chaos.lab.smartops.policy import FIELDS, OPERATORS, Condition, Policy, PolicyError, decide, parse_policies
 from smartops_chaos.resources import shipped
 
 RESTART = 'POLICY "a":\n  WHEN anomaly.type == "error"\n  THEN restart(service)\n  PRIORITY 1\n'

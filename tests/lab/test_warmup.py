@@ -13,7 +13,7 @@ import pytest
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient
 from smartops_chaos.lab.lab_target import LabTarget
-from smartops_chaos.lab.procs import cpus, environment
+from smartops_chaos.lab.platform.procs import cpus, environment
 
 pytestmark = pytest.mark.lab
 EASY_S, IMPOSSIBLE_S = 0.2, 0.0005
@@ -62,7 +62,10 @@ def test_where_not_one_lane_is_carried_it_is_refused_with_the_numbers_and_the_fi
 
 def test_only_the_cores_that_it_may_use_are_counted() -> None:
     core = min(os.sched_getaffinity(0))
-    count = f"import os; os.sched_setaffinity(0, {{{core}}}); from smartops_chaos.lab.procs import cpus; print(cpus())"
+    count = (
+        f"import os; os.sched_setaffinity(0, {{{core}}}); "
+        "from smartops_chaos.lab.platform.procs import cpus; print(cpus())"
+    )
     told = subprocess.run(
         [sys.executable, "-c", count], env=environment({}), capture_output=True, text=True, check=True
     )

@@ -12,11 +12,8 @@ import pytest
 
 INJECT = """\
 from pathlib import Path
-from smartops_chaos.store import notes
 
-def inject(needs, configuration):
-    trial_dir = Path(configuration["trial_dir"])
-    notes.requests_file(trial_dir).write_text(f"{notes.clock_of(trial_dir)[1]},0,1000000,200\\n", encoding="ascii")
+def inject(needs):
     if not Path(needs).exists():
         raise RuntimeError("there is nothing to inject")
 """

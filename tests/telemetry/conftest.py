@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 from aiohttp import web
 
-from smartops_chaos.lab.procs import prometheus_program
+from smartops_chaos.lab.platform.procs import prometheus_program
 from smartops_chaos.model import Evidence, Interval, Slo, Trial
 from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.telemetry import prometheus

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.timeline.change import Change, first_level, last_level, likeliest
+from smartops_chaos.timeline.change import RateChange, first_level, last_level, likeliest
 
 
 def sums(marks: str) -> list[int]:
@@ -15,18 +15,18 @@ def sums(marks: str) -> list[int]:
     return [0, *accumulate(mark == "x" for mark in marks)]
 
 
-def fall(marks: str) -> Change | None:
+def fall(marks: str) -> RateChange | None:
     return likeliest(sums(marks), 0, len(marks), range(1, len(marks)), falls=True)
 
 
-def rise(marks: str) -> Change | None:
+def rise(marks: str) -> RateChange | None:
     return likeliest(sums(marks), 0, len(marks), range(1, len(marks)), falls=False)
 
 
 @pytest.mark.parametrize("length", [3, 5, 40])
 def test_the_end_of_a_total_outage_is_known_to_the_answer(length: int) -> None:
-    assert fall("x" * length + "." * 80) == Change(length, length, length)
-    assert rise("." * 80 + "x" * length) == Change(80, 80, 80)
+    assert fall("x" * length + "." * 80) == RateChange(length, length, length)
+    assert rise("." * 80 + "x" * length) == RateChange(80, 80, 80)
 
 
 def test_behind_a_partial_outage_the_interval_reaches_two_gaps_of_good_answers() -> None:
@@ -37,7 +37,7 @@ def test_behind_a_partial_outage_the_interval_reaches_two_gaps_of_good_answers()
 
 
 def test_a_single_stray_does_not_move_the_change() -> None:
-    assert fall("x" * 40 + "." * 50 + "x" + "." * 60) == Change(40, 40, 40)
+    assert fall("x" * 40 + "." * 50 + "x" + "." * 60) == RateChange(40, 40, 40)
 
 
 def test_there_is_no_change_in_the_other_direction() -> None:

@@ -1,4 +1,4 @@
-"""One replica of the ERP: `python -m smartops_chaos.lab.erp --port N`, on a core of its own or in a container.
+"""One replica of the ERP: `python -m smartops_chaos.lab.smartops.erp --port N`, on a core of its own or in a container.
 
 Its work is in `orders.py`: so many orders a second, on every machine. Few may wait, the rest is refused at once.
 Standard library only, since a restarted pod has to be ready quickly.
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from smartops_chaos.lab import cgroup
-from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
-from smartops_chaos.lab.modes import Modes
-from smartops_chaos.lab.orders import CPU_S, SLOT_S, SPAN_S, Worker, units_for
+from smartops_chaos.lab.smartops import cgroup
+from smartops_chaos.lab.smartops.exposition import CONTENT_TYPE, Metrics
+from smartops_chaos.lab.smartops.modes import Modes
+from smartops_chaos.lab.smartops.orders import CPU_S, SLOT_S, SPAN_S, Worker, units_for
 
 DRAIN_S = 1.5  # from the order to end to the end: until then the platform may still send requests
 

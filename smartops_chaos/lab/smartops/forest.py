@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from smartops_chaos.lab.detect import AnomalyKind, Finding, Window, ZScore, features
+from smartops_chaos.lab.smartops.detect import Anomaly, AnomalyKind, Window, ZScore, features
 
 _SAMPLES = 256  # so many Liu, Ting and Zhou (2008) give to each tree
 _TREES = 100  # and so many trees
@@ -44,13 +44,13 @@ class Forest:
         replicas just before a fault, would be a fault of its own."""
         threading.Thread(target=self._grow, daemon=True).start()
 
-    def judge(self, seen: Window) -> Finding | None:
+    def judge(self, seen: Window) -> Anomaly | None:
         assert self._model is not None
         worse = {kind: max(0.0, value - self._mean[kind]) for kind, value in features(seen).items()}
         score = -float(self._model.score_samples([[self._mean[kind] + worse[kind] for kind in self._mean]])[0])
         if score <= _LIMIT:
             return None
-        return Finding(max(worse, key=lambda kind: worse[kind] / self._spread[kind]), round(score, 3))
+        return Anomaly(max(worse, key=lambda kind: worse[kind] / self._spread[kind]), round(score, 3))
 
     def _grow(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

@@ -19,9 +19,9 @@ import urllib3
 from kubernetes import client as api
 from kubernetes import config
 
-from smartops_chaos.lab.cluster import DEPLOYMENT, Status, fetch_text
-from smartops_chaos.lab.detect import Sample
-from smartops_chaos.lab.exposition import BUCKETS_S, parse
+from smartops_chaos.lab.smartops.detect import ServiceSample
+from smartops_chaos.lab.smartops.exposition import BUCKETS_S, parse
+from smartops_chaos.lab.smartops.hands import DEPLOYMENT, Status, fetch_text
 
 PORT = 8000
 API_TIMEOUT_S = 2.0
@@ -49,9 +49,9 @@ class Totals:
 
     def __init__(self) -> None:
         self._before: dict[str, Counters] = {}
-        self._sum = Sample(0.0, 0.0, 0.0, (0.0,) * (len(BUCKETS_S) + 1), {})
+        self._sum = ServiceSample(0.0, 0.0, 0.0, (0.0,) * (len(BUCKETS_S) + 1), {})
 
-    def add(self, at_s: float, pods: Mapping[str, Counters]) -> Sample:
+    def add(self, at_s: float, pods: Mapping[str, Counters]) -> ServiceSample:
         """One look at all pods that answered."""
         for pod, now in pods.items():
             then = self._before.get(pod, now)
@@ -93,7 +93,7 @@ class Kubernetes:
         self._client, self._totals = client, Totals()
         self._apps, self._core = api.AppsV1Api(), api.CoreV1Api()
 
-    async def look(self) -> Sample:
+    async def look(self) -> ServiceSample:
         found = await self._pods()
         pages = await asyncio.gather(*(self._scrape(address) for address in found.values()))
         seen = {uid: counters(page) for uid, page in zip(found, pages, strict=True) if page}

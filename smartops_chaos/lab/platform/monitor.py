@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from smartops_chaos.lab.procs import Process, prometheus_program
+from smartops_chaos.lab.platform.procs import Process, prometheus_program
 
 _TRIES = 5
 _READY_WITHIN_S = 15.0

@@ -1,20 +1,14 @@
-"""The node of one lane: supervises everything in it. `python -m smartops_chaos.lab.node --directory DIR --name NAME`.
-
-It prints one line when the lane is ready (or the reason why not) and lives until POST /shutdown, SIGTERM, or, with
---lifeline, the end of its stdin. Whatever way it ends, its children end with it.
-"""
+"""The node of one lane: supervises everything in it, as a kubelet does."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import secrets
-import signal
 import socket
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,17 +17,17 @@ from typing import Any
 import aiohttp
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.lab import api, orders
-from smartops_chaos.lab.api import Arm
-from smartops_chaos.lab.exposition import parse
-from smartops_chaos.lab.faulttable import FaultTable
-from smartops_chaos.lab.gateway import Route
-from smartops_chaos.lab.lane import LaneFile
-from smartops_chaos.lab.logbook import LogBook
-from smartops_chaos.lab.monitor import Monitor, MonitorFailed
-from smartops_chaos.lab.pods import Deployment, Pod, Spec
-from smartops_chaos.lab.procs import hold_port, module, usage
-from smartops_chaos.lab.service import Service
+from smartops_chaos.lab.platform.faults import Fault
+from smartops_chaos.lab.platform.faulttable import FaultTable
+from smartops_chaos.lab.platform.gateway import Route
+from smartops_chaos.lab.platform.lane import LaneFile
+from smartops_chaos.lab.platform.logbook import LogBook
+from smartops_chaos.lab.platform.monitor import Monitor
+from smartops_chaos.lab.platform.pods import Deployment, Pod, Spec
+from smartops_chaos.lab.platform.procs import hold_port, module, usage
+from smartops_chaos.lab.platform.service import Service
+from smartops_chaos.lab.smartops import orders
+from smartops_chaos.lab.smartops.exposition import parse
 from smartops_chaos.model import Cause
 
 ERP, HEALER = "smartops-erp-simulator", "smartops-orchestrator"
@@ -42,7 +36,16 @@ _KEEP_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class LaneArm:
+    """The healer that is to run."""
+
+    healer: str = "off"
+    detector: str = "none"
+    policy: str = ""  # the text
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvent:
     """What happened to an object of the lane, and who did it."""
 
     at_ns: int
@@ -61,8 +64,8 @@ class Node:
         self.name = name
         self.core = core
         self.slot_s = slot_s
-        self.arm = Arm()
-        self.events: deque[Event] = deque(maxlen=_KEEP_EVENTS)
+        self.arm = LaneArm()
+        self.events: deque[NodeEvent] = deque(maxlen=_KEEP_EVENTS)
         self.token, self.healer_token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
         self.stopping = asyncio.Event()
         self.changing = asyncio.Lock()  # one reset, arm or injection at a time
@@ -84,7 +87,7 @@ class Node:
         def erp_command(port: int) -> list[str]:
             work = ("--units", str(units), "--slot", str(slot_s), "--core", str(core))
             # The switches have no token, and what they do would be unknown to the fault table.
-            return module("erp", "--port", str(port), *work, "--no-switches")
+            return module("smartops.erp", "--port", str(port), *work, "--no-switches")
 
         healer = Spec(
             HEALER,
@@ -132,7 +135,7 @@ class Node:
             json.dump(asdict(lane), out)
         new.replace(self.directory / "lane.json")  # nobody reads half of it
 
-    async def set_arm(self, arm: Arm) -> None:
+    async def set_arm(self, arm: LaneArm) -> None:
         """The healer of the new arm is started at once; ask /state when it is ready."""
         async with self.changing:
             if arm != self.arm:
@@ -170,7 +173,7 @@ class Node:
     # ---- what pods tell ------------------------------------------------------------------------------------
 
     def report(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
-        self.events.append(Event(self.now_ns(), pod.object, kind, cause, detail))
+        self.events.append(NodeEvent(self.now_ns(), pod.object, kind, cause, detail))
         if kind == "exited":
             self.faults.pod_went(pod, "exits", cause)
         if kind in ("ready", "not_ready"):
@@ -216,6 +219,12 @@ class Node:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 
+    def faults_of(self, kind: type[Fault]) -> Sequence[Fault]:
+        return self.faults.of_kind(kind)
+
+    async def seen(self, fault_id: str) -> dict[str, float]:
+        return await self.service.seen(fault_id)
+
     async def place_order(self, pod: Pod) -> None:
         """One request straight to a replica."""
         with suppress(aiohttp.ClientError, TimeoutError, OSError):
@@ -242,7 +251,7 @@ class Node:
         policy = self.directory / "healer.policy"
         policy.write_text(self.arm.policy, encoding="utf-8")
         return module(
-            "healer",
+            "smartops.healer",
             *("--port", str(port), "--detector", self.arm.detector, "--policy", str(policy)),
             *("--node", _url(self.control), "--gateway", self.service.url),
         )
@@ -259,58 +268,3 @@ def _port(held: socket.socket) -> int:
 
 def _url(held: socket.socket) -> str:
     return f"http://127.0.0.1:{_port(held)}"
-
-
-async def run(options: argparse.Namespace) -> None:
-    directory: Path = options.directory
-    loop, timeout = asyncio.get_running_loop(), aiohttp.ClientTimeout(total=5)
-    async with aiohttp.ClientSession(timeout=timeout) as client:
-        node = Node(directory, options.name, options.core, options.replicas, options.slot, client)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, node.stopping.set)
-        if options.lifeline:
-            loop.add_reader(0, node.stopping.set)  # nobody writes, so readable means the end
-        async with api.serve(node):
-            try:
-                if await _unless_stopped(node, node.start()):
-                    print("ready", flush=True)
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever started us may go away now
-                    await node.stopping.wait()
-            except (MonitorFailed, OSError) as error:
-                print(f"failed: {error}", flush=True)
-            finally:
-                if options.lifeline:
-                    loop.remove_reader(0)
-                (directory / "lane.json").unlink(missing_ok=True)
-                await node.close()
-
-
-async def _unless_stopped(node: Node, work: Coroutine[Any, Any, None]) -> bool:
-    """Whether the work was done before the node had to end."""
-    doing, stopped = asyncio.create_task(work), asyncio.create_task(node.stopping.wait())
-    await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    if not doing.done():
-        doing.cancel()
-        return False
-    await doing
-    return True
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--directory", type=Path, required=True)
-    options.add_argument("--name", required=True)
-    options.add_argument("--core", type=int, default=0)
-    options.add_argument("--beside", type=int, nargs="+", help="the cores for all but the replicas")
-    options.add_argument("--replicas", type=int, default=2)
-    options.add_argument("--slot", type=float, default=orders.SLOT_S, help="seconds that an order takes in a replica")
-    options.add_argument("--lifeline", action="store_true")
-    given = options.parse_args()
-    if given.beside:
-        os.sched_setaffinity(0, given.beside)
-    asyncio.run(run(given))
-
-
-if __name__ == "__main__":
-    main()

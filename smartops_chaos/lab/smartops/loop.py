@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from smartops_chaos.lab.cluster import Cluster
-from smartops_chaos.lab.exposition import Metrics
+from smartops_chaos.lab.smartops.exposition import Metrics
+from smartops_chaos.lab.smartops.hands import Hands
 
 COOLDOWN_S = 30.0
 MAX_ACTIONS_PER_HOUR = 6
@@ -76,7 +76,7 @@ class Signal:
 
 @dataclass
 class ClosedLoop:
-    cluster: Cluster
+    cluster: Hands
     evaluate: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]  # asks the policy engine; raises OSError
     metrics: Metrics
     brakes: Brakes = field(default_factory=Brakes)

@@ -20,11 +20,11 @@ _PR_SET_PDEATHSIG = 1
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CGROUPS = Path("/sys/fs/cgroup")
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """What a process has used so far; a zombie keeps its CPU time until it is reaped."""
 
     cpu_s: float
@@ -33,7 +33,7 @@ class Usage:
     zombie: bool
 
 
-def usage(pid: int) -> Usage | None:
+def usage(pid: int) -> ProcessUsage | None:
     """None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -41,7 +41,7 @@ def usage(pid: int) -> Usage | None:
         return None
     fields = text.rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])
-    return Usage(ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES, int(fields[19]), fields[0] == "Z")
+    return ProcessUsage(ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES, int(fields[19]), fields[0] == "Z")
 
 
 def cpus() -> float:
@@ -75,7 +75,7 @@ def _quota_1(folder: Path) -> float:
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """The command of one of the lab's own programs."""
+    """The command of one of the lab's own programs, such as `platform.main` or `smartops.erp`."""
     return [sys.executable, "-m", f"smartops_chaos.lab.{name}", *arguments]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from smartops_chaos.lab import detect
+from smartops_chaos.lab.smartops import detect
 
 Request = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
@@ -26,12 +26,12 @@ class Status:
     rolled_out: bool  # every pod is ready and of this generation
 
 
-class Cluster(Protocol):
+class Hands(Protocol):
     """Eyes and hands: the lab's node, or a Kubernetes API server."""
 
     namespace: str
 
-    async def look(self) -> detect.Sample:
+    async def look(self) -> detect.ServiceSample:
         """What the service has done so far."""
 
     async def status(self, deployment: str) -> Status: ...
@@ -52,7 +52,7 @@ class LabNode:
         self._url, self._gateway, self._client = url, gateway, client
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    async def look(self) -> detect.Sample:
+    async def look(self) -> detect.ServiceSample:
         pages = (self._client.get(f"{url}/metrics") for url in (self._gateway, self._url))
         seen, used = await asyncio.gather(*map(fetch_text, pages))
         return detect.sample(time.monotonic(), seen, used, DEPLOYMENT)

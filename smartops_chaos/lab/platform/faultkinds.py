@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from smartops_chaos.lab.cpustress import CpuStress
-from smartops_chaos.lab.faults import BadFault, Fault, NotEnded, Order, join, number
-from smartops_chaos.lab.network import Trouble
-from smartops_chaos.lab.pods import Pod
-from smartops_chaos.lab.procs import Process
+from smartops_chaos.lab.platform.cpustress import CpuStress
+from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, join, number
+from smartops_chaos.lab.platform.network import NetworkFault
+from smartops_chaos.lab.platform.pods import Pod
+from smartops_chaos.lab.platform.procs import Process
 from smartops_chaos.model import Cause, EndedBy
-
-if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
 
 _READY_WITHIN_S = 20.0
 
@@ -29,15 +26,15 @@ class MemoryLeak(Fault):
     parameters = frozenset({"size", "ramp"})
     ends_when_pod = "leaves"
 
-    def __init__(self, order: Order, node: Node) -> None:
-        super().__init__(order, node)
+    def __init__(self, order: Order, host: FaultHost) -> None:
+        super().__init__(order, host)
         self.size = int(number(order.params, "size", 1e6, 1e9))
         self.ramp_s = number(order.params, "ramp", 0.1, 300)
         self._process: Process | None = None
         self._peak = self._kills = 0
 
     async def inject(self) -> None:
-        others = [f.order.id for f in self.node.faults.of_kind(MemoryLeak) if f is not self and f.in_force]
+        others = [f.order.id for f in self.host.faults_of(MemoryLeak) if f is not self and f.in_force]
         if others:
             raise BadFault(f"{others[0]} leaks already: one leak at a time, for the sake of the machine")
         self._leak()
@@ -70,7 +67,7 @@ class MemoryLeak(Fault):
 
     def _leak(self) -> None:
         assert self.pod is not None
-        self._process = join(self.pod, self.node.core, 0, "leak.py", str(self.size), str(self.ramp_s))
+        self._process = join(self.pod, self.host.core, 0, "leak.py", str(self.size), str(self.ramp_s))
 
 
 class OnTheWay(Fault):
@@ -79,32 +76,32 @@ class OnTheWay(Fault):
     ends_when_pod = "leaves"
 
     @property
-    def trouble(self) -> Trouble:
+    def trouble(self) -> NetworkFault:
         raise NotImplementedError
 
     async def inject(self) -> None:
         """The gateway's routes are made from the faults in force."""
-        await self.node.push_routes()
+        await self.host.push_routes()
 
     async def end(self, by: EndedBy) -> None:
         self.finish(by)
-        await self.node.push_routes()
+        await self.host.push_routes()
 
 
 class NetworkDelay(OnTheWay):
     parameters = frozenset({"delay", "jitter"})
 
-    def __init__(self, order: Order, node: Node) -> None:
-        super().__init__(order, node)
+    def __init__(self, order: Order, host: FaultHost) -> None:
+        super().__init__(order, host)
         self.delay_s = number(order.params, "delay", 0.001, 10)
         self.jitter_s = number(order.params, "jitter", 0, 10)
 
     @property
-    def trouble(self) -> Trouble:
-        return Trouble(self.order.id, self.order.seed, delay_s=self.delay_s, jitter_s=self.jitter_s)
+    def trouble(self) -> NetworkFault:
+        return NetworkFault(self.order.id, self.order.seed, delay_s=self.delay_s, jitter_s=self.jitter_s)
 
     async def measure(self) -> None:
-        seen = await self.node.service.seen(self.order.id)
+        seen = await self.host.seen(self.order.id)
         requests, mean_s = seen.get("requests", 0.0), seen.get("mean_s", 0.0)
         self.measured = {"requests": float(requests), "mean_s": round(mean_s, 4)}
         self.effect = f"{requests:.0f} requests delayed by {mean_s:.3f} s on average"
@@ -114,16 +111,16 @@ class NetworkDelay(OnTheWay):
 class NetworkLoss(OnTheWay):
     parameters = frozenset({"loss"})
 
-    def __init__(self, order: Order, node: Node) -> None:
-        super().__init__(order, node)
+    def __init__(self, order: Order, host: FaultHost) -> None:
+        super().__init__(order, host)
         self.loss = number(order.params, "loss", 0.001, 0.9)
 
     @property
-    def trouble(self) -> Trouble:
-        return Trouble(self.order.id, self.order.seed, loss=self.loss)
+    def trouble(self) -> NetworkFault:
+        return NetworkFault(self.order.id, self.order.seed, loss=self.loss)
 
     async def measure(self) -> None:
-        seen = await self.node.service.seen(self.order.id)
+        seen = await self.host.seen(self.order.id)
         sent, lost, mean_s = (seen.get(key, 0.0) for key in ("sent", "lost", "mean_s"))
         self.measured = {"sent": float(sent), "lost": float(lost), "mean_s": round(mean_s, 4)}
         self.effect = f"{lost:.0f} of {sent:.0f} segments lost, requests delayed by {mean_s:.3f} s on average"
@@ -135,8 +132,8 @@ class PodKill(Fault):
 
     parameters = frozenset({"component"})
 
-    def __init__(self, order: Order, node: Node) -> None:
-        super().__init__(order, node)
+    def __init__(self, order: Order, host: FaultHost) -> None:
+        super().__init__(order, host)
         component = order.params.get("component", "erp")
         if component not in ("erp", "orchestrator"):
             raise BadFault(f"component is {component!r}: use erp or orchestrator")

@@ -1,4 +1,4 @@
-"""The Service in front of the ERP: `python -m smartops_chaos.lab.gateway --port N`, admin token in LAB_TOKEN.
+"""The Service in front of the ERP: `python -m smartops_chaos.lab.platform.gateway --port N`, admin token in LAB_TOKEN.
 
 Sends each request to the next ready replica, in turn. Network faults on the way to one replica are applied here
 (`network.py`): emulated, and measured on every request that meets them.
@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
-from smartops_chaos.lab.network import Trouble, Way
+from smartops_chaos.lab.platform.network import NetworkFault, NetworkPath
+from smartops_chaos.lab.smartops.exposition import CONTENT_TYPE, Metrics
 
 UPSTREAM_TIMEOUT_S = 2.0
 
@@ -27,7 +27,7 @@ UPSTREAM_TIMEOUT_S = 2.0
 class Route:
     pod: str
     port: int
-    troubles: tuple[Trouble, ...] = ()  # in force on the way to the pod
+    troubles: tuple[NetworkFault, ...] = ()  # in force on the way to the pod
 
 
 @dataclass
@@ -35,7 +35,9 @@ class Gateway:
     client: aiohttp.ClientSession
     metrics: Metrics = field(default_factory=Metrics)
     routes: tuple[Route, ...] = ()
-    ways: dict[str, Way] = field(default_factory=dict)  # by fault; they stay after its end, for who asks what it did
+    ways: dict[str, NetworkPath] = field(
+        default_factory=dict
+    )  # by fault; they stay after its end, for who asks what it did
     in_flight: Counter[str] = field(default_factory=Counter)
     _turn: int = 0
     _passing: set[asyncio.Task[tuple[int, bytes]]] = field(default_factory=set)
@@ -84,18 +86,18 @@ class Gateway:
             self.in_flight[route.pod] -= 1
             self.in_flight += Counter()  # forgets the pods with nothing under way
 
-    def _way(self, trouble: Trouble) -> Way:
+    def _way(self, trouble: NetworkFault) -> NetworkPath:
         """Its dice go on from request to request."""
         known = self.ways.get(trouble.fault)
         if known is None or known.trouble != trouble:
-            known = self.ways[trouble.fault] = Way(trouble)
+            known = self.ways[trouble.fault] = NetworkPath(trouble)
         return known
 
     async def put_routes(self, request: web.Request) -> web.Response:
         """Replace the routes; `flush` also drops every request that is under way and forgets what was measured."""
         wanted: dict[str, Any] = await request.json()
         self.routes = tuple(
-            Route(route["pod"], route["port"], tuple(Trouble(**trouble) for trouble in route["troubles"]))
+            Route(route["pod"], route["port"], tuple(NetworkFault(**trouble) for trouble in route["troubles"]))
             for route in wanted["routes"]
         )
         if wanted.get("flush"):

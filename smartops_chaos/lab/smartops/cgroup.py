@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ContainerUsage:
     """Of everything in the container, not of one process."""
 
     cpu_s: float
@@ -16,7 +16,7 @@ class Usage:
     memory_limit_bytes: int | None
 
 
-def usage(root: Path) -> Usage:
+def usage(root: Path) -> ContainerUsage:
     """`root` is where the container's own cgroup is mounted. Raises OSError, ValueError when it is not."""
     if (root / "cpu.stat").exists():
         cpu_s = _field(root / "cpu.stat", "usage_usec") / 1e6
@@ -28,7 +28,7 @@ def usage(root: Path) -> Usage:
         memory = root / "memory"
     most = (memory / limit).read_text().strip()
     working = int((memory / used).read_text()) - _field(memory / "memory.stat", idle)
-    return Usage(cpu_s, max(0, working), int(most) if most.isdigit() and int(most) < 1 << 60 else None)
+    return ContainerUsage(cpu_s, max(0, working), int(most) if most.isdigit() and int(most) < 1 << 60 else None)
 
 
 def _field(file: Path, name: str) -> int:

@@ -1,4 +1,4 @@
-"""One busy worker: `stress.py CORE NICE LOAD PHASE`, LOAD and PHASE from 0 to 1. Started by path, nothing imported."""
+"""One busy worker: `burner.py CORE NICE LOAD PHASE`, LOAD and PHASE from 0 to 1. Started by path, nothing imported."""
 
 from __future__ import annotations
 

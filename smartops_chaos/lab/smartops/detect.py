@@ -9,10 +9,11 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Literal, Protocol
 
-from smartops_chaos.lab.exposition import BUCKETS_S, parse
+from smartops_chaos.lab.smartops.exposition import BUCKETS_S, parse
 
 AnomalyKind = Literal["latency", "error", "resource", "other"]
 
@@ -29,7 +30,7 @@ _CADVISOR = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ServiceSample:
     """Counters at one moment (monotonic seconds)."""
 
     at_s: float
@@ -55,12 +56,12 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Anomaly:
     kind: AnomalyKind
     score: float  # 0.5 at the limit, towards 1 beyond it
 
 
-def sample(at_s: float, gateway: str, node: str, container: str) -> Sample:
+def sample(at_s: float, gateway: str, node: str, container: str) -> ServiceSample:
     """From the text expositions of the gateway and the node; `container` is the one whose pods count."""
     codes = {
         dict(labels)["code"]: v for (name, labels), v in parse(gateway).items() if name == "gateway_requests_total"
@@ -81,10 +82,12 @@ def sample(at_s: float, gateway: str, node: str, container: str) -> Sample:
     )
     memory = {pod: value / limit[pod] for pod, value in used.items() if limit.get(pod)}
     errors = sum(value for code, value in codes.items() if int(code) >= 500)
-    return Sample(at_s, sum(codes.values()), errors, tuple(cumulative.get(bound, 0.0) for bound in bounds), cpu, memory)
+    return ServiceSample(
+        at_s, sum(codes.values()), errors, tuple(cumulative.get(bound, 0.0) for bound in bounds), cpu, memory
+    )
 
 
-def window(samples: Sequence[Sample], span_s: float) -> Window | None:
+def window(samples: Sequence[ServiceSample], span_s: float) -> Window | None:
     """What happened in the last `span_s` seconds of `samples` (oldest first); None with fewer than two in reach."""
     newest = samples[-1]
     reach = [s for s in samples if newest.at_s - s.at_s <= span_s * 1.2]
@@ -132,7 +135,7 @@ class Detector(Protocol):
     def settle(self) -> None:
         """The warm-up is over."""
 
-    def judge(self, seen: Window) -> Finding | None:
+    def judge(self, seen: Window) -> Anomaly | None:
         """None: nothing unusual."""
 
 
@@ -148,7 +151,7 @@ class Threshold:
     def settle(self) -> None:
         """There is nothing to settle."""
 
-    def judge(self, seen: Window) -> Finding | None:
+    def judge(self, seen: Window) -> Anomaly | None:
         return _worst({kind: value / self.LIMITS[kind] for kind, value in features(seen).items()})
 
 
@@ -172,7 +175,7 @@ class ZScore:
     def settle(self) -> None:
         """Mean and deviation are taken when they are needed."""
 
-    def judge(self, seen: Window) -> Finding | None:
+    def judge(self, seen: Window) -> Anomaly | None:
         return _worst({kind: self._z(kind, value) / self.LIMIT for kind, value in features(seen).items()})
 
     def _z(self, kind: AnomalyKind, value: float) -> float:
@@ -181,9 +184,9 @@ class ZScore:
 
 
 def _forest() -> Detector:
-    from smartops_chaos.lab.forest import Forest  # scikit-learn: an extra, and a second to load
-
-    return Forest()
+    # By name and late: scikit-learn is an extra and takes a second to load, and the forest builds on this module.
+    forest: Detector = import_module("smartops_chaos.lab.smartops.forest").Forest()
+    return forest
 
 
 # `none` never signals. Another model is another line here.
@@ -202,7 +205,7 @@ def lacking(detector: str) -> str:
     return ""
 
 
-class Watch:
+class DetectorWatch:
     """Turns judgements on successive windows into one finding at each anomaly's beginning."""
 
     def __init__(self, detector: Detector) -> None:
@@ -216,7 +219,7 @@ class Watch:
         """Whether the warm-up is over and the detector ready."""
         return self._learnt >= WARM_UP_WINDOWS and self._detector.ready
 
-    def see(self, seen: Window | None) -> Finding | None:
+    def see(self, seen: Window | None) -> Anomaly | None:
         if seen is None or seen.requests < FEWEST_REQUESTS:
             return None
         if self._learnt < WARM_UP_WINDOWS:
@@ -258,12 +261,12 @@ def features(seen: Window) -> dict[AnomalyKind, float]:
     return {"error": seen.error_share, "latency": seen.p95_s, "resource": seen.cpu_most}
 
 
-def _worst(severity: Mapping[AnomalyKind, float]) -> Finding | None:
+def _worst(severity: Mapping[AnomalyKind, float]) -> Anomaly | None:
     """`severity` is 1 at the limit."""
     kind = max(severity, key=lambda one: severity[one])
     if severity[kind] <= 1:
         return None
-    return Finding(kind, round(1 - 0.5 / severity[kind], 3) if math.isfinite(severity[kind]) else 1.0)
+    return Anomaly(kind, round(1 - 0.5 / severity[kind], 3) if math.isfinite(severity[kind]) else 1.0)
 
 
 def _between(value: float, low: float, high: float) -> float:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smartops_chaos.errors import PreflightFailed
-from smartops_chaos.lab.orders import SLOT_S
-from smartops_chaos.lab.procs import environment, module, prometheus_program, usage
+from smartops_chaos.lab.platform.procs import environment, module, prometheus_program, usage
+from smartops_chaos.lab.smartops.orders import SLOT_S
 
 _READY_WITHIN_S = 30.0
 _STOP_WITHIN_S = 5.0
@@ -83,7 +83,7 @@ def start(
     own = cores[core % len(cores)]
     beside = [other for other in cores[lanes:] if other != own] or cores
     command = module(
-        "node",
+        "platform.main",
         *("--directory", str(directory), "--name", name),
         *("--core", str(own), "--beside", *map(str, beside)),
         *("--replicas", str(replicas), "--slot", str(slot_s)),

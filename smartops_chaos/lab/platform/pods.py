@@ -7,22 +7,33 @@ import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, Protocol
 
 import aiohttp
 
-from smartops_chaos.lab.procs import Process, hold_port
+from smartops_chaos.lab.platform.procs import Process, hold_port
 from smartops_chaos.model import Cause
-
-if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
-
 
 PROBE_S = 0.25
 STARTUP_PROBE_S = 0.03
 PROBE_TIMEOUT_S = 1.0
 MEMORY_LIMIT_BYTES = 512_000_000  # of a container
 MEMORY_CHECK_S = 0.1
+
+
+class PodHost(Protocol):
+    """What a pod needs of the node on which it runs."""
+
+    def now_ns(self) -> int: ...
+
+    def report(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
+        """Note what happened to the pod, and let everybody act on it whom it concerns."""
+
+    def leaving(self, pod: Pod, cause: Cause) -> None:
+        """The pod takes no new requests and will not come back."""
+
+    async def drained(self, pod: Pod) -> None:
+        """Returns when nothing is under way to the pod any more, or after a second."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Spec:
 class Pod:
     """One container, restarted in place after its back-off until the pod is stopped."""
 
-    def __init__(self, name: str, generation: int, spec: Spec, node: Node, client: aiohttp.ClientSession) -> None:
+    def __init__(self, name: str, generation: int, spec: Spec, host: PodHost, client: aiohttp.ClientSession) -> None:
         self.name = name
         self.generation = generation
         self.object = f"{spec.deployment}/{name}"
@@ -50,7 +61,7 @@ class Pod:
         self.ready = asyncio.Event()
         self.processes: list[Process] = []  # all that ever ran in it, so that its CPU counter never falls
         self._spec = spec
-        self._node = node
+        self._host = host
         self._client = client
         self._held = spec.port or hold_port()
         self.port: int = self._held.getsockname()[1]
@@ -102,9 +113,9 @@ class Pod:
             self._gone.set()
             self._stop_probing()
             self._set_ready(False, cause)
-            self._node.leaving(self, cause)
+            self._host.leaving(self, cause)
         if drain:
-            await self._node.drained(self)
+            await self._host.drained(self)
         await self.kill(cause)
         self.start_now(cause)
         if self._life is not None:
@@ -121,7 +132,7 @@ class Pod:
             self._stop_probing()
             self._limiting.cancel()
             cause, self._exit_cause = self._exit_cause, "platform"
-            self._node.report(self, "exited", cause, f"code {_code(self.main)}{self._exit_reason}")
+            self._host.report(self, "exited", cause, f"code {_code(self.main)}{self._exit_reason}")
             self._exit_reason = ""
             self._set_ready(False, cause)
             if self._gone.is_set():
@@ -144,8 +155,8 @@ class Pod:
             follow(process.stdout, "stdout")
             follow(process.stderr, "stderr")
         self.processes.append(process)
-        self.started_ns = self._node.now_ns()
-        self._node.report(self, "started", cause, f"pid {process.pid}")
+        self.started_ns = self._host.now_ns()
+        self._host.report(self, "started", cause, f"pid {process.pid}")
         return process
 
     async def _probe(self, cause: Cause) -> None:
@@ -178,7 +189,7 @@ class Pod:
                 self.ready.set()
             else:
                 self.ready.clear()
-            self._node.report(self, "ready" if ready else "not_ready", cause)
+            self._host.report(self, "ready" if ready else "not_ready", cause)
 
     def _stop_probing(self) -> None:
         if self._probing is not None:
@@ -194,12 +205,12 @@ def _code(process: Process) -> int:
 class Deployment:
     """`desired` pods of the newest generation, reached by a rolling update: one more first, then one less."""
 
-    def __init__(self, spec: Spec, node: Node, client: aiohttp.ClientSession) -> None:
+    def __init__(self, spec: Spec, host: PodHost, client: aiohttp.ClientSession) -> None:
         self.name = spec.deployment
         self.desired = 0
         self.generation = 1
         self._spec = spec
-        self._node = node
+        self._host = host
         self._client = client
         self._all: list[Pod] = []
         self._numbers = 0
@@ -271,7 +282,7 @@ class Deployment:
 
     def _add(self, cause: Cause) -> Pod:
         self._numbers += 1
-        pod = Pod(f"{self.name}-{self._numbers}", self.generation, self._spec, self._node, self._client)
+        pod = Pod(f"{self.name}-{self._numbers}", self.generation, self._spec, self._host, self._client)
         self._all.append(pod)
         pod.begin(cause)
         return pod

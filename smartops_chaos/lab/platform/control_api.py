@@ -6,35 +6,24 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 from aiohttp import web
 
-from smartops_chaos.lab.detect import DETECTORS, lacking
-from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
-from smartops_chaos.lab.faults import BadFault, NotEnded
-from smartops_chaos.lab.faulttable import order_from
-from smartops_chaos.lab.pods import MEMORY_LIMIT_BYTES, Deployment
-from smartops_chaos.lab.policy import PolicyError, parse_policies
+from smartops_chaos.lab.platform.faults import BadFault, NotEnded
+from smartops_chaos.lab.platform.faulttable import order_from
+from smartops_chaos.lab.platform.node import LaneArm, Node
+from smartops_chaos.lab.platform.pods import MEMORY_LIMIT_BYTES, Deployment
+from smartops_chaos.lab.smartops.detect import DETECTORS, lacking
+from smartops_chaos.lab.smartops.exposition import CONTENT_TYPE, Metrics
+from smartops_chaos.lab.smartops.policy import PolicyError, parse_policies
 from smartops_chaos.resources import shipped
-
-if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
 
 NAMESPACE = "lab"
 SERVED = "smartops-erp-simulator"
 MAX_REPLICAS = 8
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """The healer that is to run."""
-
-    healer: str = "off"
-    detector: str = "none"
-    policy: str = ""  # the text
 
 
 class Refused(ValueError):
@@ -181,7 +170,7 @@ async def serve(node: Node) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-def arm_from(body: dict[str, Any]) -> Arm:
+def arm_from(body: dict[str, Any]) -> LaneArm:
     """An empty policy means the shipped one. Raises Refused."""
     healer, detector, policy = body.get("healer"), body.get("detector"), body.get("policy", "")
     if healer not in ("on", "off"):
@@ -197,7 +186,7 @@ def arm_from(body: dict[str, Any]) -> Arm:
         parse_policies(text)
     except PolicyError as error:
         raise Refused(f"policy: {error}") from error
-    return Arm(healer, detector, text)
+    return LaneArm(healer, detector, text)
 
 
 def _status(deployment: Deployment) -> dict[str, Any]:

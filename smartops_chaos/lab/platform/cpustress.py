@@ -7,16 +7,12 @@ import signal
 import subprocess
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from smartops_chaos.lab.faults import Fault, Order, join, number
-from smartops_chaos.lab.orders import MAX_WAITING, Recent
-from smartops_chaos.lab.pods import Pod
-from smartops_chaos.lab.procs import Process
+from smartops_chaos.lab.platform.faults import Fault, FaultHost, Order, join, number
+from smartops_chaos.lab.platform.pods import Pod
+from smartops_chaos.lab.platform.procs import Process
+from smartops_chaos.lab.smartops.orders import MAX_WAITING, Recent
 from smartops_chaos.model import EndedBy
-
-if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
 
 MOST_WORKERS = 64
 NICE = 10  # a tenth of what measures weighs, five times work that gives way
@@ -41,10 +37,10 @@ class CpuStress(Fault):
     parameters = frozenset({"load", "workers", "slowdown"})
     ends_when_pod = "exits"
 
-    def __init__(self, order: Order, node: Node) -> None:
-        super().__init__(order, node)
+    def __init__(self, order: Order, host: FaultHost) -> None:
+        super().__init__(order, host)
         self.load = number(order.params, "load", 0.01, 1)
-        self.slowdown = number({"slowdown": 3, **order.params}, "slowdown", 1, 20)
+        self.slowdown = number({"slowdown": 3, **order.params}, "slowdown", 1, 100)
         self.most = int(number(order.params, "workers", 1, MOST_WORKERS))
         self._workers: list[Process] = []
         self._looks: deque[Recent] = deque(maxlen=LOOKS)  # at what it is with so many workers
@@ -63,8 +59,8 @@ class CpuStress(Fault):
         if not self._workers:
             return
         burnt = sum(worker.cpu_s for worker in self._workers)
-        wall = ((self.ended_ns or self.node.now_ns()) - self.before_ns) / 1e9
-        times = self._took_s / self._orders / self.node.slot_s if self._orders else 0.0
+        wall = ((self.ended_ns or self.host.now_ns()) - self.before_ns) / 1e9
+        times = self._took_s / self._orders / self.host.slot_s if self._orders else 0.0
         self.measured = {
             "slowdown": round(times, 2),
             "workers": float(len(self._workers)),
@@ -83,7 +79,7 @@ class CpuStress(Fault):
             task.cancel()
         for worker in self._workers:
             worker.kill()
-        others = [one for one in self.node.faults.of_kind(CpuStress) if one.pod is self.pod and one.in_force]
+        others = [one for one in self.host.faults_of(CpuStress) if one.pod is self.pod and one.in_force]
         if self.pod is not None and self.pod.running and self.pod.main is not None and not others:
             self.pod.main.tell(signal.SIGUSR2)
         await self._gone()
@@ -92,7 +88,7 @@ class CpuStress(Fault):
         """Raises OSError or subprocess.SubprocessError when the container is gone."""
         for n in range(len(self._workers), len(self._workers) + count):
             phase = n * 0.618 % 1  # evenly spread, however many there will be
-            self._workers.append(join(pod, self.node.core, NICE, "stress.py", str(self.load), str(phase)))
+            self._workers.append(join(pod, self.host.core, NICE, "burner.py", str(self.load), str(phase)))
             self._looks.clear()
 
     async def _look_on(self, pod: Pod) -> None:
@@ -103,12 +99,12 @@ class CpuStress(Fault):
             await asyncio.sleep(STEP_S)
             if not any(worker.running for worker in self._workers):
                 return  # all are gone, with the container or without
-            seen = await self.node.load_of(pod, clock() - last_s)
+            seen = await self.host.load_of(pod, clock() - last_s)
             if seen is None:
                 continue
             if not seen.orders:
                 # Nobody places any, and without a queue of them there is nothing to see.
-                await asyncio.gather(*(self.node.place_order(pod) for _ in range(MAX_WAITING)))
+                await asyncio.gather(*(self.host.place_order(pod) for _ in range(MAX_WAITING)))
                 continue
             last_s = clock()
             self._orders += seen.orders
@@ -123,7 +119,7 @@ class CpuStress(Fault):
         if not looks:
             return 0
         took_s = sum(look.orders * look.service_s for look in looks) / sum(look.orders for look in looks)
-        short = self.slowdown * self.node.slot_s / took_s
+        short = self.slowdown * self.host.slot_s / took_s
         # What an order takes goes with the number of those that share the core.
         more = round(len(self._workers) * (min(2.0, short) - 1)) if short > ENOUGH else 0
         return min(more, self.most - len(self._workers))

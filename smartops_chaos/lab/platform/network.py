@@ -21,7 +21,7 @@ RTO_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class NetworkFault:
     """A fault on the way to one pod."""
 
     fault: str  # its ID
@@ -31,10 +31,10 @@ class Trouble:
     loss: float = 0.0  # of transmissions, 0 to 1
 
 
-class Way:
+class NetworkPath:
     """One trouble with its own dice, and what requests have met on it."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: NetworkFault) -> None:
         self.trouble = trouble
         self._dice = random.Random(trouble.seed)
         self._requests = self._sent = self._lost = 0

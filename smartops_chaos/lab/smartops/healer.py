@@ -1,8 +1,9 @@
 """The lab's SmartOps in one process: detector, diagnosis, policy engine, orchestrator.
 
-`python -m smartops_chaos.lab.healer --port N --detector NAME --policy FILE`, and where it works: `--node URL --gateway
-URL` with the token of both in LAB_TOKEN, or `--kubernetes NAMESPACE`. The parts talk to each other over HTTP, as in
-a SmartOps installation, so every signal is a request that can be seen. It knows of the target only what it scrapes.
+`python -m smartops_chaos.lab.smartops.healer --port N --detector NAME --policy FILE`, and where it works:
+`--node URL --gateway URL` with the token of both in LAB_TOKEN, or `--kubernetes NAMESPACE`.
+The parts talk to each other over HTTP, as in a SmartOps installation, so every signal is a request that can be seen.
+It knows of the target only what it scrapes.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from smartops_chaos.lab import detect
-from smartops_chaos.lab.cluster import DEPLOYMENT, SERVICE, Cluster, LabNode, fetch_json
-from smartops_chaos.lab.exposition import CONTENT_TYPE, Metrics
-from smartops_chaos.lab.loop import ClosedLoop, Signal
-from smartops_chaos.lab.policy import Policy, decide, parse_policies
+from smartops_chaos.lab.smartops import detect
+from smartops_chaos.lab.smartops.exposition import CONTENT_TYPE, Metrics
+from smartops_chaos.lab.smartops.hands import DEPLOYMENT, SERVICE, Hands, LabNode, fetch_json
+from smartops_chaos.lab.smartops.loop import ClosedLoop, Signal
+from smartops_chaos.lab.smartops.policy import Policy, decide, parse_policies
 
 POLL_S = 0.5
 DIAGNOSIS_SPAN_S = 1.0
@@ -51,13 +52,13 @@ class Healer:
         token: str,
         detector: str,
         policies: tuple[Policy, ...],
-        cluster: Cluster,
+        cluster: Hands,
         client: aiohttp.ClientSession,
     ) -> None:
         """With a `token` only those who have it can post."""
         make = detect.DETECTORS[detector]
         self.metrics = Metrics()
-        self.watch = detect.Watch(make()) if make else None
+        self.watch = detect.DetectorWatch(make()) if make else None
         self.loop = ClosedLoop(cluster, self._ask_policy_engine, self.metrics)
         self.anomalies: deque[dict[str, Any]] = deque(maxlen=_KEEP)
         self.rcas: deque[dict[str, Any]] = deque(maxlen=_KEEP)
@@ -65,7 +66,7 @@ class Healer:
         self._cluster = cluster
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._own_url, self._policies, self._client, self._detector = own_url, policies, client, detector
-        self._samples: deque[detect.Sample] = deque(maxlen=20)
+        self._samples: deque[detect.ServiceSample] = deque(maxlen=20)
         self._undiagnosed: tuple[str, detect.Window | None] | None = None
         self.metrics.set("smartops_detector_armed", 0)
 
@@ -232,10 +233,12 @@ def _optional(body: dict[str, Any], *names: str) -> dict[str, Any]:
 
 async def serve(options: argparse.Namespace) -> None:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
-        cluster: Cluster
+        cluster: Hands
         token = os.environ.get("LAB_TOKEN", "")
         if options.kubernetes:
-            from smartops_chaos.lab.kubernetes import Kubernetes  # an optional dependency, and a slow import
+            from smartops_chaos.lab.smartops.kubernetes_hands import (
+                Kubernetes,  # an optional dependency, and a slow import
+            )
 
             cluster = Kubernetes(options.kubernetes, client)
         else:

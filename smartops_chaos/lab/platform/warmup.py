@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from smartops_chaos.lab.client import LabClient
-from smartops_chaos.lab.lane import LaneProcess
+from smartops_chaos.lab.platform.lane import LaneProcess
 
 Tell = Callable[[str], None]
 NEAR = 0.05  # two rounds agree, and a lane carries what is set

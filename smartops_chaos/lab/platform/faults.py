@@ -7,18 +7,15 @@ once), injector (it ended before anybody wanted it to, or there was nothing to h
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
-from smartops_chaos.lab.pods import Pod
-from smartops_chaos.lab.procs import Process
+from smartops_chaos.lab.platform.pods import Pod
+from smartops_chaos.lab.platform.procs import Process
+from smartops_chaos.lab.smartops import orders
 from smartops_chaos.model import Cause, EndedBy
-
-if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
-
 
 _BY: Mapping[Cause, EndedBy] = {
     "action": "system",
@@ -47,6 +44,32 @@ class Order:
     params: Mapping[str, Any]
 
 
+class FaultHost(Protocol):
+    """What a fault needs of the node on which it is injected."""
+
+    core: int  # of the replicas
+    slot_s: float  # that an order takes in a healthy replica
+
+    def now_ns(self) -> int: ...
+
+    def pods(self, deployment: str) -> list[Pod]: ...
+
+    def faults_of(self, kind: type[Fault]) -> Sequence[Fault]:
+        """All faults of a kind since the last reset, also those that are over."""
+
+    async def push_routes(self) -> None:
+        """Tell the gateway which paths are disturbed by now."""
+
+    async def seen(self, fault_id: str) -> dict[str, float]:
+        """What requests met on the path of this fault, as the gateway measured it; empty = none came that way."""
+
+    async def load_of(self, pod: Pod, span_s: float) -> orders.Recent | None:
+        """What the orders of a replica took in the last `span_s` seconds; None where it does not answer."""
+
+    async def place_order(self, pod: Pod) -> None:
+        """One request straight to a replica."""
+
+
 class Fault:
     """One fault. Without a pod nothing was injected, since none was ready."""
 
@@ -54,12 +77,12 @@ class Fault:
     parameters: frozenset[str] = frozenset()
     ends_when_pod: Literal["exits", "leaves", "never"] = "never"
 
-    def __init__(self, order: Order, node: Node) -> None:
+    def __init__(self, order: Order, host: FaultHost) -> None:
         """Raises BadFault."""
         if unknown := sorted(set(order.params) - self.parameters):
             raise BadFault(f"params: there is no {unknown[0]}: {order.kind} has {', '.join(sorted(self.parameters))}")
         self.order = order
-        self.node = node
+        self.host = host
         self.pod: Pod | None = None
         self.before_ns = self.after_ns = 0
         self.ended_ns: int | None = None
@@ -79,7 +102,7 @@ class Fault:
     def finish(self, by: EndedBy) -> None:
         """Note who ended it and when; the first counts."""
         if self.ended_by is None:
-            self.ended_ns, self.ended_by = self.node.now_ns(), by
+            self.ended_ns, self.ended_by = self.host.now_ns(), by
 
     def pod_ready(self) -> None:
         """Its pod, perhaps with a new container, takes requests again."""

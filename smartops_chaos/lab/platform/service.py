@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 
-from smartops_chaos.lab.gateway import Route
-from smartops_chaos.lab.procs import Process, hold_port, module
+from smartops_chaos.lab.platform.gateway import Route
+from smartops_chaos.lab.platform.procs import Process, hold_port, module
 
 _DRAIN_S = 1.0
 
@@ -20,7 +20,9 @@ class Service:
         self._held = hold_port()
         self.port: int = self._held.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process = Process(module("gateway", "--port", str(self.port)), extra_environment={"LAB_TOKEN": token})
+        self.process = Process(
+            module("platform.gateway", "--port", str(self.port)), extra_environment={"LAB_TOKEN": token}
+        )
         self._token, self._client = token, client
 
     async def up(self) -> None:

@@ -10,23 +10,20 @@ import random
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from smartops_chaos.lab.faultkinds import KINDS, OnTheWay, PodKill
-from smartops_chaos.lab.faults import BadFault, Fault, NotEnded, Order, number
-from smartops_chaos.lab.network import Trouble
-from smartops_chaos.lab.pods import Pod
+from smartops_chaos.lab.platform.faultkinds import KINDS, OnTheWay, PodKill
+from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, number
+from smartops_chaos.lab.platform.network import NetworkFault
+from smartops_chaos.lab.platform.pods import Pod
 from smartops_chaos.model import Cause, EndedBy
-
-if TYPE_CHECKING:
-    from smartops_chaos.lab.node import Node
 
 
 class FaultTable:
     """The faults since the last reset."""
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, host: FaultHost) -> None:
+        self._host = host
         self._faults: dict[str, Fault] = {}
         self._expiries: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -37,13 +34,13 @@ class FaultTable:
         if known is None or (known.ended_ns is not None and not known.in_force):
             if order.kind not in KINDS:
                 raise BadFault(f"kind is {order.kind!r}: use one of {', '.join(KINDS)}")
-            fault = KINDS[order.kind](order, self._node)
+            fault = KINDS[order.kind](order, self._host)
             self._faults[order.id] = fault  # before it is in force: a revert that comes meanwhile must find it
             self._expiries.append(asyncio.get_running_loop().call_later(order.expires_s, self._expire, fault))
-            fault.before_ns = self._node.now_ns()
+            fault.before_ns = self._host.now_ns()
             fault.pod = self._victim(fault)
             await self._hit(fault)
-            fault.after_ns = self._node.now_ns()
+            fault.after_ns = self._host.now_ns()
         fault = self._faults[order.id]
         return {"id": order.id, "objects": fault.objects, "before_ns": fault.before_ns, "after_ns": fault.after_ns}
 
@@ -75,7 +72,7 @@ class FaultTable:
     def of_kind(self, kind: type[Fault]) -> list[Fault]:
         return [fault for fault in self._faults.values() if isinstance(fault, kind)]
 
-    def troubles_of(self, pod: Pod) -> tuple[Trouble, ...]:
+    def troubles_of(self, pod: Pod) -> tuple[NetworkFault, ...]:
         """In force on the way to a pod: a request meets them all, one after the other."""
         return tuple(fault.trouble for fault in self._on(pod) if isinstance(fault, OnTheWay) and fault.in_force)
 
@@ -110,7 +107,7 @@ class FaultTable:
 
     def _victim(self, fault: Fault) -> Pod | None:
         """By seed among the ready pods, rather one without a fault: parts of a combination must not undo each other."""
-        ready = [pod for pod in self._node.pods(fault.deployment) if pod.ready.is_set()]
+        ready = [pod for pod in self._host.pods(fault.deployment) if pod.ready.is_set()]
         free = [pod for pod in ready if not any(other.in_force for other in self._on(pod))]
         return random.Random(fault.order.seed).choice(free or ready) if ready else None
 
