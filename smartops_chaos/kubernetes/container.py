@@ -20,12 +20,17 @@ from smartops_chaos.kubernetes.cluster import ASK_FOR_ROLES, Cluster, ClusterErr
 T = TypeVar("T")
 LIMIT_S = 20.0  # of one program: a container whose CPU time is taken answers slowly
 _SENT = re.compile(r"\?command=[^\s\"]*")  # an API server that does not reach its node repeats the whole program
+_KILLED = re.compile(r"exit code 137\b")  # 128 and the number of SIGKILL
 _NO_PROGRAM = re.compile(r"not found|no such file|permission denied", re.IGNORECASE)
 _HERTZ = 100  # a clock tick of /proc, the same on every Linux
 
 
 class NoProgram(ClusterError):
     """The container has no such program."""
+
+
+class ProgramKilled(ClusterError):
+    """The program got a SIGKILL: its container ended while it ran, or has no memory left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Container:
     def run(self, cluster: Cluster, *command: str, limit_s: float = LIMIT_S) -> str:
         """Standard output of a program that succeeded.
 
-        Raises NoProgram, Gone when there is no such pod, ClusterError with what the program or the cluster said.
+        Raises NoProgram, ProgramKilled, Gone when there is no such pod, ClusterError with what the program or the cluster said.
         """
         query = [("command", word) for word in command]
         query += [("container", self.name), ("stdout", "true"), ("stderr", "true")]
@@ -78,7 +83,8 @@ class Container:
         told = _SENT.sub("", f"{err.strip()} {answer.get('message', '')}".strip())
         if _NO_PROGRAM.search(answer.get("message", "")):
             raise NoProgram(f"pod {self.pod}: container {self.name} has no {command[0]}: {told}")
-        raise ClusterError(f"exec in pod {self.pod}: {told}")
+        killed = _KILLED.search(answer.get("message", ""))
+        raise (ProgramKilled if killed else ClusterError)(f"exec in pod {self.pod}: {told}")
 
     def _refused(self, error: websocket.WebSocketBadStatusException) -> ClusterError:
         body: Any = error.resp_body or b""

@@ -13,7 +13,15 @@ from chaoslib.exceptions import ActivityFailed
 
 from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.cluster import Cluster, connect
-from smartops_chaos.kubernetes.container import Container, FaultProcess, NoProgram, each_within, text, word
+from smartops_chaos.kubernetes.container import (
+    Container,
+    FaultProcess,
+    NoProgram,
+    ProgramKilled,
+    each_within,
+    text,
+    word,
+)
 from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure
 from smartops_chaos.kubernetes.victims import Mark, Victim
 from smartops_chaos.model import FaultPart
@@ -110,7 +118,10 @@ def took_effect(namespace: str, context: str, fault_id: str, within_s: float = 1
 def _felt(cluster: Cluster, mark: Mark) -> bool:
     if not victims.still_runs(cluster, mark):
         return True  # the fault has ended its container
-    processes = mark.container.marked(cluster, mark.fault_id)
+    try:
+        processes = mark.container.marked(cluster, mark.fault_id)
+    except ProgramKilled:
+        return True  # the container ended while we looked (a healer may be as quick as this), or its memory is used up
     if mark.detail["fault"] == MEMORY:
         return sum(process.written for process in processes) >= _FELT_BYTES
     return sum(process.cpu_s for process in processes) >= _FELT_CPU_S
@@ -159,7 +170,12 @@ def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
     def end_one(mark: Mark) -> str:
         if not victims.still_runs(cluster, mark):
             return ""
-        processes = mark.container.marked(cluster, fault_id, "kill")
+        try:
+            processes = mark.container.marked(cluster, fault_id, "kill")
+        except ProgramKilled:
+            if victims.still_runs(cluster, mark):
+                raise  # nobody knows whether it has done its work
+            return ""
         return _effect(mark, processes) if processes else ""
 
     return victims.end_inside(cluster, namespace, fault_id, end_one)
