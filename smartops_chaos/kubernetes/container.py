@@ -54,7 +54,8 @@ class Container:
     def run(self, cluster: Cluster, *command: str, limit_s: float = LIMIT_S) -> str:
         """Standard output of a program that succeeded.
 
-        Raises NoProgram, ProgramKilled, Gone when there is no such pod, ClusterError with what the program or the cluster said.
+        Raises NoProgram, ProgramKilled, Gone when there is no such pod, ClusterError with what the program or the
+        cluster said.
         """
         query = [("command", word) for word in command]
         query += [("container", self.name), ("stdout", "true"), ("stderr", "true")]
