@@ -9,7 +9,7 @@ from smartops_chaos.kubernetes import driver_api, driver_app, driver_exec, victi
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
 from smartops_chaos.kubernetes.driver_base import Driver
 from smartops_chaos.kubernetes.victims import Mark
-from smartops_chaos.model import Call, FaultFact, Interval, PlatformEvent
+from smartops_chaos.model import Call, EndedBy, FaultFact, Interval, PlatformEvent
 
 # As the folder of `experiments/` and the module of `smartops_chaos/faults` are named.
 DRIVERS: dict[str, Driver] = {"kubernetes": driver_api, "exec": driver_exec, "app": driver_app}
@@ -45,16 +45,13 @@ def _effect(receipt: dict[str, Any], reverts: Sequence[Call], confirmed: bool) -
     return ""
 
 
-_By = Literal["harness", "expiry", "system", "injector", "momentary", ""]
-
-
 def _end(
     injected: Call | None,
     receipt: dict[str, Any],
     reverts: Sequence[Call],
     objects: Sequence[str],
     events: Sequence[PlatformEvent],
-) -> tuple[Interval | None, _By]:
+) -> tuple[Interval | None, EndedBy | Literal[""]]:
     """When the part ended, and by whom: the first revert found it in force, or found out what it was not."""
     if injected is None:
         return None, ""

@@ -14,12 +14,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from smartops_chaos.kubernetes.cluster import Json
-from smartops_chaos.model import Interval, LogLine, PlatformEvent
-
-Cause = Literal["platform", "action", "harness", "fault"]
+from smartops_chaos.model import Cause, Interval, LogLine, PlatformEvent
 
 _STAMP = len(b'{"at": 1795532330809352249')
 _LIVE_NS = 500_000_000  # a line that is followed is here within this after it was stamped
