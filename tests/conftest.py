@@ -21,8 +21,11 @@ from hypothesis import settings
 from benchmarks import standin
 from smartops_chaos.cli.commands import main
 
-settings.register_profile("no-deadline", deadline=None)  # a busy machine is not a failure
-settings.load_profile("no-deadline")
+# A busy machine is not a failure. The examples are the same in every run, so that whoever changes nothing sees nothing
+# red; `--hypothesis-profile explore` draws new ones, many more, and is how to look for what these do not find.
+settings.register_profile("same-examples", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("same-examples")
 
 # The whole environment of the tests and of every program that they start, whatever the shell of whoever runs them has
 # set: these programs, and of the variables only what says where things are.

@@ -16,7 +16,7 @@ from typing import Literal
 from smartops_chaos.model import ChaosLevel, Evidence, Health, Interval, Outcome, Record, Series, Trial
 from smartops_chaos.timeline import health
 from smartops_chaos.timeline.derive import fault_ends
-from smartops_chaos.timeline.interval import STAMP_NS, Frame, frame, offset_of
+from smartops_chaos.timeline.interval import STAMP_LATER_NS, Frame, frame, offset_of
 from smartops_chaos.timeline.rules import METRICS_CLOCK
 
 Split = Literal["train", "validation", "test"]
@@ -158,7 +158,7 @@ def _gate(evidence: Evidence) -> Interval | None:
 def _margin_ns(evidence: Evidence) -> int:
     """By how much a sample may have been taken before or after its stamp, on the runner's clock."""
     offset = offset_of(evidence.clocks, METRICS_CLOCK)
-    return (offset.hi_ns - offset.lo_ns) // 2 + 1 + round(evidence.scrape_s * 1e9) + STAMP_NS
+    return (offset.hi_ns - offset.lo_ns) // 2 + 1 + round(evidence.scrape_s * 1e9) + STAMP_LATER_NS
 
 
 def _phases(begin_ns: int, stop_ns: int, injected: Interval | None, over: Interval | None, margin_ns: int) -> _Spans:

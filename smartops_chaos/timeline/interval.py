@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from smartops_chaos.model import AlertRule, ClockOffset, Evidence, Interval, Series
 
-# Prometheus moves a stamp onto its grid by up to this (--scrape.timestamp-tolerance) and cuts it to milliseconds.
-STAMP_NS = 2_000_000
+# Prometheus moves a stamp onto its grid by up to 2 ms (--scrape.timestamp-tolerance), either way, and then cuts it to
+# whole milliseconds: the true moment is up to 2 ms before the stamp, or up to 3 ms after it.
+STAMP_EARLIER_NS = 2_000_000
+STAMP_LATER_NS = 3_000_000
 # A process writes its log line and counts in either order, and whoever stamps the line reads it a little later: so far
 # apart, two intervals still speak of one event.
 _TOUCHING_NS = 50_000_000
@@ -110,7 +112,7 @@ def increases(series: Series, scrapes: Sequence[int], scrape_ns: int) -> list[tu
         previous_ns = scrapes[index - 1] if index else None
         was = before if previous_ns == before_ns else 0.0
         if previous_ns is not None and value != was and value > 0:
-            found.append((at_ns, Interval(previous_ns - STAMP_NS, at_ns + scrape_ns + STAMP_NS)))
+            found.append((at_ns, Interval(previous_ns - STAMP_EARLIER_NS, at_ns + scrape_ns + STAMP_LATER_NS)))
         before_ns, before = at_ns, value
     return found
 
@@ -130,7 +132,7 @@ def fired(at_ns: int, rule: AlertRule, scrape_ns: int) -> Interval:
     The evaluation before may have looked at samples that were one scrape old, and a scrape takes `scrape_ns`.
     """
     back_ns = round((rule.evaluation_s + rule.scrape_s) * 1e9) + scrape_ns
-    return Interval(at_ns - back_ns - STAMP_NS, at_ns + scrape_ns + STAMP_NS)
+    return Interval(at_ns - back_ns - STAMP_EARLIER_NS, at_ns + scrape_ns + STAMP_LATER_NS)
 
 
 def combine(intervals: Sequence[Interval]) -> tuple[Interval, bool]:
