@@ -58,10 +58,9 @@ def phases(counted: pd.DataFrame, alpha: float) -> tuple[tuple[Phase, ...], tupl
         steps.append(Phase(name, start, end, mean.mean_s, mean.lo_s, mean.hi_s, int(on_path.sum()), mean.width_s))
         here_s, here_width = there_s, np.where(on_path, width, here_width)
     assert np.allclose(sum(lasts.values()), time_s, atol=1e-6), "the steps of a trial do not add up to its time"
-    aside = (("diagnosed", late), ("verified", ~np.isnan(middle["verified"])))
-    return tuple(steps), tuple(
-        AsideMoment(m, float(middle[m][of].mean()), int(of.sum())) for m, of in aside if of.any()
-    )
+    beside = (("diagnosed", late), ("verified", ~np.isnan(middle["verified"])))
+    aside = [AsideMoment(m, float(middle[m][of].mean()), int(of.sum())) for m, of in beside if of.any()]
+    return tuple(steps), tuple(aside)
 
 
 class Duration(NamedTuple):

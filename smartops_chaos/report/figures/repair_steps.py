@@ -19,7 +19,7 @@ _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\
 
 
 def phases(arms: Sequence[ArmSummary], styles: Styles) -> str:
-    """Mean durations of the steps of healed trials, stacked; below each bar ticks of what the repair did not wait for."""
+    """Mean durations of the steps of healed trials, stacked; ticks are moments for which the repair did not wait."""
 
     def paint(drawing: Drawing) -> None:
         axes = drawing.subplots()
