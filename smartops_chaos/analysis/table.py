@@ -22,7 +22,7 @@ from smartops_chaos.model import COLUMNS, MOMENTS, Outcome, Record
 REQUIRED = ("chaos", "workload", "model", "policy", "outcome", "time_s", "horizon_s")
 LEVELS = ("chaos", "workload", "model", "policy")
 INTEGERS = (
-    *("repeat", "block", "attempt", "relapses", "actions", "actions_failed", "needless_actions"),
+    *("repeat", "block", "attempt", "relapses", "late_relapses", "actions", "actions_failed", "needless_actions"),
     *("guardrail_blocks", "cooldown_skips", "rca_rank", "requests", "good_requests"),
 )
 _UNITLESS = ("bad_seconds", "unknown_seconds", "service_ms", "work_ms", "utilisation")

@@ -218,6 +218,13 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
                 f"{arm.arm}: {arm.contested} recoveries may be the healer's or the platform's and count as the "
                 f"platform's, beside {healed} healed: finer telemetry would tell them apart."
             )
+        late = arm.operations.late_relapses
+        if late and late.successes:
+            lines.append(
+                f"{arm.arm}: {late.successes} of {count(late.n, 'trial')} observed to the horizon went bad again after "
+                "health had lasted for `stop_after_good`. In the other trials nobody would have seen that, so their "
+                "times may be too short: make `stop_after_good` longer, or leave it out."
+            )
         if not arm.baseline and arm.rca.n and arm.rca.answers < 2:
             lines.append(f"{arm.arm} named {_answers(arm.rca.answers)}: no diagnostic information.")
     if arms and not any(a.controls for a in arms):

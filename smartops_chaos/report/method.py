@@ -86,7 +86,9 @@ def _plan_facts(plan: Plan, trials: pd.DataFrame, looks: str) -> Facts:
                     f"{percent(a.targets.auto_heal)}, availability {percent(a.targets.sla)}"),
         ("Service level objective (SLO)", f"{_slo(a.slo)}, over windows of H = {stated_seconds(a.slo.hold_s)}"),
         ("Horizon τ", "; ".join(horizons(plan, trials)) or NONE),
-        ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"),
+        ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"
+                        + ("; a random fifth of the blocks to τ + H, to see late relapses"
+                           if any(t.to_horizon for t in plan.trials) else "")),
         ("Service level agreement (SLA)", sla),
         ("Weights of scenarios", weights),
         ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms and targets; {looks}"),

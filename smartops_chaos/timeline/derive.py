@@ -109,6 +109,7 @@ def _read(
         horizon_s=evidence.horizon_s,
         until_ns=at.until_ns,
         stopped_early=evidence.stopped_early,
+        stop_after_good_s=evidence.stop_after_good_s,
     )
     events = dict(reading.events)
     if chaos.parts:
@@ -150,6 +151,7 @@ def _observed(evidence: Evidence, at: Frame, timeline: Timeline, judgement: Judg
     return row | {
         "observed_s": max(0.0, (at.until_ns - at.zero.mid_ns) / 1e9),
         "relapses": seen.relapses,
+        "late_relapses": seen.late_relapses,
         "actions": len(carried_out),
         "actions_failed": sum(action.status == "failed" for action in carried_out),
         "needless_actions": sum(_needless(action, timeline, judgement) for action in carried_out),
