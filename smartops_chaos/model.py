@@ -21,7 +21,8 @@ LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
 LEAST_TRIALS_AT_LOOK = 5  # in a cell at the first interim look
 PSEUDO_TRIAL = 1.0  # weight of the unfavourable pseudo-observation in each cell; why a whole one: analysis.estimate
 MOST_LOST = 0.10  # of all trials: a campaign that loses more of them is weak, and `run` ends with exit code 6
-MOST_FALSE_ALARMS = 3  # before the injection; then the trial is invalid
+MOST_FALSE_ALARMS = 3  # before the injection; then the trial has failed
+FALSE_ALARMS = "false-alarms"  # the reason of such a trial, in which nothing was injected
 
 Cause = Literal["platform", "action", "harness", "fault"]  # who brought about what happened to an object
 EndedBy = Literal["harness", "expiry", "system", "injector", "momentary"]  # who or what ended a part of a fault

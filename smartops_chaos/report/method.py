@@ -29,6 +29,9 @@ _METHOD = (
     "relapse moves it. It became bad, and good, when the rate of bad requests changed: the change point of their "
     "binomial likelihood, with the likelihood interval (2 log units) as its width. The same windows decide, before the "
     "injection, that the lane is healthy.",
+    "A trial is left out only for what is no arm's fault: a harness that failed, a service that was not healthy before "
+    "the injection, a fault that was not in effect. If the healer signals or acts three times before the injection, "
+    "its false alarms have spoiled the trial: that counts as unrecovered, undetected and undiagnosed in its arm.",
     "Every moment is an interval: a scraped metric flips between two samples, an own call lies between two "
     "readings of the clock. Durations are differences of such intervals, shown by their midpoints, and each mean "
     "carries the median width as its measuring error.",
