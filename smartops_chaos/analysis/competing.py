@@ -52,8 +52,9 @@ def race(rows: pd.DataFrame, goal: Goal, alpha: float) -> Race | None:
 
 def incidents(rows: pd.DataFrame) -> NDArray[np.bool_]:
     """Which trials had something to detect: not those in which nothing was injected for the healer's false alarms."""
-    begun: NDArray[np.bool_] = np.not_equal(texts(rows, "reason"), FALSE_ALARMS)
-    return np.logical_and(begun, outcome_is(texts(rows, "outcome"), lambda o: o.incident))
+    found: NDArray[np.bool_] = outcome_is(texts(rows, "outcome"), lambda o: o.incident)
+    found &= texts(rows, "reason") != FALSE_ALARMS
+    return found
 
 
 def alarm_rate(alarm_s: Floats, observed_s: Floats) -> float | None:
