@@ -266,7 +266,7 @@ async def main(seconds: float) -> None:
             while name not in (await asyncio.to_thread(proxy.ask, "/status"))["troubles"]:
                 await asyncio.sleep(0.01)
             begin = time.monotonic()
-            found = await asyncio.to_thread(proxy.ask, f"/measure/{name}")
+            found = await asyncio.to_thread(proxy.ask, f"/measure/{name}/1000")
             print(f"  {params}: {found} ({time.monotonic() - begin:.1f} s)")
     finally:
         proxy.end()

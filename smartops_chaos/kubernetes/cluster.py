@@ -30,7 +30,15 @@ MERGE = "application/merge-patch+json"
 ASK_FOR_ROLES = "`smartops-chaos doctor --rbac MATRIX` prints the roles that are needed"
 
 # API group of a collection; the core group, of pods, Services, ConfigMaps and events, has no name.
-GROUPS = {"deployments": "apps", "statefulsets": "apps", "daemonsets": "apps"}
+_RBAC = "rbac.authorization.k8s.io"
+GROUPS = {
+    "deployments": "apps",
+    "statefulsets": "apps",
+    "daemonsets": "apps",
+    "endpointslices": "discovery.k8s.io",
+    "roles": _RBAC,
+    "rolebindings": _RBAC,
+}
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from smartops_chaos.kubernetes import driver_api, driver_app, driver_exec, victims
+from smartops_chaos.kubernetes import driver_api, driver_app, driver_exec, driver_proxy, victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
 from smartops_chaos.kubernetes.driver_base import Driver
 from smartops_chaos.kubernetes.victims import Mark
 from smartops_chaos.model import Call, EndedBy, FaultFact, Interval, PlatformEvent
 
 # As the folder of `experiments/` and the module of `smartops_chaos/faults` are named.
-DRIVERS: dict[str, Driver] = {"kubernetes": driver_api, "exec": driver_exec, "app": driver_app}
+DRIVERS: dict[str, Driver] = {"kubernetes": driver_api, "exec": driver_exec, "app": driver_app, "proxy": driver_proxy}
 
 
 def facts(ids: Sequence[str], calls: Sequence[Call], events: Sequence[PlatformEvent] = ()) -> tuple[FaultFact, ...]:

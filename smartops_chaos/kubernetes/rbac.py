@@ -60,7 +60,7 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
 def _of_fault(level: str, part: FaultPart, service: str, namespace: str) -> Iterator[Right]:
     for driver, func in activities(part):
         if driver in DRIVERS:
-            attacked = str(part.params.get("deployment") or service)
+            attacked = str(part.params.get("service") or part.params.get("deployment") or service)
             yield from DRIVERS[driver].rights(func, namespace, attacked, f"the fault {part.fault} of `{level}`")
 
 

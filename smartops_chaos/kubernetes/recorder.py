@@ -35,6 +35,7 @@ from smartops_chaos.kubernetes.apistream import ANSWER_S, ApiStream, StreamBroke
 from smartops_chaos.kubernetes.cluster import Json, path
 from smartops_chaos.kubernetes.collection import ObjectChange
 from smartops_chaos.kubernetes.controller import KINDS, Controller, ControllerKind, is_leaving
+from smartops_chaos.kubernetes.victims import OURS
 from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.trial import sidecar
 
@@ -320,12 +321,12 @@ def compact(pod: Json) -> Json:
 
 
 def owner(pod: Json) -> str:
-    """The name of the controller that a pod belongs to; empty for a bare pod.
+    """The name of the controller that a pod belongs to; empty for a bare pod, and for one that a fault brings with it.
 
     A Deployment's pods belong to a ReplicaSet, which has its name and the hash of its template.
     """
     for one in pod["metadata"].get("ownerReferences") or ():
-        if one.get("controller"):
+        if one.get("controller") and OURS not in (pod["metadata"].get("labels") or {}):
             name: str = one["name"]
             return name.removesuffix(f"-{template(pod)}") if one["kind"] == "ReplicaSet" else name
     return ""

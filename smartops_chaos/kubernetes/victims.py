@@ -20,6 +20,7 @@ from smartops_chaos.kubernetes.container import Container
 from smartops_chaos.kubernetes.controller import KINDS, Controller, is_leaving, is_ready
 
 LABEL = "smartops-chaos/fault"
+OURS = "smartops-chaos/proxy"  # on pods that a fault brings with it: they are no part of the system under test
 _MARKED = ("pods", *(kind.plural for kind in KINDS.values()))  # collections whose objects may carry marks
 
 
@@ -112,16 +113,21 @@ def mark(
 
     With `version` somebody else's change in between makes it fail with 409, see `Cluster.amend`.
     """
-    told = json.dumps({"id": fault_id, **detail}, sort_keys=True)
-    body = _patch({"labels": {LABEL: "in-force"}, "annotations": {_key(fault_id): told}}, change)
+    body = _patch(marking(fault_id, detail), change)
     cluster.request("PATCH", path(namespace, collection, name), body=body, content=MERGE)
+
+
+def marking(fault_id: str, detail: dict[str, Any]) -> Json:
+    """The metadata of an object that carries a fault's mark."""
+    told = json.dumps({"id": fault_id, **detail}, sort_keys=True)
+    return {"labels": {LABEL: "in-force"}, "annotations": {f"{LABEL}.{key(fault_id)}": told}}
 
 
 def unmark(cluster: Cluster, mark: Mark, **change: Any) -> None:
     """Remove a mark, and the label with the last one; nothing to do on an object that is gone. Raises ClusterError."""
     here = [one for one in marks(cluster, mark.namespace) if (one.collection, one.name) == (mark.collection, mark.name)]
     labels = {LABEL: None} if here == [mark] else {}
-    body = _patch({"labels": labels, "annotations": {_key(mark.fault_id): None}}, change)
+    body = _patch({"labels": labels, "annotations": {f"{LABEL}.{key(mark.fault_id)}": None}}, change)
     try:
         cluster.request("PATCH", path(mark.namespace, mark.collection, mark.name), body=body, content=MERGE)
     except Gone:
@@ -165,5 +171,6 @@ def end_inside(cluster: Cluster, namespace: str, fault_id: str, end_one: Callabl
     return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone}
 
 
-def _key(fault_id: str) -> str:
-    return f"{LABEL}.{hashlib.sha256(fault_id.encode()).hexdigest()[:16]}"
+def key(fault_id: str) -> str:
+    """A fault's ID as it fits into the name of an annotation."""
+    return hashlib.sha256(fault_id.encode()).hexdigest()[:16]

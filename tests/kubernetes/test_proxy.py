@@ -206,7 +206,7 @@ def test_the_effect_is_measured(
     shows: Callable[[dict[str, Any]], bool],
 ) -> None:
     begin(api, proxy, until, **params)
-    found = proxy.ask("/measure/a1")
+    found = proxy.ask("/measure/a1/200")
     assert shows(found), found
 
 

@@ -183,8 +183,9 @@ def test_a_name_is_searched_in_every_driver_of_the_target(tmp_path: Path) -> Non
     assert faultfile.find("cpu-stress", "lab", tmp_path).parent.name == "lab"
     assert faultfile.find("app/error-burst", "kubernetes", tmp_path).parent.name == "app"
     assert faultfile.find("exec/own", "kubernetes", tmp_path) == tmp_path / "exec" / "own"
-    with pytest.raises(ValueError, match="no fault is named `network-delay`"):
-        faultfile.find("network-delay", "kubernetes", tmp_path)
+    assert faultfile.find("network-delay", "kubernetes", tmp_path).parent.name == "proxy"
+    with pytest.raises(ValueError, match="no fault is named `network-cut`"):
+        faultfile.find("network-cut", "lab", tmp_path)
 
 
 def test_what_the_lane_gives_need_not_be_said(fault: Callable[..., Path]) -> None:

@@ -49,6 +49,7 @@ RTO_S = 0.2
 DECK = 200
 IDLE_S = 2.0  # a connection whose server spoke last, so long ago, may be closed at the end
 BUSY_S = 20.0  # from then on also one whose server spoke last just now
+PREPARED_S = 120.0  # so long a fault may be prepared and not begun
 AGAIN_S = 0.5  # between two tries of the API server
 MEASURE_EVERY_S = 0.002
 FAR = float("inf")
@@ -83,6 +84,7 @@ class Trouble:
         self.free_at: dict[tuple[str, int], float] = {}  # pod, way -> when its link has sent what it was given
         self.exchanges = self.sent = self.lost = self.resets = 0
         self.waited_s = 0.0
+        self.measured: dict[str, Any] = {}
 
     def hits(self, pod: str) -> bool:
         return self.detail.get("pod", "") in ("", pod)
@@ -396,6 +398,7 @@ class Proxy:
         self.exchanges = 0
         self.reached = False
         self.leaving = 0.0
+        self.born = loop.time()
         space = "/namespaces/" + settings["namespace"]
         self.service = "/api/v1" + space + "/services/" + settings["service"]
         self.deployments = "/apis/apps/v1" + space + "/deployments"
@@ -437,8 +440,14 @@ class Proxy:
                 if one.own is None:
                     one.release()
 
+    def is_over(self, detail: dict[str, Any]) -> bool:
+        """One that was prepared and never begun has its time too."""
+        if not detail.get("begun"):
+            return bool(detail.get("over")) or self.loop.time() - self.born > PREPARED_S
+        return bool(detail.get("over")) or self.api.now() >= detail["until"]
+
     def in_force(self, detail: dict[str, Any]) -> bool:
-        return bool(detail.get("begun")) and not detail.get("over") and self.api.now() < detail["until"]
+        return bool(detail.get("begun")) and not self.is_over(detail)
 
     # ---- connections -------------------------------------------------------------------------------------------------
 
@@ -474,7 +483,7 @@ class Proxy:
             self.act()
             if self.marks is None or self.leaving:
                 continue
-            if all(self.api.now() >= one["until"] or one.get("over") for one in self.marks.values()):
+            if all(self.is_over(one) for one in self.marks.values()):
                 await asyncio.sleep(float(self.settings.get("patience_s", 3.0)))  # somebody may be about to do it
                 if self.marks is not None and not self.leaving:
                     await self.loop.run_in_executor(None, self.put_back)
@@ -520,8 +529,9 @@ class Proxy:
                 status, told = (200 if self.reached and self.marks is not None else 503), {"reached": self.reached}
             elif path == "/status":
                 status, told = 200, self.status()
-            elif path.startswith("/measure/") and path[9:] in {key[len(MARK) :] for key in self.known}:
-                status, told = 200, await self.measure(self.known[MARK + path[9:]])
+            elif path.startswith("/measure/") and MARK + path.split("/")[2] in self.known:
+                _, _, key, count = path.split("/")
+                status, told = 200, await self.measure(self.known[MARK + key], int(count))
             else:
                 status, told = 404, {"message": "nothing is here"}
             body = json.dumps(told).encode()
@@ -538,14 +548,21 @@ class Proxy:
         troubles = {
             key[len(MARK) :]: {
                 **one.seen(),
+                "measured": one.measured,
                 "in_force": one in self.troubles,
                 "there": not one.detail.get("pod") or one.detail["pod"] in there,
             }
             for key, one in self.known.items()
         }
-        return {"troubles": troubles, "pods": len(self.pods), "open": len(self.carried), "exchanges": self.exchanges}
+        return {
+            "now": self.api.now(),
+            "troubles": troubles,
+            "pods": len(self.pods),
+            "open": len(self.carried),
+            "exchanges": self.exchanges,
+        }
 
-    async def measure(self, trouble: Trouble) -> dict[str, Any]:
+    async def measure(self, trouble: Trouble, count: int) -> dict[str, Any]:
         """The effect of a trouble on exchanges with ourselves, over real connections, timed at both ends.
 
         Dice of their own: the traffic goes on as it would. An exchange's first transmission on a way counts as lost if
@@ -602,7 +619,7 @@ class Proxy:
             finally:
                 writer.transport.abort()
 
-        count = 1000 if not own.cut else 20
+        count = min(count, 20) if own.cut else count
         tasks = []
         for number in range(count):
             tasks.append(self.loop.create_task(exchange(b"%08d" % number)))
@@ -628,6 +645,7 @@ class Proxy:
             writer.transport.abort()
         entry.close()
         server.close()
+        trouble.measured = told
         return told
 
     def accepting(self, target: Any) -> Callable[[], End]:
