@@ -18,6 +18,7 @@ import urllib3
 from kubernetes import client, config
 from tenacity import stop_before_delay
 
+from smartops_chaos.kubernetes.chaos_mesh_spec import GROUP, KINDS
 from smartops_chaos.schema.units import retry_after_s
 from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.telemetry.retry import LATER, Later, retried
@@ -38,7 +39,9 @@ GROUPS = {
     "endpointslices": "discovery.k8s.io",
     "roles": _RBAC,
     "rolebindings": _RBAC,
+    **dict.fromkeys(KINDS.values(), GROUP),  # of Chaos Mesh
 }
+_VERSIONS = {GROUP: "v1alpha1"}
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -171,8 +174,9 @@ class Cluster:
 
 def path(namespace: str, collection: str, name: str = "") -> str:
     """Of a collection of objects ("pods", "deployments", ...), or of one of them."""
-    group = f"/apis/{GROUPS[collection]}/v1" if collection in GROUPS else "/api/v1"
-    return f"{group}/namespaces/{namespace}/{collection}" + (f"/{name}" if name else "")
+    group = GROUPS.get(collection)
+    api = f"/apis/{group}/{_VERSIONS.get(group, 'v1')}" if group else "/api/v1"
+    return f"{api}/namespaces/{namespace}/{collection}" + (f"/{name}" if name else "")
 
 
 def proxy(namespace: str, collection: str, name: str, port: int | str, path_there: str = "") -> str:

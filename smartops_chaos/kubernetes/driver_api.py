@@ -107,7 +107,8 @@ def scale_back(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
 # ---- what the rest of the wing calls, see driver_base.Driver ---------------------------------------------------------
 
 
-def rights(func: str, namespace: str, controller: str, why: str) -> list[Right]:
+def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+    del part
     if func == "pod_kill":
         marking = on_controllers(namespace, ("patch",), f"{why}: to mark it", (controller,))
         return [Right(namespace, "pods", ("delete",), why), *marking]

@@ -447,8 +447,9 @@ def _acting(cluster: Cluster, mark: Mark, wanted: bool) -> bool:
 # ---- what the rest of the wing calls, see driver_base.Driver ---------------------------------------------------------
 
 
-def rights(func: str, namespace: str, controller: str, why: str) -> list[Right]:
+def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
     """`controller` is the Service's name here. The runner needs all that it gives the proxy."""
+    del part
     if func != "prepare":
         return []
     name = proxy_name(controller)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from smartops_chaos.kubernetes import driver_api, driver_app, driver_exec, driver_proxy, victims
+from smartops_chaos.kubernetes import driver_api, driver_app, driver_chaos_mesh, driver_exec, driver_proxy, victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
 from smartops_chaos.kubernetes.driver_base import Driver
 from smartops_chaos.kubernetes.victims import Mark
 from smartops_chaos.model import Call, EndedBy, FaultFact, Interval, PlatformEvent
 
 # As the folder of `experiments/` and the module of `smartops_chaos/faults` are named.
-DRIVERS: dict[str, Driver] = {"kubernetes": driver_api, "exec": driver_exec, "app": driver_app, "proxy": driver_proxy}
+DRIVERS: dict[str, Driver] = {
+    "kubernetes": driver_api,
+    "exec": driver_exec,
+    "app": driver_app,
+    "proxy": driver_proxy,
+    "chaos_mesh": driver_chaos_mesh,
+}
 
 
 def facts(ids: Sequence[str], calls: Sequence[Call], events: Sequence[PlatformEvent] = ()) -> tuple[FaultFact, ...]:
@@ -77,15 +83,21 @@ def _end(
 
 def leaks(cluster: Cluster, namespace: str) -> list[str]:
     """IDs of faults in force. Marks of those that are over are taken away."""
-    return [mark.fault_id for mark in victims.marks(cluster, namespace) if _acts(cluster, mark)]
+    found = [mark for mark in _marks(cluster, namespace) if _acts(cluster, mark)]
+    return list(dict.fromkeys(mark.fault_id for mark in found))
 
 
 def revert_all(cluster: Cluster, namespace: str) -> list[str]:
     """End every fault that has a mark in the namespace, by nothing else; their IDs. Raises ClusterError."""
-    found = {mark.fault_id: mark for mark in victims.marks(cluster, namespace)}
+    found = {mark.fault_id: mark for mark in _marks(cluster, namespace)}
     for fault_id, mark in found.items():
         _driver(mark).end(cluster, namespace, fault_id)
     return list(found)
+
+
+def _marks(cluster: Cluster, namespace: str) -> list[Mark]:
+    """Also those that Chaos Mesh's resources carry, should the mark on the controller be lost."""
+    return [*victims.marks(cluster, namespace), *driver_chaos_mesh.marks(cluster, namespace)]
 
 
 def _driver(mark: Mark) -> Driver:

@@ -27,7 +27,10 @@ Value = float | int | str | bool
 
 NAME = "smartops-chaos"
 # The drivers, each a folder of experiments/, that reach a kind of target.
-DRIVERS: dict[str, tuple[str, ...]] = {"lab": ("lab",), "kubernetes": ("kubernetes", "exec", "app", "proxy")}
+DRIVERS: dict[str, tuple[str, ...]] = {
+    "lab": ("lab",),
+    "kubernetes": ("kubernetes", "exec", "app", "proxy", "chaos_mesh"),
+}
 _LANE = "SMARTOPS_"  # environment variables that a lane gives
 _OURS = ("lane", "fault_id", "seed", "expires_s")  # set by the harness for every trial
 

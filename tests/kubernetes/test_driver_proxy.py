@@ -8,7 +8,9 @@ import pytest
 
 from smartops_chaos.kubernetes import driver_proxy
 from smartops_chaos.kubernetes.driver_proxy import differences, in_words, proxy_name, rights
+from smartops_chaos.model import FaultPart
 
+PART = FaultPart("network-delay", "network", True, {}, {})
 PORT = {"port": 8000, "protocol": "TCP"}
 MEASURED: dict[str, Any] = {"exchanges": 1000, "delay": 0.0004, "loss": 0.0, "reset": 0.0, "passed": 1000}
 
@@ -72,9 +74,9 @@ def test_what_was_measured_is_told_in_words() -> None:
 
 def test_the_runner_has_every_right_that_it_gives_the_proxy() -> None:
     """Or the API server refuses the role as an escalation. Listing pods and Deployments is in every plan's rights."""
-    held = {(one.resource, verb) for one in rights("prepare", "n", "erp", "why") for verb in one.verbs}
+    held = {(one.resource, verb) for one in rights("prepare", "n", "erp", "why", PART) for verb in one.verbs}
     held |= {("pods", "list"), ("pods", "watch"), ("deployments", "list"), ("deployments", "watch")}
     _, role, _ = driver_proxy._account("n", proxy_name("erp"), "erp")
     given = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     assert given <= held
-    assert rights("trouble", "n", "erp", "why") == []
+    assert rights("trouble", "n", "erp", "why", PART) == []
