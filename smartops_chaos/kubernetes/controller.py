@@ -225,11 +225,11 @@ def _whole(found: Any, name: str) -> Json:
 
 
 def _fits(expression: Json, labels: Mapping[str, str]) -> bool:
-    key, operator = expression["key"], expression["operator"]
+    key, operator = str(expression["key"]), str(expression["operator"])
     if operator in ("Exists", "DoesNotExist"):
         return (key in labels) == (operator == "Exists")
-    listed = labels.get(key) in (expression.get("values") or ())
-    return bool(listed) if operator == "In" else not listed
+    values = list(expression.get("values") or ())
+    return (labels.get(key) in values) == (operator == "In")
 
 
 def is_ready(pod: Json) -> bool:

@@ -14,6 +14,7 @@ from smartops_chaos.kubernetes.controller import Controller, is_leaving, is_read
 from smartops_chaos.kubernetes.driver_api import SCALE
 from smartops_chaos.kubernetes.drivers import DRIVERS
 from smartops_chaos.model import FaultPart, Plan
+from smartops_chaos.schema.clustertarget import touched_elsewhere
 from smartops_chaos.schema.faultfile import shipped_faults
 from smartops_chaos.schema.healer_kubernetes import KubernetesBlock
 from smartops_chaos.telemetry import prometheus
@@ -34,7 +35,11 @@ def problems(plan: Plan, *, complete: bool) -> list[tuple[str, str]]:
     """
     try:
         cluster = connect(plan.target["context"])
-        found = rbac.missing(cluster, plan)
+        found = [
+            (f"{name} is not in `allow`, but the plan changes things there", "add it, if trials may break things in it")
+            for name in touched_elsewhere(((one.namespace, one.verbs) for one in rbac.needed(plan)), plan.target)
+        ]
+        found += rbac.missing(cluster, plan)
         return found if found or not complete else [*_metrics(plan), *_faults(cluster, plan)]
     except ClusterError:
         return []

@@ -9,9 +9,11 @@ from typing import Any
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, KubernetesBlock
 from smartops_chaos.schema.names import DEPLOYMENT, split_controller
 from smartops_chaos.schema.partial_matrix import PartialMatrix
+from smartops_chaos.schema.slospec import QuerySpec
 from smartops_chaos.schema.targetspec import KubernetesTargetSpec
 from smartops_chaos.schema.yamlfile import did_you_mean
 
+_READING = {"get", "list", "watch"}
 _RESET_S = 15.0  # as measured: a healer's pods restarted, old ones gone
 _PRODUCTION = re.compile(r"(^|[^a-z])(prod|prd|production|live)([^a-z]|$)")
 
@@ -63,10 +65,28 @@ def check(found: PartialMatrix, block: KubernetesBlock | None) -> None:
         if name in seen:
             found.refuse(at, f"`{name}` stands here twice", "a lane needs a namespace of its own")
         seen.add(name)
+    workload = target.workload or (block.workload if block is not None else None)
+    if workload is not None and workload.namespace and not isinstance(found.slo, QuerySpec):
+        place = ("target", "workload", "namespace") if target.workload else ("target", "healer")
+        _allowed(found, target, place, workload.namespace, "requests are sent to it")
     for name in target.replicas:
         if block is not None and name not in block.controllers():
             hint = did_you_mean(name, block.controllers())
             found.refuse(("target", "replicas", name), f"no Deployment `{name}`", hint, at_key=True)
+
+
+def _allowed(found: PartialMatrix, target: KubernetesTargetSpec, at: tuple[str, ...], name: str, why: str) -> None:
+    """Refuse a namespace in which something is done that is more than reading, unless it is said that this may be."""
+    if name not in target.allow:
+        found.refuse(at, f"`{name}` is not in `allow`, and {why}", "add it there, if trials may break things in it")
+    elif says_production(name) and name not in target.production:
+        found.refuse(at, f"the name of `{name}` says production, and {why}", f"if you mean it: `production: [{name}]`")
+
+
+def touched_elsewhere(rights: Iterable[tuple[str, Iterable[str]]], target: Mapping[str, Any]) -> list[str]:
+    """Of (namespace, verbs) of all rights of a plan, the namespaces in which it does more than read, beyond `allow`."""
+    changed = [name for name, verbs in rights if set(verbs) - _READING]
+    return [name for name in dict.fromkeys(changed) if name not in target["allow"]]
 
 
 def options(target: KubernetesTargetSpec, healer: Mapping[str, Any], attacked: Iterable[str] = ()) -> dict[str, Any]:
