@@ -17,6 +17,7 @@ from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, Json, proxy
 from smartops_chaos.kubernetes.container import Container, NoProgram
 from smartops_chaos.kubernetes.controller import is_leaving
+from smartops_chaos.kubernetes.victims import MarkDetail
 
 FELT_S = 20.0
 _CPU_SHARE = 0.5  # of what was asked or the limit leaves: a busy node gives less than all
@@ -92,29 +93,22 @@ def _read(cluster: Cluster, where: Container, files: Sequence[str]) -> str:
     return ""
 
 
-def effect(
-    cluster: Cluster,
-    namespace: str,
-    expected: Expected,
-    name: str,
-    was: Mapping[str, str],
-    before: Sequence[float] | None,
-) -> bool:
+def effect(cluster: Cluster, namespace: str, expected: Expected, name: str, was: MarkDetail) -> bool:
     """Whether it is felt in the pod now. Raises ClusterError when the pod cannot be asked."""
-    pod = victims.pod(cluster, namespace, name, was["uid"])
+    pod = victims.pod(cluster, namespace, name, was.pods[name])
     if expected.what == "kill":
         return pod is None or is_leaving(pod)
     if pod is None:
         return True  # somebody has replaced it meanwhile; what it was, its end will tell
-    same = victims.container_id(pod, was["container"]) == was["id"]
+    same = victims.container_id(pod, was.container) == was.container_ids.get(name)
     if expected.what in ("container", "failure"):
         return not same
     if not same:
         return True
-    where = Container(namespace, name, was["container"], was["id"])
+    where, before = Container(namespace, name, was.container, was.container_ids[name]), was.used.get(name)
     with suppress(Gone):
         if expected.what == "cpu":
-            return _burns(cluster, where, min(expected.amount, _limit(pod, was["container"])))
+            return _burns(cluster, where, min(expected.amount, _limit(pod, was.container)))
         if expected.what == "memory" and expected.amount and before:
             return used(cluster, where)[1] - before[1] >= _MEMORY_SHARE * expected.amount
         if expected.what in ("delay", "loss", "cut"):

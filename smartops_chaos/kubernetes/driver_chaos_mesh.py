@@ -10,12 +10,11 @@ are set here, so that a resource can hit nothing else. What its status says was 
 - A NetworkChaos that could not be applied cannot be deleted, until its pod is replaced.
 - A resource that was stored is not posted again: its old status would be believed. Ours are made anew each time.
 
-The mark of a fault is on the controller, since pods may go with the fault; the resources carry it as well.
+The mark of a fault is on its resources: each is made with it, so none can be there without.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -30,9 +29,8 @@ from smartops_chaos.kubernetes.chaos_mesh_effect import FELT_S, Expected, effect
 from smartops_chaos.kubernetes.chaos_mesh_spec import KINDS, MOMENTARY, resource, traps
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, connect, path
 from smartops_chaos.kubernetes.container import each_within, until
-from smartops_chaos.kubernetes.controller import Controller
-from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure, on_controllers
-from smartops_chaos.kubernetes.victims import LABEL, Mark, Victim
+from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure
+from smartops_chaos.kubernetes.victims import LABEL, Mark, MarkDetail, Victim
 from smartops_chaos.model import FaultPart
 
 MESH = "chaos-mesh"
@@ -62,12 +60,9 @@ def inject(
     wanted = _resources(chosen, fault_id, expires_s, chaos)
     for one in wanted:
         _post(cluster, namespace, one, _DRY)
-    kind = Controller.read(cluster, namespace, deployment).kind
-    detail = _detail(chosen, wanted, deployment)
-    detail["used"] = {one.container.pod: list(used(cluster, one.container)) for one in chosen if _is_stress(wanted)}
-    victims.mark(cluster, namespace, kind.plural, deployment, fault_id, detail)
+    metadata = victims.marking(fault_id, _detail(cluster, chosen, wanted))
     for one in wanted:
-        one["metadata"]["annotations"] |= victims.marking(fault_id, detail)["annotations"]
+        one["metadata"] |= metadata
         _post(cluster, namespace, one, _STRICT)
     deadline = time.monotonic() + _INJECTED_S
     while left := [why for one in wanted if (why := _not_injected(cluster, namespace, one, chosen))]:
@@ -89,19 +84,18 @@ def took_effect(namespace: str, context: str, fault_id: str) -> bool:
     loss is met by requests to the pod's own port.
     """
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, fault_id)
-    if not found:
-        return False
-    mark = found[0]
     there = list(_stored(cluster, namespace, fault_id))
+    if not there:
+        return False
+    mark = marks(cluster, namespace, fault_id)[0]
     expected = [Expected.of(one["kind"], one["spec"]) for one in there]
 
     def felt(one: tuple[Expected, str]) -> bool:
         kind, pod = one
-        return effect(cluster, namespace, kind, pod, mark.detail["pods"][pod], mark.detail["used"].get(pod))
+        return effect(cluster, namespace, kind, pod, mark.told)
 
-    pairs = [(one, pod) for one in expected for pod in mark.detail["pods"]]
-    return len(there) == len(mark.detail["resources"]) and each_within(FELT_S, pairs, felt)
+    pairs = [(one, pod) for one in expected for pod in mark.told.pods]
+    return each_within(FELT_S, pairs, felt)
 
 
 @as_activity_failure
@@ -116,22 +110,20 @@ def _resources(
     namespace = chosen[0].container.namespace
     pods, containers = [one.container.pod for one in chosen], sorted({one.container.name for one in chosen})
     name = f"smartops-chaos-{victims.key(fault_id)}"
-    made = [
+    return [
         resource(f"{name}-{number}", namespace, pods, containers, expires_s, one) for number, one in enumerate(chaos)
     ]
-    for one in made:
-        one["metadata"]["labels"] = {LABEL: "in-force"}
-        one["metadata"]["annotations"] = {}
-    return made
 
 
-def _detail(chosen: Sequence[Victim], wanted: Sequence[Json], deployment: str) -> dict[str, Any]:
-    pods = {
-        one.container.pod: {"uid": one.uid, "container": one.container.name, "id": one.container.container_id}
-        for one in chosen
+def _detail(cluster: Cluster, chosen: Sequence[Victim], wanted: Sequence[Json]) -> dict[str, Any]:
+    stressed = chosen if _is_stress(wanted) else ()
+    return {
+        "fault": MESH,
+        "pods": {one.container.pod: one.uid for one in chosen},
+        "container": chosen[0].container.name,
+        "container_ids": {one.container.pod: one.container.container_id for one in chosen},
+        "used": {one.container.pod: used(cluster, one.container) for one in stressed},
     }
-    resources = [[KINDS[one["kind"]], one["metadata"]["name"]] for one in wanted]
-    return {"fault": MESH, "deployment": deployment, "resources": resources, "pods": pods}
 
 
 def _is_stress(wanted: Iterable[Json]) -> bool:
@@ -182,22 +174,31 @@ def _failure(record: Mapping[str, Any]) -> str:
 
 
 def _stored(cluster: Cluster, namespace: str, fault_id: str = "") -> Iterator[Json]:
-    """Resources of our faults, or of one. A kind that is not installed, or that we may not list, has none of ours."""
+    """Resources of our faults, or of one. A kind that is not installed has none; nor has one that we may not list,
+    unless that is so of every kind: then nobody knows. Raises ClusterError."""
+    refused: list[ClusterError] = []
+    there = 0
     for plural in KINDS.values():
         try:
-            listed = cluster.request("GET", path(namespace, plural), query={"labelSelector": LABEL})["items"]
+            listed = cluster.items(path(namespace, plural), {"labelSelector": LABEL})
         except ClusterError as error:
-            if error.status in (403, 404):
-                continue
-            raise
+            if error.status == 403:
+                refused.append(error)
+            elif error.status != 404:
+                raise
+            continue
+        there += 1
         for one in listed:
-            if fault_id in ("", _id_of(one)):
+            if not fault_id or victims.is_marked(one, fault_id):
                 yield one
+    if refused and not there and fault_id:
+        raise refused[0]
 
 
-def _id_of(one: Json) -> str:
-    noted = one["metadata"].get("annotations") or {}
-    return next((str(json.loads(noted[key])["id"]) for key in noted if key.startswith(f"{LABEL}.")), "")
+def marks(cluster: Cluster, namespace: str, fault_id: str = "") -> list[Mark]:
+    """Of faults whose resources are there. Raises ClusterError."""
+    there = dict.fromkeys(KINDS[one["kind"]] for one in _stored(cluster, namespace))
+    return victims.marks(cluster, namespace, there, fault_id)
 
 
 # ---- the end ---------------------------------------------------------------------------------------------------------
@@ -212,14 +213,12 @@ class _Ended:
 
 
 def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
-    found = [mark for mark in victims.marks(cluster, namespace, fault_id) if mark.detail["fault"] == MESH]
     there = list(_stored(cluster, namespace, fault_id))
-    pods: dict[str, Any] = found[0].detail["pods"] if found else {}
+    known = [mark for mark in marks(cluster, namespace, fault_id) if mark.detail is not None] if there else []
+    was = known[0].told if known else MarkDetail(fault=MESH)
     itself = any(one["spec"].get("action") in ("pod-failure", "container-kill") for one in there)
-    changed = {pod: _changed(cluster, namespace, pod, was, itself) for pod, was in pods.items()}
-    ended = [_end_one(cluster, namespace, one, pods) for one in there]
-    for mark in found:
-        victims.unmark(cluster, mark)
+    changed = {pod: _changed(cluster, namespace, pod, was, itself) for pod in was.pods}
+    ended = [_end_one(cluster, namespace, one, was.pods) for one in there]
     acted = any(one.acted for one in ended) and not (changed and all(changed.values()))
     gone = "process"
     if not any(one.expired for one in ended):
@@ -229,18 +228,19 @@ def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
     return {"in_force": acted, "effect": "; ".join(filter(None, [what, *fell])), "gone": gone}
 
 
-def _changed(cluster: Cluster, namespace: str, name: str, was: Mapping[str, str], itself: bool) -> str:
+def _changed(cluster: Cluster, namespace: str, name: str, was: MarkDetail, itself: bool) -> str:
     """Whether its fault has fallen off a pod: the pod is another one, or its container; empty if it is the same.
 
     `itself`: it is the fault that changes containers.
     """
-    pod = victims.pod(cluster, namespace, name, was["uid"])
+    pod = victims.pod(cluster, namespace, name, was.pods[name])
     if pod is None:
         return "pod"
-    return "" if itself or victims.container_id(pod, was["container"]) == was["id"] else "container"
+    same = victims.container_id(pod, was.container) == was.container_ids.get(name)
+    return "" if itself or same else "container"
 
 
-def _end_one(cluster: Cluster, namespace: str, one: Json, pods: Mapping[str, Any]) -> _Ended:
+def _end_one(cluster: Cluster, namespace: str, one: Json, pods: Mapping[str, str]) -> _Ended:
     experiment = (one.get("status") or {}).get("experiment") or {}
     expired = experiment.get("desiredPhase") == "Stop"
     acted = not expired and any(map(is_injected, _records(one))) and not _momentary(one)
@@ -273,11 +273,11 @@ def _end_one(cluster: Cluster, namespace: str, one: Json, pods: Mapping[str, Any
     )
 
 
-def _replace(cluster: Cluster, namespace: str, pods: Mapping[str, Any], stuck: Iterable[Json]) -> None:
+def _replace(cluster: Cluster, namespace: str, pods: Mapping[str, str], stuck: Iterable[Json]) -> None:
     for record in stuck:
         name = record["id"].split("/")[1]
         if name in pods:
-            body = {"preconditions": {"uid": pods[name]["uid"]}, "gracePeriodSeconds": 0}
+            body = {"preconditions": {"uid": pods[name]}, "gracePeriodSeconds": 0}
             with suppress(ClusterError):  # it is another one already
                 cluster.request("DELETE", path(namespace, "pods", name), body=body)
 
@@ -285,32 +285,19 @@ def _replace(cluster: Cluster, namespace: str, pods: Mapping[str, Any], stuck: I
 # ---- what the rest of the wing calls, see driver_base.Driver ---------------------------------------------------------
 
 
-def marks(cluster: Cluster, namespace: str) -> list[Mark]:
-    """The faults whose resources are there, whatever became of the controller's own mark."""
-    found = []
-    for one in _stored(cluster, namespace):
-        noted = one["metadata"].get("annotations") or {}
-        for key in noted:
-            if key.startswith(f"{LABEL}."):
-                detail = json.loads(noted[key])
-                name = one["metadata"]["name"]
-                found.append(Mark(namespace, KINDS[one["kind"]], name, detail.pop("id"), detail))
-    return found
-
-
 def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+    del controller
     if func != "inject":
         return []
     kinds = list(dict.fromkeys(KINDS[one["kind"]] for one in _chaos(part) if one.get("kind") in KINDS))
     verbs = ("create", "get", "list", "watch", "delete", "patch")
     mine = [Right(namespace, kind, verbs, why) for kind in kinds]
-    marking = on_controllers(namespace, ("patch",), f"{why}: to mark it", (controller,))
     probes = [Right(namespace, "pods/proxy", ("get",), f"{why}: to feel it")] if "networkchaos" in kinds else []
     if "networkchaos" in kinds:
         probes.append(Right(namespace, "pods", ("delete",), f"{why}: to free a pod on which it hangs"))
     if "stresschaos" in kinds:
         probes.append(Right(namespace, "pods/exec", ("get", "create"), f"{why}: to feel it"))
-    return [*mine, *marking, *probes]
+    return [*mine, *probes]
 
 
 def _chaos(part: FaultPart) -> list[dict[str, Any]]:
@@ -365,5 +352,5 @@ def abilities(cluster: Cluster, namespace: str, controller: str, faults: str) ->
 
 
 def in_force(cluster: Cluster, mark: Mark) -> bool:
-    """Whether a resource of it is there: also one that has expired is still to be deleted."""
-    return any(True for _ in _stored(cluster, mark.namespace, mark.fault_id))
+    """Whether the resource is there: also one that has expired is still to be deleted."""
+    return bool(cluster.request("GET", path(mark.namespace, mark.collection, mark.name)))

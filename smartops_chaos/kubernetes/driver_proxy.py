@@ -29,11 +29,12 @@ from chaoslib.exceptions import ActivityFailed
 from smartops_chaos.kubernetes import rollout, victims
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, connect, path, proxy
 from smartops_chaos.kubernetes.container import text, until
-from smartops_chaos.kubernetes.controller import Controller, is_leaving, is_ready
+from smartops_chaos.kubernetes.controller import DEPLOYMENT, Controller, is_leaving, is_ready, main_container
 from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure
 from smartops_chaos.kubernetes.inside.proxy import FORMER, former
 from smartops_chaos.kubernetes.victims import OURS, Mark, Victim
 from smartops_chaos.model import FaultPart
+from smartops_chaos.schema.names import split_controller
 
 logger = logging.getLogger("smartops_chaos")
 
@@ -61,7 +62,7 @@ def prepare(
     image: str = "",
 ) -> str:
     """Put a proxy that does nothing yet in front of the Service's pods. A second fault of a Service shares it."""
-    cluster, service = connect(context), service or deployment
+    cluster, service = connect(context), _service(service, deployment)
     name = proxy_name(service)
     found = cluster.request("GET", path(namespace, "services", service))
     if refused := list(_refusals(found)):
@@ -101,13 +102,13 @@ def trouble(
 ) -> dict[str, Any]:
     """Have the proxy trouble what goes to one ready pod (or to all, also to later ones), from now on."""
     cluster = connect(context)
-    (mark,) = victims.marks(cluster, namespace, fault_id) or (None,)
+    mark = _mark(cluster, namespace, fault_id)
     if mark is None:
         raise ActivityFailed("no proxy was prepared for this fault, or somebody has removed it")
     chosen = victims.choose(cluster, namespace, deployment, seed, pods)
     params = {"delay": delay, "jitter": jitter, "loss": loss, "rate": rate, "reset": reset, "cut": bool(cut)}
     detail = {
-        **mark.detail,
+        **_detail(mark),
         "begun": True,
         "until": _status(cluster, mark)["now"] + float(expires_s),
         "pod": chosen[0].uid if pods == "one" else "",
@@ -128,19 +129,17 @@ def took_effect(namespace: str, context: str, fault_id: str) -> bool:
     The exchanges are the proxy's own, over real connections through the same path as the traffic, timed at both ends.
     """
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, fault_id)
-    if not found:
+    mark = _mark(cluster, namespace, fault_id)
+    if mark is None:
         return False
-    (mark,) = found
-    service = cluster.request("GET", path(namespace, "services", mark.detail["service"]))
+    name = mark.told.service or ""
+    service = cluster.request("GET", path(namespace, "services", name))
     if mark.name not in (service["spec"].get("selector") or {}).values():
-        logger.warning(
-            "the Service %s does not lead to the proxy any more: somebody has changed it", mark.detail["service"]
-        )
+        logger.warning("somebody has changed the Service %s: it does not lead to the proxy", name)
         return False
     measured = _ask(cluster, mark.namespace, mark.name, f"/measure/{victims.key(fault_id)}/{_EXCHANGES}", _MEASURE_S)
     logger.info("measured over the proxy: %s", in_words(measured))
-    wrong = list(differences(mark.detail["params"], measured))
+    wrong = list(differences(mark.told.params, measured))
     if wrong:
         logger.warning("not what was asked: %s", "; ".join(wrong))
     return not wrong
@@ -150,6 +149,24 @@ def took_effect(namespace: str, context: str, fault_id: str) -> bool:
 def revert(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
     """End the trouble; with the last one of a Service the proxy goes, and the Service is as it was. Safe to repeat."""
     return end(connect(context), namespace, fault_id)
+
+
+def _service(service: str, deployment: str) -> str:
+    """The Service that is meant: without a name the one that is called like the controller."""
+    return service or split_controller(deployment)[1]
+
+
+def _marks(cluster: Cluster, namespace: str, fault_id: str = "") -> list[Mark]:
+    found = victims.marks(cluster, namespace, (DEPLOYMENT.plural,), fault_id)
+    return [one for one in found if one.detail is not None and one.detail.fault == NETWORK]
+
+
+def _mark(cluster: Cluster, namespace: str, fault_id: str) -> Mark | None:
+    return next(iter(_marks(cluster, namespace, fault_id)), None)
+
+
+def _detail(mark: Mark) -> dict[str, Any]:
+    return {"fault": NETWORK, **mark.told.model_dump(exclude_unset=True)}
 
 
 def proxy_name(service: str) -> str:
@@ -236,14 +253,15 @@ def _proxy(cluster: Cluster, namespace: str, name: str) -> Json | None:
 
 def _template(cluster: Cluster, namespace: str, deployment: str) -> Json:
     """The attacked pods' own spec: the proxy may run where they may."""
-    found: Json = Controller.read(cluster, namespace, deployment).found["spec"]["template"]["spec"]
-    return found
+    template: Json = Controller.read(cluster, namespace, deployment).found["spec"]["template"]["spec"]
+    return template
 
 
 def _image(cluster: Cluster, namespace: str, deployment: str) -> str:
     """That of the attacked container, which is on a node already."""
-    containers = _template(cluster, namespace, deployment)["containers"]
-    return str(next((one for one in containers if one["name"] == deployment), containers[0])["image"])
+    found = Controller.read(cluster, namespace, deployment).found
+    name = main_container(found)
+    return str(next(one for one in found["spec"]["template"]["spec"]["containers"] if one["name"] == name)["image"])
 
 
 def _build(cluster: Cluster, service: Json, name: str, metadata: Json, image: str, like: Json) -> None:
@@ -448,16 +466,17 @@ def _acting(cluster: Cluster, mark: Mark, wanted: bool) -> bool:
 
 
 def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
-    """`controller` is the Service's name here. The runner needs all that it gives the proxy."""
-    del part
+    """The runner needs all that it gives the proxy, or the API server refuses to let it."""
     if func != "prepare":
         return []
-    name = proxy_name(controller)
+    service = _service(str(part.params.get("service") or ""), controller)
+    name = proxy_name(service)
     owned = [Right(namespace, one, ("create",), f"{why}: the proxy's account") for one in _OWNED]
     return [
-        Right(namespace, "services", ("get", "patch"), f"{why}: to lead it to the proxy", (controller,)),
+        Right(namespace, "services", ("get", "patch"), f"{why}: to lead it to the proxy", (service,)),
         Right(namespace, "endpointslices", ("list", "watch"), f"{why}: to see that it does"),
         Right(namespace, "deployments", ("create",), f"{why}: the proxy"),
+        Right(namespace, "deployments", ("get", "list", "watch"), f"{why}: the proxy"),
         Right(namespace, "deployments", ("patch", "delete"), f"{why}: the proxy", (name,)),
         Right(namespace, "pods/proxy", ("get",), f"{why}: to ask the proxy"),
         *owned,
@@ -466,7 +485,7 @@ def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart
 
 
 def problems(cluster: Cluster, victim: Victim, part: FaultPart) -> Iterator[tuple[str, str]]:
-    namespace, name = victim.container.namespace, str(part.params.get("service") or victim.controller)
+    namespace, name = victim.container.namespace, _service(str(part.params.get("service") or ""), victim.controller)
     try:
         service = cluster.request("GET", path(namespace, "services", name))
     except Gone as error:
@@ -495,11 +514,12 @@ def _has_python(cluster: Cluster, victim: Victim) -> bool:
 
 
 def abilities(cluster: Cluster, namespace: str, controller: str, faults: str) -> str:
-    service = cluster.request("GET", path(namespace, "services", controller))
+    name = _service("", controller)
+    service = cluster.request("GET", path(namespace, "services", name))
     if refused := list(_refusals(service)):
         return f"not possible: {refused[0][0]}"
     return (
-        f"{faults}: for what goes over the Service {controller}; not for calls to a pod's own address (probes, "
+        f"{faults}: for what goes over the Service {name}; not for calls to a pod's own address (probes, "
         "Prometheus), connections that are open already, other protocols than TCP"
     )
 
@@ -510,15 +530,15 @@ def in_force(cluster: Cluster, mark: Mark) -> bool:
 
 
 def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
-    every = [mark for mark in victims.marks(cluster, namespace) if mark.detail["fault"] == NETWORK]
+    every = _marks(cluster, namespace)
     answer: dict[str, Any] = {"in_force": False, "effect": "", "gone": "process"}
     for mark in (one for one in every if one.fault_id == fault_id):
-        service = str(mark.detail["service"])
+        service = mark.told.service or ""
         seen: dict[str, Any] = {}
         with suppress(ClusterError):
             seen = _ask(cluster, namespace, mark.name, "/status")["troubles"].get(victims.key(fault_id), {})
         alone = not any(other.name == mark.name and other.fault_id != fault_id for other in every)
-        over = {**mark.detail, "over": True}
+        over = {**_detail(mark), "over": True}
         victims.mark(cluster, namespace, mark.collection, mark.name, fault_id, over)
         if seen.get("in_force"):
             _acting(cluster, mark, False)

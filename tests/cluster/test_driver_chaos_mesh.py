@@ -187,8 +187,6 @@ def test_without_its_controller_nothing_can_be_said_to_be_undone(
 
 def test_the_resources_alone_are_enough_to_find_it(erp: str, fault_id: str, cluster: Cluster) -> None:
     inject(erp, fault_id, CPU)
-    (mark,) = victims.marks(cluster, erp, fault_id)
-    victims.unmark(cluster, mark)
     assert drivers.revert_all(cluster, erp) == [fault_id]
 
 

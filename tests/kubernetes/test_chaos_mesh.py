@@ -133,6 +133,6 @@ def test_a_fault_asks_for_its_own_kinds_alone() -> None:
         file = next(file for file in FILES if file.stem == name)
         return {one.resource for one in rights("inject", "n", "erp", "why", part(file))}
 
-    assert asked("mesh-pod-kill") == {"podchaos", "deployments"}
+    assert asked("mesh-pod-kill") == {"podchaos"}
     assert {"networkchaos", "stresschaos", "pods/exec"} <= asked("mesh-storm")
     assert "stresschaos" not in asked("mesh-network-delay")
