@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis import instrument, outlook, phases, rca, sla, verdicts, warnings
-from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
+from smartops_chaos.analysis import competing, instrument, outlook, phases, rca, sla, verdicts, warnings
+from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, cells_by_arm, of_arm
 from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
@@ -43,11 +43,12 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     question, measured = measured_trials(table, question)
     compared = others(measured, question)
     cells = build(measured, question)
-    tests, comparisons, decided = verdicts.conclude(measured, question, compared)
+    tests, comparisons, decided = verdicts.conclude(measured, question, competitors(compared, question))
     comparisons = instrument.hold_back(comparisons, cells, calibration, question.disturbed)
     decided = instrument.hold_back(decided, cells, calibration, question.disturbed)
     summaries = [_arm(question.baseline, measured, of_arm(cells, question.baseline), (), question)]
-    summaries += [_arm(t.arm, measured, t.cells, t.baseline, question) for t in tests]
+    held_against = cells_by_arm(measured, question, compared)
+    summaries += [_arm(arm, measured, *held_against[arm], question) for arm in compared]
     return Summary(
         campaign=campaign,
         plan=_applied(question, cells),
@@ -86,7 +87,7 @@ def measured_trials(table: pd.DataFrame, question: Question) -> tuple[Question, 
 
 
 def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
-    """The arms to judge: in the table or planned. Raises UsageError if the baseline has no trial."""
+    """All arms but the baseline: in the table or planned. Raises UsageError if the baseline has no trial."""
     pairs = measured[["model", "policy"]].drop_duplicates().itertuples(index=False)
     arms = sorted({Arm(*pair) for pair in pairs}, key=str)
     if question.baseline not in arms:
@@ -94,6 +95,11 @@ def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
         raise UsageError(f"the baseline {question.baseline} has no trial", f"arms in the table: {known or 'none'}")
     planned = {arm for _, _, arm in question.cells}
     return sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
+
+
+def competitors(arms: Sequence[Arm], question: Question) -> list[Arm]:
+    """Those of them that are judged: not the ones that only show what is possible, and what chance does."""
+    return [arm for arm in arms if arm not in question.references]
 
 
 def _with_service_time(table: pd.DataFrame) -> list[dict[str, object]]:
@@ -147,30 +153,34 @@ def _arm(
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
     counted = rows[outcome_is(outcome, lambda o: o.counted)]
-    detected = [c.detected_s for c in cells if c.detected_s is not None]
-    acted = [c.acted_s for c in cells if c.acted_s is not None]
+    detection, mitigation = competing.race(rows, "detected", alpha), competing.race(rows, "acted", alpha)
     needless = numbers(rows, "needless_actions")
-    did = operations(counted, cells, question.sla, question.targets.sla, alpha)
+    steps, aside = phases.phases(counted, alpha)
+    did = operations(counted, cells, detection, question.sla, question.targets.sla, alpha)
     nothing_prevented = sum(c.outcomes.get(Outcome.PREVENTED, 0) for c in cells if c.rarely_hurts)
     return ArmSummary(
         model=arm.model,
         policy=arm.policy,
         baseline=arm == question.baseline,
+        reference=question.references.get(arm),
         trials=len(rows),
         counted=len(counted),
         outcomes=dict(sorted(Counter(outcome.tolist()).items())),
         left_out=_left_out(rows, cells),
         mttr=_mttr(cells, [c.time_s for c in cells], [c.recovered for c in cells], alpha),
-        ttd=_mttr(cells, detected, _before_horizon(cells, detected), alpha),
-        ttm=_mttr(cells, acted, _before_horizon(cells, acted), alpha),
-        ttd_between=_between([(c, c.detected_span) for c in cells]),
-        ttm_between=_between([(c, c.acted_span) for c in cells]),
-        p_detected=did.detected.value if did.detected else None,
-        p_mitigated=_share(_before_horizon(cells, acted)),
+        ttd=_until_seen([(c, c.undetected_s) for c in cells], alpha),
+        ttm=_until_seen([(c, c.unmitigated_s) for c in cells], alpha),
+        ttd_between=_between([(c, c.undetected_span) for c in cells]),
+        ttm_between=_between([(c, c.unmitigated_span) for c in cells]),
+        p_detected=detection.share if detection else None,
+        p_mitigated=mitigation.share if mitigation else None,
+        detection=detection,
+        mitigation=mitigation,
         auto_heal=auto_heal(cells, baseline, alpha),
         sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
-        phases=phases.phases(counted, alpha),
+        phases=steps,
+        aside=aside,
         funnel=phases.funnel(counted),
         curves=_curves(cells, alpha),
         cells=tuple(_cell_numbers(c) for c in cells),
@@ -205,22 +215,23 @@ def _mttr(cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArr
     return Mttr(mean, lo, hi, longest, quantile(km, 0.5), quantile(km, 0.9))
 
 
+def _until_seen(times: Sequence[tuple[Cell, Floats | None]], alpha: float) -> Mttr:
+    """The mean time to a moment or the end of the incident. It has no quantiles: an end without it is no time to it."""
+    known = [(c, t) for c, t in times if t is not None and len(t)]
+    if not known:
+        return Mttr(None, None, None, None, None, None)
+    samples = [c.sample(t) for c, t in known]
+    lo, hi = interval(samples, alpha)
+    return Mttr(mean_over_scenarios(samples).mean, lo, hi, max(c.horizon_s for c, _ in known), None, None)
+
+
 def _between(spans: Sequence[tuple[Cell, tuple[Floats, Floats] | None]]) -> tuple[float, float] | None:
     """Means over the scenarios of both ends of the moments' intervals: nothing is assumed of where in them they lay."""
-    known = [(c, ends) for c, ends in spans if ends is not None and c.n]
+    known = [(c, ends) for c, ends in spans if ends is not None and len(ends[0])]
     if not known:
         return None
     earliest, latest = (mean_over_scenarios([c.sample(ends[i]) for c, ends in known]).mean for i in (0, 1))
     return earliest, latest
-
-
-def _before_horizon(cells: Sequence[Cell], times: Sequence[Floats]) -> list[NDArray[np.bool_]]:
-    return [t < c.horizon_s for c, t in zip(cells, times, strict=False)]
-
-
-def _share(events: Sequence[NDArray[np.bool_]]) -> float | None:
-    every = np.concatenate(events) if events else np.zeros(0, dtype=bool)
-    return float(every.mean()) if len(every) else None
 
 
 def _good_share(counted: pd.DataFrame) -> float | None:
