@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes import cluster, drivers, objects, recorder, recording, rollout
 from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects
-from smartops_chaos.kubernetes.cluster import ClusterError, Gone, Json
+from smartops_chaos.kubernetes.cluster import MERGE, ClusterError, Gone, Json
 from smartops_chaos.kubernetes.controller import Controller, is_over
 from smartops_chaos.kubernetes.recorder import seconds
 from smartops_chaos.kubernetes.recording import PodHistory
@@ -154,6 +154,25 @@ class ClusterLane:
 
     def load(self) -> None:
         """A cluster's service is anybody's: how busy it is is not known."""
+
+    def repairable(self) -> tuple[str, ...]:
+        """The Deployments whose size the reset declares, but for the healer's own."""
+        names = dict.fromkeys([self._block.service, *self._block.reset.replicas])
+        return tuple(f"{self._namespace}/{name}" for name in names if name not in self._block.components)
+
+    def repair(self, target: str, replicas: int | None) -> None:
+        """As `kubectl rollout restart` and `kubectl scale` do it; the next reset undoes it like any healer's work."""
+        patch: Json = {"spec": {"replicas": replicas}}
+        if replicas is None:
+            stamp = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat()}
+            patch = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
+
+        def act() -> None:
+            kind = Controller.read(self._cluster, self._namespace, target.rpartition("/")[2]).kind
+            where = cluster.path(self._namespace, kind.plural, target.rpartition("/")[2])
+            self._cluster.request("PATCH", where, body=patch, content=MERGE)
+
+        self._guard(act)
 
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         """Of our own drivers' faults; an action of another extension leaves no receipt, and nobody to ask."""

@@ -1,7 +1,7 @@
 """The lanes of a running campaign: a thread for each, one trial at a time, and the signals that stop them.
 
-The threads only wait: for their next trial, for its child. A block is given to a lane as a whole (`run.block_queue`), so
-at the end lanes may be idle while another works off its last block. The caller's thread consumes what they say and
+The threads only wait: for their next trial, for its child. A block is given to a lane as a whole (`run.block_queue`),
+so at the end lanes may be idle while another works off its last block. The caller's thread consumes what they say and
 takes signals (SIGINT, SIGTERM, SIGHUP): the first starts nothing more and has the children revert; the second kills the
 children and reverts from here; further ones change nothing, as the reverts have limits of their own.
 """
