@@ -17,7 +17,7 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes import cluster, drivers, objects, recorder, recording, rollout
 from smartops_chaos.kubernetes.autoscalers import AUTOSCALED
 from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects
-from smartops_chaos.kubernetes.cluster import MERGE, ClusterError, Gone, Json, NamespaceGone
+from smartops_chaos.kubernetes.cluster import ClusterError, Gone, Json, NamespaceGone
 from smartops_chaos.kubernetes.controller import Controller, is_over, kind_of
 from smartops_chaos.kubernetes.identity import Identity
 from smartops_chaos.kubernetes.recorder import seconds
@@ -165,21 +165,21 @@ class ClusterLane:
         """A cluster's service is anybody's: how busy it is is not known."""
 
     def repairable(self) -> tuple[str, ...]:
-        """The Deployments whose size the reset declares, but for the healer's own."""
+        """The Deployments whose size the reset declares, but for the healer's own; none where there is no reset."""
+        if self._between != "reset":
+            return ()
         names = dict.fromkeys([self._block.service, *self._block.reset.replicas])
         return tuple(f"{self._namespace}/{name}" for name in names if name not in self._block.components)
 
     def repair(self, target: str, replicas: int | None) -> None:
-        """As `kubectl rollout restart` and `kubectl scale` do it; the next reset undoes it like any healer's work."""
-        patch: Json = {"spec": {"replicas": replicas}}
-        if replicas is None:
-            stamp = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat()}
-            patch = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
+        """As `kubectl rollout restart` and `kubectl scale` do it; the next reset puts back what was there."""
+        name = target.rpartition("/")[2]
+        stamp = datetime.now(UTC).isoformat()
+        values: dict[str, Any] = {objects.RESTARTED: stamp} if replicas is None else {"replicas": replicas}
 
         def act() -> None:
-            kind = Controller.read(self._cluster, self._namespace, target.rpartition("/")[2]).kind
-            where = cluster.path(self._namespace, kind.plural, target.rpartition("/")[2])
-            self._cluster.request("PATCH", where, body=patch, content=MERGE)
+            kind = Controller.read(self._cluster, self._namespace, name).kind
+            self._objects.set(kind.name, name, lambda _: values)
 
         self._guard(act)
 

@@ -200,8 +200,8 @@ class LabLane:
         return mean_load([orders.Recent(**recent) for recent in replicas.values()])
 
     def repairable(self) -> tuple[str, ...]:
-        names = self._guard(lambda: self._client.get("/state"))["deployments"]
-        return tuple(f"{LabNode.namespace}/{name}" for name in sorted(names, key=lambda name: name != DEPLOYMENT))
+        """The service; the healer's own Deployment is no object of a repair."""
+        return (f"{LabNode.namespace}/{DEPLOYMENT}",)
 
     def repair(self, target: str, replicas: int | None) -> None:
         path = f"/apis/deployments/{target.rpartition('/')[2]}"

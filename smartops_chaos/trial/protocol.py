@@ -234,7 +234,10 @@ def repair(
     trial = _trial(configuration)
     lane = kinds.connect(target, _address(target, configuration))
     hit = [name for fact in lane.faults(fault_ids, calls(trial)) for name in fact.objects]
-    done = reference.choose(role, seed, hit, lane.repairable())
+    there = lane.repairable()
+    if not there:
+        raise ActivityFailed("no object may be acted on: this target has no reset that would undo it")
+    done = reference.choose(role, seed, hit, there)
     for one in done:
         lane.repair(one.target, one.replicas)
     return [asdict(one) for one in done]
