@@ -116,6 +116,7 @@ class ChaosLevel:
 # place: `oracle` repairs what the fault hit at once (the floor), `random` does anything to anything at once (the chance
 # level). `again` is an arm once more under another name (the noise floor).
 ReferenceHealer = Literal["oracle", "random"]
+REFERENCE_HEALERS: tuple[ReferenceHealer, ...] = get_args(ReferenceHealer)
 Reference = Literal["oracle", "random", "again"]
 
 
@@ -134,7 +135,7 @@ class Variant:
     def reference(self, policy: Variant) -> Reference | None:
         """What an arm is there for that is no competitor."""
         healer = self.over(policy).get("healer")
-        if healer in get_args(ReferenceHealer):
+        if healer in REFERENCE_HEALERS:
             return cast(ReferenceHealer, healer)
         return "again" if self.same_as or policy.same_as else None
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from smartops_chaos.errors import ChaosError
-from smartops_chaos.model import Evidence, Plan, Record, Trial
+from smartops_chaos.model import REFERENCE_HEALERS, Evidence, Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import longest_between_s
@@ -74,7 +74,9 @@ class Attempts:
         plan, chaos = self._plan, self._plan.chaos[trial.chaos]
         bare = replace(chaos, parts=tuple(replace(part, definition={}) for part in chaos.parts))
         model = plan.models[trial.model]
-        if trial.phase == "calibrate":  # nobody but the harness may end the fault
+        healer = model.over(plan.policies[trial.policy]).get("healer")
+        role = healer if healer in REFERENCE_HEALERS and trial.phase == "measure" else None
+        if trial.phase == "calibrate" or role:  # nobody but the harness may end the fault
             model = replace(model, settings={**model.settings, "healer": "off"})
         prefix = f"{self._store.name}.{trial.id}.{attempt}"
         return experiment.Job(
@@ -90,6 +92,7 @@ class Attempts:
             rate_per_s=plan.workloads[trial.workload].rate_per_s,
             slo=plan.analysis.slo,
             stop_after_good_s=plan.analysis.stop_after_good_s,
+            reference=role,
             healer=plan.healer,
             fault_ids=tuple(f"{prefix}.{part}" for part in range(len(chaos.parts))),
             digest=plan.digest,
