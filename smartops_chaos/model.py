@@ -369,6 +369,7 @@ class Evidence:
     observed_until_ns: int = 0  # end of observation; 0: never began
     stopped_early: bool = False  # by stop_after_good
     gate_passed: bool = False
+    drain_s: float = 0.0  # what the service needs after a repair, by the calibration trials recorded before; 0: unknown
     gate_false_alarms: int = 0  # times that the healer signalled or acted between reset and injection
     service_ms: float | None = None  # that an order took at the end of the gate, as the target tells; None: it does not
     work_ms: float | None = None  # how much of that was real work, which a slower machine makes longer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from statistics import mean
 
 from smartops_chaos.errors import ChaosError
 from smartops_chaos.model import REFERENCE_HEALERS, Evidence, Plan, Record, Trial
@@ -28,6 +29,7 @@ class Attempts:
     def __init__(self, plan: Plan, store: Store, target: Target, say: Say, where: str = "") -> None:
         """`where` goes before a lane's name in records: lanes of several machines have the same names."""
         self._plan, self._store, self._target, self._say, self._where = plan, store, target, say, where
+        self._calibrations = [trial for trial in plan.trials if trial.phase == "calibrate"]
         self._children: dict[str, int] = {}
         self._signal = 0
 
@@ -93,10 +95,19 @@ class Attempts:
             slo=plan.analysis.slo,
             stop_after_good_s=plan.analysis.stop_after_good_s,
             reference=role,
+            drain_s=self._drain_s(trial),
             healer=plan.healer,
             fault_ids=tuple(f"{prefix}.{part}" for part in range(len(chaos.parts))),
             digest=plan.digest,
         )
+
+    def _drain_s(self, trial: Trial) -> float:
+        """Mean drain of the scenario's calibration trials that are recorded by now; they come first."""
+        scenario = trial.chaos, trial.workload
+        ours = [one.id for one in self._calibrations if (one.chaos, one.workload) == scenario]
+        rows = [row for name in ours if (row := self._store.row(name)) is not None]
+        drains = [float(drain) for row in rows if isinstance(drain := row.get("drain_s"), int | float)]
+        return mean(drains) if drains else 0.0
 
     def _child(self, lane: LaneAddress, trial: Trial, folder: TrialDir, job: experiment.Job) -> int:
         def phase(text: str) -> None:

@@ -47,6 +47,7 @@ class Job:
     fault_ids: tuple[str, ...]  # made before injection: the only thing that a revert needs
     digest: str = ""
     reference: ReferenceHealer | None = None  # the trial itself takes the healer's place
+    drain_s: float = 0.0  # of the scenario, by its calibration trials so far
 
     @property
     def wait_s(self) -> float:

@@ -363,7 +363,10 @@ def test_a_replica_that_became_ready_just_before_the_action_began_is_contested(s
     trial = story(bad=[(0.3, 6.1)], logs=healer_lines(3.0, 3.2, 6.0))  # begun at 5.99
     row = replace(trial, ready=[(5.9, POD, "platform")]).row()
     assert (row["outcome"], row["reason"], row["flags"]) == ("platform", "concurrent", "contested")
-    assert replace(trial, ready=[(5.0, POD, "platform")]).ended_as() == ("healed", "")  # long felt, and no help
+    early = replace(trial, ready=[(5.0, POD, "platform")])
+    assert early.ended_as() == ("healed", "")  # long felt, and no help
+    drained = replace(early, more={"drain_s": 1.2}).row()  # calibration shows that a repair is felt so much later
+    assert (drained["outcome"], drained["flags"]) == ("platform", "contested")
 
 
 @pytest.mark.parametrize("share", [2, 3, 7])
