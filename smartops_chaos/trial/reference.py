@@ -1,8 +1,8 @@
 """What the trial itself does in an arm of reference: it takes the healer's place once the fault is confirmed.
 
 `oracle` knows what was hit and restarts that: a healer that acts through the same platform is only faster if it acts
-before the fault is confirmed, so this is the floor. `random` knows only that something is wrong: any of the actions on any of the objects, which is the chance level.
-Neither detects anything, so in a trial without a fault both do nothing.
+before the fault is confirmed, so this is the floor. `random` knows only that something is wrong: any of the actions on
+any of the objects, which is the chance level. Neither detects anything, so in a trial without a fault both do nothing.
 """
 
 from __future__ import annotations
