@@ -13,10 +13,20 @@ A setting lists changes of objects by its values; what no setting of an arm name
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from smartops_chaos.schema.units import parse_duration
 
@@ -30,11 +40,22 @@ def _seconds(value: object, info: ValidationInfo) -> float:
     return parse_duration(value)
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "examples": ["500ms"]})]
 
 
 class HealerPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    added: ClassVar[frozenset[str]] = frozenset()  # keys of later versions, which are not stored while at their default
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A plan that uses none of the later keys has the digest that it had: its campaign can be resumed."""
+        dumped: dict[str, Any] = whole(self)
+        return {
+            name: value
+            for name, value in dumped.items()
+            if name not in self.added or getattr(self, name) != type(self).model_fields[name].default
+        }
 
 
 class Address(HealerPart):

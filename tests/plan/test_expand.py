@@ -386,7 +386,7 @@ def test_a_version_may_be_a_level_s_name_unless_two_trials_would_be_called_alike
 ) -> None:
     plan = load_plan(matrix(("    none: {}", "    cpu-0.9: {}")))
     assert any(trial.id.startswith("cpu-0.9.steady.") for trial in plan.trials)
-    both = "    a: {}\n    a.b: {fault: pod-kill}"
+    both = "    a: {}\n    a.b: {fault: memory-leak}"
     path = matrix(("    none: {}", both), ("    steady: {rate: 40/s}", "    b.c: {rate: 40/s}\n    c: {rate: 20/s}"))
     with pytest.raises(FileProblems, match=r"two trials would be called a\.b\.c\..*: rename a level that has a dot"):
         load_plan(path)
