@@ -138,7 +138,10 @@ class ClusterLane:
         return False
 
     def watch(self, folder: Path, clock: Clock) -> None:
-        watched = recorder.Watched(self._cluster.connection, self._namespace, self._block.components)
+        block = self._block
+        watched = recorder.Watched(
+            self._cluster.connection, self._namespace, block.components, elsewhere=block.elsewhere, objects=block.watch
+        )
         recorder.start(watched, folder / _RECORDING, clock)
 
     def unwatch(self) -> None:

@@ -44,6 +44,12 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
     yield Right(namespace, "pods", ("get", "list", "watch"), "to see what the platform does")
     yield Right(namespace, "pods/log", ("get",), "to read what the healer says")
     yield Right(namespace, "events", ("list", "watch"), "to see what the platform does")
+    for elsewhere in system.elsewhere:
+        yield Right(elsewhere, "pods", ("get", "list", "watch"), "to find the healer's pods")
+        yield Right(elsewhere, "pods/log", ("get",), "to read what the healer says")
+    for one in system.watch:
+        why = "to see fields of objects change"
+        yield Right(one.namespace or namespace, one.resource, ("list", "watch"), why, of_group=one.group)
     yield from on_controllers(namespace, ("get", "list", "watch"), "to wait for rollouts")
     yield Right(namespace, "configmaps", ("create", "list"), "the mark of the campaign that has the namespace")
     yield Right(namespace, "configmaps", ("get", "delete"), "the mark of the campaign that has the namespace", (LOCK,))

@@ -171,12 +171,39 @@ class Armed(HealerPart):
     query: str = Field("", examples=["min(detector_armed)"])
 
 
+class WatchedObject(HealerPart):
+    """An object whose fields tell something: each change of one is a line of the component `kubernetes/objects`.
+
+    `api` and `resource` are the columns APIVERSION and NAME of `kubectl api-resources`.
+    """
+
+    api: str = Field(pattern=r"^([a-z0-9.-]+/)?v[a-z0-9]+$", examples=["autoscaling/v2"])
+    resource: str = Field(pattern=r"^[a-z0-9]+$", examples=["horizontalpodautoscalers"])
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", examples=["my-service"])
+    namespace: str = Field("", pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$")  # empty: the lane's own
+    # Paths such as status.conditions[type=Ready].status
+    fields: tuple[str, ...] = Field(min_length=1, examples=["[status.desiredReplicas]"])
+
+    @property
+    def group(self) -> str:
+        return self.api.rpartition("/")[0]
+
+    def path(self, lane: str) -> str:
+        """Of the collection that it is in."""
+        root = f"/apis/{self.api}" if self.group else f"/api/{self.api}"
+        return f"{root}/namespaces/{self.namespace or lane}/{self.resource}"
+
+
 class KubernetesBlock(HealerPart):
+    added: ClassVar[frozenset[str]] = frozenset({"elsewhere", "watch"})
+
     service: str = Field(examples=["my-service"])  # the Deployment under attack
     workload: Address
     prometheus: Source | None = None
     loki: Source | None = None
     components: tuple[str, ...]  # Deployments whose logs the rules read; a rule's `component` is one of these names
+    elsewhere: dict[str, tuple[str, ...]] = {}  # namespace -> further components, whose logs are read there
+    watch: tuple[WatchedObject, ...] = ()
     optional: tuple[str, ...] = ()  # of all named Deployments, those that need not be there
     settings: dict[str, tuple[Change, ...] | dict[str, tuple[Change, ...]]] = {}
     reset: Reset = Reset()

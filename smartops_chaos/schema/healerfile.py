@@ -27,9 +27,11 @@ from pydantic import (
 from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import yamlfile
+from smartops_chaos.schema.fieldpath import field_text
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, HealerPart, KubernetesBlock, Seconds
 from smartops_chaos.schema.yamlfile import did_you_mean
 
+OF_KUBERNETES = "kubernetes/"  # components that are none: events of a namespace, and fields of objects
 _JSON = json.JSONDecoder()
 
 
@@ -59,21 +61,6 @@ def _json_in(text: str) -> Any:
         return _JSON.raw_decode(text, text.index("{"))[0]
     except (ValueError, RecursionError):
         return None
-
-
-def _at(value: Any, path: str) -> str | None:
-    """A field of JSON as text: its key as written, or a path of keys and numbers with dots between."""
-    if isinstance(value, dict) and path in value:
-        value = value[path]
-    else:
-        for step in path.split("."):
-            if isinstance(value, dict):
-                value = value.get(step)
-            elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
-                value = value[int(step)]
-            else:
-                return None
-    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def _groups(*needed: str) -> AfterValidator:
@@ -108,6 +95,10 @@ class LogRule(HealerPart):
             raise ValueError("a rule has a pattern: write `log: '...'`, or `json: {field: '...'}` for lines of JSON")
         return self
 
+    def concerns(self, component: str) -> bool:
+        """Whether it is about lines of a component. Lines of Kubernetes itself are meant only where that is said."""
+        return self.component == component or (self.component is None and not component.startswith(OF_KUBERNETES))
+
     @property
     def reads_lines(self) -> bool:
         return self.log is not None or bool(self.fields)
@@ -128,7 +119,7 @@ class LogRule(HealerPart):
         if self.fields:
             told = _json_in(text)
             for field, pattern in self.fields.items():
-                value = _at(told, field)
+                value = field_text(told, field)
                 part = None if value is None else re.search(pattern, value)
                 if part is None:
                     return None

@@ -65,7 +65,7 @@ def told(healer: HealerFile, lines: Sequence[LogLine]) -> Iterator[str]:
 
 def _matching(rules: Iterable[tuple[str, LogRule]], line: LogLine) -> Iterator[tuple[int, dict[str, str]]]:
     for index, (_, rule) in enumerate(rules):
-        if rule.reads_lines and (not line.component or rule.component in (None, line.component)):
+        if rule.reads_lines and (not line.component or rule.concerns(line.component)):
             groups = rule.match(line.text)
             if groups is not None:
                 yield index, groups

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smartops_chaos.model import Action, Event, Evidence, Interval, LogLine, Series
-from smartops_chaos.schema.healerfile import HealerFile, LogRule, Rule
+from smartops_chaos.schema.healerfile import OF_KUBERNETES, HealerFile, LogRule, Rule
 from smartops_chaos.timeline.interval import Frame, combine, fired, firings, increases, offset_of, shift
 
 NODE_CLOCK, METRICS_CLOCK = "node", "prometheus"
@@ -144,6 +144,7 @@ class _Source:
         self._lines: dict[str | None, list[LogLine]] = {None: sorted(evidence.logs, key=lambda line: line.at_ns)}
         for line in self._lines[None]:
             self._lines.setdefault(line.component, []).append(line)
+        self._lines[None] = [line for line in self._lines[None] if not line.component.startswith(OF_KUBERNETES)]
         self._scrapes: dict[tuple[str, str], list[int]] = {}
 
     def find(self, rule: Rule | LogRule) -> tuple[Match, ...]:

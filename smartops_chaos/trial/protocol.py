@@ -214,7 +214,7 @@ def alarm(lane: Lane, since_ns: int, rules: list[dict[str, Any] | str]) -> str:
     """The healer's first line since then that a rule means; empty if there is none. A text is a rule's pattern."""
     read = [LogRule.model_validate({"log": rule} if isinstance(rule, str) else rule) for rule in rules]
     for line in lane.logs(since_ns):
-        if any(rule.component in (None, line.component) and rule.match(line.text) is not None for rule in read):
+        if any(rule.concerns(line.component) and rule.match(line.text) is not None for rule in read):
             return line.text
     return ""
 
