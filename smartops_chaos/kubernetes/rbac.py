@@ -58,6 +58,12 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
         yield Right(namespace, "configmaps", ("get",), "the settings of the arms", tuple(maps))
     if set_maps:
         yield Right(namespace, "configmaps", ("patch",), "to set the arms", tuple(set_maps))
+    for change in system.all_changes():
+        if change.other is not None:
+            of, api, resource = change.other[0].split(":")
+            why, group = "to set the arms", api.rpartition("/")[0]
+            yield Right(of or namespace, resource, ("list",), why, of_group=group)
+            yield Right(of or namespace, resource, ("get", "patch"), why, (change.other[1],), of_group=group)
     if patched:
         yield from on_controllers(namespace, ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
     for name, part in faults(plan):
