@@ -16,6 +16,7 @@ import typer
 
 from smartops_chaos import __version__
 from smartops_chaos.cli import (
+    attach_command,
     compare_command,
     healer_command,
     lab_commands,
@@ -139,6 +140,7 @@ def doctor(
         raise typer.Exit(4)
 
 
+app.command()(attach_command.attach)
 app.command()(plan_command.plan)
 app.command()(run_command.run)
 app.command()(report_command.report)
