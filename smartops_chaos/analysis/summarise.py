@@ -168,7 +168,7 @@ def _arm(
         p_detected=did.detected.value if did.detected else None,
         p_mitigated=_share(_before_horizon(cells, acted)),
         auto_heal=auto_heal(cells, baseline, alpha),
-        sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
+        sla=sla.availability(cells, question.sla, question.targets.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
         phases=phases.phases(counted, alpha),
         funnel=phases.funnel(counted),

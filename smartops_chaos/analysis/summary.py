@@ -45,6 +45,7 @@ class SlaNumbers:
     lo: float | None
     hi: float | None
     within_trials: float | None  # descriptive: good requests / requests
+    windows_kept: float | None = None  # estimated share of windows in which the target holds; the rest is their mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,13 +168,10 @@ def _outlook(
 
 
 def _sla(question: Question, cells: Sequence[Cell]) -> list[str]:
-    if question.sla is None or not sla.asks_nothing(cells, question.sla, question.targets.sla):
-        return []
-    return [
-        f"The SLA target of {100 * question.targets.sla:g} % asks nothing: it is met even if no fault is ever repaired "
-        f"before the horizon ({question.sla.faults:g} faults in {sla.window(question.sla)}). "
-        "State more faults, a shorter window or a higher target."
-    ]
+    why = "" if question.sla is None else sla.asks_nothing(cells, question.sla, question.targets.sla)
+    return (
+        [f"The SLA target asks nothing: {why}. State more faults, a shorter window or a higher target."] if why else []
+    )
 
 
 def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration]) -> list[str]:
