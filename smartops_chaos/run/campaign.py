@@ -48,7 +48,8 @@ def revert(store: Store) -> int:
 
 def restore(store: Store) -> list[str]:
     """Put back what the campaign has set on its target, after `revert`; what that was. Raises RevertFailed."""
-    return kinds.target(store.read().plan.target).restore(store.lanes)
+    campaign = store.read()
+    return kinds.target(kinds.pinned(campaign.plan, campaign.provenance).target).restore(store.lanes)
 
 
 def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Emit) -> Result:
