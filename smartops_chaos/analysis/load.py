@@ -171,7 +171,7 @@ def side_of(name: str, asked: Question, rows: pd.DataFrame) -> Side:
     ended = rows[table.texts(rows, "phase") == "calibrate"].to_dict("records")
     drains = {f"{c.chaos} / {c.workload}": c.drain_s for c in calibrations(ended) if c.drain_s is not None}
     asked, trials = summarise.measured_trials(rows, asked)
-    return Side(name, asked.baseline, cells.build(trials, asked), drains)
+    return Side(name, asked.baseline, cells.build(trials, asked), drains, table.is_simulated(rows))
 
 
 def write_data(data: CampaignData, out: Path) -> list[Path]:

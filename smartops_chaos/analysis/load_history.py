@@ -16,7 +16,7 @@ from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import MOST_LOST, Outcome
 from smartops_chaos.plan.look_schedule import spared
-from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
+from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, Store, number
 from smartops_chaos.store.campaign_folder import campaigns as store_campaigns
 
 
@@ -49,6 +49,10 @@ def campaigns(stores: Sequence[Store]) -> History:
         name = store.name if times[store.name] == 1 else f"{store.path.parent.name}/{store.name}"
         found.append(_night(store, name, found[-1].began if found else ""))
     found.sort(key=lambda night: night.began)
+    if drawn := [night.name for night in found if night.summary.simulated or SIMULATED in night.provenance]:
+        raise UsageError(
+            f"{drawn[0]} is simulated: a history is of measured nights", "leave it out, or report it alone"
+        )
     matrices = {night.plan.name: night.name for night in found if night.plan is not None}
     if len(matrices) > 1:
         (one, first), (other, second), *_ = matrices.items()
@@ -74,7 +78,7 @@ def nights_before(store: Store) -> list[Side]:
             continue
         try:
             file = other.read()
-            if file.plan.digest == digest:
+            if file.plan.digest == digest and SIMULATED not in file.provenance:
                 records = {
                     str(one.trial(trial.id).record): record for trial, one, record in load.recorded([other], file.plan)
                 }

@@ -45,6 +45,7 @@ class Side:
     baseline: Arm
     cells: Sequence[Cell]
     drain_s: Mapping[str, float] = field(default_factory=dict)
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Regression:
     horizons_s: dict[str, float]  # of the scenarios compared: the shorter of the two
     not_compared: dict[str, str]  # scenario or arm -> why
     cautions: tuple[str, ...]
+    simulated: tuple[str, ...] = ()  # campaigns of which nothing was measured
     schema_version: int = 1
 
 
@@ -151,6 +153,7 @@ def regress(
         horizons_s={f.scenario: f.arm.horizon_s for found in fours.values() for f in found},
         not_compared=dict(sorted(not_compared.items())),
         cautions=tuple(cautions),
+        simulated=tuple(side.name for side in (old, new) if side.simulated),
     )
 
 

@@ -307,6 +307,7 @@ class Summary:
     verdicts: tuple[Verdict, ...]
     holds: tuple[HoldNumbers, ...] = ()  # sensitivity to H; empty: no requests are at hand
     agreement: tuple[MomentAgreement, ...] = ()  # of metrics and logs; empty: no telemetry is at hand
+    simulated: bool = False  # drawn by `plan --simulate`: nothing was measured
     schema_version: int = 1
 
     @property

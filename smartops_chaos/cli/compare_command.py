@@ -65,9 +65,10 @@ def compare(
 def verdict(found: Regression, *, non_inferior: bool) -> tuple[bool, list[str]]:
     """Whether a gate passes, and for each arm why; with `non_inferior` what is not ruled out fails too.
 
-    It fails when nothing can be said of an arm, or when no arm is in both campaigns: silence is no consent.
+    It fails when nothing can be said of an arm, or when no arm is in both campaigns: silence is no consent. Nor does
+    what is simulated pass.
     """
-    lines, passed = [], bool(found.arms)
+    lines, passed = _simulated(found), bool(found.arms) and not found.simulated
     if not found.arms:
         lines.append(f"FAIL no arm is in both {found.old} and {found.new}")
     for arm in found.arms:
@@ -91,6 +92,7 @@ def told(found: Regression) -> list[str]:
     """The comparison as lines of text."""
     level = f"{100 * (1 - 2 * found.alpha):g} %"
     lines = [
+        *_simulated(found),
         f"{found.new} against {found.old}: mean time to recover, each relative to its own baseline",
         "",
         f"{'':34}{'OLD':>8}{'NEW':>8}{'change':>10}  {level + ' interval':<24}says",
@@ -107,6 +109,10 @@ def told(found: Regression) -> list[str]:
     if told:
         lines += ["", "mind:", *(f"  {line}" for line in told)]
     return lines
+
+
+def _simulated(found: Regression) -> list[str]:
+    return [f"SIMULATED: nothing was measured in {' and '.join(found.simulated)}"] if found.simulated else []
 
 
 def says(arm: ArmChange, limit: float) -> str:
