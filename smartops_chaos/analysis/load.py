@@ -169,9 +169,11 @@ def side(data: CampaignData) -> Side:
 def side_of(name: str, asked: Question, rows: pd.DataFrame) -> Side:
     """The same from a trials table and what is asked of it."""
     ended = rows[table.texts(rows, "phase") == "calibrate"].to_dict("records")
-    drains = {f"{c.chaos} / {c.workload}": c.drain_s for c in calibrations(ended) if c.drain_s is not None}
+    shown = {f"{c.chaos} / {c.workload}": c for c in calibrations(ended)}
+    drains = {scenario: c.drain_s for scenario, c in shown.items() if c.drain_s is not None}
+    off = {scenario: c.off for scenario, c in shown.items() if c.off}
     asked, trials = summarise.measured_trials(rows, asked)
-    return Side(name, asked.baseline, cells.build(trials, asked), drains, table.is_simulated(rows))
+    return Side(name, asked.baseline, cells.build(trials, asked), drains, off, table.is_simulated(rows))
 
 
 def write_data(data: CampaignData, out: Path) -> list[Path]:

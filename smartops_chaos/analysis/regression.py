@@ -39,12 +39,13 @@ _SEED = 20261129  # of the exchanges: the same two campaigns always give the sam
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One campaign: its cells as `analysis.cells.build` makes them, and by scenario the drain of its calibration."""
+    """One campaign: its cells as `analysis.cells.build` makes them, and by scenario what its calibration shows."""
 
     name: str
     baseline: Arm
     cells: Sequence[Cell]
     drain_s: Mapping[str, float] = field(default_factory=dict)
+    off: Mapping[str, str] = field(default_factory=dict)  # why nothing measured there is worth a comparison
     simulated: bool = False
 
 
@@ -139,11 +140,15 @@ def regress(
     """
     arms = {c.arm for c in old.cells} & {c.arm for c in new.cells} - {old.baseline, new.baseline}
     not_compared = dict(unlike or {})
+    untrue = {
+        scenario: f"in {side}, {why}" for side, one in (("OLD", old), ("NEW", new)) for scenario, why in one.off.items()
+    }
+    not_compared |= untrue
     not_compared |= _only_in_one({c.scenario for c in old.cells}, {c.scenario for c in new.cells})
     others = ({c.arm for c in side.cells} - {old.baseline, new.baseline} for side in (old, new))
     not_compared |= {f"arm {name}": why for name, why in _only_in_one(*(set(map(str, o)) for o in others)).items()}
     fours = {arm: _fours(arm, old, new, not_compared) for arm in sorted(arms, key=lambda a: (a.model, a.policy))}
-    changes = [_change(arm, found, _between(nights, arm, found), limit, alpha) for arm, found in fours.items()]
+    changes = [_change(arm, found, _between(nights, arm, found), limit, alpha, untrue) for arm, found in fours.items()]
     return Regression(
         old=old.name,
         new=new.name,
@@ -193,9 +198,11 @@ def _fours(arm: Arm, old: Side, new: Side, not_compared: dict[str, str]) -> list
     return found
 
 
-def _change(arm: Arm, fours: Sequence[_Four], nights: _Nights, limit: float, alpha: float) -> ArmChange:
+def _change(
+    arm: Arm, fours: Sequence[_Four], nights: _Nights, limit: float, alpha: float, untrue: Mapping[str, str]
+) -> ArmChange:
     """Not yet adjusted for the number of arms."""
-    why = _undecidable(fours)
+    why = _undecidable(fours, untrue)
     views = [] if why else _views(fours)
     at_limit = float(np.log1p(limit))
     different = [view.exchanges.direction() for view in views]
@@ -303,7 +310,9 @@ def _decided(changes: Sequence[ArmChange], alpha: float) -> list[ArmChange]:
 _P_VALUES = ("p_different", "p_exceeded", "p_kept")
 
 
-def _undecidable(fours: Sequence[_Four]) -> str:
+def _undecidable(fours: Sequence[_Four], untrue: Mapping[str, str]) -> str:
+    if not fours and untrue:
+        return next(iter(untrue.values()))
     if not fours:
         return f"no scenario has {LEAST_TRIALS} counted trials of this arm and of the baseline in both campaigns"
     for side, base in (("NEW", [f.base.new for f in fours]), ("OLD", [f.base.old for f in fours])):

@@ -57,7 +57,7 @@ def weaknesses(
         *_outlook(needed, running, minutes_a_trial),
         *_sla(question, cells),
         *([drift] if drift else []),
-        *_instrument(arms, calibration),
+        *_instrument(arms, calibration, bare=question.frozen is None),
         *_healer(arms),
         *_flags(measured),
     )
@@ -174,9 +174,14 @@ def _sla(question: Question, cells: Sequence[Cell]) -> list[str]:
     )
 
 
-def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration]) -> list[str]:
+def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration], *, bare: bool) -> list[str]:
     lines = []
-    if not any(c.n for c in calibration):
+    if not calibration and bare:
+        lines.append(
+            "Nobody knows how true these times are: the table has no calibration trial, in which the harness itself "
+            "ends the fault at a known second (`phase` = calibrate, with `fault_end_s` and `fault_end_by` = harness)."
+        )
+    elif not any(c.n for c in calibration):
         lost = sum(c.left_out for c in calibration)
         lines.append(
             f"No calibration trial counts ({lost} left out), so nothing shows how true the times are: "

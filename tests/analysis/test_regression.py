@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from smartops_chaos import api
-from smartops_chaos.analysis import cells, likeness, table
+from smartops_chaos.analysis import cells, likeness, load, table
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import ArmChange, Regression, Side, regress
 from smartops_chaos.cli.commands import app
@@ -110,6 +110,20 @@ def test_a_baseline_at_its_horizon_cancels_nothing_and_the_calibration_s_drain_i
     assert told.slowdown.lo < 0 < (told.slowdown.estimate or 0)
     quicker = [replace(one, drain_s={"kill / steady": s}) for one, s in ((old, 5.5), (new, 0.5))]
     assert only(regress(*quicker, limit=0.1, alpha=0.025)).direction == "slower", "shown with and without the drain"
+
+
+def test_a_scenario_whose_instrument_was_off_in_one_night_is_not_compared(trials: Trials) -> None:
+    """Its recovery was dated 3 s late, though the harness itself had ended the fault."""
+    rows = trials("off", [50] * 5) + trials("on", [10] * 5)
+    ended = {"phase": "calibrate", "fault_end_s": 9.0, "fault_end_by": "harness", "dating_error_s": 3.0}
+    off = trials("off", [12.0], recovered_lo_s=11.9, recovered_hi_s=12.1, **ended)
+    asked = Question(OFF)
+    old, new = (load.side_of(name, asked, table.from_rows(some)) for name, some in (("old", rows), ("new", rows + off)))
+    found = regress(old, new, limit=0.1, alpha=0.025)
+    assert "in NEW, the calibration of kill / steady is off by +3.0 s" in found.not_compared["kill / steady"]
+    assert (only(found).direction, only(found).why) == ("undecidable", found.not_compared["kill / steady"])
+    assert verdict(found, non_inferior=False)[0] is False
+    assert only(regress(old, old, limit=0.1, alpha=0.025)).direction == "no difference shown"
 
 
 def test_a_drain_says_nothing_where_the_baseline_recovers(trials: Trials) -> None:
