@@ -3,10 +3,10 @@
     python -m benchmarks.two_nights --campaigns 400
 
 Two scenarios, n trials in a cell, lognormal times of the arm (cv 0.4), some of which fail; a baseline that recovers at
-60 % of the horizon, or never does. First table: nothing changed, or the arm takes a factor longer. Second table: nothing
-changed but the night: the whole machine is slower or faster by a lognormal factor (cv 0.2), which a baseline that never
-recovers cannot show; the calibration's drain tells it, or nothing does; and with six former nights. Shares with their
-standard errors; Holm is not in them, as there is one arm.
+60 % of the horizon, or never does. First table: nothing changed, or the arm takes a factor longer. Second table:
+nothing changed but the night: the whole machine is slower or faster by a lognormal factor (cv 0.2), which a baseline
+that never recovers cannot show; the calibration's drain tells it, or nothing does; and with six former nights. Shares
+with their standard errors; there is one arm, so Holm changes nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
-from benchmarks.statistics import ALPHA, OFF, ON, TAU_S, cell
-from smartops_chaos.analysis.cells import Cell
+from smartops_chaos.analysis import cells
+from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side, regress
+from smartops_chaos.model import ALPHA, Arm
+
+OFF, TAU_S = Arm("off", "default"), 100.0
 
 _SCENARIOS = 2
 _MEAN_S, _BASE_S, _DRAIN_S = 10.0, 60.0, 4.0
@@ -35,14 +39,17 @@ def night(
     rng: np.random.Generator, n: int, *, factor: float = 1.0, fails: float = 0.0, never: bool = False, slow: float = 1.0
 ) -> Side:
     """A campaign: the arm by `factor` slower, the machine by `slow`; its drain is the machine's alone."""
-    cells: list[Cell] = []
+    rows: list[pd.DataFrame] = []
     for scenario in range(_SCENARIOS):
         arm = lognormal(rng, _MEAN_S * factor * slow, 0.4, n)
         arm[rng.random(n) < fails] = TAU_S
         base = np.full(n, TAU_S) if never else lognormal(rng, _BASE_S * slow, 0.4, n)
-        cells += [cell(who, np.minimum(times, TAU_S), scenario=scenario) for who, times in ((ON, arm), (OFF, base))]
-    drains = {one.scenario: float(_DRAIN_S * slow * rng.normal(1, 0.05)) for one in cells}
-    return Side("night", OFF, cells, drains)
+        for model, times in (("on", np.minimum(arm, TAU_S)), ("off", np.minimum(base, TAU_S))):
+            outcome = np.where(times >= TAU_S, "unrecovered", "healed").astype(object)
+            told = {"chaos": f"fault {scenario}", "workload": "steady", "model": model, "policy": "default"}
+            rows.append(pd.DataFrame({**told, "outcome": outcome, "time_s": times, "horizon_s": TAU_S}))
+    found = cells.build(pd.concat(rows, ignore_index=True), Question(OFF))
+    return Side("night", OFF, found, {one.scenario: float(_DRAIN_S * slow * rng.normal(1, 0.05)) for one in found})
 
 
 def shares(
@@ -100,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("it never does, with the drain", {"never": True}),
         ("it never does, no drain, six former nights", {"never": True, "drain": False, "former": 6}),
     ):
-        found = shares(rng, campaigns, 20, nights_cv=0.2, **settings)  # type: ignore[arg-type]
+        found = shares(rng, campaigns, 20, nights_cv=0.2, **settings)
         both = told(found, campaigns, "slower", "faster"), told(found, campaigns, "exceeded")
         print(f"{what:46}" + "".join(f"{one:>16}" for one in both))
 
