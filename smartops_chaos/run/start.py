@@ -15,7 +15,7 @@ from smartops_chaos import __version__
 from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Plan
-from smartops_chaos.plan.durations import likely_s, makespan_s
+from smartops_chaos.plan.durations import blocks_s, likely_s, makespan_s
 from smartops_chaos.plan.expand import as_before, load_plan
 from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.plan.select import select
@@ -66,7 +66,8 @@ def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
         show(event)
 
     lanes = run.options.lanes or lane_count(run.full.target)
-    duration_s = makespan_s((likely_s(run.full, trial) for trial in run.selected.trials), lanes)
+    trials = run.selected.trials
+    duration_s = makespan_s(blocks_s(trials, [likely_s(run.full, trial) for trial in trials]), lanes)
     with run.store.locked():
         if not run.store.has_begun():  # asked only now: another runner may have begun it meanwhile
             run.store.create(_campaign_file(run))
