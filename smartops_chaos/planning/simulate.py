@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import special
 
+from smartops_chaos.analysis.table import SIMULATED, SOURCE
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome, Plan, Trial
 from smartops_chaos.plan.durations import before_s, blocks_s, makespan_s
@@ -156,6 +157,7 @@ def _lognormal(entry: Entry) -> tuple[float, float]:
 
 def _columns(plan: Plan, trials: Sequence[Trial], time_s: Floats, outcome: NDArray[np.object_]) -> dict[str, Any]:
     return {
+        SOURCE: SIMULATED,
         "campaign": plan.name,
         "phase": "measure",
         "trial": [t.id for t in trials],

@@ -23,7 +23,7 @@ from smartops_chaos.run import campaign, events
 from smartops_chaos.run.lanes import Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.schema.clustertarget import lane_count
-from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, campaigns, next_free
+from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, Store, campaigns, next_free
 from smartops_chaos.targets import kinds
 
 
@@ -98,8 +98,12 @@ def open_store(results: Path, full: Plan, name: str = "") -> Store:
         store = Store(results / name)
         if not store.exists():
             return store
+        if SIMULATED in store.read().provenance:
+            raise UsageError(f"{store.path} is simulated: nothing is run in it", "give --campaign another name")
     else:
         mine = [store for store in campaigns(results) if re.fullmatch(re.escape(full.name) + r"-\d+", store.name)]
+        while mine and SIMULATED in mine[-1].read().provenance:
+            mine.pop()
         if not mine or not _unfinished(mine[-1]):
             return next_free(results, full.name)
         store = mine[-1]
