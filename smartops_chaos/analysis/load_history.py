@@ -15,22 +15,22 @@ from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import MOST_LOST, Outcome
 from smartops_chaos.plan.look_schedule import spared
-from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
+from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, CampaignFolder, number
 
 
-def is_history(stores: Sequence[Store]) -> bool:
+def is_history(stores: Sequence[CampaignFolder]) -> bool:
     """Several campaigns are the shards of one if one of them was run with `--shard`; else each stands for itself."""
     return len(stores) > 1 and not any(SHARD in _provenance(store) for store in stores)
 
 
-def _provenance(store: Store) -> Mapping[str, str]:
+def _provenance(store: CampaignFolder) -> Mapping[str, str]:
     try:
         return store.read().provenance
     except ChaosError:
         return {}
 
 
-def campaigns(stores: Sequence[Store]) -> History:
+def campaigns(stores: Sequence[CampaignFolder]) -> History:
     """Campaigns of one matrix as a history, oldest first. One that cannot be read is a night that failed.
 
     Raises UsageError if they are of several matrices or one is given twice, NothingSelected without any result.
@@ -60,7 +60,7 @@ def campaigns(stores: Sequence[Store]) -> History:
     return history.history(next(iter(matrices)), found)
 
 
-def _night(store: Store, name: str, after: str) -> CampaignInHistory:
+def _night(store: CampaignFolder, name: str, after: str) -> CampaignInHistory:
     """`after`: when the campaign before it by number began, for one that does not say."""
     file: CampaignFile | None = None
     try:

@@ -14,9 +14,10 @@ from smartops_chaos import lab
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient, LabError, LaneGone
-from smartops_chaos.lab.platform import procs, warmup
+from smartops_chaos.lab.platform import warmup
 from smartops_chaos.lab.smartops import detect, orders
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.run import machine
 from smartops_chaos.schema.healerfile import LokiLogs
 from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLoad, LaneLost, Tell, When, silent
 from smartops_chaos.telemetry import alerts, prometheus
@@ -50,7 +51,7 @@ class LabTarget:
         shutil.rmtree(directory, ignore_errors=True)
         self._directory = directory
         asked = self._lanes
-        cpus = procs.cpus()
+        cpus = machine.usable_cores()
         self._lanes = min(asked, max(1, int(cpus)))
         if self._lanes < asked:
             say(f"this machine carries {_lanes(self._lanes)}, not {asked}: each wants a CPU, and there are {cpus:g}")

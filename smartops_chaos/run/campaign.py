@@ -22,7 +22,7 @@ from smartops_chaos.run.attempts import Attempts, Say
 from smartops_chaos.run.interim_looks import InterimLooks, decide
 from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
 from smartops_chaos.run.run_options import RunOptions
-from smartops_chaos.store.campaign_folder import Start, Store
+from smartops_chaos.store.campaign_folder import CampaignFolder, Start
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Target
 from smartops_chaos.timeline.before import disturbed, drift_warning
@@ -34,7 +34,7 @@ _DASK = "smartops_chaos.dask.workers"
 _MAKE_SPACE = "make space or the folder writable; the same command resumes"
 
 
-def revert(store: Store) -> int:
+def revert(store: CampaignFolder) -> int:
     """Undo everything of a campaign that may still be in force; how many trials that were. Raises RevertFailed."""
     pending = store.open_ledgers()
     failed = [trial for trial in pending if not undo(trial)]
@@ -46,12 +46,12 @@ def revert(store: Store) -> int:
     return len(pending)
 
 
-def restore(store: Store) -> list[str]:
+def restore(store: CampaignFolder) -> list[str]:
     """Put back what the campaign has set on its target, after `revert`; what that was. Raises RevertFailed."""
     return kinds.target(store.read().plan.target).restore(store.lanes)
 
 
-def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Emit) -> Result:
+def run(plan: Plan, store: CampaignFolder, options: RunOptions, likely_s: float, emit: Emit) -> Result:
     """Run what is not recorded yet, and what no look has spared. The caller holds the store's lock.
 
     Raises PreflightFailed before anything is injected, RevertFailed if an earlier trial cannot be undone, OSError if
@@ -106,7 +106,7 @@ def _look_around(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:
     return Start(utc_now(), asdict(seen), found)
 
 
-def _closing(store: Store, plan: Plan) -> Iterator[events.Event]:
+def _closing(store: CampaignFolder, plan: Plan) -> Iterator[events.Event]:
     """What the end says of the instrument: its calibration, and trials before which the service was another."""
     rows = [row for trial in plan.trials if (row := store.row(trial.id)) is not None]
     for found in calibrations(row for row in rows if row["phase"] == "calibrate"):
@@ -123,7 +123,7 @@ def _check(plan: Plan, target: Target) -> None:
         raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(hint for _, hint in problems))
 
 
-def _lanes(plan: Plan, store: Store, options: RunOptions) -> tuple[Target, Callable[[Say], AnyAttempts]]:
+def _lanes(plan: Plan, store: CampaignFolder, options: RunOptions) -> tuple[Target, Callable[[Say], AnyAttempts]]:
     """Lanes here, or on the workers of a Dask scheduler. Raises PreflightFailed, UsageError."""
     if not options.scheduler:
         target = kinds.target(plan.target, options.lanes)
@@ -137,7 +137,7 @@ def _lanes(plan: Plan, store: Store, options: RunOptions) -> tuple[Target, Calla
     return workers, workers.attempts
 
 
-def _without_lanes(result: Result, store: Store) -> Result:
+def _without_lanes(result: Result, store: CampaignFolder) -> Result:
     """What was in force on a blocked lane may be over with the lane, or can be undone by now."""
     if result.blocked:
         with suppress(RevertFailed, OSError):
@@ -147,7 +147,7 @@ def _without_lanes(result: Result, store: Store) -> Result:
     return result
 
 
-def _todo(plan: Plan, store: Store, options: RunOptions, spared: frozenset[str], emit: Emit) -> list[Trial]:
+def _todo(plan: Plan, store: CampaignFolder, options: RunOptions, spared: frozenset[str], emit: Emit) -> list[Trial]:
     """What is not recorded, and what shall run again; a trial by which an arm was decided stays as it was then."""
     outcomes = {trial.id: store.outcome(trial.id) for trial in plan.trials if trial.id not in spared}
     again = {name for name, outcome in outcomes.items() if outcome in options.retry}
@@ -161,7 +161,7 @@ def _todo(plan: Plan, store: Store, options: RunOptions, spared: frozenset[str],
     return [trial for trial in plan.trials if trial.id in again or outcomes.get(trial.id, "") is None]
 
 
-def judge(result: Result, store: Store, plan: Plan) -> None:
+def judge(result: Result, store: CampaignFolder, plan: Plan) -> None:
     """Raise what the exit code must say: RevertFailed first, then HarnessFailed."""
     if result.blocked:
         raise RevertFailed(
@@ -207,7 +207,7 @@ def judge(result: Result, store: Store, plan: Plan) -> None:
         )
 
 
-def _why(store: Store, plan: Plan, outcome: Outcome) -> str:
+def _why(store: CampaignFolder, plan: Plan, outcome: Outcome) -> str:
     """The reasons of the trials that ended so, each with one of them as the example."""
     found: dict[str, list[str]] = {}
     details: dict[str, str] = {}

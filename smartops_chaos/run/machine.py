@@ -293,6 +293,12 @@ def _load() -> float | None:
 # ---- what this process may use -------------------------------------------------------------------------------
 
 
+def usable_cores() -> float:
+    """Cores' worth of time that this process can get at best: those it is allowed on, or less by a cgroup's limit."""
+    allowed = float(len(os.sched_getaffinity(0)))
+    return min(allowed, quota() or allowed)
+
+
 def quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:
     """Cores' worth of CPU time that the strictest cgroup of this process allows; None without a limit.
 

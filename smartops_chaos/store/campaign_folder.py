@@ -25,7 +25,7 @@ from typing import Any
 from smartops_chaos.errors import NothingSelected, PreflightFailed, UsageError
 from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record, Stop
 from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, read, try_lock, write_atomically
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
@@ -59,7 +59,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class CampaignFolder:
     path: Path
 
     @property
@@ -137,11 +137,11 @@ class Store:
         """The arms that looks have stopped. Raises UsageError as `looks`."""
         return tuple(stop for look in self.looks() for stop in look)
 
-    def trial(self, trial_id: str) -> TrialDir:
+    def trial(self, trial_id: str) -> TrialFolder:
         """Raises UsageError for an ID, from a file that others may have written, that would lead elsewhere."""
         if not trial_id or trial_id in (".", "..") or "/" in trial_id or "\0" in trial_id:
             raise UsageError(f"{self.path}: {trial_id!r} is no name of a trial", "somebody has changed campaign.json")
-        return TrialDir(self.path / "trials" / trial_id)
+        return TrialFolder(self.path / "trials" / trial_id)
 
     def outcome(self, trial_id: str) -> str | None:
         """The outcome of a trial that is done: None if it is still to do. Raises UsageError for a damaged record."""
@@ -174,10 +174,10 @@ class Store:
                 current.rename(current.with_name(f"{trial_id}~{self.attempts(trial_id)}"))
         return self.attempts(trial_id)
 
-    def open_ledgers(self) -> list[TrialDir]:
+    def open_ledgers(self) -> list[TrialFolder]:
         """Trials of which something may still be in force, earlier attempts included."""
         folders = sorted((self.path / "trials").glob("*"))
-        return [trial for trial in map(TrialDir, folders) if trial.is_open()]
+        return [trial for trial in map(TrialFolder, folders) if trial.is_open()]
 
     def append_event(self, event: dict[str, Any]) -> None:
         file = self.path / "events.ndjson"
@@ -209,12 +209,15 @@ class Store:
             yield
 
 
-def campaigns(results: Path, *, headless: bool = False) -> list[Store]:
+Store = CampaignFolder  # its former name, for branches that are about to land
+
+
+def campaigns(results: Path, *, headless: bool = False) -> list[CampaignFolder]:
     """Every campaign below `results`, oldest number first; `headless`: also one whose campaign.json is missing."""
     found = {
         file.parent for name in (_CAMPAIGN, *(["trials"] if headless else [])) for file in results.glob(f"*/{name}")
     }
-    return [Store(path) for path in sorted(found, key=number)]
+    return [CampaignFolder(path) for path in sorted(found, key=number)]
 
 
 def number(path: Path) -> tuple[str, int]:
@@ -230,6 +233,6 @@ def newest(results: Path) -> Path:
     return found[-1].parent
 
 
-def next_free(results: Path, name: str) -> Store:
+def next_free(results: Path, name: str) -> CampaignFolder:
     taken = [number(path)[1] for path in results.glob(f"{name}-*") if number(path)[0] == name]
-    return Store(results / f"{name}-{max(taken, default=0) + 1}")
+    return CampaignFolder(results / f"{name}-{max(taken, default=0) + 1}")

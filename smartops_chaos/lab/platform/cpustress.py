@@ -52,7 +52,7 @@ class CpuStress(Fault):
         assert pod is not None
         self._add(pod, (self.most + 1) // 2)
         if pod.main is not None:
-            pod.main.tell(signal.SIGUSR1)
+            pod.main.send_signal(signal.SIGUSR1)
         self._tasks = [asyncio.create_task(work) for work in (self._watch_out(pod), self._look_on(pod))]
 
     async def measure(self) -> None:
@@ -81,7 +81,7 @@ class CpuStress(Fault):
             worker.kill()
         others = [one for one in self.host.faults_of(CpuStress) if one.pod is self.pod and one.in_force]
         if self.pod is not None and self.pod.running and self.pod.main is not None and not others:
-            self.pod.main.tell(signal.SIGUSR2)
+            self.pod.main.send_signal(signal.SIGUSR2)
         await self._gone()
 
     def _add(self, pod: Pod, count: int) -> None:

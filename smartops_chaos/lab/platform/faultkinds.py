@@ -70,13 +70,13 @@ class MemoryLeak(Fault):
         self._process = join(self.pod, self.host.core, 0, "leak.py", str(self.size), str(self.ramp_s))
 
 
-class OnTheWay(Fault):
-    """At the gateway, for one pod; like a network path's, it outlasts a restart of the container."""
+class PathFault(Fault):
+    """A fault of the network path to one pod, applied at the gateway; so it outlasts a restart of the container."""
 
     ends_when_pod = "leaves"
 
     @property
-    def trouble(self) -> NetworkFault:
+    def on_path(self) -> NetworkFault:
         raise NotImplementedError
 
     async def inject(self) -> None:
@@ -88,7 +88,7 @@ class OnTheWay(Fault):
         await self.host.push_routes()
 
 
-class NetworkDelay(OnTheWay):
+class NetworkDelay(PathFault):
     parameters = frozenset({"delay", "jitter"})
 
     def __init__(self, order: Order, host: FaultHost) -> None:
@@ -97,7 +97,7 @@ class NetworkDelay(OnTheWay):
         self.jitter_s = number(order.params, "jitter", 0, 10)
 
     @property
-    def trouble(self) -> NetworkFault:
+    def on_path(self) -> NetworkFault:
         return NetworkFault(self.order.id, self.order.seed, delay_s=self.delay_s, jitter_s=self.jitter_s)
 
     async def measure(self) -> None:
@@ -108,7 +108,7 @@ class NetworkDelay(OnTheWay):
         self.confirmed = self.confirmed or (requests > 0 and mean_s >= 0.5 * self.delay_s)
 
 
-class NetworkLoss(OnTheWay):
+class NetworkLoss(PathFault):
     parameters = frozenset({"loss"})
 
     def __init__(self, order: Order, host: FaultHost) -> None:
@@ -116,7 +116,7 @@ class NetworkLoss(OnTheWay):
         self.loss = number(order.params, "loss", 0.001, 0.9)
 
     @property
-    def trouble(self) -> NetworkFault:
+    def on_path(self) -> NetworkFault:
         return NetworkFault(self.order.id, self.order.seed, loss=self.loss)
 
     async def measure(self) -> None:

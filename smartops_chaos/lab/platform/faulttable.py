@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from smartops_chaos.lab.platform.faultkinds import KINDS, OnTheWay, PodKill
+from smartops_chaos.lab.platform.faultkinds import KINDS, PathFault, PodKill
 from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, number
 from smartops_chaos.lab.platform.network import NetworkFault
 from smartops_chaos.lab.platform.pods import Pod
@@ -72,9 +72,9 @@ class FaultTable:
     def of_kind(self, kind: type[Fault]) -> list[Fault]:
         return [fault for fault in self._faults.values() if isinstance(fault, kind)]
 
-    def troubles_of(self, pod: Pod) -> tuple[NetworkFault, ...]:
+    def path_faults_of(self, pod: Pod) -> tuple[NetworkFault, ...]:
         """In force on the way to a pod: a request meets them all, one after the other."""
-        return tuple(fault.trouble for fault in self._on(pod) if isinstance(fault, OnTheWay) and fault.in_force)
+        return tuple(fault.on_path for fault in self._on(pod) if isinstance(fault, PathFault) and fault.in_force)
 
     def pod_ready(self, pod: Pod) -> None:
         for fault in self._on(pod):

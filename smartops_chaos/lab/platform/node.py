@@ -172,7 +172,7 @@ class Node:
 
     # ---- what pods tell ------------------------------------------------------------------------------------
 
-    def report(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
+    def pod_event(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
         self.events.append(NodeEvent(self.now_ns(), pod.object, kind, cause, detail))
         if kind == "exited":
             self.faults.pod_went(pod, "exits", cause)
@@ -183,7 +183,7 @@ class Node:
         if kind == "started":
             self.set_targets()
 
-    def leaving(self, pod: Pod, cause: Cause) -> None:
+    def pod_leaving(self, pod: Pod, cause: Cause) -> None:
         """The pod takes no new requests and will not come back."""
         self.faults.pod_went(pod, "leaves", cause)
         self.set_targets()
@@ -235,7 +235,7 @@ class Node:
         """Tell the gateway who is ready and who is delayed; `flush` drops what is under way in it."""
         async with self._pushing:  # the last to get in sends the newest state
             ready = [pod for pod in self.pods(ERP) if pod.ready.is_set()]
-            await self.service.put([Route(pod.name, pod.port, self.faults.troubles_of(pod)) for pod in ready], flush)
+            await self.service.put([Route(pod.name, pod.port, self.faults.path_faults_of(pod)) for pod in ready], flush)
 
     async def healer_says_armed(self) -> bool:
         """Whether the healer can detect by now; where nothing can, there is nothing to wait for."""

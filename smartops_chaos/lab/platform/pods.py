@@ -26,10 +26,10 @@ class PodHost(Protocol):
 
     def now_ns(self) -> int: ...
 
-    def report(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
+    def pod_event(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
         """Note what happened to the pod, and let everybody act on it whom it concerns."""
 
-    def leaving(self, pod: Pod, cause: Cause) -> None:
+    def pod_leaving(self, pod: Pod, cause: Cause) -> None:
         """The pod takes no new requests and will not come back."""
 
     async def drained(self, pod: Pod) -> None:
@@ -113,7 +113,7 @@ class Pod:
             self._gone.set()
             self._stop_probing()
             self._set_ready(False, cause)
-            self._host.leaving(self, cause)
+            self._host.pod_leaving(self, cause)
         if drain:
             await self._host.drained(self)
         await self.kill(cause)
@@ -132,7 +132,7 @@ class Pod:
             self._stop_probing()
             self._limiting.cancel()
             cause, self._exit_cause = self._exit_cause, "platform"
-            self._host.report(self, "exited", cause, f"code {_code(self.main)}{self._exit_reason}")
+            self._host.pod_event(self, "exited", cause, f"code {_code(self.main)}{self._exit_reason}")
             self._exit_reason = ""
             self._set_ready(False, cause)
             if self._gone.is_set():
@@ -156,7 +156,7 @@ class Pod:
             follow(process.stderr, "stderr")
         self.processes.append(process)
         self.started_ns = self._host.now_ns()
-        self._host.report(self, "started", cause, f"pid {process.pid}")
+        self._host.pod_event(self, "started", cause, f"pid {process.pid}")
         return process
 
     async def _probe(self, cause: Cause) -> None:
@@ -189,7 +189,7 @@ class Pod:
                 self.ready.set()
             else:
                 self.ready.clear()
-            self._host.report(self, "ready" if ready else "not_ready", cause)
+            self._host.pod_event(self, "ready" if ready else "not_ready", cause)
 
     def _stop_probing(self) -> None:
         if self._probing is not None:
