@@ -131,7 +131,7 @@ def test_what_a_machine_does_not_tell_is_left_out() -> None:
         (replace(QUIET, quota=1.5), "let this process use 1.5 of 2 cores", False),
     ],
 )
-def test_what_disturbs_is_said_with_its_mend(seen: Machine, what: str, severe: bool) -> None:
+def test_what_disturbs_is_said_with_its_hint(seen: Machine, what: str, severe: bool) -> None:
     (found,) = machine.findings(seen)
     assert what in found.what
     assert found.hint

@@ -132,6 +132,7 @@ class Node:
         )
         new = self.directory / "lane.new"
         new.unlink(missing_ok=True)
+        # It holds the tokens, so it is made with its mode: before a later chmod somebody else could open it.
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             json.dump(asdict(lane), out)
         new.replace(self.directory / "lane.json")  # nobody reads half of it
