@@ -33,7 +33,7 @@ class LabClient:
         return self.call("DELETE", path, timeout_s=timeout_s)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, timeout_s: float = 10) -> Any:
-        """One request, one connection; the lane file is read anew each time, since Prometheus and the node may move.
+        """One request, one connection; the lane file is read anew each time, as it is gone when the lane is.
 
         Raises LaneGone when the lane has ended, LabError when the node refuses, OSError when it does not answer.
         """
