@@ -89,8 +89,8 @@ def start(
         *("--replicas", str(replicas), "--slot", str(slot_s)),
         *(["--lifeline"] if lifeline else []),
     )
-    # In a session of its own: Ctrl-C goes to all processes of a terminal, and the lane has to last until the trials on it
-    # have reverted their faults.
+    # In a session of its own: Ctrl-C goes to all processes of a terminal, and the lane has to last until the trials on
+    # it have reverted their faults.
     with (directory / "node.log").open("wb") as log:
         process = subprocess.Popen(
             command,
