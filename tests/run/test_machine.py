@@ -100,7 +100,7 @@ def test_a_quiet_machine_has_numbers_and_no_finding() -> None:
 
 
 def test_what_a_machine_does_not_tell_is_left_out() -> None:
-    silent = replace(QUIET, used=None, stolen=None, load=None)
+    silent = replace(QUIET, used=None, stolen=None)
     assert machine.findings(silent) == ()
     assert "others" not in str(silent)
 
