@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, cast, get_args
 
 SCHEMA_VERSION = 1
 
@@ -111,16 +111,31 @@ class ChaosLevel:
     because: str  # why this horizon; empty: not said, then nothing can be `proven`
 
 
+# A reference arm is shown beside the competitors, but not judged. In two of them the trial itself takes the healer's
+# place: `oracle` repairs what the fault hit at once (the floor), `random` does anything to anything at once (the chance
+# level). `again` is an arm once more under another name (the noise floor).
+ReferenceHealer = Literal["oracle", "random"]
+Reference = Literal["oracle", "random", "again"]
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A level of `model` or `policy`: what to set on the healer (file contents already read in)."""
 
     name: str
     settings: dict[str, Any]
+    same_as: str = ""  # the level whose settings these are; arms of both run, though they are equal
 
     def over(self, policy: Variant) -> dict[str, Any]:
         """The settings of an arm: where a model and its policy set the same, the model's hold."""
         return {**policy.settings, **self.settings}
+
+    def reference(self, policy: Variant) -> Reference | None:
+        """What an arm is there for that is no competitor."""
+        healer = self.over(policy).get("healer")
+        if healer in get_args(ReferenceHealer):
+            return cast(ReferenceHealer, healer)
+        return "again" if self.same_as or policy.same_as else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +235,13 @@ class Plan:
     analysis: AnalysisPlan
     seed: int
     digest: str  # of everything above that changes behaviour; another digest is another campaign
+
+    @property
+    def references(self) -> dict[Arm, Reference]:
+        """The planned arms that are no competitors, and what they are there for."""
+        arms = {trial.arm for trial in self.trials} - {self.analysis.baseline}
+        found = {arm: self.models[arm.model].reference(self.policies[arm.policy]) for arm in arms}
+        return {arm: role for arm, role in found.items() if role}
 
     @property
     def measured(self) -> tuple[Trial, ...]:

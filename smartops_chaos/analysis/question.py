@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from smartops_chaos.analysis.summary import FrozenPlan
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import ALPHA, Arm, Plan, Sla, Stop, Targets
+from smartops_chaos.model import ALPHA, Arm, Plan, Reference, Sla, Stop, Targets
 from smartops_chaos.plan.look_schedule import ALPHA_SPENDING
 
 
@@ -26,6 +26,7 @@ class Question:
     looks: int = 1  # decisions that the plan allows, the one at the end included
     look: int = 0  # which of them is taken, or comes next; 0 = the last
     stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
+    references: Mapping[Arm, Reference] = field(default_factory=dict)  # arms that are shown, but not judged
     disturbed: str = ""  # why the machine was too busy for any verdict; empty: it was not
     frozen: FrozenPlan | None = None  # what else of the plan `summary.json` shall print
 
@@ -55,5 +56,6 @@ def of_plan(plan: Plan, stops: Sequence[Stop] = (), look: int = 0) -> Question:
         looks=analysis.looks,
         look=look,
         stopped={stop.arm: stop for stop in stops},
+        references=plan.references,
         frozen=FrozenPlan(analysis.slo, analysis.stop_after_good_s, analysis.exclusions, plan.seed, plan.digest),
     )

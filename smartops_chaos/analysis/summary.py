@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from smartops_chaos.model import ALPHA, Arm, Goal, Sla, Slo, Stop, Targets
+from smartops_chaos.model import ALPHA, Arm, Goal, Reference, Sla, Slo, Stop, Targets
 from smartops_chaos.timeline.calibration import Calibration
 
 Decision = Literal["proven", "observed", "missed", "undecidable"]
@@ -197,6 +197,7 @@ class ArmSummary:
     model: str
     policy: str
     baseline: bool
+    reference: Reference | None  # None: a competitor, or the baseline
     trials: int
     counted: int  # confirmed injections of a fault: the denominator of everything about time
     outcomes: dict[str, int]

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product, starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import (
@@ -26,6 +26,7 @@ from smartops_chaos.model import (
     ChaosLevel,
     FaultPart,
     Plan,
+    ReferenceHealer,
     Sla,
     Targets,
     Trial,
@@ -88,9 +89,11 @@ def _healer(document: yamlfile.Document, folder: Path) -> tuple[HealerFile, str]
     return healer, "kubernetes" if kind(target) == "kubernetes" else ""
 
 
-def _target(matrix: Matrix, healer: Mapping[str, Any]) -> dict[str, Any]:
+def _target(matrix: Matrix, healer: Mapping[str, Any], levels: Levels) -> dict[str, Any]:
     if isinstance(matrix.target, KubernetesTargetSpec):
-        return clustertarget.options(matrix.target, healer)
+        parts = [part for level in levels.chaos.values() for part in level.parts]
+        attacked = [str(part.params["deployment"]) for part in parts if part.params.get("deployment")]
+        return clustertarget.options(matrix.target, healer, attacked)
     return matrix.target.model_dump()
 
 
@@ -145,7 +148,7 @@ def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequ
     healer = {**healer, "warm_up_s": _warm_up_s(healer, levels, stands_for.values())}
     plan = Plan(
         name=matrix.name,
-        target=_target(matrix, healer),
+        target=_target(matrix, healer, levels),
         healer=healer,
         chaos=levels.chaos,
         models=levels.models,
@@ -163,17 +166,19 @@ def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequ
 def equal_arms(levels: Levels, arms: Sequence[Arm], baseline: Arm) -> dict[Arm, Arm]:
     """Each arm and the one that stands for it: the first with equal settings, the baseline before all others.
 
-    With the healer off a policy has no effect, so its settings do not count then.
+    With the healer off, or the trial in its place, a policy has no effect, so its settings do not count then. What is
+    `same_as` another is meant to run beside it.
     """
     first: dict[str, Arm] = {}
     stands_for: dict[Arm, Arm] = {}
     for arm in dict.fromkeys((baseline, *arms)):
-        model = levels.models[arm.model]
-        merged = model.over(levels.policies[arm.policy])
-        if merged.get("healer") == "off":
-            merged = {**model.settings, "healer": "off"}
+        model, policy = levels.models[arm.model], levels.policies[arm.policy]
+        merged = model.over(policy)
+        if (healer := merged.get("healer")) in ("off", *get_args(ReferenceHealer)):
+            merged = {**model.settings, "healer": healer}
         merged.pop("file", None)  # the text counts, not where it came from
-        stands_for[arm] = first.setdefault(json.dumps(merged, sort_keys=True), arm)
+        again = [variant.name for variant in (model, policy) if variant.same_as]
+        stands_for[arm] = first.setdefault(json.dumps([merged, again], sort_keys=True), arm)
     return stands_for
 
 
@@ -200,6 +205,8 @@ def digest(plan: Plan) -> str:
     for variants in (data["models"], data["policies"]):
         for variant in variants.values():
             variant["settings"].pop("file", None)
+            if not variant["same_as"]:
+                del variant["same_as"]  # as before an arm could run twice
     return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

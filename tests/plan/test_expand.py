@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.errors import FileProblems, NothingSelected, UsageError
 from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
 from smartops_chaos.plan.expand import cells, expand, load_plan
 from smartops_chaos.plan.levels import Levels
@@ -226,6 +227,32 @@ def test_arms_are_equal_by_what_is_set_in_the_end(matrix: Write) -> None:
     plan = load_plan(matrix(policies, ("baseline: {model: off}", "baseline: {model: off, policy: default}")))
     assert plan.models["zscore"].over(plan.policies["own"])["detector"] == "zscore"
     assert plan.same_arm == {"off/own": "off/default", "zscore/own": "zscore/default"}
+
+
+def test_an_arm_that_is_the_same_as_another_runs_beside_it_and_is_not_judged(matrix: Write) -> None:
+    path = matrix(
+        ("    zscore: {detector: zscore}\n", "    zscore: {detector: zscore}\n    again: {same_as: zscore}\n")
+    )
+    plan = load_plan(path)
+    assert plan.models["again"] == Variant("again", plan.models["zscore"].settings, "zscore")
+    assert "again/default" not in plan.same_arm
+    assert {t.model for t in plan.measured} == {"off", "zscore", "again"}
+    assert plan.references == {Arm("again", "default"): "again"}
+    assert load_plan(matrix()).digest != plan.digest
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ("{same_as: zscor}", "`same_as` names `zscor`, which is no level with settings of its own"),
+        ("{same_as: again}", "`same_as` names `again`"),
+        ("{same_as: zscore, detector: zscore}", "`same_as` stands beside other settings"),
+    ],
+)
+def test_same_as_names_another_level_and_nothing_else(matrix: Write, level: str, message: str) -> None:
+    path = matrix(("    zscore: {detector: zscore}\n", f"    zscore: {{detector: zscore}}\n    again: {level}\n"))
+    with pytest.raises(FileProblems, match=re.escape(message)):
+        load_plan(path)
 
 
 def test_a_cell_excluded_in_one_of_two_equal_arms_still_runs(matrix: Write) -> None:

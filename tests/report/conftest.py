@@ -111,6 +111,7 @@ def nothing() -> Summary:
             model,
             "default",
             baseline,
+            None,
             1,
             0,
             {"invalid": 1},
