@@ -55,6 +55,7 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
     from smartops_chaos import api
     from smartops_chaos.planning.chances import chances
     from smartops_chaos.planning.forecast import forecast
+    from smartops_chaos.targets import kinds
 
     told = forecast(made, matrix.name, lanes=lanes)
     likely = chances(made, None if pilot is None else api.pilot(pilot, made))
@@ -66,6 +67,8 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
         }
         print(json.dumps({**document, "chances": None if likely is None else asdict(likely)}))
         return
+    for line in kinds.victims(made):
+        print(line)
     for number, trial in enumerate(made.trials, 1):
         block = "calibration" if trial.phase == "calibrate" else f"block {trial.block}"
         print(f"{number:5}  {block:12}  {trial.id}")

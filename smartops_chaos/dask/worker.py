@@ -35,6 +35,8 @@ RESOURCE = "lane"
 _IDLE_S = 60.0  # lanes that no trial has wanted for so long belong to a runner that is gone
 _END_S = 120.0  # for the rollbacks of the trials under way
 
+# A task is only a function call to Dask: what lives from one task to the next has nowhere else to be. Tasks run in the
+# worker's threads, and a pool's timer in another, so whoever looks at the pools holds the lock.
 _pools: dict[str, _Pool] = {}
 _lock = threading.Lock()
 

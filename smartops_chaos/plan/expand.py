@@ -89,9 +89,11 @@ def _healer(document: yamlfile.Document, folder: Path) -> tuple[HealerFile, str]
     return healer, "kubernetes" if kind(target) == "kubernetes" else ""
 
 
-def _target(matrix: Matrix, healer: Mapping[str, Any]) -> dict[str, Any]:
+def _target(matrix: Matrix, healer: Mapping[str, Any], levels: Levels) -> dict[str, Any]:
     if isinstance(matrix.target, KubernetesTargetSpec):
-        return clustertarget.options(matrix.target, healer)
+        parts = [part for level in levels.chaos.values() for part in level.parts]
+        attacked = [str(part.params["deployment"]) for part in parts if part.params.get("deployment")]
+        return clustertarget.options(matrix.target, healer, attacked)
     return matrix.target.model_dump()
 
 
@@ -146,7 +148,7 @@ def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequ
     healer = {**healer, "warm_up_s": _warm_up_s(healer, levels, stands_for.values())}
     plan = Plan(
         name=matrix.name,
-        target=_target(matrix, healer),
+        target=_target(matrix, healer, levels),
         healer=healer,
         chaos=levels.chaos,
         models=levels.models,

@@ -69,17 +69,14 @@ def timeline(data: CampaignData, trials: Sequence[str]) -> Report:
     )
 
 
-def write(report: Report, out: Path, *, pdf: bool = True, html: bool = True, figures: bool = True) -> list[Path]:
+def write(report: Report, out: Path, *, pdf: bool = True) -> list[Path]:
     """Write report.pdf, report.html and the files of figures/ below `out`; returns the files, the PDF first."""
     out.mkdir(parents=True, exist_ok=True)
-    contents: dict[Path, bytes] = {}
-    if pdf:
-        contents[out / "report.pdf"] = render.pdf(report)
-    if html:
-        contents[out / "report.html"] = render.html(report).encode()
+    contents = {out / "report.pdf": render.pdf(report)} if pdf else {}
+    contents[out / "report.html"] = render.html(report).encode()
     for path, content in contents.items():
         path.write_bytes(content)
-    return [*contents, *(figure_files.write(report, out / "figures") if figures else ())]
+    return [*contents, *figure_files.write(report, out / "figures")]
 
 
 def _subtitle(data: CampaignData) -> str:

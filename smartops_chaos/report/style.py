@@ -134,6 +134,14 @@ def shares(n: int, most: int) -> list[slice]:
     return [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
+def panels(drawing: Drawing, n: int, columns: int, *, sharey: bool = False) -> list[Axes]:
+    """`n` axes in rows of `columns`; the last row may be shorter."""
+    grid = drawing.subplots(-(-n // columns), columns, sharey=sharey, squeeze=False).ravel().tolist()
+    for left_over in grid[n:]:
+        left_over.set_visible(False)
+    return list(grid[:n])
+
+
 def row_axis(axes: Axes, labels: Sequence[str]) -> None:
     """One row a label, the first at the top."""
     axes.set_yticks(range(len(labels)), [two_lines(label) for label in labels])

@@ -48,7 +48,8 @@ def revert(store: CampaignFolder) -> int:
 
 def restore(store: CampaignFolder) -> list[str]:
     """Put back what the campaign has set on its target, after `revert`; what that was. Raises RevertFailed."""
-    return kinds.target(store.read().plan.target).restore(store.lanes)
+    campaign = store.read()
+    return kinds.target(kinds.pinned(campaign.plan, campaign.provenance).target).restore(store.lanes)
 
 
 def run(plan: Plan, store: CampaignFolder, options: RunOptions, likely_s: float, emit: Emit) -> Result:

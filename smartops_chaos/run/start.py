@@ -65,9 +65,10 @@ def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
     lanes = run.options.lanes or lane_count(run.full.target)
     duration_s = makespan_s((likely_s(run.full, trial) for trial in run.selected.trials), lanes)
     with run.store.locked():
-        if not run.store.exists():  # asked only now: another runner may have begun it meanwhile
+        if not run.store.has_begun():  # asked only now: another runner may have begun it meanwhile
             run.store.create(_campaign_file(run))
-        return campaign.run(run.selected, run.store, run.options, duration_s, emit)
+        selected = kinds.pinned(run.selected, run.store.read().provenance)
+        return campaign.run(selected, run.store, run.options, duration_s, emit)
 
 
 def _campaign_file(run: PreparedRun) -> CampaignFile:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.model import FaultPart
 from smartops_chaos.resources import shipped
-from smartops_chaos.schema import yamlfile
+from smartops_chaos.schema import names, yamlfile
 from smartops_chaos.schema.experimentfile import ExperimentFile
 from smartops_chaos.schema.matrix import Name
 from smartops_chaos.schema.units import Unit, check_range, parse
@@ -38,7 +38,7 @@ class Parameter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    unit: Literal[Unit, "choice", "text"] = Field(examples=["duration"])
+    unit: Literal[Unit, "choice", "text", "controller", "container"] = Field(examples=["duration"])
     min: float | None = None
     max: float | None = None
     choices: list[str] = []
@@ -48,6 +48,10 @@ class Parameter(BaseModel):
         """`value` as a person wrote it, in SI units. Raises ValueError."""
         if self.unit == "text":
             return str(value)
+        if self.unit == "controller":
+            return names.controller(str(value))
+        if self.unit == "container":
+            return names.container(str(value)) if value != "" else ""
         if self.unit == "choice":
             if value not in self.choices:
                 raise ValueError(f"{value} is not a choice: {did_you_mean(str(value), self.choices)}")
@@ -58,7 +62,7 @@ class Parameter(BaseModel):
 
     def default(self, value: object) -> Value:
         """The same for the value in `configuration`, which is in SI units already. Raises ValueError."""
-        if self.unit == "text" or self.unit == "choice":
+        if self.unit == "text" or self.unit == "choice" or self.unit == "controller" or self.unit == "container":
             return self.parse(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value} is not a number: write it in SI units (seconds, 0 to 1, bytes, per second)")

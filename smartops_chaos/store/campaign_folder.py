@@ -78,6 +78,10 @@ class CampaignFolder:
         """Whether the campaign has begun."""
         return self._file.exists()
 
+    def has_begun(self) -> bool:
+        """Whether there is a trial of it; until then its file may be written anew, with what is known only by now."""
+        return self.exists() and self.has_trials() and any((self.path / "trials").iterdir())
+
     @property
     def _file(self) -> Path:
         return self.path / _CAMPAIGN

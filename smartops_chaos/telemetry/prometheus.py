@@ -19,6 +19,7 @@ _UP, _DURATION = "up", "scrape_duration_seconds"
 _SLACK_MS = 60_000  # a born or vanished series needs the sample before the window to be bracketed
 _PAGE_MS = 3_600_000
 _SHORTEST_PAGE_MS = 1_000
+_TRIES = 3  # to read the clock: the one with the shortest way there and back counts
 
 Labels = Mapping[str, str]
 _Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -28,7 +29,7 @@ class PrometheusError(SourceError):
     source = "Prometheus"
 
 
-def offset_ns(where: str | Connection, clock: Clock, *, tries: int = 3) -> tuple[int, int]:
+def offset_ns(where: str | Connection, clock: Clock) -> tuple[int, int]:
     """Bounds of Prometheus' clock minus the runner's, from `time()`: the tightest of a few calls.
 
     The server stamped its answer between our two readings, so the offset lies in [server - after, server - before].
@@ -37,7 +38,7 @@ def offset_ns(where: str | Connection, clock: Clock, *, tries: int = 3) -> tuple
     source = connection(where)
     low, high = -math.inf, math.inf
     failure: PrometheusError | None = None
-    for _ in range(tries):
+    for _ in range(_TRIES):
         before = clock.now_ns()
         try:
             server = round(float(_query(source, "time()", retries=0)["result"][1]) * 1e9)

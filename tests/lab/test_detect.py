@@ -108,7 +108,7 @@ def test_only_the_healer_that_uses_it_loads_scikit_learn():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_without_scikit_learn_a_run_is_refused_with_the_mend(monkeypatch):
+def test_without_scikit_learn_a_run_is_refused_with_the_hint(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)  # as importlib sees a package that is not there
     plan = load_plan(shipped("matrix", "nightly.yaml"))
     [(what, hint)] = kinds.check(plan, LabTarget(1, 2))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from kubernetes_healer import Counters, Totals, counters
+
 from smartops_chaos.lab.smartops import detect
 from smartops_chaos.lab.smartops.exposition import BUCKETS_S, Metrics
-from smartops_chaos.lab.smartops.kubernetes_hands import Counters, Totals, counters
 
 LENGTH = len(BUCKETS_S) + 1
 

@@ -98,7 +98,7 @@ def test_a_trial_without_requests_has_no_course(sample):
         ([HEALED, OFF, "x"], "3 trials for one figure", "two different trials"),
     ],
 )
-def test_what_cannot_be_shown_is_told_with_its_mend(sample, names, said, hint):
+def test_what_cannot_be_shown_is_told_with_its_hint(sample, names, said, hint):
     with pytest.raises(UsageError, match=said) as error:
         build.timeline(sample, names)
     assert hint in error.value.hint

@@ -117,7 +117,7 @@ def test_a_runner_killed_at_a_look_goes_on_by_the_same_decision(
     assert not CampaignFolder(campaign).open_ledgers()
 
 
-def test_what_looks_cannot_do_is_refused_with_the_mend(cli: Any, looking: Make, tmp_path: Path) -> None:
+def test_what_looks_cannot_do_is_refused_with_the_hint(cli: Any, looking: Make, tmp_path: Path) -> None:
     matrix = looking()
     for option in (("--shard", "1/2"), ("--only", "model=off")):
         refused = cli("run", matrix, *option)

@@ -93,8 +93,11 @@ BROKEN = {
     ("- name: smartops-chaos", "- name: smartops"): (
         "12:1: no extension is named smartops-chaos: add `- {name: smartops-chaos, family: cpu, lasting: true}`"
     ),
-    ("unit: size, min", "unit: bytes, min"): "18:20: `unit` is the text bytes: known: choice, count, duration, "
-    "fraction, rate, size, text",
+    (
+        "unit: size, min",
+        "unit: bytes, min",
+    ): "18:20: `unit` is the text bytes: known: choice, "
+    "container, controller, count, duration, fraction, rate, size, text",
     ("size: 500000000", "size: 500"): "3:9: size: 500B is too little: 1MB to 2GB",
     ("size: 500000000", "size: 500MB"): (
         "3:9: size: 500MB is not a number: write it in SI units (seconds, 0 to 1, bytes, per second)"

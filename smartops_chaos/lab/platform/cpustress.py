@@ -52,7 +52,7 @@ class CpuStress(Fault):
         assert pod is not None
         self._add(pod, (self.most + 1) // 2)
         if pod.main is not None:
-            pod.main.send_signal(signal.SIGUSR1)
+            pod.main.send_signal(signal.SIGUSR1)  # its own work gives way: only root may put the workers first
         self._tasks = [asyncio.create_task(work) for work in (self._watch_out(pod), self._look_on(pod))]
 
     async def measure(self) -> None:

@@ -117,7 +117,7 @@ class FaultTable:
                 await fault.end("expiry")
 
         task = asyncio.create_task(end())
-        self._tasks.add(task)
+        self._tasks.add(task)  # the event loop itself keeps only a weak reference
         task.add_done_callback(self._tasks.discard)
 
 

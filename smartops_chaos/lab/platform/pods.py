@@ -11,6 +11,7 @@ from typing import IO, Protocol
 
 import aiohttp
 
+from smartops_chaos.lab.platform.ask import ask
 from smartops_chaos.lab.platform.procs import Process, hold_port
 from smartops_chaos.model import Cause
 
@@ -176,12 +177,7 @@ class Pod:
         await self.kill("platform")
 
     async def _healthy(self) -> bool:
-        timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
-        try:
-            async with self._client.get(f"http://127.0.0.1:{self.port}/healthz", timeout=timeout) as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        return await ask(self._client, f"http://127.0.0.1:{self.port}/healthz", PROBE_TIMEOUT_S) is not None
 
     def _set_ready(self, ready: bool, cause: Cause) -> None:
         if ready != self.ready.is_set():

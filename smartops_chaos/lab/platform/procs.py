@@ -95,6 +95,8 @@ class Process:
         libc = ctypes.CDLL(None)
 
         def prepare() -> None:
+            # The kernel sends this when the thread ends that has forked, not only when the process does; so children
+            # are started by the event loop's thread, which lives as long as the process.
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setpgid(0, group)
             if os.getppid() != parent:  # it died before the line above could tell

@@ -199,7 +199,7 @@ DETECTORS: Mapping[str, Callable[[], Detector] | None] = {
 
 
 def lacking(detector: str) -> str:
-    """What a detector needs that is not installed, and the mend; "" = nothing."""
+    """What a detector needs that is not installed, and how to install it; "" = nothing."""
     if detector == "isolation-forest" and find_spec("sklearn") is None:
         return "the detector isolation-forest needs scikit-learn: pip install 'smartops-chaos[forest]'"
     return ""
