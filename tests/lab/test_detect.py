@@ -201,8 +201,8 @@ def test_a_sample_is_read_from_the_real_expositions():
     for code, seconds in itertools.product(("200", "404", "503"), (0.02, 0.2)):
         gateway.inc("gateway_requests_total", code=code)
         gateway.observe("gateway_request_duration_seconds", seconds)
-    node.count("container_cpu_usage_seconds_total", 1.5, pod="erp-1", container="erp")
-    node.count("container_cpu_usage_seconds_total", 2.5, pod="other-1", container="other")
+    node.set_counter("container_cpu_usage_seconds_total", 1.5, pod="erp-1", container="erp")
+    node.set_counter("container_cpu_usage_seconds_total", 2.5, pod="other-1", container="other")
     for pod, limit in (("erp-1", 400), ("erp-2", 0)):
         node.set("container_memory_working_set_bytes", 100, pod=pod, container="erp")
         node.set("container_spec_memory_limit_bytes", limit, pod=pod, container="erp")
