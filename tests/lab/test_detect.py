@@ -2,7 +2,6 @@ import dataclasses
 import itertools
 import subprocess
 import sys
-import time
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from smartops_chaos.lab.smartops.exposition import BUCKETS_S, Metrics
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
 from smartops_chaos.targets import kinds
+from tests.conftest import until
 
 HEALTHY = Window(requests=80, error_share=0.0, p95_s=0.05, cpu={"a": 0.2, "b": 0.2}, cpu_per_answer_s=0.01)
 FAILING = Window(requests=80, error_share=0.3, p95_s=0.16, cpu={"a": 0.3}, cpu_per_answer_s=0.011)
@@ -27,10 +27,7 @@ def watch(detector=None, warm=HEALTHY):
     for _ in range(detect.WARM_UP_WINDOWS):
         assert not watching.armed
         assert watching.see(warm) is None
-    deadline = time.monotonic() + 10
-    while not watching.armed and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert watching.armed
+    until(lambda: watching.armed)
     return watching
 
 
