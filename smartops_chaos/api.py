@@ -152,4 +152,4 @@ def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list
     """The course of one trial, or of two on one time axis, as such files. Raises UsageError."""
     from smartops_chaos.report import build, figure_files
 
-    return figure_files.write(build.timeline(data, trials), Path(out))
+    return figure_files.write(build.trial_course(data, trials), Path(out))

@@ -15,7 +15,7 @@ from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import MOST_LOST, Outcome
 from smartops_chaos.plan.look_schedule import spared
-from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, CampaignFolder, number
+from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, CampaignFolder, name_and_number
 
 
 def is_history(stores: Sequence[CampaignFolder]) -> bool:
@@ -40,7 +40,7 @@ def campaigns(stores: Sequence[CampaignFolder]) -> History:
     for store in stores:
         if not store.path.is_dir():
             store.read()  # says what is wrong: a night that failed has a folder at least
-    ordered = sorted(stores, key=lambda store: (number(store.path), str(store.path.parent)))
+    ordered = sorted(stores, key=lambda store: (name_and_number(store.path), str(store.path.parent)))
     times = Counter(store.name for store in ordered)
     found: list[CampaignInHistory] = []
     for store in ordered:

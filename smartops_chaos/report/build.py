@@ -45,7 +45,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     return Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
 
 
-def timeline(data: CampaignData, trials: Sequence[str]) -> Report:
+def trial_course(data: CampaignData, trials: Sequence[str]) -> Report:
     """One figure: the course of one trial, or of two on one time axis.
 
     Raises UsageError for more, for a trial that the campaign does not have, and for one without evidence.

@@ -128,7 +128,7 @@ def draw(
     return re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
 
 
-def shares(n: int, most: int) -> list[slice]:
+def even_slices(n: int, most: int) -> list[slice]:
     """Slices of n things for figures that hold at most `most` of them, as even as possible."""
     parts = -(-n // max(most, 1))
     return [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]

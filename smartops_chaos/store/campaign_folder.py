@@ -162,7 +162,7 @@ class CampaignFolder:
         record = self.trial(trial_id).read_record()
         return None if record is None or record.row["outcome"] in _AGAIN else record
 
-    def attempts(self, trial_id: str) -> int:
+    def _attempt(self, trial_id: str) -> int:
         """One more than those set aside. Found by name: a listing of thousands of trials would take its time."""
         number = 1
         while (self.path / "trials" / f"{trial_id}~{number}").exists():
@@ -175,8 +175,8 @@ class CampaignFolder:
         if current.exists():
             with self.trial(trial_id).held():
                 self.trial(trial_id).tidy()
-                current.rename(current.with_name(f"{trial_id}~{self.attempts(trial_id)}"))
-        return self.attempts(trial_id)
+                current.rename(current.with_name(f"{trial_id}~{self._attempt(trial_id)}"))
+        return self._attempt(trial_id)
 
     def open_ledgers(self) -> list[TrialFolder]:
         """Trials of which something may still be in force, earlier attempts included."""
@@ -221,10 +221,11 @@ def campaigns(results: Path, *, headless: bool = False) -> list[CampaignFolder]:
     found = {
         file.parent for name in (_CAMPAIGN, *(["trials"] if headless else [])) for file in results.glob(f"*/{name}")
     }
-    return [CampaignFolder(path) for path in sorted(found, key=number)]
+    return [CampaignFolder(path) for path in sorted(found, key=name_and_number)]
 
 
-def number(path: Path) -> tuple[str, int]:
+def name_and_number(path: Path) -> tuple[str, int]:
+    """Of `nightly-12` ("nightly", 12); 0 where it has none."""
     match = re.fullmatch(r"(.*?)-(\d+)", path.name)
     return (match[1], int(match[2])) if match else (path.name, 0)
 
@@ -238,5 +239,6 @@ def newest(results: Path) -> Path:
 
 
 def next_free(results: Path, name: str) -> CampaignFolder:
-    taken = [number(path)[1] for path in results.glob(f"{name}-*") if number(path)[0] == name]
+    numbered = map(name_and_number, results.glob(f"{name}-*"))
+    taken = [number for known, number in numbered if known == name]
     return CampaignFolder(results / f"{name}-{max(taken, default=0) + 1}")

@@ -61,7 +61,7 @@ def fetch(
     PrometheusError.
     """
     source = connection(where)
-    between = window(start_ns, end_ns)
+    between = asked_ms(start_ns, end_ns)
     series = raw(source, selector({"__name__": names}), *between)
     instances = sorted({one.labels.get("instance", "") for one in series})
     scrape = selector({"__name__": [_UP, _DURATION], "instance": instances})
@@ -82,7 +82,7 @@ def fetch(
     return tuple(wanted[key] for key in sorted(wanted)), scrape_s
 
 
-def window(start_ns: int, end_ns: int) -> tuple[int, int]:
+def asked_ms(start_ns: int, end_ns: int) -> tuple[int, int]:
     """What to ask for, in milliseconds: a minute more than wanted, which brackets what is born at the start."""
     return start_ns // 1_000_000 - _SLACK_MS, -(-end_ns // 1_000_000)
 

@@ -8,7 +8,7 @@ import subprocess
 from collections import deque
 from contextlib import suppress
 
-from smartops_chaos.lab.platform.faults import Fault, FaultHost, Order, join, number
+from smartops_chaos.lab.platform.faults import Fault, FaultHost, Order, join, number_between
 from smartops_chaos.lab.platform.pods import Pod
 from smartops_chaos.lab.platform.procs import Process
 from smartops_chaos.lab.smartops.orders import MAX_WAITING, Recent
@@ -39,9 +39,9 @@ class CpuStress(Fault):
 
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
-        self.load = number(order.params, "load", 0.01, 1)
-        self.slowdown = number({"slowdown": 3, **order.params}, "slowdown", 1, 100)
-        self.most = int(number(order.params, "workers", 1, MOST_WORKERS))
+        self.load = number_between(order.params, "load", 0.01, 1)
+        self.slowdown = number_between({"slowdown": 3, **order.params}, "slowdown", 1, 100)
+        self.most = int(number_between(order.params, "workers", 1, MOST_WORKERS))
         self._workers: list[Process] = []
         self._looks: deque[Recent] = deque(maxlen=LOOKS)  # at what it is with so many workers
         self._orders, self._took_s = 0, 0.0  # of all looks since the injection

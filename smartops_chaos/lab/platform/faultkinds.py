@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from smartops_chaos.lab.platform.cpustress import CpuStress
-from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, join, number
+from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, join, number_between
 from smartops_chaos.lab.platform.network import NetworkFault
 from smartops_chaos.lab.platform.pods import Pod
 from smartops_chaos.lab.platform.procs import Process
@@ -28,8 +28,8 @@ class MemoryLeak(Fault):
 
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
-        self.size = int(number(order.params, "size", 1e6, 1e9))
-        self.ramp_s = number(order.params, "ramp", 0.1, 300)
+        self.size = int(number_between(order.params, "size", 1e6, 1e9))
+        self.ramp_s = number_between(order.params, "ramp", 0.1, 300)
         self._process: Process | None = None
         self._peak = self._kills = 0
 
@@ -93,8 +93,8 @@ class NetworkDelay(PathFault):
 
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
-        self.delay_s = number(order.params, "delay", 0.001, 10)
-        self.jitter_s = number(order.params, "jitter", 0, 10)
+        self.delay_s = number_between(order.params, "delay", 0.001, 10)
+        self.jitter_s = number_between(order.params, "jitter", 0, 10)
 
     @property
     def on_path(self) -> NetworkFault:
@@ -113,7 +113,7 @@ class NetworkLoss(PathFault):
 
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
-        self.loss = number(order.params, "loss", 0.001, 0.9)
+        self.loss = number_between(order.params, "loss", 0.001, 0.9)
 
     @property
     def on_path(self) -> NetworkFault:

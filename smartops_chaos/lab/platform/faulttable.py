@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from smartops_chaos.lab.platform.faultkinds import KINDS, PathFault, PodKill
-from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, number
+from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, number_between
 from smartops_chaos.lab.platform.network import NetworkFault
 from smartops_chaos.lab.platform.pods import Pod
 from smartops_chaos.model import Cause, EndedBy
@@ -131,4 +131,4 @@ def order_from(body: Mapping[str, Any]) -> Order:
     seed = body.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise BadFault(f"seed is {seed!r}: a whole number is needed")
-    return Order(fault_id, str(body.get("kind")), seed, number(body, "expires_s", 0.1, 86_400), params)
+    return Order(fault_id, str(body.get("kind")), seed, number_between(body, "expires_s", 0.1, 86_400), params)

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import clip, seconds
 from smartops_chaos.model import MOMENTS
-from smartops_chaos.report.style import INK, TALLEST_IN, Styles, draw, panels, row_axis, shares, two_lines
+from smartops_chaos.report.style import INK, TALLEST_IN, Styles, draw, even_slices, panels, row_axis, two_lines
 
 # One hue, light to dark, so that the order survives print in grey; hatches as the second cue.
 _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\\\\\\\\"), ("#4f2c3b", ""))
@@ -90,7 +90,7 @@ def confusions(arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
     """
     expected = sorted({cause for arm in arms for cause in arm.rca.confusion})
     height_in = 1.35 + 0.24 * len(expected)
-    parts = shares(len(arms), 2 * max(int(TALLEST_IN / height_in), 1))
+    parts = even_slices(len(arms), 2 * max(int(TALLEST_IN / height_in), 1))
     return [
         _confusion(f"fig-confusion-{i}" if i > 1 else "fig-confusion", arms[part], styles, expected, height_in)
         for i, part in enumerate(parts, 1)
