@@ -66,14 +66,14 @@ class Machine:
 
     def __str__(self) -> str:
         limit = f", {self.quota:g} by the limit of its cgroup" if self.quota is not None else ""
-        told = [f"{self.cores} of {_cores(self.present)} usable{limit}"]
-        told.append("timers late by {:.1f} ms (median), {:.1f} ms (99 of 100), {:.1f} ms (all)".format(*self.late_ms))
-        told.append(f"a piece of work takes {self.work_ms:.1f} ms, {self.stretch:.2f} times the best (9 of 10)")
+        parts = [f"{self.cores} of {_cores(self.present)} usable{limit}"]
+        parts.append("timers late by {:.1f} ms (median), {:.1f} ms (99 of 100), {:.1f} ms (all)".format(*self.late_ms))
+        parts.append(f"a piece of work takes {self.work_ms:.1f} ms, {self.stretch:.2f} times the best (9 of 10)")
         if self.used is not None:
-            told.append(f"others use {self.used:.2f} cores" + (f" ({_listed(self.busiest)})" if self.busiest else ""))
+            parts.append(f"others use {self.used:.2f} cores" + (f" ({_listed(self.busiest)})" if self.busiest else ""))
         if self.stolen is not None:
-            told.append(f"the hypervisor withholds {self.stolen:.2f}")
-        return "; ".join([*told, f"load {self.load:.1f}"])
+            parts.append(f"the hypervisor withholds {self.stolen:.2f}")
+        return "; ".join([*parts, f"load {self.load:.1f}"])
 
 
 def measure() -> Machine:
