@@ -90,9 +90,9 @@ def report_history(found: History, out: str | Path) -> list[Path]:
 def nights_before(path: str | Path) -> Sequence[Side]:
     """The campaigns of the same plan beside this one that came before it; none for a bare trials table."""
     from smartops_chaos.analysis import load_history
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
-    return load_history.nights_before(Store(Path(path))) if Path(path).is_dir() else ()
+    return load_history.nights_before(CampaignFolder(Path(path))) if Path(path).is_dir() else ()
 
 
 def compare(

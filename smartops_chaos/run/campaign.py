@@ -185,7 +185,7 @@ def _todo(plan: Plan, store: CampaignFolder, options: RunOptions, spared: frozen
     return [trial for trial in plan.trials if trial.id in again or outcomes.get(trial.id, "") is None]
 
 
-def _begun_on(plan: Plan, store: Store, todo: Sequence[Trial]) -> dict[int, str]:
+def _begun_on(plan: Plan, store: CampaignFolder, todo: Sequence[Trial]) -> dict[int, str]:
     """The lanes on which an earlier run has begun blocks of which trials are left."""
     open_blocks, left = {trial.block for trial in todo} - {0}, {trial.id for trial in todo}
     recorded = [t for t in plan.trials if t.block in open_blocks and t.id not in left]
@@ -193,7 +193,7 @@ def _begun_on(plan: Plan, store: Store, todo: Sequence[Trial]) -> dict[int, str]
     return {block: str(row["lane"]) for block, row in rows if row is not None}
 
 
-def judge(result: Result, store: Store, plan: Plan) -> None:
+def judge(result: Result, store: CampaignFolder, plan: Plan) -> None:
     """Raise what the exit code must say: RevertFailed first, then HarnessFailed."""
     if result.blocked:
         raise RevertFailed(

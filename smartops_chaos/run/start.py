@@ -23,7 +23,7 @@ from smartops_chaos.run import campaign, events
 from smartops_chaos.run.lanes import Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.schema.clustertarget import lane_count
-from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, Store, campaigns, next_free
+from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder, campaigns, next_free
 from smartops_chaos.targets import kinds
 
 
