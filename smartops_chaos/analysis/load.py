@@ -154,8 +154,9 @@ def measured(stores: Sequence[CampaignFolder]) -> Measured:
 
 def bare(path: Path, baseline: Arm) -> CampaignData:
     """A trials table that somebody measured with another tool. Raises FileProblems."""
-    rows = table.read(path)
+    rows, notes = table.read_with_notes(path)
     summary = summarise.summarise(rows, Question(baseline=baseline), campaign=path.stem)
+    summary = replace(summary, warnings=(*notes, *summary.warnings))
     return CampaignData(name=path.stem, plan=None, provenance={"trials table": path.name}, summary=summary, table=rows)
 
 

@@ -66,8 +66,8 @@ def read(path: Path) -> Document:
     return parse(read_text(path), str(path))
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises FileProblems if there is none, or more than half a megabyte."""
+def read_text(path: Path, biggest: int = _BIGGEST) -> str:
+    """The text of a UTF-8 file. Raises FileProblems if there is none, or more than so many bytes."""
 
     def refuse(what: str, hint: str = "") -> FileProblems:
         return FileProblems([Problem(str(path), 0, 0, what, hint)])
@@ -76,14 +76,14 @@ def read_text(path: Path) -> str:
         if path.exists() and not path.is_file():
             raise refuse("this is a folder" if path.is_dir() else "this is not a regular file", "name a file")
         with path.open("rb") as file:
-            raw = file.read(_BIGGEST + 1)
+            raw = file.read(biggest + 1)
     except FileNotFoundError:
         raise refuse("no such file", _neighbours(path)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise refuse(f"cannot be read ({reason})", "check the path and its permissions") from None
-    if len(raw) > _BIGGEST:
-        raise refuse(f"is larger than {_BIGGEST // 1000} kB", "make it smaller")
+    if len(raw) > biggest:
+        raise refuse(f"is larger than {biggest // 1000} kB", "make it smaller")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 import signal
 import threading
 import time
@@ -23,6 +22,7 @@ from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Slo
+from smartops_chaos.schema.healerfile import LogRule
 from smartops_chaos.store import request_log
 from smartops_chaos.store.request_log import RequestTail
 from smartops_chaos.store.trial_folder import TrialFolder
@@ -156,7 +156,7 @@ def gate(
     slo: dict[str, Any],
     settle_s: float,
     target: dict[str, Any],
-    alarms: list[str],
+    alarms: list[dict[str, Any] | str],
     steady: str,
     configuration: dict[str, Any],
 ) -> bool:
@@ -210,10 +210,11 @@ def _watched(url: str, query: str) -> bool:
         return False
 
 
-def alarm(lane: Lane, since_ns: int, patterns: list[str]) -> str:
-    """The healer's first line since then that matches a pattern; empty if there is none."""
+def alarm(lane: Lane, since_ns: int, rules: list[dict[str, Any] | str]) -> str:
+    """The healer's first line since then that a rule means; empty if there is none. A text is a rule's pattern."""
+    read = [LogRule.model_validate({"log": rule} if isinstance(rule, str) else rule) for rule in rules]
     for line in lane.logs(since_ns):
-        if any(re.search(pattern, line.text) for pattern in patterns):
+        if any(rule.concerns(line.component) and rule.match(line.text) is not None for rule in read):
             return line.text
     return ""
 
