@@ -74,14 +74,14 @@ def derive_all(store: CampaignFolder) -> tuple[int, list[str], list[str]]:
     return same, changed, failed
 
 
-def log_lines(store: Store, trial_id: str) -> tuple[LogLine, ...]:
+def log_lines(store: CampaignFolder, trial_id: str) -> tuple[LogLine, ...]:
     """The log lines that one trial has stored. Raises UsageError for an unknown trial."""
     if trial_id not in {trial.id for trial in store.read().plan.trials}:
         raise UsageError(f"{store.name} has no trial {trial_id}", "`smartops-chaos plan` lists their names")
     return store.trial(trial_id).read_evidence().logs
 
 
-def explain(store: Store, trial_id: str) -> str:
+def explain(store: CampaignFolder, trial_id: str) -> str:
     """What each rule matched in one trial. Raises UsageError for an unknown trial."""
     plan = store.read().plan
     found = [trial for trial in plan.trials if trial.id == trial_id]
