@@ -121,7 +121,8 @@ def budget_of(plan: Plan, look: int = 0) -> Budget:
     """The trials that count for the verdicts. `look`: whose fraction of alpha is used; 0 = the one at the end."""
     measured = plan.measured
     baseline = plan.analysis.baseline
-    faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
+    shown = plan.references  # no competitors
+    faults = [trial for trial in measured if plan.chaos[trial.chaos].parts and trial.arm not in shown]
     arms = Counter(trial.arm for trial in faults)
     cells = Counter((trial.chaos, trial.workload, trial.arm) for trial in faults)
     compared = [arm for arm in arms if arm != baseline]
