@@ -30,7 +30,7 @@ class Cell:
     weight: float
     time_s: Floats  # the scored time: 0 = never bad, horizon_s = unrecovered
     recovered: NDArray[np.bool_]  # False: still bad at the horizon
-    impact_s: Floats | None  # the same from impact; None: not in the table
+    impact_s: Floats | None  # the same from impact, but horizon_s if unrecovered; None: not in the table
     detected_s: Floats | None  # horizon_s = never
     acted_s: Floats | None  # the first action that succeeded; horizon_s = never
     bad_s: Floats | None  # bad or unknown seconds in [0, horizon_s]
@@ -39,6 +39,7 @@ class Cell:
     not_recorded: int  # fewer than the fullest arm has in this scenario
     detected_span: tuple[Floats, Floats] | None = None  # detected_s at the early and at the late end of its interval
     acted_span: tuple[Floats, Floats] | None = None
+    repeat: Floats | None = None  # of the counted trials: which block each is in; None: not in the table
     rarely_hurts: bool = False  # the baseline was bad in fewer than half of its trials here
 
     @property
@@ -202,13 +203,16 @@ class _Columns:
             weight=weight,
             time_s=time,
             recovered=~unrecovered,
-            impact_s=until(impact) if self.has["ttr_impact_s"] and not np.isnan(impact).any() else None,
+            impact_s=until(np.where(unrecovered, horizon_s, impact))
+            if self.has["ttr_impact_s"] and not np.isnan(impact).any()
+            else None,
             detected_s=detected_s if self.has["detected_lo_s"] else None,
             acted_s=acted_s if self.has["acted_lo_s"] else None,
             bad_s=until(self.bad[counted]) if self.has["bad_seconds"] else None,
             outcomes=dict(sorted(outcomes.items())),
             left_out=sum(n for outcome, n in outcomes.items() if Outcome(outcome).left_out),
             not_recorded=max(0, fullest - len(rows)),
+            repeat=None if np.isnan(self.repeat[counted]).any() else self.repeat[counted],
             detected_span=detected_span if self.has["detected_lo_s"] else None,
             acted_span=acted_span if self.has["acted_lo_s"] else None,
         )

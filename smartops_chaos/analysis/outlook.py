@@ -21,13 +21,13 @@ _MOST_TRIALS = 2000  # of an arm; a campaign larger than that is not short of tr
 
 
 def repeats_needed(tests: Sequence[ArmTests], question: Question) -> dict[tuple[str, Goal], int | None]:
-    """(arm, target) of each verdict that is only observed -> repeats in all that would prove it; None = none found.
+    """(arm, target) of each verdict that is observed above -> repeats in all that would prove it; None = none found.
 
     The trials at hand are taken 2, 3, ... times; the same tests decide. Targets that fail for another reason than the
     number of trials come out as None.
     """
     _, verdicts = decide(tests, question)
-    waiting = {_key(v) for v in verdicts if v.verdict == "observed" and v.arm not in question.stopped}
+    waiting = {_key(v) for v in verdicts if v.verdict == "observed above" and v.arm not in question.stopped}
     found: dict[tuple[str, Goal], int | None] = dict.fromkeys(sorted(waiting))
     if any(sum(c.n for c in t.cells) > _MOST_TRIALS for t in tests):
         return found
@@ -66,6 +66,7 @@ def _times(cells: Sequence[Cell], factor: int) -> list[Cell]:
             c,
             time_s=np.tile(c.time_s, factor),
             recovered=np.tile(c.recovered, factor),
+            repeat=None,
             impact_s=None,
             bad_s=None if c.bad_s is None else np.tile(c.bad_s, factor),
             outcomes=Counter({outcome: factor * n for outcome, n in c.outcomes.items()}),

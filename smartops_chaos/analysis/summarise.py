@@ -57,6 +57,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
             measured,
             cells,
             summaries,
+            comparisons,
             calibration,
             outlook.repeats_needed(tests, question),
             outlook.minutes_a_trial(measured),
@@ -143,7 +144,7 @@ def _arm(
     arm: Arm, measured: pd.DataFrame, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question
 ) -> ArmSummary:
     """`baseline`: the cells that `cells` are held against; empty for the baseline itself."""
-    alpha = question.alpha * question.alpha_fraction(arm)  # with looks wider: so intervals hold over all looks together
+    alpha, looks = question.alpha, question.looks > 1
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
     counted = rows[outcome_is(outcome, lambda o: o.counted)]
@@ -167,8 +168,8 @@ def _arm(
         ttm_between=_between([(c, c.acted_span) for c in cells]),
         p_detected=did.detected.value if did.detected else None,
         p_mitigated=_share(_before_horizon(cells, acted)),
-        auto_heal=auto_heal(cells, baseline, alpha),
-        sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
+        auto_heal=auto_heal(cells, baseline, alpha, looks=looks),
+        sla=sla.availability(cells, question.sla, question.targets.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
         phases=phases.phases(counted, alpha),
         funnel=phases.funnel(counted),
@@ -200,9 +201,11 @@ def _mttr(cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArr
     samples = [c.sample(t) for c, t, _ in known]
     mean = mean_over_scenarios(samples).mean
     lo, hi = interval(samples, alpha)
-    longest = max(c.horizon_s for c, _, _ in known)
+    horizons = {c.horizon_s for c, _, _ in known}
+    if len(horizons) > 1:  # a trial that was watched for less time tells nothing of the rest of the longer one
+        return Mttr(mean, lo, hi, max(horizons), None, None)
     km = kaplan_meier(np.concatenate([t for _, t, _ in known]), np.concatenate([e for _, _, e in known]))
-    return Mttr(mean, lo, hi, longest, quantile(km, 0.5), quantile(km, 0.9))
+    return Mttr(mean, lo, hi, max(horizons), quantile(km, 0.5), quantile(km, 0.9))
 
 
 def _between(spans: Sequence[tuple[Cell, tuple[Floats, Floats] | None]]) -> tuple[float, float] | None:
@@ -243,13 +246,13 @@ def _cell_numbers(cell: Cell) -> CellNumbers:
 
 
 def _curves(cells: Sequence[Cell], alpha: float) -> tuple[Curve, ...]:
-    """All scenarios pooled, then each one."""
+    """All scenarios pooled, to the shortest of their horizons, then each one."""
     filled = [c for c in cells if c.n]
     if not filled:
         return ()
-    every = np.concatenate([c.time_s for c in filled]), np.concatenate([c.recovered for c in filled])
-    longest = max(c.horizon_s for c in filled)
-    pooled = _curve("", *every, longest, alpha)
+    shortest_s = min(c.horizon_s for c in filled)
+    time, recovered = np.concatenate([c.time_s for c in filled]), np.concatenate([c.recovered for c in filled])
+    pooled = _curve("", np.minimum(time, shortest_s), recovered & (time <= shortest_s), shortest_s, alpha)
     return pooled, *(_curve(c.scenario, c.time_s, c.recovered, c.horizon_s, alpha) for c in filled)
 
 
@@ -275,6 +278,7 @@ def _applied(question: Question, cells: Sequence[Cell]) -> AppliedPlan:
         baseline=question.baseline,
         targets=question.targets,
         sla=question.sla,
+        order=question.order,
         alpha=question.alpha,
         weights=dict(question.weights),
         horizons_s={c.scenario: c.horizon_s for c in cells},

@@ -24,14 +24,15 @@ _NOTHING = "Nothing was judged: no arm beside the baseline has a result."
 def check(summary: Summary, require: Require = "proven") -> tuple[bool, list[str]]:
     """Whether every target of every arm is met, and one line for each. `observed` also accepts point estimates.
 
-    A summary without verdicts does not pass: a check that looked at nothing must not be green.
+    A target that is trivial, met whatever the healer does, does not pass, nor does a summary without verdicts: a check
+    that looked at nothing must not be green.
     """
     lines = [f"{'pass' if passes(v, require) else 'FAIL'}  {verdict_line(v)}" for v in summary.verdicts]
     return bool(lines) and all(passes(v, require) for v in summary.verdicts), lines or [_NOTHING]
 
 
 def passes(verdict: Verdict, require: Require) -> bool:
-    return verdict.verdict == "proven" or (require == "observed" and verdict.verdict == "observed")
+    return verdict.verdict == "proven" or (require == "observed" and verdict.verdict == "observed above")
 
 
 def junit(summary: Summary, require: Require = "proven") -> str:

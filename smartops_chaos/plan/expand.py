@@ -21,6 +21,7 @@ from typing import Any
 
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import (
+    GOALS,
     AnalysisPlan,
     Arm,
     ChaosLevel,
@@ -194,9 +195,13 @@ def digest(plan: Plan) -> str:
     del data["digest"], data["name"], data["target"]["lanes"]
     if data["analysis"]["looks"] == 1:
         del data["analysis"]["looks"]  # as before there were looks
+    if data["analysis"]["order"] == GOALS:
+        del data["analysis"]["order"]  # as before targets had an order
     if not data["analysis"]["slo"]["query"]:
         for key in ("query", "at_least", "every_s", "lag_s"):
             del data["analysis"]["slo"][key]  # as before there were queries
+    if data["analysis"]["sla"] and not data["analysis"]["sla"]["repair_s"]:
+        del data["analysis"]["sla"]["repair_s"]  # as before a repair could be said
     for variants in (data["models"], data["policies"]):
         for variant in variants.values():
             variant["settings"].pop("file", None)
@@ -211,9 +216,10 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
         slo=slo,
         stop_after_good_s=never if matrix.stop_after_good is None else matrix.stop_after_good,
         targets=Targets(**matrix.targets.model_dump()),
-        sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults),
+        sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults, matrix.sla.repair),
         weights=dict(matrix.weights),
         looks=matrix.looks,
+        order=matrix.targets.order,
     )
 
 

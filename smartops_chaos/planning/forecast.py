@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Goal, Plan
 from smartops_chaos.plan import durations
-from smartops_chaos.plan.look_schedule import ALPHA_SPENDING, before_end
+from smartops_chaos.plan.look_schedule import before_end
 from smartops_chaos.planning.power import (
+    Design,
     failures_allowed,
-    provable,
     slowest_provable,
     trials_needed,
 )
@@ -42,7 +42,6 @@ class InterimProofs:
 
     look: int
     repeat: int  # after which it is
-    share: float  # of alpha
     proofs: tuple[Proof, ...]
 
 
@@ -61,7 +60,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a plan spends: the trials that its verdicts rest on, and the part of alpha that they may use."""
+    """The trials that a plan's verdicts rest on, and the level at which they are decided."""
 
     trials: int  # the fewest with a fault in a compared arm
     base_trials: int  # with a fault in the baseline
@@ -69,8 +68,17 @@ class Budget:
     repeats: int
     scenarios: tuple[tuple[str, str], ...]  # (chaos, workload) that an arm shares with the baseline
     weights: tuple[float, ...]  # of those
-    tests: int  # compared arms x targets: Holm's family
+    arms: int  # that are compared with the baseline
     alpha: float
+    looks: bool
+
+    @property
+    def hardest(self) -> float:
+        """The level of an arm while nothing is proven of any: Holm's first step."""
+        return self.alpha / self.arms
+
+    def design(self) -> Design:
+        return Design(self.per_cell, self.weights, self.hardest, self.looks)
 
 
 def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
@@ -103,11 +111,10 @@ def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
 
 
 def _looks(plan: Plan) -> Iterator[InterimProofs]:
-    shares = ALPHA_SPENDING[plan.analysis.looks]
     for look, (repeat, so_far) in enumerate(plans_at_looks(plan), 1):
-        proofs = _proofs(so_far, budget_of(so_far, look), lambda _: "")
+        proofs = _proofs(so_far, budget_of(so_far), lambda _: "")
         asked = tuple(replace(p, hint="") for p in proofs if p.target != "sla" or plan.analysis.sla)
-        yield InterimProofs(look, repeat, shares[look - 1], asked)
+        yield InterimProofs(look, repeat, asked)
 
 
 def plans_at_looks(plan: Plan) -> list[tuple[int, Plan]]:
@@ -116,8 +123,8 @@ def plans_at_looks(plan: Plan) -> list[tuple[int, Plan]]:
     return [(end, replace(plan, trials=tuple(t for t in plan.trials if t.repeat <= end))) for end in ends]
 
 
-def budget_of(plan: Plan, look: int = 0) -> Budget:
-    """The trials that count for the verdicts. `look`: whose fraction of alpha is used; 0 = the one at the end."""
+def budget_of(plan: Plan) -> Budget:
+    """The trials that count for the verdicts."""
     measured = plan.measured
     baseline = plan.analysis.baseline
     faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
@@ -134,8 +141,9 @@ def budget_of(plan: Plan, look: int = 0) -> Budget:
         repeats=len({trial.repeat for trial in measured}),
         scenarios=tuple(sorted(shared)),
         weights=tuple(plan.analysis.weights.get(chaos, 1.0) for chaos, _ in sorted(shared)),
-        tests=len(compared) * (3 if plan.analysis.sla is not None else 2),
-        alpha=plan.analysis.alpha * ALPHA_SPENDING[plan.analysis.looks][look - 1],
+        arms=len(compared),
+        alpha=plan.analysis.alpha,
+        looks=plan.analysis.looks > 1,
     )
 
 
@@ -147,7 +155,7 @@ def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) ->
         "auto_heal": f"auto-heal of {format_fraction(targets.auto_heal)}",
         "sla": f"SLA of {format_fraction(targets.sla)}",
     }
-    if not budget.tests:
+    if not budget.arms:
         why, hint = "no arm with a fault is compared with the baseline", "add a model or a policy, and a fault"
         return tuple(Proof(target, False, f"{text}: {why}", hint) for target, text in wanted.items())
     levels = [plan.chaos[name] for name in dict.fromkeys(trial.chaos for trial in measured)]
