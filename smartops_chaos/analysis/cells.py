@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smartops_chaos.analysis import competing
 from smartops_chaos.analysis.estimate import Floats, Sample
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
@@ -31,14 +32,14 @@ class Cell:
     time_s: Floats  # the scored time: 0 = never bad, horizon_s = unrecovered
     recovered: NDArray[np.bool_]  # False: still bad at the horizon
     impact_s: Floats | None  # the same from impact, but horizon_s if unrecovered; None: not in the table
-    detected_s: Floats | None  # horizon_s = never
-    acted_s: Floats | None  # the first action that succeeded; horizon_s = never
+    undetected_s: Floats | None  # of incidents: until they were detected or, if never, until they ended
+    unmitigated_s: Floats | None  # the same to the first action on an affected object that succeeded
     bad_s: Floats | None  # bad or unknown seconds in [0, horizon_s]
     outcomes: Mapping[str, int]  # of all trials, the left out ones too
     left_out: int  # invalid, error, aborted
     not_recorded: int  # fewer than the fullest arm has in this scenario
-    detected_span: tuple[Floats, Floats] | None = None  # detected_s at the early and at the late end of its interval
-    acted_span: tuple[Floats, Floats] | None = None
+    undetected_span: tuple[Floats, Floats] | None = None  # with the early and the late ends of the moments' intervals
+    unmitigated_span: tuple[Floats, Floats] | None = None
     repeat: Floats | None = None  # of the counted trials: which block each is in; None: not in the table
     rarely_hurts: bool = False  # the baseline was bad in fewer than half of its trials here
 
@@ -155,10 +156,8 @@ class _Columns:
         self.counted = outcome_is(self.outcome, lambda o: o.counted)
         self.control = outcome_is(self.outcome, lambda o: o.control) | (self.family == "none")
         self.impact = np.where(self.time == 0, 0.0, numbers(table, "ttr_impact_s"))
-        self.detected = numbers(table, "detected_lo_s"), numbers(table, "detected_hi_s")
-        failed_only = numbers(table, "actions") <= numbers(table, "actions_failed")
-        lo, hi = (np.where(failed_only, np.nan, numbers(table, f"acted_{end}_s")) for end in ("lo", "hi"))
-        self.acted = lo, hi
+        self.detected, self.acted = competing.moment(table, "detected"), competing.moment(table, "acted")
+        self.raced = outcome_is(self.outcome, lambda o: o.incident) & competing.dated(table)
         self.bad = numbers(table, "bad_seconds") + np.nan_to_num(numbers(table, "unknown_seconds"))
         self.has = {c: c in table for c in ("ttr_impact_s", "detected_lo_s", "acted_lo_s", "bad_seconds")}
 
@@ -183,16 +182,19 @@ class _Columns:
         time = self.time[counted]
         unrecovered = np.isin(self.outcome[counted], [Outcome.UNRECOVERED, Outcome.HARMED]) & (time >= horizon_s)
         impact = self.impact[counted]
+        impacts_known = self.has["ttr_impact_s"] and not np.isnan(impact).any()
 
         def until(values: Floats) -> Floats:
             return np.clip(np.where(np.isnan(values), horizon_s, values), 0, horizon_s)
 
-        def moment(bounds: tuple[Floats, Floats]) -> tuple[Floats, tuple[Floats, Floats]]:
-            lo, hi = bounds[0][counted], bounds[1][counted]
-            return until((lo + hi) / 2), (until(lo), until(hi))
+        def before_end(bounds: tuple[Floats, Floats]) -> tuple[Floats, tuple[Floats, Floats]]:
+            raced = rows[self.raced[rows]]
+            lo, hi, over = bounds[0][raced], bounds[1][raced], self.time[raced]
+            middle, early, late = (np.fmin(seen, over) for seen in ((lo + hi) / 2, lo, hi))  # NaN, never: the end
+            return middle, (early, late)
 
-        detected_s, detected_span = moment(self.detected)
-        acted_s, acted_span = moment(self.acted)
+        undetected_s, undetected_span = before_end(self.detected)
+        unmitigated_s, unmitigated_span = before_end(self.acted)
 
         return Cell(
             chaos=chaos,
@@ -203,16 +205,14 @@ class _Columns:
             weight=weight,
             time_s=time,
             recovered=~unrecovered,
-            impact_s=until(np.where(unrecovered, horizon_s, impact))
-            if self.has["ttr_impact_s"] and not np.isnan(impact).any()
-            else None,
-            detected_s=detected_s if self.has["detected_lo_s"] else None,
-            acted_s=acted_s if self.has["acted_lo_s"] else None,
+            impact_s=until(np.where(unrecovered, horizon_s, impact)) if impacts_known else None,
+            undetected_s=undetected_s if self.has["detected_lo_s"] else None,
+            unmitigated_s=unmitigated_s if self.has["acted_lo_s"] else None,
             bad_s=until(self.bad[counted]) if self.has["bad_seconds"] else None,
             outcomes=dict(sorted(outcomes.items())),
             left_out=sum(n for outcome, n in outcomes.items() if Outcome(outcome).left_out),
             not_recorded=max(0, fullest - len(rows)),
             repeat=None if np.isnan(self.repeat[counted]).any() else self.repeat[counted],
-            detected_span=detected_span if self.has["detected_lo_s"] else None,
-            acted_span=acted_span if self.has["acted_lo_s"] else None,
+            undetected_span=undetected_span if self.has["detected_lo_s"] else None,
+            unmitigated_span=unmitigated_span if self.has["acted_lo_s"] else None,
         )

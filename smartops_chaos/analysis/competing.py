@@ -2,69 +2,73 @@
 
 An incident that ends before anybody noticed is over: nothing is left to detect. To score it as undetected until the
 horizon would punish the healer for what needed no detection, and to leave it out would hide it. So detection and end
-are competing risks (Kalbfleisch and Prentice 2002, chapter 8): the incidence at t is the share of all incidents that
-were detected by then and before their end. All are observed until the one or the other, or the horizon, so it is a mere
-count. Beside it stands what chance would have detected: a healer that raises false alarms hits some incidents too.
+are competing risks (Kalbfleisch and Prentice 2002, chapter 8): what counts is the share of all incidents that were
+detected before their end. All are observed until the one or the other, or the horizon, so it is a mere count. Beside it
+stands what chance would have detected: a healer that raises false alarms hits some incidents too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import exp
+from typing import Literal
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from smartops_chaos.analysis.estimate import Floats
 from smartops_chaos.analysis.rates import wilson
+from smartops_chaos.analysis.summary import Race
+from smartops_chaos.analysis.table import numbers, outcome_is, texts
+
+Goal = Literal["detected", "acted"]  # acted: the first action on an affected object that succeeded
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
-    """Seconds from the injection; None = never seen within the horizon."""
+def race(rows: pd.DataFrame, goal: Goal, alpha: float) -> Race | None:
+    """Of all measured trials of an arm: its incidents, and those without a fault for what chance does.
 
-    seen_s: float | None  # the detection, or the mitigation
-    over_s: float  # when the service had recovered; the horizon where it had not
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """A trial without a fault."""
-
-    alarm_s: float | None  # the first false alarm
-    observed_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """Of all incidents; the interval is Wilson's, two-sided at 2 alpha."""
-
-    n: int
-    seen: int  # before the end of the incident
-    share: float
-    lo: float
-    hi: float
-    mean_s: float | None  # of those seen; None: none was
-    by_chance: float | None  # expected share that a false alarm would have hit; None: no control trial
-    incidence: tuple[tuple[float, float], ...]  # steps of the curve: second, share seen by then
-
-
-def race(incidents: Sequence[Incident], controls: Sequence[Control], alpha: float) -> Race:
-    """`incidents` is not empty."""
-    n = len(incidents)
-    times = sorted(one.seen_s for one in incidents if one.seen_s is not None and one.seen_s <= one.over_s)
-    lo, hi = wilson(len(times), n, alpha)
-    rate = alarm_rate(controls)
+    None if the table does not tell, or there was no incident.
+    """
+    rows = rows[dated(rows)]
+    outcome = texts(rows, "outcome")
+    incident, control = outcome_is(outcome, lambda o: o.incident), outcome_is(outcome, lambda o: o.control)
+    n = int(incident.sum())
+    if f"{goal}_lo_s" not in rows or not n:
+        return None
+    lo_s, hi_s = moment(rows, goal)
+    middle_s, over_s = (lo_s + hi_s) / 2, numbers(rows, "time_s")[incident]  # it ended when the service had recovered
+    in_time = middle_s[incident][middle_s[incident] <= over_s]
+    rate = alarm_rate(middle_s[control], numbers(rows, "observed_s")[control])
+    lo, hi = wilson(len(in_time), n, alpha)
     return Race(
         n=n,
-        seen=len(times),
-        share=len(times) / n,
+        seen=len(in_time),
+        share=len(in_time) / n,
         lo=lo,
         hi=hi,
-        mean_s=sum(times) / len(times) if times else None,
-        by_chance=None if rate is None else sum(1 - exp(-rate * one.over_s) for one in incidents) / n,
-        incidence=tuple((at, i / n) for i, at in enumerate(times, 1) if i == len(times) or times[i] > at),
+        mean_s=float(in_time.mean()) if len(in_time) else None,
+        by_chance=None if rate is None else float((1 - np.exp(-rate * over_s)).mean()),
     )
 
 
-def alarm_rate(controls: Sequence[Control]) -> float | None:
-    """False alarms per second: the first ones over the time until them, as if they came at a constant rate."""
-    at_risk_s = sum(one.observed_s if one.alarm_s is None else one.alarm_s for one in controls)
-    return sum(one.alarm_s is not None for one in controls) / at_risk_s if at_risk_s > 0 else None
+def alarm_rate(alarm_s: Floats, observed_s: Floats) -> float | None:
+    """False alarms per second: the first ones (NaN: none) over the time until them, as if they came at a constant rate.
+
+    None without a second of observation.
+    """
+    alarmed = ~np.isnan(alarm_s)
+    at_risk_s = float(np.nansum(np.where(alarmed, alarm_s, observed_s)))
+    return int(alarmed.sum()) / at_risk_s if at_risk_s > 0 else None
+
+
+def moment(rows: pd.DataFrame, goal: Goal) -> tuple[Floats, Floats]:
+    """Both ends of its interval, seconds from the injection; NaN: not seen, or it was an action and all failed."""
+    lo, hi = numbers(rows, f"{goal}_lo_s"), numbers(rows, f"{goal}_hi_s")
+    if goal == "acted":
+        failed_only = numbers(rows, "actions") <= numbers(rows, "actions_failed")
+        lo, hi = (np.where(failed_only, np.nan, end) for end in (lo, hi))
+    return lo, hi
+
+
+def dated(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which trials tell when something happened: if a clock was stepped, what it stamped may be off by seconds."""
+    return np.array(["clock_step" not in flags for flags in texts(rows, "flags").tolist()], dtype=bool)

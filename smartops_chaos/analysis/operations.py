@@ -11,16 +11,22 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis import rca
 from smartops_chaos.analysis.cells import Cell
+from smartops_chaos.analysis.competing import dated
 from smartops_chaos.analysis.phases import between
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.analysis.sla import budget_used
-from smartops_chaos.analysis.summary import Operations, Share
+from smartops_chaos.analysis.summary import Operations, Race, Share
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.model import Sla
 
 
 def operations(
-    counted: pd.DataFrame, cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float
+    counted: pd.DataFrame,
+    cells: Sequence[Cell],
+    detection: Race | None,
+    sla: Sla | None,
+    target: float,
+    alpha: float,
 ) -> Operations:
     """`counted` are the counted trials of one arm, `cells` its cells, `target` the availability wanted."""
     actions, failed = total(counted, "actions"), total(counted, "actions_failed")
@@ -29,9 +35,9 @@ def operations(
     asked, rank = rca.ranks(counted)
     incident = outcome_is(outcome, lambda o: o.incident or o.by_healer) & asked
     healed = outcome_is(outcome, lambda o: o.by_healer)
-    closed = between(counted, "detected", "verified", alpha)
+    closed = between(counted[dated(counted)], "detected", "verified", alpha)
     return Operations(
-        detected=_detected(cells, alpha),
+        detected=share(detection.seen, detection.n, alpha) if detection else None,
         rules=dict(Counter(texts(counted, "policy_rule").tolist()).most_common()) if "policy_rule" in counted else None,
         actions=actions,
         action_success=None if actions is None or failed is None else share(actions - failed, actions, alpha),
@@ -60,11 +66,6 @@ def total(table: pd.DataFrame, column: str) -> int | None:
 def share(successes: int, n: int, alpha: float) -> Share:
     lo, hi = wilson(successes, n, alpha) if n else (None, None)
     return Share(successes / n if n else None, lo, hi, successes, n)
-
-
-def _detected(cells: Sequence[Cell], alpha: float) -> Share | None:
-    known = [c.detected_s < c.horizon_s for c in cells if c.detected_s is not None]
-    return share(sum(int(k.sum()) for k in known), sum(map(len, known)), alpha) if known else None
 
 
 def _of(success: NDArray[np.bool_], among: NDArray[np.bool_], alpha: float) -> Share:

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smartops_chaos.analysis.competing import dated
 from smartops_chaos.analysis.estimate import Floats, t_quantile
-from smartops_chaos.analysis.summary import FunnelStep, Phase
+from smartops_chaos.analysis.summary import AsideMoment, FunnelStep, Phase
 from smartops_chaos.analysis.table import numbers, texts
 from smartops_chaos.model import MOMENTS, Outcome
 
-PHASES = (
+_STEPS = (
     ("detect", "injected", "detected"),
     ("diagnose", "detected", "diagnosed"),
     ("decide", "diagnosed", "decided"),
@@ -25,15 +26,41 @@ PHASES = (
 _LOOP = MOMENTS[2:7]  # detected to verified: what the healer does, each step after the one before
 
 
-def phases(counted: pd.DataFrame, alpha: float) -> tuple[Phase, ...]:
-    """Over healed trials in which both moments were seen; `n` is their number. A duration is an interval, cut at 0."""
-    healed = counted[texts(counted, "outcome") == Outcome.HEALED]
-    return tuple(_phase(healed, *names, alpha) for names in PHASES)
+def phases(counted: pd.DataFrame, alpha: float) -> tuple[tuple[Phase, ...], tuple[AsideMoment, ...]]:
+    """The steps of the repair in healed trials, in the order in which they happened, and the moments beside them.
 
-
-def _phase(healed: pd.DataFrame, name: str, start: str, end: str, alpha: float) -> Phase:
-    found = between(healed, start, end, alpha)
-    return Phase(name, start, end, found.mean_s, found.lo_s, found.hi_s, found.n, found.width_s)
+    Both are over the same trials: healed, with a detection and an action on record, no clock stepped. The path of one
+    is injected, detected, diagnosed, decided, acted, recovered. A step lasts from the step before it; the sum of a
+    trial's steps is its time to recover, so the sum of the means is the mean time. A diagnosis that came only after the
+    decision cost the repair no time: it is no step of that trial (and counts there as 0), but a moment beside the path,
+    like the verification. Where a decision is not on record, its time is in the action's.
+    """
+    trials = counted[(texts(counted, "outcome") == Outcome.HEALED) & dated(counted)]
+    seen = {m: _moment(trials, m) for m in ("detected", "diagnosed", "decided", "acted", "verified")}
+    both = ~np.isnan(seen["detected"][0] + seen["acted"][0] + numbers(trials, "time_s"))
+    trials, seen = trials[both], {m: (lo[both], hi[both]) for m, (lo, hi) in seen.items()}
+    n, time_s = len(trials), numbers(trials, "time_s")
+    if not n:
+        return tuple(Phase(*names, None, None, None, 0, None) for names in _STEPS), ()
+    middle = {m: (lo + hi) / 2 for m, (lo, hi) in seen.items()} | {"recovered": time_s}
+    until = np.where(np.isnan(middle["decided"]), middle["acted"], middle["decided"])
+    late = middle["diagnosed"] > until
+    lasts: dict[str, Floats] = {}
+    here_s, here_width = np.zeros(n), np.zeros(n)
+    steps = []
+    for name, start, end in _STEPS:
+        on_path = ~np.isnan(middle[end]) & ~(late & (end == "diagnosed"))
+        there_s = np.where(on_path, np.clip(middle[end], here_s, time_s), here_s)
+        lo, hi = _moment(trials, end)
+        width = np.where(on_path, np.nan_to_num(hi - lo), 0)
+        lasts[name] = there_s - here_s
+        mean = _mean(lasts[name], here_width + width, alpha) if on_path.any() else Duration(None, None, None, None, n)
+        steps.append(Phase(name, start, end, mean.mean_s, mean.lo_s, mean.hi_s, int(on_path.sum()), mean.width_s))
+        here_s, here_width = there_s, np.where(on_path, width, here_width)
+    assert np.allclose(sum(lasts.values()), time_s, atol=1e-6), "the steps of a trial do not add up to its time"
+    beside = (("diagnosed", late), ("verified", ~np.isnan(middle["verified"])))
+    aside = [AsideMoment(m, float(middle[m][of].mean()), int(of.sum())) for m, of in beside if of.any()]
+    return tuple(steps), tuple(aside)
 
 
 class Duration(NamedTuple):
@@ -54,11 +81,14 @@ def between(trials: pd.DataFrame, start: str, end: str, alpha: float) -> Duratio
     n = int(seen.sum())
     if not n:
         return Duration(None, None, None, None, 0)
-    middle = ((lo + hi) / 2)[seen]
-    mean, width = float(middle.mean()), float(np.median((hi - lo)[seen]))
+    return _mean(((lo + hi) / 2)[seen], (hi - lo)[seen], alpha)
+
+
+def _mean(durations: Floats, widths: Floats, alpha: float) -> Duration:
+    n, mean, width = len(durations), float(durations.mean()), float(np.median(widths))
     if n < 2:
         return Duration(mean, None, None, width, n)
-    half = t_quantile(alpha, n - 1) * float(middle.std(ddof=1)) / float(np.sqrt(n))
+    half = t_quantile(alpha, n - 1) * float(durations.std(ddof=1)) / float(np.sqrt(n))
     return Duration(mean, max(0.0, mean - half), mean + half, width, n)
 
 

@@ -114,16 +114,27 @@ def heal_test(
     if not n:
         return HealTest(1.0, 1.0, 1.0, None, None, None)
     best = successes + lost
-    if looks:
-        p_rate = float(mean_p_below(_failures(successes, n + lost), 1 - target, looks=True)[0])
-        p_ruled_out = float(mean_p_above(_failures(best, n + lost), 1 - target, looks=True)[0])
-        bound = _at_looks(successes, n, alpha)[0]
-    else:
-        p_rate, p_ruled_out = binomial_p(successes, n + lost, target), binomial_p_above(best, n + lost, target)
-        bound = clopper_pearson_lower(successes, n, alpha)
     return HealTest(
-        p_rate, _uplift_p(cells, baseline, looks), p_ruled_out, bound, successes / (n + lost), best / (n + lost)
+        p_rate=rate_p(successes, n + lost, target, looks=looks),
+        p_uplift=_uplift_p(cells, baseline, looks),
+        p_ruled_out=_rate_p_above(best, n + lost, target, looks),
+        bound=_at_looks(successes, n, alpha)[0] if looks else clopper_pearson_lower(successes, n, alpha),
+        at_worst=successes / (n + lost),
+        at_best=best / (n + lost),
     )
+
+
+def rate_p(successes: int, n: int, share: float, *, looks: bool = False) -> float:
+    """One-sided p of H0: true share <= `share`; exact, or 1 / e."""
+    if looks:
+        return float(mean_p_below(_failures(successes, n), 1 - share, looks=True)[0])
+    return binomial_p(successes, n, share)
+
+
+def _rate_p_above(successes: int, n: int, share: float, looks: bool) -> float:
+    if looks:
+        return float(mean_p_above(_failures(successes, n), 1 - share, looks=True)[0])
+    return binomial_p_above(successes, n, share)
 
 
 def _uplift_p(cells: Sequence[Cell], baseline: Sequence[Cell], looks: bool) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis import instrument, outlook, phases, rca, sla, verdicts, warnings
+from smartops_chaos.analysis import competing, instrument, outlook, phases, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
 from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
@@ -148,10 +148,10 @@ def _arm(
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
     counted = rows[outcome_is(outcome, lambda o: o.counted)]
-    detected = [c.detected_s for c in cells if c.detected_s is not None]
-    acted = [c.acted_s for c in cells if c.acted_s is not None]
+    detection, mitigation = competing.race(rows, "detected", alpha), competing.race(rows, "acted", alpha)
     needless = numbers(rows, "needless_actions")
-    did = operations(counted, cells, question.sla, question.targets.sla, alpha)
+    steps, aside = phases.phases(counted, alpha)
+    did = operations(counted, cells, detection, question.sla, question.targets.sla, alpha)
     nothing_prevented = sum(c.outcomes.get(Outcome.PREVENTED, 0) for c in cells if c.rarely_hurts)
     return ArmSummary(
         model=arm.model,
@@ -162,16 +162,19 @@ def _arm(
         outcomes=dict(sorted(Counter(outcome.tolist()).items())),
         left_out=_left_out(rows, cells),
         mttr=_mttr(cells, [c.time_s for c in cells], [c.recovered for c in cells], alpha),
-        ttd=_mttr(cells, detected, _before_horizon(cells, detected), alpha),
-        ttm=_mttr(cells, acted, _before_horizon(cells, acted), alpha),
-        ttd_between=_between([(c, c.detected_span) for c in cells]),
-        ttm_between=_between([(c, c.acted_span) for c in cells]),
-        p_detected=did.detected.value if did.detected else None,
-        p_mitigated=_share(_before_horizon(cells, acted)),
+        ttd=_until_seen([(c, c.undetected_s) for c in cells], alpha),
+        ttm=_until_seen([(c, c.unmitigated_s) for c in cells], alpha),
+        ttd_between=_between([(c, c.undetected_span) for c in cells]),
+        ttm_between=_between([(c, c.unmitigated_span) for c in cells]),
+        p_detected=detection.share if detection else None,
+        p_mitigated=mitigation.share if mitigation else None,
+        detection=detection,
+        mitigation=mitigation,
         auto_heal=auto_heal(cells, baseline, alpha, looks=looks),
         sla=sla.availability(cells, question.sla, question.targets.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
-        phases=phases.phases(counted, alpha),
+        phases=steps,
+        aside=aside,
         funnel=phases.funnel(counted),
         curves=_curves(cells, alpha),
         cells=tuple(_cell_numbers(c) for c in cells),
@@ -208,22 +211,23 @@ def _mttr(cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArr
     return Mttr(mean, lo, hi, max(horizons), quantile(km, 0.5), quantile(km, 0.9))
 
 
+def _until_seen(times: Sequence[tuple[Cell, Floats | None]], alpha: float) -> Mttr:
+    """The mean time to a moment or the end of the incident. It has no quantiles: an end without it is no time to it."""
+    known = [(c, t) for c, t in times if t is not None and len(t)]
+    if not known:
+        return Mttr(None, None, None, None, None, None)
+    samples = [c.sample(t) for c, t in known]
+    lo, hi = interval(samples, alpha)
+    return Mttr(mean_over_scenarios(samples).mean, lo, hi, max(c.horizon_s for c, _ in known), None, None)
+
+
 def _between(spans: Sequence[tuple[Cell, tuple[Floats, Floats] | None]]) -> tuple[float, float] | None:
     """Means over the scenarios of both ends of the moments' intervals: nothing is assumed of where in them they lay."""
-    known = [(c, ends) for c, ends in spans if ends is not None and c.n]
+    known = [(c, ends) for c, ends in spans if ends is not None and len(ends[0])]
     if not known:
         return None
     earliest, latest = (mean_over_scenarios([c.sample(ends[i]) for c, ends in known]).mean for i in (0, 1))
     return earliest, latest
-
-
-def _before_horizon(cells: Sequence[Cell], times: Sequence[Floats]) -> list[NDArray[np.bool_]]:
-    return [t < c.horizon_s for c, t in zip(cells, times, strict=False)]
-
-
-def _share(events: Sequence[NDArray[np.bool_]]) -> float | None:
-    every = np.concatenate(events) if events else np.zeros(0, dtype=bool)
-    return float(every.mean()) if len(every) else None
 
 
 def _good_share(counted: pd.DataFrame) -> float | None:

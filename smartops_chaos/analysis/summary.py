@@ -11,8 +11,8 @@ from typing import Literal
 from smartops_chaos.model import ALPHA, Arm, Goal, Sla, Slo, Stop, Targets
 from smartops_chaos.timeline.calibration import Calibration
 
-# proven: the target is met, and chance is ruled out; missed: that it is met is ruled out; between them only the estimate
-# is known to lie above or below the target. trivial: it is met whatever the healer does. See analysis.verdicts.
+# proven: the target is met, and chance is ruled out; missed: that it is met is ruled out; between them it is only known
+# on which side of the target the estimate lies. trivial: it is met whatever the healer does. See analysis.verdicts.
 Decision = Literal["proven", "observed above", "observed below", "missed", "trivial", "undecidable"]
 
 
@@ -73,10 +73,23 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Race:
+    """Incidents that were detected (or mitigated) before they ended; see analysis.competing."""
+
+    n: int  # trials whose service went bad, without those in which a clock was stepped
+    seen: int
+    share: float
+    lo: float  # Wilson interval
+    hi: float
+    mean_s: float | None  # of those seen; None: none was
+    by_chance: float | None  # expected share that a false alarm would have hit; None: no trial without a fault
+
+
+@dataclass(frozen=True, slots=True)
 class Operations:
     """What the healer did in the counted trials, and what they were worth. None: the table does not say."""
 
-    detected: Share | None  # trials in which the healer signalled before the horizon
+    detected: Share | None  # incidents that the healer signalled before they ended
     rules: dict[str, int] | None  # policy rule that decided first -> trials; "" = none is known to have
     actions: int | None  # carried out
     action_success: Share | None  # of those
@@ -126,16 +139,25 @@ class MomentAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Mean duration between two moments over healed trials only; `measuring_error_s` = median interval width."""
+    """A step of the repair in healed trials; the means of all steps add up to the mean time of these trials."""
 
     name: str  # "detect": injected -> detected, "diagnose", "decide", "act", "recover"
-    start: str
+    start: str  # or the last moment before it that is on the path, see analysis.phases
     end: str
-    mean_s: float | None
+    mean_s: float | None  # over all trials of `recover`, 0 where the step was not on the path; None: in none it was
     lo_s: float | None  # Student's interval of the mean; None under two trials
     hi_s: float | None
+    n: int  # trials in which the step was on the path; of `recover` all
+    measuring_error_s: float | None  # median interval width
+
+
+@dataclass(frozen=True, slots=True)
+class AsideMoment:
+    """A moment of the same trials on which their recovery did not wait."""
+
+    moment: str
+    mean_s: float  # since the injection
     n: int
-    measuring_error_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +205,19 @@ class ArmSummary:
     outcomes: dict[str, int]
     left_out: dict[str, int]  # reason -> trials (invalid, error, aborted)
     mttr: Mttr
-    ttd: Mttr  # RMST to detection, beside p_detected
-    ttm: Mttr  # RMST to the first successful action
-    ttd_between: tuple[float, float] | None  # RMST if each moment lay at the early, or at the late, end of its interval
+    ttd: Mttr  # mean time for which an incident went on undetected: to its detection or, without one, to its end
+    ttm: Mttr  # the same to the first action on an affected object that succeeded
+    ttd_between: tuple[float, float] | None  # the mean if each moment lay at the early, or at the late, end
     ttm_between: tuple[float, float] | None
-    p_detected: float | None
+    p_detected: float | None  # `detection.share`
     p_mitigated: float | None
+    detection: Race | None  # None: the table does not tell, or there was no incident
+    mitigation: Race | None
     auto_heal: AutoHeal
     sla: SlaNumbers
     rca: Rca
     phases: tuple[Phase, ...]
+    aside: tuple[AsideMoment, ...]
     funnel: tuple[FunnelStep, ...]
     curves: tuple[Curve, ...]
     cells: tuple[CellNumbers, ...]

@@ -148,7 +148,8 @@ def _reduction(here: Compared, cells: Sequence[Cell], baseline: Sequence[Cell], 
     target, found = question.targets.mttr_reduction, here.mttr_reduction
     says, doubts = "", []
     if found.estimate is not None:
-        says = f"the mean time to recover is reduced by {percent(found.estimate)} {_interval(found.lo, found.hi, question)}"
+        interval = _interval(found.lo, found.hi, question)
+        says = f"the mean time to recover is reduced by {percent(found.estimate)} {interval}"
         trials = count(sum(c.n for c in common(cells, baseline)[0]), "trial")
         if found.lo is None or found.lo < target:
             doubts.append(f"{trials} cannot rule out less than {percent(target)}")
@@ -176,18 +177,14 @@ def _heal(cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -
     says, doubts = "", []
     if heal.no_human is not None and test.bound is not None:
         interval = _interval(heal.lo, heal.hi, question)
-        gain = (
-            ""
-            if heal.uplift is None
-            else f"{100 * heal.uplift:.1f} points more healed than the baseline ends by itself"
-        )
         says = f"{heal.successes} of {heal.n} incidents ended without a person, {percent(heal.no_human)} {interval}"
-        says += f"; {gain}" if gain else ""
+        if heal.uplift is not None:
+            says += f"; {100 * heal.uplift:.1f} points more healed than the baseline ends by itself"
         if test.bound < target:
             doubts.append(f"the lower bound is {percent(test.bound)}, {percent(target)} are wanted")
         if heal.uplift_lo is None:
             doubts.append("the baseline had no incident to compare with")
-        elif test.p_uplift > alpha and heal.uplift_lo <= 0:
+        elif test.p_uplift > alpha:
             doubts.append(f"it is not shown to be the healer's work: {p_value(test.p_uplift)}")
         if test.p > alpha:
             doubts.append(_lost(cells, baseline))
@@ -361,9 +358,8 @@ def _proven_for(share: float, horizon_s: float | None) -> str:
         return "proven for the whole horizon only"
     if horizon_s is None:
         return f"proven for every horizon from {percent(share)} of the stated ones on"
-    return (
-        f"proven for every horizon from {format_duration(round(share * horizon_s, 3))} to {format_duration(horizon_s)}"
-    )
+    first, last = format_duration(round(share * horizon_s, 3)), format_duration(horizon_s)
+    return f"proven for every horizon from {first} to {last}"
 
 
 def _elsewhere(t: ArmTests, p: float, p_ruled_out: float, arms: int, question: Question) -> Comparison:
@@ -375,13 +371,9 @@ def _elsewhere(t: ArmTests, p: float, p_ruled_out: float, arms: int, question: Q
     if found.estimate is not None:
         says = f"over fault families the mean time is reduced by {percent(found.estimate)}"
         says += f" {_interval(found.lo, found.hi, question)}"
-    families = count(len({c.family for c in t.cells}), "fault family").replace("familys", "families")
-    doubt = (
-        here.doubts[0] if unexplained(t.cells, question) else f"{families} cannot rule out less than {percent(target)}"
-    )
-    test = replace(
-        here, value=found.estimate, p=compared.p, says=says, doubts=(doubt,), undecidable=compared.undecidable
-    )
+    doubt = f"{len({c.family for c in t.cells})} fault families cannot rule out less than {percent(target)}"
+    test = replace(here, value=found.estimate, p=compared.p, says=says, undecidable=compared.undecidable)
+    test = replace(test, doubts=here.doubts if unexplained(t.cells, question) else (doubt,))
     decision, why = _decision(test, p, p_ruled_out, arms, "", question)
     return _told(t, compared, decision, why, None if compared.undecidable else p, question, None, None)
 

@@ -88,13 +88,16 @@ def chances(plan: Plan, pilot: Pilot | None = None) -> Chances | None:
             for repeat, so_far in plans_at_looks(plan)
         },
         shows_reduction_from=smallest_reduction(spreads, replace(budget.design(), alpha=budget.alpha), 0.0),
-        shows_uplift_from=smallest_uplift(heals, budget.trials, budget.base_trials, budget.alpha),
+        shows_uplift_from=smallest_uplift(heals, budget.trials, budget.base_trials, budget.alpha, looks=budget.looks),
         base_heals=heals,
         trials_for={
             format_fraction(t): trials_for(spreads, t, budget.design(), targets.mttr_reduction, MOST_REPEATS)
             for t in truths
         },
-        incidents_for={format_fraction(t): heals_needed(targets.auto_heal, t, alpha, _MOST_INCIDENTS) for t in rates},
+        incidents_for={
+            format_fraction(t): heals_needed(targets.auto_heal, t, alpha, _MOST_INCIDENTS, looks=budget.looks)
+            for t in rates
+        },
     )
 
 

@@ -14,26 +14,34 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from smartops_chaos.analysis.likelihood_ratio import FEWEST_PAIRS, Floats, Trials, reduction_p
-from smartops_chaos.analysis.rates import binomial_p
+from smartops_chaos.analysis.likelihood_ratio import FEWEST_PAIRS, Floats, Trials, mean_p_below, reduction_p
+from smartops_chaos.analysis.rates import rate_p
 
 POWER = 0.8  # what counts as likely
 CAMPAIGNS = 400  # made up for each answer: a share of 80 % then has a standard error of 2 points
+_MOST_INCIDENTS = 100_000
 _SEED = 1  # the same campaigns for every question, so that more trials or a larger effect never look worse by chance
 
 
-def trials_needed(share: float, alpha: float) -> int:
-    """The smallest n for which n successes of n prove more than `share`: share^n <= alpha."""
-    n = max(1, math.ceil(math.log(alpha) / math.log(share)))
-    return n if share**n <= alpha else n + 1  # the logarithms may round across a whole number
+def trials_needed(share: float, alpha: float, *, looks: bool = False) -> int:
+    """The smallest n for which n successes of n prove more than `share`: without looks share^n <= alpha."""
+    return _fewest(lambda n: rate_p(n, n, share, looks=looks) <= alpha, 1, _MOST_INCIDENTS) or _MOST_INCIDENTS
 
 
-def failures_allowed(n: int, share: float, alpha: float) -> int:
+def failures_allowed(n: int, share: float, alpha: float, *, looks: bool = False) -> int:
     """The most failures of n with which more than `share` is still proven; -1 if even none would not do."""
     failures = 0
-    while failures < n and binomial_p(n - failures, n, share) <= alpha:
+    while failures < n and rate_p(n - failures, n, share, looks=looks) <= alpha:
         failures += 1
     return failures - 1
+
+
+def availability_provable(
+    horizons_s: Sequence[float], weights: Sequence[float], trials: int, limit_s: float, alpha: float, *, looks: bool
+) -> bool:
+    """Do so many trials in each scenario prove a mean below `limit_s` if none of them had a bad second?"""
+    cells = [Trials(np.zeros(trials), horizon_s, w) for horizon_s, w in zip(horizons_s, weights, strict=True)]
+    return trials * len(cells) >= FEWEST_PAIRS and bool(mean_p_below(cells, limit_s, looks=looks)[0] <= alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,8 @@ class Design:
 
     def proven(self, arm: Sequence[Floats], base: Sequence[Floats], target: float) -> np.ndarray:
         """For each campaign whether `target` is proven; one array (campaigns, trials) for each scenario."""
-        sides = ([Trials(v, 1.0, w) for v, w in zip(side, self.weights, strict=True)] for side in (arm, base))
-        return np.asarray(reduction_p(*sides, target, looks=self.looks) <= self.alpha)
+        ours, theirs = ([Trials(v, 1.0, w) for v, w in zip(s, self.weights, strict=True)] for s in (arm, base))
+        return np.asarray(reduction_p(ours, theirs, target, looks=self.looks) <= self.alpha)
 
 
 def slowest_provable(design: Design, target: float) -> float | None:
@@ -132,7 +140,9 @@ def trials_for(spreads: Sequence[Spread], reduction: float, design: Design, targ
     return _fewest(lambda n: power(spreads, reduction, _with(design, n), target) >= POWER, 1, most)
 
 
-def smallest_uplift(base_share: float, arm_trials: int, base_trials: int, alpha: float) -> float | None:
+def smallest_uplift(
+    base_share: float, arm_trials: int, base_trials: int, alpha: float, *, looks: bool = False
+) -> float | None:
     """The smallest difference of two shares, in hundredths, that is likely to be shown to be above 0."""
     if not arm_trials or not base_trials:
         return None
@@ -142,18 +152,19 @@ def smallest_uplift(base_share: float, arm_trials: int, base_trials: int, alpha:
 
     def enough(hundredths: int) -> bool:
         failed = [Trials((arm >= base_share + hundredths / 100).astype(float), 1.0)]
-        return float((reduction_p(failed, unaided, 0.0) <= alpha).mean()) >= POWER
+        return float((reduction_p(failed, unaided, 0.0, looks=looks) <= alpha).mean()) >= POWER
 
     found = _fewest(enough, 1, int(round(100 * (1 - base_share), 6)))
     return None if found is None else found / 100
 
 
-def heals_needed(target: float, truth: float, alpha: float, most: int) -> int | None:
+def heals_needed(target: float, truth: float, alpha: float, most: int, *, looks: bool = False) -> int | None:
     """The fewest incidents that are likely to prove more than `target` if `truth` is the share; None = over `most`."""
-    for n in range(trials_needed(target, alpha), most + 1):
-        if special.bdtr(failures_allowed(n, target, alpha), n, 1 - truth) >= POWER:
-            return n
-    return None
+
+    def enough(n: int) -> bool:
+        return bool(special.bdtr(failures_allowed(n, target, alpha, looks=looks), n, 1 - truth) >= POWER)
+
+    return _fewest(enough, trials_needed(target, alpha, looks=looks), most)
 
 
 def _with(design: Design, trials: int) -> Design:

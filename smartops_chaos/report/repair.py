@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from smartops_chaos.analysis.summary import ArmSummary, FunnelStep, Mttr, Share
+from smartops_chaos.analysis.summary import ArmSummary, FunnelStep, Mttr, Race, Share
 from smartops_chaos.analysis.words import (
     NONE,
     k_of_n,
@@ -36,20 +36,20 @@ def _loop(page: Page) -> Iterable[Block]:
     if measured:
         yield Figure(
             "fig-phases",
-            "Phases of healed trials",
-            "Mean durations; medians would not add up. Healed trials only, so not the MTTR.",
-            "Stacked bars. "
-            + " ".join(f"{a.arm}: {', '.join(f'{p.name} {seconds(p.mean_s)}' for p in a.phases)}." for a in measured),
+            "Steps of healed trials",
+            "Mean durations in the order of the steps; together they are the mean time of these trials, which is not "
+            "the MTTR, since that counts all trials. Ticks: moments on which the recovery did not wait.",
+            "Stacked bars. " + " ".join(map(_steps_told, measured)),
             repair_steps.phases(measured, page.styles),
             ("tab-phases",),
         )
         yield _phases(measured)
     else:
         yield Paragraph("No trial was healed with all its moments seen, so there are no phases to show.")
-    if any(a.p_detected is not None or a.p_mitigated is not None for a in arms):
+    if any(a.detection or a.mitigation for a in arms):
         yield _detection(page)
     else:
-        yield Paragraph("No counted trial tells when the healer detected or acted.")
+        yield Paragraph("No incident tells whether and when the healer detected or acted.")
     if any(a.operations.actions is not None for a in arms):
         yield _operations(page)
     if any(a.funnel for a in arms):
@@ -65,30 +65,52 @@ def _loop(page: Page) -> Iterable[Block]:
             yield _losses(page)
 
 
-def _phases(arms: Sequence[ArmSummary]) -> Table:
-    def trials(arm: ArmSummary) -> str:
-        ns = [p.n for p in arm.phases]
-        return " to ".join(str(n) for n in sorted({min(ns), max(ns)}))
+def _steps_told(arm: ArmSummary) -> str:
+    steps = [f"{p.name} {seconds(p.mean_s)}" for p in arm.phases if p.mean_s is not None]
+    beside = [f"{one.moment} at {seconds(one.mean_s)}" for one in arm.aside]
+    return f"{arm.arm}: {', '.join(steps)}" + (f"; beside the path {', '.join(beside)}." if beside else ".")
 
+
+def _phases(arms: Sequence[ArmSummary]) -> Table:
     def phase(i: int) -> Filling[ArmSummary]:
         def mean(arm: ArmSummary) -> str:
             return with_range(seconds(arm.phases[i].mean_s), seconds(arm.phases[i].measuring_error_s))
 
         return col(arms[0].phases[i].name, mean)
 
-    ends = "; ".join(f"{p.name}: {p.start} → {p.end}" for p in arms[0].phases)
+    def beside(arm: ArmSummary) -> str:
+        return ", ".join(f"{one.moment} {seconds(one.mean_s)} (n = {one.n})" for one in arm.aside) or NONE
+
+    ends = "; ".join(f"{p.name}: to {p.end}" for p in arms[0].phases)
     return table(
         "tab-phases",
-        "Phases of healed trials",
+        "Steps of healed trials",
         arms,
-        [col("Arm", arm_name, grow=1), col("n", trials), *map(phase, range(len(arms[0].phases)))],
-        f"Means, in brackets the measuring error: the median width of the interval that holds the duration. {ends}.",
+        [
+            col("Arm", arm_name, grow=1),
+            col("n", lambda a: str(a.phases[-1].n)),
+            *map(phase, range(len(arms[0].phases))),
+            col("Sum", lambda a: seconds(sum(p.mean_s or 0.0 for p in a.phases))),
+            col("Beside\nthe path", beside),
+        ],
+        "Means over the n healed trials whose detection and action are on record; without those in which a clock was "
+        f"stepped. In brackets the measuring error: the median width of the interval that holds the duration. {ends}; "
+        "each from the step before. A diagnosis after the decision is no step of that trial, as nothing waited for it.",
     )
 
 
 def _detection(page: Page) -> Table:
-    def mean(to: Mttr) -> str:
-        return with_range(seconds(to.rmst_s), seconds_range(to.lo, to.hi))
+    def seen(race: Race | None) -> str:
+        return NONE if race is None else with_range(k_of_n(race.seen, race.n), percent_range(race.lo, race.hi))
+
+    def chance(race: Race | None) -> str:
+        return NONE if race is None else percent(race.by_chance)
+
+    def mean(race: Race | None) -> str:
+        return NONE if race is None else seconds(race.mean_s)
+
+    def until(to: Mttr, between: tuple[float, float] | None) -> str:
+        return with_range(seconds(to.rmst_s), seconds_range(*between or (None, None)))
 
     return table(
         "tab-detection",
@@ -96,17 +118,20 @@ def _detection(page: Page) -> Table:
         page.arms,
         [
             col("Arm", arm_name, grow=1),
-            col("n", lambda a: page.index.link(str(a.counted), a.arm, counts_as="counted")),
-            col("Detected", lambda a: percent(a.p_detected)),
-            col(f"MTTD\n({page.level} interval)", lambda a: mean(a.ttd)),
-            col("Measured\nbetween", lambda a: seconds_range(*a.ttd_between or (None, None))),
-            col("Mitigated", lambda a: percent(a.p_mitigated)),
-            col(f"MTTM\n({page.level} interval)", lambda a: mean(a.ttm)),
-            col("Measured\nbetween", lambda a: seconds_range(*a.ttm_between or (None, None))),
+            col(f"Detected\n({page.level} interval)", lambda a: seen(a.detection)),
+            col("By\nchance", lambda a: chance(a.detection)),
+            col("MTTD", lambda a: mean(a.detection)),
+            col("Undetected\n(between)", lambda a: until(a.ttd, a.ttd_between)),
+            col(f"Mitigated\n({page.level} interval)", lambda a: seen(a.mitigation)),
+            col("By\nchance", lambda a: chance(a.mitigation)),
+            col("MTTM", lambda a: mean(a.mitigation)),
+            col("Unmitigated\n(between)", lambda a: until(a.ttm, a.ttm_between)),
         ],
-        "MTTD and MTTM: mean time to detect and to mitigate (the first action that succeeded), over all n counted "
-        "trials, RMST as above: what was not detected or not mitigated by the horizon counts as the horizon. "
-        "Measured between: the mean if every moment lay at the early, or at the late, end of its interval.",
+        "Of all incidents, those that were detected, or mitigated by an action on an affected object, before they "
+        "ended; one that ended by itself before that needed no detection. By chance: what the false alarms in trials "
+        "without a fault would have hit. MTTD, MTTM: mean time of those that were. Undetected, unmitigated: mean time "
+        "of all incidents until that or their end; in brackets if all moments lay at the early, or the late, end of "
+        "their intervals. Trials in which a clock was stepped are left out.",
     )
 
 

@@ -130,8 +130,16 @@ def test_times_to_detect_and_to_mitigate(trials: Trials) -> None:
     on = arm(summary(rows), "on")
     assert (on.ttd.rmst_s, on.p_detected) == (3, 1)
     assert (on.ttm.rmst_s, on.p_mitigated) == ((3 + 100) / 2, 0.5)  # an action that failed mitigates nothing
+    assert on.mitigation is not None
+    assert on.mitigation.mean_s == 3
     off = arm(summary(rows), "off")
-    assert (off.ttd.rmst_s, off.p_detected, off.ttd.median_s) == (100, 0, None)
+    assert (off.ttd.rmst_s, off.p_detected) == (100, 0)
+
+
+def test_an_incident_that_ended_undetected_did_not_go_on_to_the_horizon(trials: Trials) -> None:
+    rows = trials("off", [2, 2], detected_lo_s=None, detected_hi_s=None)
+    off = arm(summary(rows), "off")
+    assert (off.ttd.rmst_s, off.p_detected) == (2, 0)
 
 
 def test_curve_of_an_arm(trials: Trials) -> None:
@@ -279,6 +287,6 @@ def test_bounds_of_a_mean_assume_nothing_of_where_a_moment_lay(trials: Trials) -
     rows += trials("on", [20.0], detected_lo_s=96.0, detected_hi_s=106.0)  # perhaps only after the horizon
     rows += trials("on", [20.0], detected_lo_s=None, detected_hi_s=None)
     arms = {a.model: a for a in summarise(table.from_rows(rows), Question(Arm("off", "default")), campaign="c").arms}
-    assert arms["on"].ttd_between == pytest.approx(((4 + 96 + 100) / 3, (9 + 100 + 100) / 3))
-    assert arms["off"].ttd_between == (100.0, 100.0)
+    assert arms["on"].ttd_between == pytest.approx(((4 + 20 + 20) / 3, (9 + 20 + 20) / 3))  # over at 20 s
+    assert arms["off"].ttd_between == (50.0, 50.0)
     assert arms["on"].ttm_between is None  # the table has no such column

@@ -122,9 +122,12 @@ def nothing() -> Summary:
             None,
             None,
             None,
+            None,
+            None,
             AutoHeal(None, None, None, None, 0, 0, None, None, None),
             SlaNumbers(None, None, None, None),
             Rca(None, None, None, 0, None, None, {}, 0, {}),
+            (),
             (),
             (),
             (),
@@ -134,7 +137,7 @@ def nothing() -> Summary:
             0,
             0,
             0,
-            operations(pd.DataFrame(), [], None, 0.99, 0.025),
+            operations(pd.DataFrame(), [], None, None, 0.99, 0.025),
         )
 
     off, zscore = Arm("off", "default"), Arm("zscore", "default")

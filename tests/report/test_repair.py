@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from smartops_chaos.analysis.words import seconds
 from smartops_chaos.report import repair
 from smartops_chaos.report.document import Figure, Paragraph, Table
 
@@ -17,9 +18,10 @@ def test_phases_carry_their_measuring_error_and_n(small):
     assert isinstance(table, Table)
     arm = next(a for a in small.summary().arms if not a.baseline)
     (row,) = [row for row in table.rows if row[0] == "zscore"]
-    assert row[1] == str(arm.phases[0].n)
-    assert all("(" in cell for cell in row[2:])
-    assert "injected → detected" in table.note
+    assert row[1] == str(arm.phases[-1].n)
+    assert all("(" in cell for cell in row[2:7])
+    assert row[7] == seconds(sum(p.mean_s or 0.0 for p in arm.phases))
+    assert "detect: to detected" in table.note
 
 
 def test_losses_are_shown_with_their_reasons(small):

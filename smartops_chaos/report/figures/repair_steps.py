@@ -19,19 +19,20 @@ _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\
 
 
 def phases(arms: Sequence[ArmSummary], styles: Styles) -> str:
-    """Mean durations of the phases of healed trials, stacked."""
+    """Mean durations of the steps of healed trials, stacked; ticks are moments for which the repair did not wait."""
 
     def paint(drawing: Drawing) -> None:
         axes = drawing.subplots()
         row_axis(axes, [styles[arm.arm].label for arm in arms])
-        total = max(sum(p.mean_s or 0.0 for p in arm.phases) for arm in arms)
-        for y, arm in enumerate(arms):
+        ends = [sum(p.mean_s or 0.0 for p in arm.phases) for arm in arms]
+        total = max([*ends, *(one.mean_s for arm in arms for one in arm.aside)])
+        for y, (arm, end) in enumerate(zip(arms, ends, strict=True)):
             left = 0.0
             for phase, (colour, hatch) in zip(arm.phases, _PHASES, strict=False):
                 if phase.mean_s is None:
                     continue
                 axes.barh(
-                    y, phase.mean_s, left=left, height=0.6, color=colour, hatch=hatch, edgecolor="white", linewidth=0.8
+                    y, phase.mean_s, left=left, height=0.5, color=colour, hatch=hatch, edgecolor="white", linewidth=0.8
                 )
                 if phase.mean_s > total * 0.07:
                     axes.text(
@@ -44,17 +45,20 @@ def phases(arms: Sequence[ArmSummary], styles: Styles) -> str:
                         bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
                     )
                 left += phase.mean_s
-            n = min((p.n for p in arm.phases), default=0)
-            axes.text(left + total * 0.012, y, f"n = {n}" if n else "no healed trial", va="center", fontsize=7)
-        axes.set_xlim(0, total * 1.12 or 1.0)
-        axes.set_xlabel("mean duration [s] since injection, healed trials only")
+            n = arm.phases[-1].n if arm.phases else 0
+            axes.text(end + total * 0.012, y, f"n = {n}" if n else "no healed trial", va="center", fontsize=7)
+            for one in arm.aside:
+                axes.plot([one.mean_s] * 2, [y + 0.27, y + 0.37], color=INK, linewidth=1.2)
+                axes.text(one.mean_s + total * 0.008, y + 0.36, one.moment, va="center", fontsize=6)
+        axes.set_xlim(0, total * 1.15 or 1.0)
+        axes.set_xlabel("mean time [s] since injection, healed trials only")
         patches = [
             Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=phase.name)
             for phase, (colour, hatch) in zip(arms[0].phases, _PHASES, strict=False)
         ]
         axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.3)
 
-    return draw("fig-phases", 0.95 + 0.34 * len(arms), paint)
+    return draw("fig-phases", 0.95 + 0.42 * len(arms), paint)
 
 
 def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:

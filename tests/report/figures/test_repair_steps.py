@@ -3,6 +3,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+from smartops_chaos.analysis.summary import AsideMoment
 from smartops_chaos.report.figures import repair_steps
 from smartops_chaos.report.style import arm_styles
 
@@ -18,8 +19,15 @@ def texts(svg: str) -> list[str]:
 def test_phase_bars_print_how_many_healed_trials_they_stand_for(small):
     arms = [a for a in small.summary().arms if any(p.mean_s is not None for p in a.phases)]
     found = texts(repair_steps.phases(arms, styles(small)))
-    assert {f"n = {min(p.n for p in a.phases)}" for a in arms} <= set(found)
+    assert {f"n = {a.phases[-1].n}" for a in arms} <= set(found)
     assert {"detect", "diagnose", "decide", "act", "recover"} <= set(found)
+
+
+def test_what_the_repair_did_not_wait_for_is_a_tick_below_the_bar(small):
+    (arm,) = [a for a in small.summary().arms if not a.baseline]
+    late = replace(arm, aside=(AsideMoment("diagnosed", 2.5, 3),))
+    assert texts(repair_steps.phases([late], styles(small))).count("diagnosed") == 1
+    assert "diagnosed" not in texts(repair_steps.phases([replace(arm, aside=())], styles(small)))
 
 
 def test_the_funnel_prints_every_count(small):
