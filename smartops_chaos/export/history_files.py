@@ -3,78 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from smartops_chaos.analysis.headlines import HEADLINES
 from smartops_chaos.analysis.history import CampaignInHistory, History
 from smartops_chaos.analysis.summary import ArmSummary, Summary
-from smartops_chaos.export.columns import Columns, CsvTable, filled
-
-_Bounded = tuple[float | None, float | None, float | None]  # value, lower and upper bound
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One arm of a campaign; without an arm for a campaign that has no result."""
-
-    night: CampaignInHistory
-    arm: ArmSummary | None
-
-
-def _bounded(name: str, read: Callable[[Summary, ArmSummary], _Bounded], unit: str = "") -> Columns[_Line]:
-    """Three columns: a value and its bounds."""
-
-    def part(i: int) -> Callable[[_Line], float | None]:
-        return lambda line: read(line.night.summary, line.arm)[i] if line.arm else None
-
-    return {f"{name}{end}{unit}": part(i) for i, end in enumerate(("", "_lo", "_hi"))}
-
-
-def _reduction(summary: Summary, arm: ArmSummary) -> _Bounded:
-    comparison = summary.deciding(arm.arm)
-    found = comparison.mttr_reduction if comparison else None
-    return (found.estimate, found.lo, found.hi) if found else (None, None, None)
-
-
-def _verdict(target: str) -> Callable[[_Line], str | None]:
-    """Empty for an arm that was not judged."""
-
-    def read(line: _Line) -> str | None:
-        if line.arm is None:
-            return None
-        said = (v.verdict for v in line.night.summary.verdicts if (v.arm, v.target) == (line.arm.arm, target))
-        return next(said, "")
-
-    return read
-
-
-_NIGHT: Columns[_Line] = {
-    "night": lambda line: line.night.name,
-    "began": lambda line: line.night.began,
-    "state": lambda line: line.night.state,
-    "why": lambda line: line.night.why,
-    "planned": lambda line: line.night.planned,
-    "recorded": lambda line: line.night.recorded,
-    "plan": lambda line: line.night.plan.digest if line.night.plan else "",
-}
-_MADE_BY: Columns[_Line] = {
-    "git_commit": lambda line: line.night.provenance.get("git commit"),
-    "images": lambda line: line.night.provenance.get("Images"),
-}
-_ARM: Columns[_Line] = {
-    "model": lambda line: line.arm and line.arm.model,
-    "policy": lambda line: line.arm and line.arm.policy,
-    "baseline": lambda line: line.arm and line.arm.baseline,
-    "counted": lambda line: line.arm and line.arm.counted,
-    **_bounded("mttr", lambda _, a: (a.mttr.rmst_s, a.mttr.lo, a.mttr.hi), "_s"),
-    **_bounded("mttr_reduction", _reduction),
-    **_bounded("auto_heal", lambda _, a: (a.auto_heal.no_human, a.auto_heal.lo, a.auto_heal.hi)),
-    **_bounded("availability", lambda _, a: (a.sla.availability, a.sla.lo, a.sla.hi)),
-    "mttr_reduction_verdict": _verdict("mttr_reduction"),
-    "auto_heal_verdict": _verdict("auto_heal"),
-    "availability_verdict": _verdict("sla"),
-}
+from smartops_chaos.export.csvfile import CsvFile
+from smartops_chaos.model import Goal
 
 
 def to_json(history: History) -> dict[str, Any]:
@@ -84,10 +20,10 @@ def to_json(history: History) -> dict[str, Any]:
         "matrix": history.matrix,
         "nights": [
             {
-                **filled(_NIGHT, _Line(night, None)),
+                **_night(night),
                 "provenance": dict(night.provenance),
                 "changes": [asdict(change) for change in changes],
-                "arms": [filled(_ARM, _Line(night, arm)) for arm in night.summary.arms],
+                "arms": [_arm(night.summary, arm) for arm in night.summary.arms],
             }
             for night, changes in zip(history.campaigns, history.changes, strict=True)
         ],
@@ -97,9 +33,52 @@ def to_json(history: History) -> dict[str, Any]:
 
 def to_csv(history: History) -> str:
     """`history.csv`: a line for each arm of each night, and one without an arm for a night that has no result."""
-    out = io.StringIO()
-    table = CsvTable(out, {**_NIGHT, **_MADE_BY, **_ARM})
+    rows = []
     for night in history.campaigns:
+        made_by = {
+            "git_commit": night.provenance.get("git commit"),
+            "images": night.provenance.get("Images"),
+        }
         for arm in night.summary.arms or (None,):
-            table.add(_Line(night, arm))
+            rows.append({**_night(night), **made_by, **(_arm(night.summary, arm) if arm else {})})
+    out = io.StringIO()
+    table = CsvFile(out, dict.fromkeys(name for row in rows for name in row))
+    for row in rows:
+        table.add(row)
     return out.getvalue()
+
+
+def _night(night: CampaignInHistory) -> dict[str, Any]:
+    return {
+        "night": night.name,
+        "began": night.began,
+        "state": night.state,
+        "why": night.why,
+        "planned": night.planned,
+        "recorded": night.recorded,
+        "plan": night.plan.digest if night.plan else "",
+    }
+
+
+def _arm(summary: Summary, arm: ArmSummary) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "model": arm.model,
+        "policy": arm.policy,
+        "baseline": arm.baseline,
+        "counted": arm.counted,
+    }
+    for name, read in HEADLINES.items():
+        unit = "_s" if name == "mttr" else ""
+        for bound, value in zip(("", "_lo", "_hi"), read(summary, arm), strict=True):
+            row[f"{name}{bound}{unit}"] = value
+    return {
+        **row,
+        "mttr_reduction_verdict": _verdict(summary, arm, "mttr_reduction"),
+        "auto_heal_verdict": _verdict(summary, arm, "auto_heal"),
+        "availability_verdict": _verdict(summary, arm, "sla"),
+    }
+
+
+def _verdict(summary: Summary, arm: ArmSummary, target: Goal) -> str:
+    """Empty for an arm that was not judged."""
+    return next((v.verdict for v in summary.verdicts if (v.arm, v.target) == (arm.arm, target)), "")

@@ -3,33 +3,60 @@
 windows.csv       a row a window: trial, split, labels, times
 samples.csv.gz    a row a sample: its window, time, series and value
 metrics.csv       a row a metric: from which job, how often, and whether it gives the answer away
-README.md         the card: what all of that means, how it was split, how much there is of what
+README.md         the card (windows.md, filled in): what that means, how it was split, how much there is of what
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import TextIO
 
 from smartops_chaos.analysis import load
 from smartops_chaos.errors import NothingSelected
-from smartops_chaos.export import window_card, windows
-from smartops_chaos.export.columns import Columns, CsvTable
-from smartops_chaos.export.window_card import Contents, Metric
-from smartops_chaos.export.windows import LabelledSample, LabelledWindow
-from smartops_chaos.model import ChaosLevel, Evidence, Plan, Record, Series, Trial
+from smartops_chaos.export import windows
+from smartops_chaos.export.csvfile import CsvFile
+from smartops_chaos.export.windows import NORMAL, UNKNOWN, NoWindows
+from smartops_chaos.model import ChaosLevel, Evidence, Plan, Record, Series
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.timeline.rules import process_of
 
-_HINTS = "windows need trials that ran here, and a healer file that names `metrics`"
+_HINT = "windows need trials that ran here, and a healer file that names `metrics`"
+_SPLITS = ("train", "validation", "test")
+
+
+@dataclass
+class _Metric:
+    series: int = 0
+    samples: int = 0
+    gaps: int = 0  # between two samples of a series, and how long all of them are
+    span_s: float = 0.0
+    gives_away: str = ""  # how it gives the answer away; empty if it does not
+
+
+@dataclass
+class _Contents:
+    """What the files hold, counted while they are written: it grows with metrics and classes, not with trials."""
+
+    trials: Counter[tuple[str, str]] = field(default_factory=Counter)  # (family, split)
+    windows: Counter[tuple[str, str]] = field(default_factory=Counter)  # (label, split)
+    samples: Counter[tuple[str, str]] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)  # why -> trials
+    metrics: dict[tuple[str, str], _Metric] = field(default_factory=dict)  # (name, job)
+
+    def why_left_out(self) -> str:
+        """How many trials have no windows, and why."""
+        return "; ".join(f"{n} {why}" for why, n in sorted(self.left_out.items()))
 
 
 def write(stores: Sequence[Store], out: Path) -> list[Path]:
@@ -43,135 +70,110 @@ def write(stores: Sequence[Store], out: Path) -> list[Path]:
         out / name for name in ("README.md", "windows.csv", "samples.csv.gz", "metrics.csv")
     )
     with listed.open("w", encoding="utf-8", newline="") as rows, _packed(sampled) as values:
-        writer = _Writer(plan, rows, values)
+        writer = _Writer(plan, CsvFile(rows), CsvFile(values))
         for trial, store, record in load.recorded(stores, plan):
             folder = store.trial(trial.id)
-            if folder.has_evidence():
+            try:
+                if not folder.has_evidence():
+                    raise NoWindows("no evidence")
                 writer.add(folder.read_evidence(), record)
-            else:
-                writer.contents.left_out["no evidence"] += 1
+            except NoWindows as why:
+                writer.contents.left_out[str(why)] += 1
     contents = writer.contents
-    if not contents.trials:
+    if not contents.samples.total():
         listed.unlink()
         sampled.unlink()
-        why = window_card.left_out(contents) or "none is recorded"
-        raise NothingSelected(f"{stores[0].name} has no trial with windows ({why})", _HINTS)
+        why_not = contents.why_left_out() or "none is recorded"
+        raise NothingSelected(f"{stores[0].name} has no trial with windows ({why_not})", _HINT)
     with measured.open("w", encoding="utf-8", newline="") as rows:
-        table = CsvTable(rows, _METRIC_COLUMNS)
-        for metric in sorted(contents.metrics.items()):
-            table.add(metric)
-    card.write_text(window_card.text(stores[0].name, plan, contents), encoding="utf-8")
+        table = CsvFile(rows)
+        for (name, job), metric in sorted(contents.metrics.items()):
+            table.add(
+                {
+                    "metric": name,
+                    "job": job,
+                    "series": metric.series,
+                    "samples": metric.samples,
+                    "every_s": round(metric.span_s / metric.gaps, 3) if metric.gaps else "",
+                    "gives_away": metric.gives_away,
+                }
+            )
+    card.write_text(_card(stores[0].name, plan, contents), encoding="utf-8")
     return [card, listed, sampled, measured]
 
 
-@dataclass(frozen=True, slots=True)
-class _Windows:
-    """A trial's windows and what its rows share."""
-
-    trial: Trial
-    family: str
-    split: str
-    windows: Sequence[LabelledWindow]
-    zero_ns: int  # what seconds count from
-    objects: str  # that the fault hit
-    labels: Mapping[int, str]  # id of a series -> its labels as JSON
-    samples: Counter[int]  # place of a window -> samples in it, counted as they are written
-
-    def name(self, place: int) -> str:
-        return f"{self.trial.id}#{place}"
-
-    def seconds(self, ns: int) -> str:
-        return f"{(ns - self.zero_ns) / 1e9:.6f}"
-
-
-_WINDOW_COLUMNS: Columns[tuple[_Windows, int]] = {
-    "window": lambda row: row[0].name(row[1]),
-    "trial": lambda row: row[0].trial.id,
-    "split": lambda row: row[0].split,
-    "phase": lambda row: row[0].windows[row[1]].phase,
-    "impaired": lambda row: row[0].windows[row[1]].impaired,
-    "label": lambda row: row[0].windows[row[1]].label,
-    "start_s": lambda row: row[0].seconds(row[0].windows[row[1]].start_ns),
-    "end_s": lambda row: row[0].seconds(row[0].windows[row[1]].end_ns),
-    "samples": lambda row: row[0].samples[row[1]],
-    "kind": lambda row: row[0].trial.phase,
-    "block": lambda row: row[0].trial.block,
-    "chaos": lambda row: row[0].trial.chaos,
-    "family": lambda row: row[0].family,
-    "workload": lambda row: row[0].trial.workload,
-    "model": lambda row: row[0].trial.model,
-    "policy": lambda row: row[0].trial.policy,
-    "objects": lambda row: row[0].objects,
-    "zero_ns": lambda row: row[0].zero_ns,
-}
-_SAMPLE_COLUMNS: Columns[tuple[_Windows, LabelledSample]] = {
-    "window": lambda row: row[0].name(row[1].window),
-    "at_s": lambda row: row[0].seconds(row[1].at_ns),
-    "metric": lambda row: row[1].series.name,
-    "job": lambda row: row[1].series.labels.get("job", ""),
-    "labels": lambda row: row[0].labels[id(row[1].series)],
-    "value": lambda row: repr(row[1].value),
-    "hit": lambda row: row[1].hit,
-}
-_METRIC_COLUMNS: Columns[tuple[tuple[str, str], Metric]] = {
-    "metric": lambda row: row[0][0],
-    "job": lambda row: row[0][1],
-    "series": lambda row: row[1].series,
-    "samples": lambda row: row[1].samples,
-    "every_s": lambda row: round(row[1].span_s / row[1].gaps, 3) if row[1].gaps else "",
-    "gives_away": lambda row: row[1].gives_away,
-}
-
-
 class _Writer:
-    """Rows of one trial after another; what is counted grows with metrics and classes, not with trials."""
+    """The rows of one trial after another."""
 
-    def __init__(self, plan: Plan, listed: TextIO, sampled: TextIO) -> None:
-        self.contents = Contents()
-        self._plan = plan
+    def __init__(self, plan: Plan, listed: CsvFile, sampled: CsvFile) -> None:
+        self.contents = _Contents()
+        self._plan, self._listed, self._sampled = plan, listed, sampled
         self._splits = windows.splits(plan.trials, plan.seed)
         self._answers = _Answers(healerfile.restore(plan.healer), plan.chaos.values())
-        self._listed = CsvTable(listed, _WINDOW_COLUMNS)
-        self._sampled = CsvTable(sampled, _SAMPLE_COLUMNS)
 
     def add(self, evidence: Evidence, record: Record) -> None:
+        """Raises NoWindows."""
         trial, chaos = evidence.trial, self._plan.chaos[evidence.trial.chaos]
-        if why := windows.why_not(evidence, record, chaos):
-            self.contents.left_out[why] += 1
-            return
-        found = _Windows(
-            trial,
-            chaos.family,
-            self._splits[trial.block],
-            windows.windows(evidence, record, chaos),
-            windows.zero_ns(evidence, chaos),
-            "|".join(dict.fromkeys(name for fact in evidence.faults for name in fact.objects)),
-            {id(series): windows.labels(series) for series in evidence.series},
-            Counter(),
-        )
-        seen: dict[int, list[int]] = {}  # of each series the stamps
-        for sample in windows.samples(evidence, found.windows):
-            found.samples[sample.window] += 1
-            seen.setdefault(id(sample.series), []).append(sample.at_ns)
-            self._sampled.add((found, sample))
-        for place, window in enumerate(found.windows):
-            self._listed.add((found, place))
-            self.contents.windows[window.label, found.split] += 1
-            self.contents.samples[window.label, found.split] += found.samples[place]
-        self.contents.trials[chaos.family, found.split] += 1
-        self._count(evidence.series, seen)
+        found = windows.labelled(evidence, record, chaos)
+        split = self._splits[trial.block]
 
-    def _count(self, all_series: Sequence[Series], seen: dict[int, list[int]]) -> None:
+        def seconds(ns: int) -> str:
+            return f"{(ns - found.zero_ns) / 1e9:.6f}"
+
+        labels = {id(series): _as_json(series.labels) for series in evidence.series}
+        stamps: dict[int, list[int]] = {}  # of each series
+        samples: Counter[int] = Counter()  # of each window
+        for sample in windows.samples(evidence, found.windows):
+            samples[sample.window] += 1
+            stamps.setdefault(id(sample.series), []).append(sample.at_ns)
+            self._sampled.add(
+                {
+                    "window": f"{trial.id}#{sample.window}",
+                    "at_s": seconds(sample.at_ns),
+                    "metric": sample.series.name,
+                    "job": sample.series.labels.get("job", ""),
+                    "labels": labels[id(sample.series)],
+                    "value": repr(sample.value),
+                    "hit": sample.hit,
+                }
+            )
+        for place, window in enumerate(found.windows):
+            self._listed.add(
+                {
+                    "window": f"{trial.id}#{place}",
+                    "trial": trial.id,
+                    "split": split,
+                    "phase": window.phase,
+                    "impaired": window.impaired,
+                    "label": window.label,
+                    "start_s": seconds(window.start_ns),
+                    "end_s": seconds(window.end_ns),
+                    "samples": samples[place],
+                    "kind": trial.phase,
+                    "block": trial.block,
+                    "chaos": trial.chaos,
+                    "family": chaos.family,
+                    "workload": trial.workload,
+                    "model": trial.model,
+                    "policy": trial.policy,
+                    "objects": "|".join(dict.fromkeys(name for fact in evidence.faults for name in fact.objects)),
+                    "zero_ns": found.zero_ns,
+                }
+            )
+            self.contents.windows[window.label, split] += 1
+            self.contents.samples[window.label, split] += samples[place]
+        self.contents.trials[chaos.family, split] += 1
+        self._count(evidence.series, stamps)
+
+    def _count(self, all_series: Sequence[Series], stamps: Mapping[int, Sequence[int]]) -> None:
         for series, gives_away in self._answers.of(all_series):
-            stamps = seen.get(id(series), [])
-            if not stamps:
-                continue
-            metric = self.contents.metrics.setdefault((series.name, series.labels.get("job", "")), Metric())
-            metric.series += 1
-            metric.samples += len(stamps)
-            metric.gaps += len(stamps) - 1
-            metric.span_s += (stamps[-1] - stamps[0]) / 1e9
-            metric.gives_away = metric.gives_away or gives_away
+            if at := stamps.get(id(series)):
+                metric = self.contents.metrics.setdefault((series.name, series.labels.get("job", "")), _Metric())
+                metric.series += 1
+                metric.samples += len(at)
+                metric.gaps += len(at) - 1
+                metric.span_s += (at[-1] - at[0]) / 1e9
+                metric.gives_away = metric.gives_away or gives_away
 
 
 class _Answers:
@@ -189,6 +191,38 @@ class _Answers:
             read = "healer: read by its rules" if series.name in self._read else ""
             near = "healer: from its process" if process_of(series) in healers else ""
             yield series, "fault: its own switch" if series.name in self._fault else read or near
+
+
+def _card(campaign: str, plan: Plan, contents: _Contents) -> str:
+    """The card in Markdown."""
+    labels = sorted({label for label, _ in contents.windows}, key=lambda name: (name != NORMAL, name == UNKNOWN, name))
+    families = sorted({family for family, _ in contents.trials})
+    given = dict.fromkeys(
+        f"`{name}` ({metric.gives_away})" for (name, _), metric in sorted(contents.metrics.items()) if metric.gives_away
+    )
+    template = files("smartops_chaos.export") / "windows.md"
+    return Template(template.read_text(encoding="utf-8")).substitute(
+        campaign=campaign,
+        digest=plan.digest,
+        seed=plan.seed,
+        target=plan.target.get("kind", ""),
+        trials=_counts("trials of the family", families, contents.trials),
+        windows=_counts("windows with the label", labels, contents.windows),
+        samples=_counts("samples with the label", labels, contents.samples),
+        left_out=contents.why_left_out() or "none",
+        given=", ".join(given) or "none",
+    )
+
+
+def _counts(head: str, names: Sequence[str], counts: Mapping[tuple[str, str], int]) -> str:
+    lines = [f"| {head} | {' | '.join(_SPLITS)} |", "|---|" + "---:|" * len(_SPLITS)]
+    lines += [f"| {name} | " + " | ".join(str(counts.get((name, s), 0)) for s in _SPLITS) + " |" for name in names]
+    return "\n".join(lines)
+
+
+def _as_json(labels: Mapping[str, str]) -> str:
+    """In one order, so that equal labels are equal texts."""
+    return json.dumps(labels, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @contextmanager

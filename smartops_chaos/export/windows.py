@@ -7,7 +7,6 @@ calls, from what the target says of the fault, and from the users' requests; nev
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,7 +15,7 @@ from typing import Literal
 from smartops_chaos.model import ChaosLevel, Evidence, Health, Interval, Outcome, Record, Series, Trial
 from smartops_chaos.timeline import health
 from smartops_chaos.timeline.derive import fault_ends
-from smartops_chaos.timeline.interval import STAMP_LATER_NS, Frame, frame, offset_of
+from smartops_chaos.timeline.interval import STAMP_LATER_NS, frame, offset_of
 from smartops_chaos.timeline.rules import METRICS_CLOCK
 
 Split = Literal["train", "validation", "test"]
@@ -49,39 +48,36 @@ class LabelledSample:
     hit: str  # whether the series is of what the fault hit: yes, no; "" where its labels do not say
 
 
-def why_not(evidence: Evidence, record: Record, chaos: ChaosLevel) -> str:
-    """Why a trial has no windows; empty if it has."""
-    if Outcome(str(record.row["outcome"])).left_out:
-        return f"{record.row['outcome']}: what was true in it is not known"
-    if _frame(evidence, chaos) is None or _gate(evidence) is None:
-        return "not injected or not observed"
-    return "" if evidence.series else "no metrics: " + ("; ".join(evidence.missing) or "the healer file names none")
+class NoWindows(Exception):
+    """Why a trial has no windows."""
 
 
-def zero_ns(evidence: Evidence, chaos: ChaosLevel) -> int:
-    """What seconds count from: the middle of the injection, or without a fault the beginning of observation."""
-    at = _frame(evidence, chaos)
-    assert at is not None
-    return at.zero.mid_ns
+@dataclass(frozen=True, slots=True)
+class LabelledTrial:
+    zero_ns: int  # what seconds count from: the middle of the injection, or without a fault the begin of observation
+    windows: tuple[LabelledWindow, ...]
 
 
-def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[LabelledWindow]:
+def labelled(evidence: Evidence, record: Record, chaos: ChaosLevel) -> LabelledTrial:
     """A trial's windows, from the gate's beginning to the end of observation, each beside the next.
 
-    Needs `why_not` to be empty. Around every change stands a window in which its label is unknown: as wide as the
-    interval in which the change is known to lie, the bounds of Prometheus' clock, and the duration of a scrape.
+    Around every change stands a window in which its label is unknown: as wide as the interval in which the change is
+    known to lie, the bounds of Prometheus' clock, and the duration of a scrape. Raises NoWindows.
     """
-    at, gate = _frame(evidence, chaos), _gate(evidence)
-    assert at is not None
-    assert gate is not None
-    begin_ns = gate.lo_ns
-    margin_ns = _margin_ns(evidence)
+    outcome = str(record.row["outcome"])
+    if Outcome(outcome).left_out:
+        raise NoWindows(f"{outcome}: what was true in it is not known")
+    at, gate = frame(evidence, len(chaos.parts)), _gate(evidence)
+    if at is None or at.until_ns <= at.injected.hi_ns or gate is None:
+        raise NoWindows("not injected or not observed")
+    if not evidence.series:
+        raise NoWindows("no metrics: " + ("; ".join(evidence.missing) or "the healer file names none"))
+    begin_ns, margin_ns = gate.lo_ns, _margin_ns(evidence)
     ends = [end for end, _ in fault_ends(evidence)]
-    injected = at.injected if chaos.parts else None
     over = Interval(max(end.lo_ns for end in ends), max(end.hi_ns for end in ends)) if ends else None
     momentary = not any(part.lasting for part in chaos.parts)
     end_ns = min(at.until_ns, at.zero.mid_ns + round((evidence.horizon_s + evidence.slo.hold_s) * 1e9))
-    phases = _phases(begin_ns, end_ns, injected, over, margin_ns)
+    phases = _phases(begin_ns, end_ns, at.injected if chaos.parts else None, over, margin_ns)
     users = _users(evidence, record, gate, at.injected.lo_ns, end_ns, margin_ns)
     cuts = sorted({ns for lo, hi, _ in (*phases, *users) for ns in (lo, hi)} | {begin_ns, end_ns})
     found: list[LabelledWindow] = []
@@ -93,7 +89,7 @@ def windows(evidence: Evidence, record: Record, chaos: ChaosLevel) -> list[Label
         if found and (found[-1].phase, found[-1].impaired, found[-1].label) == (phase, impaired, label):
             start_ns = found.pop().start_ns
         found.append(LabelledWindow(start_ns, stop_ns, phase, impaired, label))
-    return found
+    return LabelledTrial(at.zero.mid_ns, tuple(found))
 
 
 def samples(evidence: Evidence, found: Sequence[LabelledWindow]) -> Iterator[LabelledSample]:
@@ -137,16 +133,6 @@ def splits(trials: Iterable[Trial], seed: int) -> dict[int, Split]:
         for place, block in enumerate(order):
             found[block] = "test" if place < held else "validation" if place < held + kept else "train"
     return found
-
-
-def labels(series: Series) -> str:
-    """The labels of a series as JSON, in one order."""
-    return json.dumps(series.labels, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _frame(evidence: Evidence, chaos: ChaosLevel) -> Frame | None:
-    at = frame(evidence, len(chaos.parts))
-    return at if at is not None and at.until_ns > at.injected.hi_ns else None
 
 
 def _gate(evidence: Evidence) -> Interval | None:

@@ -18,6 +18,7 @@ from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.model import FaultPart
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import yamlfile
+from smartops_chaos.schema.experimentfile import ExperimentFile
 from smartops_chaos.schema.matrix import Name
 from smartops_chaos.schema.units import Unit, check_range, parse
 from smartops_chaos.schema.yamlfile import Document, did_you_mean
@@ -77,24 +78,6 @@ class _Extension(BaseModel):
     parameters: dict[str, Parameter] = {}
 
 
-class _Named(BaseModel):
-    name: str = ""
-
-
-class _Activity(BaseModel):
-    name: str = Field(examples=["inject"])
-    type: Literal["action", "probe"] = Field(examples=["action"])
-    provider: dict[str, Any] = Field(examples=["{type: python, module: m, func: f}"])
-
-
-class _Experiment(BaseModel):
-    title: str = Field(examples=["CPU stress"])
-    configuration: dict[str, Any] = {}
-    method: list[_Activity] = Field(examples=["[...]"])
-    rollbacks: list[_Activity] = Field(examples=["[...]"], min_length=1)
-    extensions: list[_Named] = Field(examples=[f"[{{name: {NAME}, family: cpu, lasting: true}}]"])
-
-
 @dataclass(frozen=True)
 class FaultFile:
     """A fault file that is in order. `defaults` has the parameters for which `configuration` gives a value."""
@@ -131,16 +114,16 @@ def shipped_faults(target: str) -> dict[str, Path]:
 def load(path: Path) -> FaultFile:
     """Read and check a fault file. Raises FileProblems."""
     document = yamlfile.read(path)
-    experiment, problems = document.check(_Experiment)
+    experiment, problems = document.check(ExperimentFile)
     if experiment is None:
-        raise FileProblems(problems)
+        raise FileProblems(_with_references(document, problems))
     index = next((i for i, e in enumerate(experiment.extensions) if e.name == NAME), None)
     if index is None:
         what, hint = f"no extension is named {NAME}", f"add `- {{name: {NAME}, family: cpu, lasting: true}}`"
         raise FileProblems([document.problem(("extensions",), what, hint, at_key=True)])
     extension_only = Document(document.name, document.data["extensions"][index], _below(document, index))
     extension, problems = extension_only.check(_Extension)
-    problems += _missing_activities(document, experiment)
+    problems += [*_method_problems(document, experiment), *_unknown_secrets(document, experiment)]
     if extension is None:
         raise FileProblems(problems)
     defaults: dict[str, Value] = {}
@@ -170,11 +153,43 @@ def _below(document: Document, index: int) -> dict[Loc, At]:
     return {loc[2:]: at for loc, at in document.places.items() if loc[:2] == top}
 
 
-def _missing_activities(document: Document, experiment: _Experiment) -> Iterator[Problem]:
+def _with_references(document: Document, problems: list[Problem]) -> list[Problem]:
+    """Of an activity that only refers to another one that alone is told, and not all that it lacks."""
+    found, places = [], set()
+    for part in ("method", "rollbacks"):
+        listed = document.data.get(part)
+        for index, activity in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(activity, dict) and "ref" in activity:
+                what, hint = "a `ref` is not followed", "write the activity out, or use a YAML alias (&name and *name)"
+                found.append(document.problem((part, index, "ref"), what, hint, at_key=True))
+                places.add(document.places[part, index].key)
+                places.add(document.places[part, index, "ref"].key)
+    return [*found, *(one for one in problems if (one.line, one.column) not in places)]
+
+
+def _method_problems(document: Document, experiment: ExperimentFile) -> Iterator[Problem]:
+    """An activity that would never run, or run in another order than the file says."""
     names = [activity.name for activity in experiment.method]
     for needed, kind in (("inject", "an action that injects the fault"), ("confirm", "a probe that it took effect")):
         if needed not in names:
             yield document.problem(("method",), f"the method has no activity `{needed}`", f"add {kind}", at_key=True)
+    for index, name in enumerate(names):
+        at = ("method", index, "name")
+        if name not in ("inject", "confirm"):
+            what, hint = f"the activity `{name}` would not run", "name it inject or confirm: several of a name may be"
+            yield document.problem(at, what, hint)
+        elif name == "confirm" and "inject" in names[index + 1 :]:
+            yield document.problem(at, "a `confirm` stands before an `inject`", "put it behind: that is when it runs")
+
+
+def _unknown_secrets(document: Document, experiment: ExperimentFile) -> Iterator[Problem]:
+    for part, activities in (("method", experiment.method), ("rollbacks", experiment.rollbacks)):
+        for index, activity in enumerate(activities):
+            for number, name in enumerate(activity.provider.secrets):
+                if name not in experiment.secrets:
+                    at = (part, index, "provider", "secrets", number)
+                    hint = did_you_mean(name, experiment.secrets) if experiment.secrets else f"add `{name}:` there"
+                    yield document.problem(at, f"`{name}` is not in `secrets`", hint)
 
 
 def _parameter_problems(

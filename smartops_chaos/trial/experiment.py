@@ -8,6 +8,8 @@ Every user-given part stays inside the arguments of an activity; nothing is put 
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,9 +69,13 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
     injections: list[dict[str, Any]] = []
     confirmations: list[dict[str, Any]] = []
     reverts: list[dict[str, Any]] = []
+    secrets: dict[str, Any] = {}
+    disputed = _disputed([configuration, *(_values(index, part, job) for index, part in enumerate(parts))])
+    disputed |= _disputed([part.definition.get("secrets", {}) for part in parts])
     for index, part in enumerate(parts):
-        fault = _Fault.of(index, part, job)
+        fault = _Fault.of(index, part, job, disputed)
         configuration.update(fault.configuration)
+        secrets.update(fault.secrets)
         injections += fault.injections
         confirmations += fault.confirmations
         reverts = fault.reverts + reverts
@@ -90,19 +96,25 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
             },
         )
     )
+    given = [part.definition for part in parts]
     experiment: dict[str, Any] = {
         "version": "1.0.0",
         "title": f"{job.trial.id}: {_what(job)}",
         "description": f"Trial {job.trial.id} of campaign {job.campaign}: model {job.trial.model}, "
         f"policy {job.trial.policy}, workload {job.trial.workload}, repeat {job.trial.repeat}.",
-        "tags": [NAME, job.chaos.family],
+        "tags": list(dict.fromkeys([NAME, job.chaos.family, *(tag for one in given for tag in one.get("tags", ()))])),
+        "contributions": {aim: how for one in given for aim, how in one.get("contributions", {}).items()},
         "configuration": configuration,
+        "secrets": secrets,
         "controls": [{"name": NAME, "provider": {"type": "python", "module": module, "arguments": arguments}}],
         "steady-state-hypothesis": {"title": "The service is healthy and watched", "probes": _gate(module, job)},
         "method": method,
         "rollbacks": reverts,
         "runtime": {"rollbacks": {"strategy": "always"}, "hypothesis": {"strategy": STRATEGY}},
-        "extensions": [{"name": NAME, "job": asdict(job), "hits": [_ours(part).get("hits", []) for part in parts]}],
+        "extensions": [
+            {"name": NAME, "job": asdict(job), "hits": [_ours(part).get("hits", []) for part in parts]},
+            *(other for one in given for other in one.get("extensions", ()) if other.get("name") != NAME),
+        ],
     }
     return experiment
 
@@ -124,7 +136,7 @@ def limit_s(part: FaultPart) -> float:
 
 def _ours(part: FaultPart) -> dict[str, Any]:
     """The block of a fault file that is meant for us."""
-    ours = [extension for extension in part.definition.get("extensions", ()) if extension["name"] == NAME]
+    ours = [extension for extension in part.definition.get("extensions", ()) if extension.get("name") == NAME]
     return ours[0] if ours else {}
 
 
@@ -137,26 +149,40 @@ def undo(experiment: dict[str, Any]) -> dict[str, Any]:
     return {**reduced, "method": []}
 
 
+def _values(index: int, part: FaultPart, job: Job) -> dict[str, Any]:
+    """A fault file's configuration with this trial's values in it."""
+    ours = {
+        "fault_id": job.fault_ids[index],
+        "seed": job.trial.seed % 2**31 + index,
+        "expires_s": expires_s(job.chaos.horizon_s, job.slo.hold_s),
+    }
+    return {**part.definition.get("configuration", {}), **part.params, **ours}
+
+
+def _disputed(mappings: Sequence[dict[str, Any]]) -> set[str]:
+    """Names that stand for different values in one experiment. The others stay: a function may read them by name."""
+    written: dict[str, set[str]] = {}
+    for mapping in mappings:
+        for name, value in mapping.items():
+            written.setdefault(name, set()).add(json.dumps(value, sort_keys=True))
+    return {name for name, values in written.items() if len(values) > 1}
+
+
 @dataclass(frozen=True, slots=True)
 class _Fault:
     configuration: dict[str, Any]
+    secrets: dict[str, Any]
     injections: list[dict[str, Any]]
     confirmations: list[dict[str, Any]]
     reverts: list[dict[str, Any]]
 
     @staticmethod
-    def of(index: int, part: FaultPart, job: Job) -> _Fault:
+    def of(index: int, part: FaultPart, job: Job, disputed: set[str]) -> _Fault:
         """A fault file's activities with this trial's values, renamed so that several faults fit in one experiment."""
         definition = copy.deepcopy(part.definition)
         several = len(job.chaos.parts) > 1
-        prefix = f"f{index}_" if several else ""
-        ours = {
-            "fault_id": job.fault_ids[index],
-            "seed": job.trial.seed % 2**31 + index,
-            "expires_s": expires_s(job.chaos.horizon_s, job.slo.hold_s),
-        }
-        given = {**definition.get("configuration", {}), **part.params, **ours}
-        names = {key: prefix + key for key in given}
+        given, secrets = _values(index, part, job), definition.get("secrets", {})
+        names = {key: f"f{index}_{key}" if key in disputed else key for key in (*given, *secrets)}
 
         def renamed(name: str) -> list[dict[str, Any]]:
             source = definition["rollbacks"] if name == "revert" else definition["method"]
@@ -167,7 +193,8 @@ class _Fault:
             ]
 
         return _Fault(
-            {names[key]: value for key, value in given.items()},
+            {names[key]: _rename(value, names) for key, value in given.items()},
+            {names[key]: _rename(value, names) for key, value in secrets.items()},
             renamed("inject"),
             renamed("confirm"),
             renamed("revert"),
@@ -180,7 +207,7 @@ def _name(what: str, part: int | None, number: int, count: int) -> str:
 
 
 def _rename(value: Any, names: dict[str, str]) -> Any:
-    """Replace ${key} by ${prefix_key} wherever a fault file's own configuration is meant."""
+    """Put the new names where a fault file's own configuration or secrets are meant: ${key}, and `secrets: [key]`."""
     if isinstance(value, str):
         for old, new in names.items():
             value = value.replace("${" + old + "}", "${" + new + "}")
@@ -188,7 +215,10 @@ def _rename(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, list):
         return [_rename(item, names) for item in value]
     if isinstance(value, dict):
-        return {key: _rename(item, names) for key, item in value.items()}
+        put = {key: _rename(item, names) for key, item in value.items()}
+        if value.get("type") in ("python", "process", "http") and isinstance(value.get("secrets"), list):
+            put["secrets"] = [names.get(name, name) for name in value["secrets"]]
+        return put
     return value
 
 

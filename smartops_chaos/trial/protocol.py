@@ -6,6 +6,7 @@ Chaos Toolkit calls these by name, each on its own, so what they share lies in t
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 import signal
@@ -16,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from chaoslib import substitute
 from chaoslib.exceptions import ActivityFailed, InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
@@ -101,7 +103,11 @@ def before_activity_control(
 
 
 def after_activity_control(
-    context: dict[str, Any], state: dict[str, Any], configuration: dict[str, Any], **_: Any
+    context: dict[str, Any],
+    state: dict[str, Any],
+    configuration: dict[str, Any],
+    secrets: dict[str, Any] | None = None,
+    **_: Any,
 ) -> None:
     """Note the bracket. A fault that did not take effect ends the experiment: there is nothing to observe."""
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -109,13 +115,31 @@ def after_activity_control(
     now_ns = trial.clock()[0].now_ns()
     what, _part = what_and_part(context["name"])
     output = state.get("output")
-    if what == "confirm" and state.get("status") == "succeeded":
-        error = "" if within_tolerance(context.get("tolerance", True), output, configuration) else "not in effect"
+    judged = what == "confirm" or (what == "inject" and "tolerance" in context)
+    if judged and state.get("status") == "succeeded":
+        error = _outside(context.get("tolerance", True), output, configuration, secrets)
     else:
         error = failure(state)
     trial.note({"name": context["name"], "end_ns": now_ns, "ok": not error, "output": output, "error": error})
     if error and what in ("inject", "confirm"):
         raise InterruptExecution(f"{context['name']} failed: {error}")
+
+
+def _outside(tolerance: Any, output: Any, configuration: dict[str, Any], secrets: dict[str, Any] | None) -> str:
+    """Why an answer is not what a fault file expects; empty if it is.
+
+    Chaos Toolkit swallows whatever a control raises, so what cannot be compared has to become a reason here.
+    """
+    tolerance = copy.deepcopy(tolerance)
+    if isinstance(tolerance, str):
+        tolerance = substitute(tolerance, configuration, secrets)
+    elif isinstance(tolerance, dict) and tolerance.get("type") == "probe":
+        tolerance["provider"].setdefault("arguments", {})  # Chaos Toolkit puts the answer there
+    told = f"the answer {str(output)[:200]} is not within the tolerance {str(tolerance)[:200]}"
+    try:
+        return "" if within_tolerance(tolerance, output, configuration, secrets) else told
+    except Exception as error:  # of a comparison or a function that is not ours
+        return f"{told}: {type(error).__name__}: {error}"
 
 
 def _too_long(name: str, limit_s: float) -> Callable[..., None]:

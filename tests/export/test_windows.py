@@ -29,10 +29,13 @@ def sample():
 def read(sample, evidence, chaos=None):
     chaos = chaos or sample.plan.chaos[evidence.trial.chaos]
     record = derive(evidence, healerfile.restore(sample.plan.healer), "sample", chaos)
-    assert windows.why_not(evidence, record, chaos) == ""
-    zero_ns = windows.zero_ns(evidence, chaos)
-    found = windows.windows(evidence, record, chaos)
-    return found, record, [((w.start_ns - zero_ns) / 1e9, (w.end_ns - zero_ns) / 1e9) for w in found]
+    found = windows.labelled(evidence, record, chaos)
+    times = [((w.start_ns - found.zero_ns) / 1e9, (w.end_ns - found.zero_ns) / 1e9) for w in found.windows]
+    return found.windows, record, times
+
+
+def zero_of(evidence):
+    return frame(evidence, 1).zero.mid_ns
 
 
 def of(found, times, label):
@@ -48,7 +51,7 @@ def test_windows_lie_side_by_side_from_the_gate_to_the_end_of_observation(sample
         assert all((a.phase, a.impaired, a.label) != (b.phase, b.impaired, b.label) for a, b in pairwise(found))
         gate = next(call for call in evidence.calls if call.what == "gate")
         assert found[0].start_ns == gate.at.lo_ns
-        last_ns = windows.zero_ns(evidence, sample.plan.chaos[evidence.trial.chaos]) + 14 * SECOND
+        last_ns = zero_of(evidence) + 14 * SECOND
         assert found[-1].end_ns == min(evidence.observed_until_ns, last_ns)
 
 
@@ -147,7 +150,7 @@ def test_what_the_clocks_leave_open_is_unknown(sample):
 def test_an_end_that_is_known_only_between_two_moments_leaves_all_between_them_unknown(sample):
     evidence = sample.evidence(HEALED)
     (fact,) = evidence.faults
-    zero_ns = windows.zero_ns(evidence, sample.plan.chaos["cpu-90"])
+    zero_ns = zero_of(evidence)
     loose = replace(fact, ended=Interval(zero_ns + SECOND, zero_ns + 3 * SECOND), clock="runner")
     found, _, times = read(sample, replace(evidence, faults=(loose,)))
     dark = [time for window, time in zip(found, times, strict=True) if window.phase == "unknown"][-1]
@@ -158,7 +161,7 @@ def test_an_end_that_is_known_only_between_two_moments_leaves_all_between_them_u
 
 def test_where_too_few_requests_tell_nobody_is_said_to_be_well(sample):
     evidence = sample.evidence(HEALED)
-    zero_ns = windows.zero_ns(evidence, sample.plan.chaos["cpu-90"])
+    zero_ns = zero_of(evidence)
     gap = tuple(r for r in evidence.requests if not 4 * SECOND < r.sched_ns - zero_ns < 6 * SECOND)
     found, record, _ = read(sample, replace(evidence, requests=gap))
     assert record.row["unknown_seconds"] > 0
@@ -201,7 +204,8 @@ def test_a_trial_whose_truth_is_not_known_has_no_windows(sample, changes, why):
         evidence = replace(evidence, calls=evidence.calls[:1], faults=())
     chaos = sample.plan.chaos["cpu-90"]
     record = derive(evidence, healerfile.restore(sample.plan.healer), "sample", chaos)
-    assert windows.why_not(evidence, record, chaos).startswith(why)
+    with pytest.raises(windows.NoWindows, match=f"^{why}"):
+        windows.labelled(evidence, record, chaos)
 
 
 def trials(blocks: int, scenarios: int = 2) -> list[Trial]:

@@ -83,9 +83,13 @@ BROKEN = {
         "16:5: unknown key `lastng`: did you mean `lasting`?",
     ),
     ("name: inject", "name: injekt"): (
-        "7:1: the method has no activity `inject`: add an action that injects the fault"
+        "7:1: the method has no activity `inject`: add an action that injects the fault",
+        "8:26: the activity `injekt` would not run: name it inject or confirm: several of a name may be",
     ),
-    ("name: confirm", "name: check"): ("7:1: the method has no activity `confirm`: add a probe that it took effect"),
+    ("name: confirm", "name: check"): (
+        "7:1: the method has no activity `confirm`: add a probe that it took effect",
+        "9:25: the activity `check` would not run: name it inject or confirm: several of a name may be",
+    ),
     ("- name: smartops-chaos", "- name: smartops"): (
         "12:1: no extension is named smartops-chaos: add `- {name: smartops-chaos, family: cpu, lasting: true}`"
     ),
@@ -109,6 +113,54 @@ BROKEN = {
         "rollbacks:\n  - {type: action, name: revert, provider: {type: python, module: json, func: dumps}}",
         "rollbacks: []",
     ): ("10:12: `rollbacks` is empty: write `rollbacks: [...]`"),
+}
+
+
+# Of Chaos Toolkit's own format: what cannot be carried over is refused where it stands, and never left out.
+_CONFIRM = "{type: probe, name: confirm, tolerance: true, provider"
+_METHOD = "method:\n"
+BROKEN |= {
+    (_METHOD, "controls: [{name: c, provider: {type: python, module: m}}]\nmethod:\n"): (
+        "7:11: controls: they would run around our own activities too: write them as `controls` of the activities that "
+        "they are for"
+    ),
+    (_METHOD, "steady-state-hypothesis: {title: t, probes: []}\nruntime: {rollbacks: {strategy: never}}\nmethod:\n"): (
+        "7:26: steady-state-hypothesis: what healthy means is said by `slo` in the matrix and `steady` in the healer "
+        "file: make its probes activities named `confirm`, or remove it",
+        "8:10: runtime: rollbacks always run, and the gate takes the hypothesis' place: remove it",
+    ),
+    (_METHOD, "secrets: {k8s: {KUBERNETES_CONTEXT: west}}\nhooks: 1\nmethod:\n"): (
+        "8:1: unknown key `hooks`: known: configuration, contributions, controls, description, dry, extensions, "
+        "method, rollbacks, runtime, secrets, steady-state-hypothesis, tags, title, version"
+    ),
+    (_CONFIRM, "{background: true, type: probe, name: confirm, provider"): (
+        "9:18: background: nobody would know when the fault was injected: let the activity return at once, and end it "
+        "in `rollbacks`"
+    ),
+    (_METHOD, "method:\n  - {ref: confirm}\n"): (
+        "8:6: a `ref` is not followed: write the activity out, or use a YAML alias (&name and *name)"
+    ),
+    (_METHOD, "method:\n  - {type: probe, name: confirm, provider: {type: process, path: sh, timout: 3}}\n"): (
+        "8:70: unknown key `timout`: did you mean `timeout`?"
+    ),
+    (_METHOD, "method:\n  - {type: probe, name: confirm, provider: {type: process, path: sh, secrets: [k8s]}}\n"): (
+        "8:25: a `confirm` stands before an `inject`: put it behind: that is when it runs",
+        "8:80: `k8s` is not in `secrets`: add `k8s:` there",
+    ),
+    ("tolerance: true", "tolerance: {type: regex, pattern: '(', flags: i}"): (
+        "9:68: pattern: not a regular expression (missing ), unterminated subpattern at position 0): mend it or escape "
+        "the special character",
+        "9:73: unknown key `flags`: known: pattern, target, type",
+    ),
+    ("tolerance: true", "tolerance: {type: range, range: [2, 1]}"): (
+        "9:66: range: a range has its lowest and its highest value: write for example [0, 1.5]"
+    ),
+    ("tolerance: true", "tolerance: {type: jsonpth, path: $.on}"): (
+        "9:52: `type` is jsonpth: did you mean `jsonpath`?"
+    ),
+    ("tolerance: true", "tolerance: 0.5"): (
+        "9:45: tolerance: Chaos Toolkit compares nothing with this: for a number write {type: range, range: [0, 1.5]}"
+    ),
 }
 
 
@@ -152,6 +204,7 @@ def test_problems_of_a_fault_file_are_told_once_and_where_they_are(
         load_plan(path)
     assert str(caught.value).splitlines() == [
         f"{own}:7:1: the method has no activity `inject`: add an action that injects the fault",
+        f"{own}:8:26: the activity `injekt` would not run: name it inject or confirm: several of a name may be",
         f"{path}:19:16: latency: 250 has no unit: write 250s or 250ms",
     ]
 

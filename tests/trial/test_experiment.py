@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -79,9 +80,9 @@ def test_a_fault_outlives_the_observation(plan: Plan) -> None:
 
 def test_combined_faults_keep_their_own_values_and_are_reverted_in_reverse_order(plan: Plan) -> None:
     built = build(plan, "storm.steady.off.default.1")
-    assert built["configuration"]["f0_load"] == 1.0
-    assert built["configuration"]["f1_delay"] == 0.3
-    assert built["configuration"]["f0_expires_s"] == built["configuration"]["f1_expires_s"]
+    assert built["configuration"]["load"] == 1.0
+    assert built["configuration"]["delay"] == 0.3
+    assert built["configuration"]["expires_s"] >= 15
     assert [activity["name"] for activity in built["method"]] == [
         "inject-0",
         "inject-1",
@@ -106,3 +107,42 @@ def test_undo_keeps_what_a_revert_needs_and_nothing_that_injects(plan: Plan) -> 
     assert undo["method"] == []
     assert "steady-state-hypothesis" not in undo
     assert "load" not in undo["controls"][0]["provider"]["arguments"]
+
+
+def test_secrets_and_what_else_a_fault_file_says_is_carried_over(plan: Plan) -> None:
+    """Two faults that name one secret alike and mean two clusters: each acts with its own."""
+    made = job(plan, "storm.steady.off.default.1")
+    parts = plan.chaos[made.trial.chaos].parts
+    changed = []
+    for part, context in zip(parts, ("west", "east"), strict=True):
+        definition = copy.deepcopy(part.definition)
+        definition |= {"secrets": {"k8s": {"KUBERNETES_CONTEXT": context}}, "tags": ["theirs"]}
+        definition["contributions"] = {"reliability": "high"}
+        definition["configuration"]["namespace"] = "shop"
+        definition["extensions"].append({"name": "other-tool", "key": 1})
+        for activity in (*definition["method"], *definition["rollbacks"]):
+            activity["provider"]["secrets"] = ["k8s"]
+        changed.append(replace(part, definition=definition))
+    built = experiment.build(made, tuple(changed))
+    for activity in (*built["method"][:-1], *built["rollbacks"]):
+        part = int(activity["name"][-1])
+        (name,) = activity["provider"]["secrets"]
+        assert built["secrets"][name] == {"KUBERNETES_CONTEXT": ("west", "east")[part]}
+    assert experiment.undo(built)["secrets"] == built["secrets"]
+    assert "theirs" in built["tags"]
+    assert built["contributions"] == {"reliability": "high"}
+    assert [one["name"] for one in built["extensions"]] == ["smartops-chaos", "other-tool", "other-tool"]
+    assert built["configuration"]["namespace"] == "shop"  # the same for both: a function may read it by its name
+    assert all(one["configuration"]["lane_file"]["type"] == "env" for one in (built, experiment.undo(built)))
+
+
+def test_a_fault_files_own_value_does_not_replace_one_of_the_trial(plan: Plan) -> None:
+    made = job(plan, "cpu.steady.off.default.1")
+    (part,) = plan.chaos["cpu"].parts
+    definition = copy.deepcopy(part.definition)
+    definition["configuration"]["trial_dir"] = "/elsewhere"
+    definition["method"][0]["provider"]["arguments"]["lane"] = "${trial_dir}"
+    built = experiment.build(made, (replace(part, definition=definition),))
+    assert built["configuration"]["trial_dir"]["key"] == "SMARTOPS_TRIAL_DIR"
+    argument = built["method"][0]["provider"]["arguments"]["lane"]
+    assert built["configuration"][argument.strip("${}")] == "/elsewhere"
