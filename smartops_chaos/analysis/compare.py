@@ -71,7 +71,7 @@ def compare(
     reduction, p, p_ruled_out = found(ours, theirs, target, alpha, looks)
     by_scenario, here = {}, scope == "these-scenarios"
     for a, b in zip(ours, theirs, strict=True) if here else ():
-        part, _, _ = _these_scenarios([a], [b], target, alpha, looks)
+        part = reduction if len(ours) == 1 else _these_scenarios([a], [b], target, alpha, looks)[0]
         by_scenario[a.scenario] = replace(part, p=None)
     correlation, blocks = block_correlation(ours, theirs)
     at = {name: _estimated(ours, theirs, _cut(share)) for name, share in HORIZONS.items()}

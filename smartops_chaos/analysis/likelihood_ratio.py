@@ -52,7 +52,8 @@ _MANY = 1000  # trials of a scenario, from which on equal times are counted
 _POINTS = 4000  # so many different times all scenarios together then have, but each at least so many:
 _FEWEST_STEPS = 200
 _ROUNDS = 100  # of a search; Newton's method takes about six
-_HALVINGS = 30  # of a search by halves
+_PLACES = 30  # looked at at once in the search for a root
+_EXACT = 1e-4  # to which it is found: of an interval's end that is a ten-thousandth
 _SMALL = 1e-12
 _MOST = 700.0  # of the logarithm of an e value: more is no number
 _NEAR = 1e-7  # the last step of a search: of Newton's method, which squares the error, the next one would be 1e-14
@@ -145,11 +146,19 @@ def reduction(
     lo, hi = reduction_interval(arm, base, alpha, looks=looks)
     p, p_ruled_out = 1.0, 1.0
     if pairs >= FEWEST_PAIRS:
-        p = max(float(reduction_p(*sides, target, looks=looks)[0]) for sides in ((arm, base), at_worst(arm, base)))
+        p = proven_p(arm, base, target, looks=looks)
         p_ruled_out = max(
             float(ruled_out_p(*sides, target, looks=looks)[0]) for sides in ((arm, base), at_best(arm, base))
         )
     return ReductionTest(1 - above / below if below > 0 else None, float(lo[0]), float(hi[0]), p, p_ruled_out, pairs)
+
+
+def proven_p(arm: Sequence[Trials], base: Sequence[Trials], target: float, *, looks: bool = False) -> float:
+    """One-sided p of H0: reduction <= target; the larger one of without and with the lost trials at their worst."""
+    p = float(reduction_p(arm, base, target, looks=looks)[0])
+    if not any(t.lost for t in (*arm, *base)):
+        return p
+    return max(p, float(reduction_p(*at_worst(arm, base), target, looks=looks)[0]))
 
 
 def lost_range(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[float | None, float | None]:
@@ -268,17 +277,16 @@ def paired_p(arm: Floats, base: Floats, target: float) -> float:
     The unit is the pair, whatever its two values have to do with each other, and one unseen pair may be at worst: 1 in
     the arm, 0 in the baseline. It is the test of one mean, that of arm - (1 - target) base.
     """
-    return float(np.exp(-_paired_evidence(arm, base, 1 - target)))
+    return float(np.exp(-_paired_evidence(arm, base, np.log([1 - target]))[0]))
 
 
 def paired_interval(arm: Floats, base: Floats, alpha: float) -> tuple[float, float]:
     """Two-sided interval at 2 `alpha` of 1 - mean(arm) / mean(base), by inversion; the baseline's mean is above 0."""
-    wanted = -np.log(alpha)
-    factor = float(np.mean(arm) / np.mean(base))
-    most = _root(lambda c: _paired_evidence(arm, base, np.exp(c)), np.log(max(factor, _SMALL)), wanted)
+    wanted, factor = -np.log(alpha), float(np.mean(arm) / np.mean(base))
+    most = _root(lambda logs: _paired_evidence(arm, base, logs), np.log(max(factor, _SMALL)), np.inf, wanted)
     if factor <= 0:
         return 1 - float(np.exp(most)), 1.0
-    least = _root(lambda c: _paired_evidence(base, arm, np.exp(c)), -np.log(factor), wanted)
+    least = _root(lambda logs: _paired_evidence(base, arm, logs), -np.log(factor), np.inf, wanted)
     return 1 - float(np.exp(most)), 1 - float(np.exp(-least))
 
 
@@ -292,6 +300,7 @@ class _Bet:
     value: Floats
     slope: Floats
     bend: Floats
+    stake: Floats  # the best one
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,11 +328,12 @@ def _pool(scenarios: Sequence[Trials]) -> _PooledTrials:
     return _PooledTrials(np.concatenate(parts, axis=1), stake / stake.max(), np.concatenate(counts))
 
 
-def _evidence(x: _PooledTrials, y: _PooledTrials, c: float, looks: bool) -> Floats:
+def _evidence(x: _PooledTrials, y: _PooledTrials, c: float | Floats, looks: bool) -> Floats:
     """-log p against H0: mean(x) >= c mean(y), for each campaign; with `looks` the logarithm of the e value."""
+    c = np.broadcast_to(np.asarray(c, dtype=float), len(x.times))
     if not looks:
-        return _least(x, y, np.full(len(x.times), c)).value
-    end = np.full(len(x.times), min(1.0, 1 / c))
+        return _least(x, y, c).value
+    end = np.minimum(1.0, 1 / c)
     return _smallest(lambda m: _capital(x, c * m) + _capital(y.mirrored, 1 - m), 0 * end, end)
 
 
@@ -333,10 +343,11 @@ def _evidence_below(pool: _PooledTrials, m: float, looks: bool) -> Floats:
     return _capital(pool, at) if looks else _bet(pool, at).value
 
 
-def _paired_evidence(arm: Floats, base: Floats, c: float) -> float:
-    """arm - c base lies between -c and 1; H0: its mean is 0 or more."""
-    units = (np.asarray(arm) - c * np.asarray(base) + c) / (1 + c)
-    return float(_evidence_below(_pool([Trials(units, 1.0)]), c / (1 + c), looks=False)[0])
+def _paired_evidence(arm: Floats, base: Floats, logs: Floats) -> Floats:
+    """For each c, given as its logarithm: arm - c base lies between -c and 1; H0: its mean is 0 or more."""
+    c = np.exp(logs)
+    units = (np.asarray(arm) - c[:, None] * np.asarray(base) + c[:, None]) / (1 + c[:, None])
+    return _bet(_pool([Trials(units, 1.0)]), c / (1 + c)).value
 
 
 def _e(logarithm: Floats) -> Floats:
@@ -352,10 +363,11 @@ def _gains(pool: _PooledTrials, m: Floats) -> Floats:
     return np.asarray(pool.stake * ((1 - pool.times) / (1 - np.minimum(m, 1 - _SMALL))[:, None] - 1))
 
 
-def _bet(pool: _PooledTrials, m: Floats) -> _Bet:
-    """A(m). B(m) is the same of the mirrored times at 1 - m."""
+def _bet(pool: _PooledTrials, m: Floats, near: Floats | None = None) -> _Bet:
+    """A(m). B(m) is the same of the mirrored times at 1 - m. `near` is a stake not far from the best one."""
     gains = _gains(pool, m)
-    stake = _best_stake(gains, pool.count)[:, None]
+    best = _best_stake(gains, pool.count, near)
+    stake = best[:, None]
     left = 1 - np.minimum(m, 1 - _SMALL)[:, None]
     rise = (gains + pool.stake) / left  # of the gains with m
     share = 1 / (1 + stake * gains)
@@ -365,16 +377,16 @@ def _bet(pool: _PooledTrials, m: Floats) -> _Bet:
     moves = (stake > 0) & (stake < 1)  # then the best stake moves with m, and the value bends more
     curve = np.where(moves[:, 0], (gains * share) ** 2 @ pool.count, 1.0)
     bend += np.where(moves[:, 0], ((rise * share**2) @ pool.count) ** 2 / curve, 0.0)
-    return _Bet(value, slope, bend)
+    return _Bet(value, slope, bend, best)
 
 
-def _best_stake(gains: Floats, count: Floats) -> Floats:
+def _best_stake(gains: Floats, count: Floats, near: Floats | None) -> Floats:
     """In [0, 1] the largest sum of log(1 + stake x gain), for each campaign: Newton's method, kept within bounds."""
     with np.errstate(divide="ignore"):
         whole = (gains / (1 + gains)) @ count >= 0
     nothing = gains @ count <= 0
     lo, hi = np.zeros(len(gains)), np.ones(len(gains))
-    stake = np.where(nothing, 0.0, np.where(whole, 1.0, 0.5))
+    stake = np.where(nothing, 0.0, np.where(whole, 1.0, 0.5 if near is None else near))
     rows = np.flatnonzero(~(whole | nothing))  # campaigns that are still searched
     for _ in range(_ROUNDS):
         if not len(rows):
@@ -399,18 +411,23 @@ def _least(x: _PooledTrials, y: _PooledTrials, c: Floats) -> _Least:
     lo = np.clip(x.mean / c, _SMALL, np.maximum(hi, _SMALL))
     hi = np.maximum(hi, lo)
     m = (lo + hi) / 2
+    quiet = y.mirrored
+    value, rises = np.zeros(len(m)), np.zeros(len(m))
+    stakes = np.full((2, len(m)), 0.5)
     rows = np.arange(len(m))
     for _ in range(_ROUNDS):
-        old, by = m[rows], c[rows]
-        high, low = _bet(x.of(rows), by * old), _bet(y.mirrored.of(rows), 1 - old)
+        old, by, whole = m[rows], c[rows], len(rows) == len(m)
+        high = _bet(x if whole else x.of(rows), by * old, stakes[0, rows])
+        low = _bet(quiet if whole else quiet.of(rows), 1 - old, stakes[1, rows])
+        value[rows], rises[rows] = high.value + low.value, high.slope * old
+        stakes[0, rows], stakes[1, rows] = high.stake, low.stake
         slope, bend = by * high.slope - low.slope, by**2 * high.bend + low.bend
         lo[rows], hi[rows] = np.where(slope < 0, old, lo[rows]), np.where(slope < 0, hi[rows], old)
         m[rows] = _within(old - slope / np.where(bend > 0, bend, 1.0), lo[rows], hi[rows])
         rows = rows[np.abs(m[rows] - old) > _NEAR * old]
         if not len(rows):
             break
-    high, low = _bet(x, c * m), _bet(y.mirrored, 1 - m)
-    return _Least(np.maximum(high.value + low.value, 0.0), high.slope * m)
+    return _Least(np.maximum(value, 0.0), rises)
 
 
 def _factor(x: _PooledTrials, y: _PooledTrials, alpha: float) -> Floats:
@@ -471,28 +488,39 @@ def _factor_at_looks(x: _PooledTrials, y: _PooledTrials, alpha: float) -> Floats
     """The c of one campaign from which on the e value rejects H0: mean(x) >= c mean(y); infinite: y never hurt."""
     if not y.mean[0] > 0:
         return np.array([np.inf])
+
+    def evidence(logs: Floats) -> Floats:
+        rows = np.zeros(len(logs), dtype=np.intp)
+        return _evidence(x.of(rows), y.of(rows), np.exp(logs), looks=True)
+
     start = np.log(max(float(x.mean[0] / y.mean[0]), _SMALL))
-    return np.exp([_root(lambda c: float(_evidence(x, y, float(np.exp(c)), True)[0]), start, -np.log(alpha))])
+    return np.array([np.exp(_root(evidence, start, np.inf, -np.log(alpha)))])
 
 
 def _highest_at_looks(pool: _PooledTrials, alpha: float) -> Floats:
     """The m of one campaign from which on the e value rejects H0: mean >= m."""
-    lo, hi = float(pool.mean[0]), 1.0
-    for _ in range(_HALVINGS):
-        m = (lo + hi) / 2
-        lo, hi = (lo, m) if _evidence_below(pool, m, looks=True)[0] >= -np.log(alpha) else (m, hi)
-    return np.array([hi])
+
+    def evidence(m: Floats) -> Floats:
+        return _capital(pool.of(np.zeros(len(m), dtype=np.intp)), m)
+
+    return np.array([_root(evidence, float(pool.mean[0]), 1.0, -np.log(alpha))])
 
 
-def _root(rises: Callable[[float], float], start: float, wanted: float) -> float:
-    """Where a function that rises from below `wanted` at `start` reaches it: by steps that double, then by halves."""
-    lo, step = start, 0.5
-    while rises(lo + step) < wanted and step < _MOST:
-        lo, step = lo + step, 2 * step
-    hi = lo + step
-    for _ in range(_HALVINGS):
-        middle = (lo + hi) / 2
-        lo, hi = (middle, hi) if rises(middle) < wanted else (lo, middle)
+def _root(rises: Callable[[Floats], Floats], start: float, end: float, wanted: float) -> float:
+    """Where a function that rises, from below `wanted` at `start`, reaches it; `end` if it does not before.
+
+    Some places are looked at at once: at first ever farther from the start, then between the two around the root.
+    """
+    lo, hi = start, end
+    if np.isinf(end):
+        steps: Floats = np.asarray(start + np.exp2(np.arange(-2, 10)), dtype=np.float64)
+        reached = rises(steps) >= wanted
+        first = int(np.argmax(reached)) if reached.any() else len(steps)
+        lo, hi = float(steps[first - 1]) if first else start, float(steps[min(first, len(steps) - 1)])
+    while hi - lo > _EXACT:
+        places = np.linspace(lo, hi, _PLACES + 2)[1:-1]
+        first = int(np.searchsorted(rises(places), wanted))
+        lo, hi = (lo if first == 0 else float(places[first - 1])), (hi if first == _PLACES else float(places[first]))
     return hi
 
 
@@ -501,7 +529,7 @@ def _smallest(convex: Callable[[Floats], Floats], lo: Floats, hi: Floats) -> Flo
     ratio = (np.sqrt(5) - 1) / 2
     left, right = hi - ratio * (hi - lo), lo + ratio * (hi - lo)
     at_left, at_right = convex(left), convex(right)
-    for _ in range(50):  # the bounds come together to 1e-10 of their distance
+    for _ in range(30):  # the bounds come together to 1e-6 of their distance, and the smallest value to its square
         smaller = at_left < at_right
         lo, hi = np.where(smaller, lo, left), np.where(smaller, right, hi)
         new = np.where(smaller, hi - ratio * (hi - lo), lo + ratio * (hi - lo))

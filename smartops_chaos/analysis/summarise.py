@@ -59,7 +59,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
             summaries,
             comparisons,
             calibration,
-            outlook.repeats_needed(tests, question),
+            outlook.repeats_needed(tests, decided, question),
             outlook.minutes_a_trial(measured),
             before.drift_warning(_with_service_time(table)),
         ),

@@ -144,6 +144,31 @@ def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], questio
     return ArmTests(arm, cells, baseline, here, elsewhere, tuple(targets))
 
 
+def proven_p(cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -> list[float]:
+    """The p of an arm's targets in the sequence, and nothing else: what `ArmTests.sequence` says of the same cells."""
+    targets, looks = question.targets, question.looks > 1
+    ours, theirs = common(cells, baseline)
+    if unexplained(cells, question) or not ours or any(not c.n for c in (*ours, *theirs)):
+        return [1.0]
+    sla = availability.decide(cells, question.sla, targets.sla, question.alpha)
+    p = {
+        "mttr_reduction": likelihood_ratio.proven_p(
+            trials_of(ours), trials_of(theirs), targets.mttr_reduction, looks=looks
+        ),
+        "auto_heal": heal_test(cells, baseline, targets.auto_heal, question.alpha, looks=looks).p,
+        "sla": sla.p,
+    }
+    if sla.trivial or not_asked(cells, question):
+        del p["sla"]
+    found: list[float] = np.maximum.accumulate([p[target] for target in question.order if target in p]).tolist()
+    return found
+
+
+def not_asked(cells: Sequence[Cell], question: Question) -> bool:
+    """Whether nobody can tell the availability: the plan or the table lacks what it takes."""
+    return question.sla is None or any(c.bad_s is None for c in cells)
+
+
 def _reduction(here: Compared, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -> TargetTest:
     target, found = question.targets.mttr_reduction, here.mttr_reduction
     says, doubts = "", []
@@ -227,7 +252,7 @@ def _sla(cells: Sequence[Cell], question: Question) -> TargetTest:
         says=says,
         doubts=tuple(doubts),
         undecidable=found.undecidable or ("" if value is not None else "availability cannot be computed"),
-        not_asked=question.sla is None or any(c.bad_s is None for c in cells),
+        not_asked=not_asked(cells, question),
         trivial=found.trivial,
     )
 

@@ -13,6 +13,7 @@ from smartops_chaos.analysis.phrases import GOALS, count, first_names, percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, MomentAgreement
 from smartops_chaos.analysis.table import texts
+from smartops_chaos.analysis.words import number
 from smartops_chaos.analysis.verdicts import unexplained
 from smartops_chaos.model import MOST_LOST, Goal, Outcome
 from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
@@ -146,7 +147,7 @@ def _scenarios(question: Question, cells: Sequence[Cell]) -> list[str]:
 def _opposite(comparisons: Sequence[Comparison]) -> list[str]:
     return [
         f"Where {c.arm} takes longer than usual in a block, the baseline tends to take less (correlation "
-        f"{c.block_correlation:.2f} over {c.blocks} blocks): the tests take both as independent or alike, so a "
+        f"{number(c.block_correlation, 2)} over {c.blocks} blocks): the tests take both as independent or alike, so a "
         "`proven` may be wrong somewhat more often than stated. Do arms disturb each other? Use fewer lanes."
         for c in comparisons
         if c.decides and c.block_correlation is not None and c.block_correlation < OPPOSITE
