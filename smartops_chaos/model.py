@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, cast, get_args
 
 SCHEMA_VERSION = 1
 
@@ -19,7 +19,8 @@ SCHEMA_VERSION = 1
 ALPHA = 0.025  # one-sided, for all verdicts of a campaign together
 LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
 MOST_LOST = 0.10  # of all trials: a campaign that loses more of them is weak, and `run` ends with exit code 6
-MOST_FALSE_ALARMS = 3  # before the injection; then the trial is invalid
+MOST_FALSE_ALARMS = 3  # before the injection; then the trial has failed
+FALSE_ALARMS = "false-alarms"  # the reason of such a trial, in which nothing was injected
 
 Cause = Literal["platform", "action", "harness", "fault"]  # who brought about what happened to an object
 EndedBy = Literal["harness", "expiry", "system", "injector", "momentary"]  # who or what ended a part of a fault
@@ -109,16 +110,31 @@ class ChaosLevel:
     because: str  # why this horizon; empty: not said, then nothing can be `proven`
 
 
+# A reference arm is shown beside the competitors, but not judged. In two of them the trial itself takes the healer's
+# place: `oracle` repairs what the fault hit at once (the floor), `random` does anything to anything at once (the chance
+# level). `again` is an arm once more under another name (the noise floor).
+ReferenceHealer = Literal["oracle", "random"]
+Reference = Literal["oracle", "random", "again"]
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A level of `model` or `policy`: what to set on the healer (file contents already read in)."""
 
     name: str
     settings: dict[str, Any]
+    same_as: str = ""  # the level whose settings these are; arms of both run, though they are equal
 
     def over(self, policy: Variant) -> dict[str, Any]:
         """The settings of an arm: where a model and its policy set the same, the model's hold."""
         return {**policy.settings, **self.settings}
+
+    def reference(self, policy: Variant) -> Reference | None:
+        """What an arm is there for that is no competitor."""
+        healer = self.over(policy).get("healer")
+        if healer in get_args(ReferenceHealer):
+            return cast(ReferenceHealer, healer)
+        return "again" if self.same_as or policy.same_as else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +183,7 @@ class Trial:
     repeat: int  # from 1
     block: int  # from 1; one repeat of one scenario in all arms; 0: calibration
     seed: int  # picks the victim and the random wait
+    to_horizon: bool = False  # observed to the horizon in spite of `stop_after_good`: would it have relapsed?
 
     @property
     def arm(self) -> Arm:
@@ -221,6 +238,13 @@ class Plan:
     analysis: AnalysisPlan
     seed: int
     digest: str  # of everything above that changes behaviour; another digest is another campaign
+
+    @property
+    def references(self) -> dict[Arm, Reference]:
+        """The planned arms that are no competitors, and what they are there for."""
+        arms = {trial.arm for trial in self.trials} - {self.analysis.baseline}
+        found = {arm: self.models[arm.model].reference(self.policies[arm.policy]) for arm in arms}
+        return {arm: role for arm, role in found.items() if role}
 
     @property
     def measured(self) -> tuple[Trial, ...]:
@@ -407,6 +431,8 @@ class Health:
     requests: int
     good_requests: int
     lateness_p99_s: float
+    # Outages that began after the trial would have ended by `stop_after_good`; None: it did, or never would have.
+    late_relapses: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,7 +455,7 @@ _AFTER = """fault_end_s fault_end_width_s fault_end_by observed_s relapses actio
     guardrail_blocks cooldown_skips policy_rule rca_expected rca_top1 rca_rank requests good_requests bad_seconds
     unknown_seconds lateness_p99_s"""
 # Later versions add columns here only: a table of an earlier one is read as if they were empty.
-_ADDED = "service_ms service_from work_ms utilisation drain_s dating_error_s detail"
+_ADDED = "service_ms service_from work_ms utilisation drain_s dating_error_s detail late_relapses"
 _INTERVALS = tuple(f"{m}_{end}_s" for m in MOMENTS[1:] for end in ("lo", "hi"))
 COLUMNS = (*_BEFORE.split(), *_INTERVALS, *_AFTER.split(), *_ADDED.split())
 

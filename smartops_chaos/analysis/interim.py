@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from smartops_chaos.analysis.question import Question, of_plan
-from smartops_chaos.analysis.summarise import measured_trials, others
+from smartops_chaos.analysis.summarise import competitors, measured_trials, others
 from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
@@ -43,7 +43,7 @@ def interim_look(table: pd.DataFrame, question: Question, number: int, repeat: i
     """
     question, measured = measured_trials(table, question)
     measured = measured[numbers(measured, "repeat") <= repeat]
-    tests, _, verdicts = conclude(measured, question, others(measured, question))
+    tests, _, verdicts = conclude(measured, question, competitors(others(measured, question), question))
     running = [t for t in tests if t.arm not in question.stopped]
     stop = [t.arm for t in running if number < question.looks and _decided(t, verdicts)]
     return InterimLook(

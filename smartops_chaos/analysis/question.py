@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from smartops_chaos.analysis.summary import FrozenPlan
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import ALPHA, GOALS, Arm, Goal, Plan, Sla, Stop, Targets
+from smartops_chaos.model import ALPHA, GOALS, Arm, Goal, Plan, Reference, Sla, Stop, Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Question:
     cells: frozenset[tuple[str, str, Arm]] = frozenset()  # planned (chaos, workload, arm); empty = those in the table
     looks: int = 1  # decisions that the plan allows, the one at the end included
     stopped: Mapping[Arm, Stop] = field(default_factory=dict)  # at an earlier look
+    references: Mapping[Arm, Reference] = field(default_factory=dict)  # arms that are shown, but not judged
     disturbed: str = ""  # why the machine was too busy for any verdict; empty: it was not
     frozen: FrozenPlan | None = None  # what else of the plan `summary.json` shall print
 
@@ -49,5 +50,6 @@ def of_plan(plan: Plan, stops: Sequence[Stop] = ()) -> Question:
         cells=frozenset((t.chaos, t.workload, t.arm) for t in plan.measured),
         looks=analysis.looks,
         stopped={stop.arm: stop for stop in stops},
+        references=plan.references,
         frozen=FrozenPlan(analysis.slo, analysis.stop_after_good_s, analysis.exclusions, plan.seed, plan.digest),
     )

@@ -17,14 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smartops_chaos.analysis import competing, instrument, outlook, phases, rca, sla, verdicts, warnings
-from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, of_arm
+from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, cells_by_arm, of_arm
 from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
 from smartops_chaos.analysis.summary import AppliedPlan, ArmSummary, CellNumbers, Curve, Mttr, Summary
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
-from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.analysis.table import is_simulated, numbers, outcome_is, texts
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.timeline import before
@@ -43,11 +43,12 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     question, measured = measured_trials(table, question)
     compared = others(measured, question)
     cells = build(measured, question)
-    tests, comparisons, decided = verdicts.conclude(measured, question, compared)
+    tests, comparisons, decided = verdicts.conclude(measured, question, competitors(compared, question))
     comparisons = instrument.hold_back(comparisons, cells, calibration, question.disturbed)
     decided = instrument.hold_back(decided, cells, calibration, question.disturbed)
     summaries = [_arm(question.baseline, measured, of_arm(cells, question.baseline), (), question)]
-    summaries += [_arm(t.arm, measured, t.cells, t.baseline, question) for t in tests]
+    held_against = cells_by_arm(measured, question, compared)
+    summaries += [_arm(arm, measured, *held_against[arm], question) for arm in compared]
     return Summary(
         campaign=campaign,
         plan=_applied(question, cells),
@@ -67,6 +68,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
         arms=tuple(summaries),
         comparisons=comparisons,
         verdicts=decided,
+        simulated=is_simulated(table),
     )
 
 
@@ -87,7 +89,7 @@ def measured_trials(table: pd.DataFrame, question: Question) -> tuple[Question, 
 
 
 def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
-    """The arms to judge: in the table or planned. Raises UsageError if the baseline has no trial."""
+    """All arms but the baseline: in the table or planned. Raises UsageError if the baseline has no trial."""
     pairs = measured[["model", "policy"]].drop_duplicates().itertuples(index=False)
     arms = sorted({Arm(*pair) for pair in pairs}, key=str)
     if question.baseline not in arms:
@@ -95,6 +97,11 @@ def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
         raise UsageError(f"the baseline {question.baseline} has no trial", f"arms in the table: {known or 'none'}")
     planned = {arm for _, _, arm in question.cells}
     return sorted((set(arms) | planned) - {question.baseline}, key=lambda a: (a.model, a.policy))
+
+
+def competitors(arms: Sequence[Arm], question: Question) -> list[Arm]:
+    """Those of them that are judged: not the ones that only show what is possible, and what chance does."""
+    return [arm for arm in arms if arm not in question.references]
 
 
 def _with_service_time(table: pd.DataFrame) -> list[dict[str, object]]:
@@ -157,6 +164,7 @@ def _arm(
         model=arm.model,
         policy=arm.policy,
         baseline=arm == question.baseline,
+        reference=question.references.get(arm),
         trials=len(rows),
         counted=len(counted),
         outcomes=dict(sorted(Counter(outcome.tolist()).items())),
@@ -171,7 +179,7 @@ def _arm(
         detection=detection,
         mitigation=mitigation,
         auto_heal=auto_heal(cells, baseline, alpha, looks=looks),
-        sla=sla.availability(cells, question.sla, question.targets.sla, alpha, _good_share(counted)),
+        sla=sla.availability(cells, question.sla, question.targets.sla, alpha, _good_share(counted), looks=looks),
         rca=rca.rca(counted, alpha),
         phases=steps,
         aside=aside,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from smartops_chaos.model import ALPHA, Arm, Goal, Sla, Slo, Stop, Targets
+from smartops_chaos.model import ALPHA, Arm, Goal, Reference, Sla, Slo, Stop, Targets
 from smartops_chaos.timeline.calibration import Calibration
 
 # proven: the target is met, and chance is ruled out; missed: that it is met is ruled out; between them it is only known
@@ -97,6 +97,7 @@ class Operations:
     cooldown_skips: int | None
     relapses: int | None  # good stretches that did not last
     relapsed: int | None  # trials with one
+    late_relapses: Share | None  # trials with one after `stop_after_good`, of those that were observed on after it
     closed_loop_s: float | None  # mean, from detected to verified, in trials that have both
     closed_loop_lo_s: float | None  # Student's interval of that mean; None under two trials
     closed_loop_hi_s: float | None
@@ -200,6 +201,7 @@ class ArmSummary:
     model: str
     policy: str
     baseline: bool
+    reference: Reference | None  # None: a competitor, or the baseline
     trials: int
     counted: int  # confirmed injections of a fault: the denominator of everything about time
     outcomes: dict[str, int]
@@ -318,6 +320,7 @@ class Summary:
     verdicts: tuple[Verdict, ...]
     holds: tuple[HoldNumbers, ...] = ()  # sensitivity to H; empty: no requests are at hand
     agreement: tuple[MomentAgreement, ...] = ()  # of metrics and logs; empty: no telemetry is at hand
+    simulated: bool = False  # drawn by `plan --simulate`: nothing was measured
     schema_version: int = 1
 
     @property

@@ -150,7 +150,7 @@ def proven_p(cells: Sequence[Cell], baseline: Sequence[Cell], question: Question
     ours, theirs = common(cells, baseline)
     if unexplained(cells, question) or not ours or any(not c.n for c in (*ours, *theirs)):
         return [1.0]
-    sla = availability.decide(cells, question.sla, targets.sla, question.alpha)
+    sla = availability.decide(cells, question.sla, targets.sla, question.alpha, looks=looks)
     p = {
         "mttr_reduction": likelihood_ratio.proven_p(
             trials_of(ours), trials_of(theirs), targets.mttr_reduction, looks=looks
@@ -229,8 +229,8 @@ def _heal(cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -
 
 
 def _sla(cells: Sequence[Cell], question: Question) -> TargetTest:
-    target, alpha = question.targets.sla, question.alpha
-    found = availability.decide(cells, question.sla, target, alpha)
+    target, alpha, looks = question.targets.sla, question.alpha, question.looks > 1
+    found = availability.decide(cells, question.sla, target, alpha, looks=looks)
     numbers_of = availability.availability(cells, question.sla, target, alpha, None)
     value = numbers_of.availability
     says, doubts = "", []
@@ -245,8 +245,8 @@ def _sla(cells: Sequence[Cell], question: Question) -> TargetTest:
         wanted=target,
         value=value,
         bound=found.bound,
-        at_worst=None,
-        at_best=None,
+        at_worst=found.at_worst,
+        at_best=found.at_best,
         p=found.p,
         p_ruled_out=found.p_ruled_out,
         says=says,

@@ -13,9 +13,9 @@ from smartops_chaos.analysis.phrases import GOALS, count, first_names, percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, MomentAgreement
 from smartops_chaos.analysis.table import texts
-from smartops_chaos.analysis.words import number
 from smartops_chaos.analysis.verdicts import unexplained
-from smartops_chaos.model import MOST_LOST, Goal, Outcome
+from smartops_chaos.analysis.words import number
+from smartops_chaos.model import FALSE_ALARMS, MOST_LOST, Goal, Outcome
 from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 
 RUN = "smartops-chaos run MATRIX"
@@ -59,7 +59,7 @@ def weaknesses(
         *_outlook(needed, running, minutes_a_trial),
         *_sla(question, cells),
         *([drift] if drift else []),
-        *_instrument(arms, calibration),
+        *_instrument(arms, calibration, bare=question.frozen is None),
         *_healer(arms),
         *_flags(measured),
     )
@@ -176,9 +176,14 @@ def _sla(question: Question, cells: Sequence[Cell]) -> list[str]:
     )
 
 
-def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration]) -> list[str]:
+def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration], *, bare: bool) -> list[str]:
     lines = []
-    if not any(c.n for c in calibration):
+    if not calibration and bare:
+        lines.append(
+            "Nobody knows how true these times are: the table has no calibration trial, in which the harness itself "
+            "ends the fault at a known second (`phase` = calibrate, with `fault_end_s` and `fault_end_by` = harness)."
+        )
+    elif not any(c.n for c in calibration):
         lost = sum(c.left_out for c in calibration)
         lines.append(
             f"No calibration trial counts ({lost} left out), so nothing shows how true the times are: "
@@ -216,6 +221,18 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
             lines.append(
                 f"{arm.arm}: {arm.contested} recoveries may be the healer's or the platform's and count as the "
                 f"platform's, beside {healed} healed: finer telemetry would tell them apart."
+            )
+        if spoiled := sum(step.lost.get(f"{Outcome.UNRECOVERED}: {FALSE_ALARMS}", 0) for step in arm.funnel):
+            lines.append(
+                f"{arm.arm}: its false alarms before the injection spoiled {count(spoiled, 'trial')}, which count as "
+                "its failures: its detector is too sensitive, or the service is not quiet."
+            )
+        late = arm.operations.late_relapses
+        if late and late.successes:
+            lines.append(
+                f"{arm.arm}: {late.successes} of {count(late.n, 'trial')} observed to the horizon went bad again after "
+                "health had lasted for `stop_after_good`. In the other trials nobody would have seen that, so their "
+                "times may be too short: make `stop_after_good` longer, or leave it out."
             )
         if not arm.baseline and arm.rca.n and arm.rca.answers < 2:
             lines.append(f"{arm.arm} named {_answers(arm.rca.answers)}: no diagnostic information.")

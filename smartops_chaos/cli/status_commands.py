@@ -72,8 +72,12 @@ def revert(
 ) -> None:
     """Undo all of a campaign that is still in force, with nothing but its directory."""
     if cluster:
+        from smartops_chaos.schema.names import is_label
         from smartops_chaos.targets import kinds
 
+        if not is_label(cluster):
+            hint = "give one that `kubectl get namespaces` lists"
+            raise UsageError(f"--cluster {cluster[:70]!r} is no name of a namespace", hint)
         for line in kinds.revert_namespace(context, cluster):
             print(line)
         print(f"nothing of any campaign is in force in {cluster}")

@@ -19,6 +19,7 @@ ANSWER_S = 3.0  # without an answer for so long the API server counts as down
 _WATCH_S = 240.0  # the server ends a watch then, and it goes on from there
 _SILENCE_S = 90.0  # a watch says at least every minute that it lives; a log that is only quiet is opened again
 _LIST_S = 30.0
+_SAID = 200  # characters of a refusal
 
 
 class StreamBroken(Exception):
@@ -74,8 +75,7 @@ class ApiStream:
         try:
             async with self._open(path, query) as answer:
                 if answer.status >= 400:
-                    text = (await answer.text())[:200]
-                    raise StreamBroken(answer.status, text)
+                    raise StreamBroken(answer.status, self._server.hide(await answer.text())[:_SAID])
                 async for block in answer.content.iter_any():
                     *lines, rest = (rest + block).split(b"\n")
                     for line in lines:
@@ -113,10 +113,17 @@ class ApiStream:
     async def _list(self, path: str) -> Json:
         try:
             async with asyncio.timeout(_LIST_S):
-                found: Json = json.loads(b"\n".join([line async for line in self.lines(path, {})]))
-                return found
+                text = b"\n".join([line async for line in self.lines(path, {})])
         except TimeoutError:
             raise StreamBroken(0, f"no list within {_LIST_S:g} s") from None
+        try:
+            found = json.loads(text)
+            if isinstance(found["metadata"]["resourceVersion"], str) and isinstance(found["items"] or [], list):
+                return {**found, "items": found["items"] or []}
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise StreamBroken(0, "what answers is no API server: is a login page or a proxy in between?")
 
     def _open(self, path: str, query: dict[str, str]) -> aiohttp.client._RequestContextManager:
-        return self._session.get(self._server.url + path, params=query, headers=self._server.headers)
+        more = self._server.streaming()
+        return self._session.get(self._server.url + path, params=query, headers=self._server.headers, **more)

@@ -19,12 +19,10 @@ from typing import Any
 
 from smartops_chaos.kubernetes import objects
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, path
-from smartops_chaos.kubernetes.controller import KINDS
+from smartops_chaos.kubernetes.controller import DEPLOYMENT
 from smartops_chaos.kubernetes.objects import CAMPAIGN, Former
 
 LOCK = "smartops-chaos"  # the ConfigMap that says whose the namespace is
-# In this order they are put back: what a new pod reads must be there before it.
-_KINDS = ("configmap", *KINDS)
 
 
 class InUse(ClusterError):
@@ -39,6 +37,12 @@ class ChangedObjects:
     namespace: str
     campaign: str
     ledger: Path | None
+    kinds: tuple[str, ...] = (DEPLOYMENT.name,)  # of controllers that it changes
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """In this order they are put back: what a new pod reads must be there before it."""
+        return ("configmap", *self.kinds)
 
     def path(self, kind: str, name: str = "") -> str:
         return path(self.namespace, f"{kind}s", name)
@@ -112,9 +116,9 @@ class ChangedObjects:
     def left(self) -> list[str]:
         """Objects that still carry our label, as "kind name"."""
         found = []
-        for kind in _KINDS:
-            listed = self.cluster.request("GET", self.path(kind), query={"labelSelector": CAMPAIGN})
-            found += [f"{kind} {one['metadata']['name']}" for one in listed["items"]]
+        for kind in self._kinds:
+            listed = self.cluster.items(self.path(kind), {"labelSelector": CAMPAIGN})
+            found += [f"{kind} {one['metadata']['name']}" for one in listed]
         return found
 
     def _putting_back(self, kind: str, name: str, noted: Former, told: list[str]) -> Callable[[Json], Json]:
@@ -137,9 +141,9 @@ class ChangedObjects:
         noted = self._noted()
         mine = f"{CAMPAIGN}={objects.label(self.campaign)}" if self.campaign else CAMPAIGN
         found: dict[tuple[str, str], Former] = {}
-        for kind in _KINDS:
-            listed = self.cluster.request("GET", self.path(kind), query={"labelSelector": mine})
-            names = [one["metadata"]["name"] for one in listed["items"] if one["metadata"]["name"] != LOCK]
+        for kind in self._kinds:
+            listed = self.cluster.items(self.path(kind), {"labelSelector": mine})
+            names = [one["metadata"]["name"] for one in listed if one["metadata"]["name"] != LOCK]
             for name in dict.fromkeys([*names, *(name for of, name in noted if of == kind)]):
                 found[kind, name] = noted.get((kind, name), {})
         return found
@@ -175,10 +179,11 @@ class ChangedObjects:
         for line in self.ledger.read_text(encoding="utf-8").splitlines():
             try:
                 entry = json.loads(line)
-            except ValueError:  # torn by a crash, so its patch was never sent
+                saved = {field: {"was": one["was"], "set": one["set"]} for field, one in entry["former"].items()}
+                fields = found.setdefault((str(entry["kind"]), str(entry["name"])), {})
+            except (ValueError, KeyError, TypeError, AttributeError):  # torn by a crash, so its patch was never sent
                 continue
-            fields = found.setdefault((entry["kind"], entry["name"]), {})
-            for field, one in entry["former"].items():
+            for field, one in saved.items():
                 fields[field] = {"was": fields.get(field, one)["was"], "set": one["set"]}
         return found
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from tenacity import stop_before_delay
 
+from smartops_chaos.kubernetes.chaos_mesh_spec import GROUP, KINDS
+from smartops_chaos.kubernetes.identity import Identity
+from smartops_chaos.schema.names import is_label, is_subdomain
 from smartops_chaos.schema.units import retry_after_s
-from smartops_chaos.telemetry.connection import Connection
+from smartops_chaos.telemetry.connection import Connection, hidden, proxy_of
 from smartops_chaos.telemetry.retry import LATER, Later, retried
 
 CALL_S = 10.0  # limit of one call
@@ -28,9 +33,29 @@ _SCHEME = "kubernetes"
 _TRIES = 8  # to change what others change as well
 MERGE = "application/merge-patch+json"
 ASK_FOR_ROLES = "`smartops-chaos doctor --rbac MATRIX` prints the roles that are needed"
+IN_CLUSTER = "in-cluster"  # the context of a pod's own service account, which no kubeconfig names
+IDENTITY = "SMARTOPS_IDENTITY"  # environment variable of a lane: the namespace that its processes must find
+_DEFAULT = "~/.kube/config"
+_SAID = 600  # characters of the API server's own words in an error
 
-# API group of a collection; the core group, of pods, Services, ConfigMaps and events, has no name.
-GROUPS = {"deployments": "apps", "statefulsets": "apps", "daemonsets": "apps"}
+# API group and version of a collection; the core group, of pods, Services, ConfigMaps and events, has no name.
+_APIS = {
+    "deployments": "apps/v1",
+    "statefulsets": "apps/v1",
+    "daemonsets": "apps/v1",
+    "replicasets": "apps/v1",
+    "rollouts": "argoproj.io/v1alpha1",
+    "horizontalpodautoscalers": "autoscaling/v2",
+    "scaledobjects": "keda.sh/v1alpha1",
+    "poddisruptionbudgets": "policy/v1",
+    "endpointslices": "discovery.k8s.io/v1",
+    "roles": "rbac.authorization.k8s.io/v1",
+    "rolebindings": "rbac.authorization.k8s.io/v1",
+    **dict.fromkeys(KINDS.values(), f"{GROUP}/v1alpha1"),  # of Chaos Mesh
+}
+GROUPS = {collection: api.partition("/")[0] for collection, api in _APIS.items()}
+_NAMESPACE = re.compile(r"/(?:api|apis/[^/]+)/[^/]+/namespaces/([^/]+)(?:/|$)")
+_ODD = re.compile(r"[^\x21-\x7e]|[?#\\]")  # in a path, where they would end it or lead elsewhere
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -48,6 +73,14 @@ class Gone(ClusterError):
     """The object, or the namespace, does not exist (any more)."""
 
 
+class AnotherCluster(ClusterError):
+    """The namespace that answers is not the one on which the campaign took its lock: nothing of it is known here."""
+
+
+class NamespaceGone(Gone):
+    """The campaign's namespace was deleted, on the very cluster where it was: everything in it is gone with it."""
+
+
 class Cluster:
     """The API server of one context."""
 
@@ -55,6 +88,58 @@ class Cluster:
         self.api = api
         self.context = context
         self._given_up = False  # the last call was repeated in vain: the next one need not wait as long once more
+        self._expected: dict[str, Identity] = {}  # by namespace
+        self._compared: set[str] = set()
+
+    @property
+    def server(self) -> str:
+        return str(self.api.configuration.host)
+
+    @property
+    def where(self) -> str:
+        """For a person."""
+        return f"context {self.context} ({self.server})"
+
+    # ---- identity ------------------------------------------------------------------------------------------------
+
+    def identify(self, namespace: str) -> Identity:
+        """Who a namespace is. Raises Gone, ClusterError."""
+        found = self._answer("GET", f"/api/v1/namespaces/{_checked(namespace, is_label)}")
+        return Identity(namespace, _uid(found), self.context, self.server, self._cluster_uid())
+
+    def _cluster_uid(self) -> str:
+        with suppress(ClusterError):  # not everybody may look there
+            return _uid(self._answer("GET", "/api/v1/namespaces/kube-system", patience_s=0))
+        return ""
+
+    def expect(self, identity: Identity) -> None:
+        """From now on nothing is read or written in that namespace before it was found to be this one."""
+        self._expected[identity.namespace] = identity
+        self._compared.discard(identity.namespace)
+
+    def compare(self, namespace: str) -> None:
+        """See that a namespace is the expected one: once, before the first request into it.
+
+        Raises AnotherCluster, NamespaceGone, ClusterError.
+        """
+        wanted = self._expected.get(namespace)
+        if wanted is None or namespace in self._compared:
+            return
+        try:
+            found = self._answer("GET", f"/api/v1/namespaces/{_checked(namespace, is_label)}")
+            now = Identity(namespace, _uid(found), self.context, self.server)
+        except Gone:
+            now = Identity(namespace, "none", self.context, self.server)
+        if not wanted.is_same(now):
+            now = Identity(namespace, now.uid, now.context, now.server, self._cluster_uid() if wanted.cluster else "")
+            if wanted.was_deleted(now):
+                raise NamespaceGone(f"{wanted} was deleted since, and everything in it", 404)
+            raise AnotherCluster(
+                f"the campaign has {wanted}, but what answers now is {now}: choose the context of the campaign again"
+            )
+        self._compared.add(namespace)
+
+    # ---- requests ------------------------------------------------------------------------------------------------
 
     def request(
         self,
@@ -74,13 +159,52 @@ class Cluster:
         was read is stale, see `amend`. Raises Gone for 404, ClusterError with the reason for everything else.
         """
 
+        if match := _NAMESPACE.match(path):
+            self.compare(match[1])
+        return self._answer(
+            method, path, query=query, body=body, content=content, limit_s=limit_s, patience_s=patience_s
+        )
+
+    def items(self, path: str, query: dict[str, str] | None = None) -> list[Json]:
+        """The objects of a collection. Raises ClusterError, also for what is no list of objects."""
+        found: list[Json] = self.listing(path, query)["items"]
+        return found
+
+    def listing(self, path: str, query: dict[str, str] | None = None) -> Json:
+        """A collection as it is: `items`, and in `metadata` the version of the list. Raises ClusterError."""
+        listed = self.request("GET", path, query=query)
+        found = listed.get("items") or []  # null is how an empty one is written at times
+        if "items" not in listed or not isinstance(found, list) or not all(map(_is_object, found)):
+            raise ClusterError(f"GET {path}: {_NO_API}")
+        return {**listed, "items": found}
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        content: str = "application/json",
+        limit_s: float = CALL_S,
+        patience_s: float = _PATIENCE_S,
+    ) -> Any:
+        through = "/proxy/" in path  # what answers is no API server but the application behind it
+
         def attempt() -> Any:
-            return json.loads(self._open(method, path, query, body, content, limit_s).data or b"null")
+            answer = self._open(method, path, query, body, content, limit_s)
+            try:
+                found = json.loads(answer.data or b"null")
+            except ValueError:
+                raise ClusterError(f"{method} {path}: the answer is no JSON; {_NO_API}") from None
+            if not through and not isinstance(found, dict):
+                raise ClusterError(f"{method} {path}: {_NO_API}")
+            return found
 
         try:
             answer = retried(attempt, stop_before_delay(0.0 if self._given_up else patience_s))
         except ClusterError as error:
-            self._given_up = not error.status and "/proxy/" not in path  # a silent pod behind it is no outage
+            self._given_up = not error.status and not through  # a silent pod behind it is no outage
             raise
         self._given_up = False
         return answer
@@ -100,6 +224,8 @@ class Cluster:
 
     def stream(self, path: str, query: dict[str, str], limit_s: float) -> Iterator[bytes]:
         """The lines of an answer as they come, until silence of more than `limit_s`. Raises ClusterError."""
+        if match := _NAMESPACE.match(path):
+            self.compare(match[1])
         try:
             opened = self._open("GET", path, query, None, "", limit_s, whole=False)
         except Later as error:
@@ -113,14 +239,18 @@ class Cluster:
 
     def connection(self, path: str = "") -> Connection:
         """A path of the API server, for a caller with a client of its own."""
+        if match := _NAMESPACE.match(path):
+            self.compare(match[1])
         found = self.api.configuration
         return Connection(
-            found.host + path,
+            found.host + _unbroken(path),
             headers=self.headers(),
             ca_file=found.ssl_ca_cert or "",
             client_cert=found.cert_file or "",
             client_key=found.key_file or "",
             verify=found.verify_ssl,
+            proxy=found.proxy or "",
+            server_name=found.tls_server_name or "",
         )
 
     def headers(self) -> dict[str, str]:
@@ -139,14 +269,15 @@ class Cluster:
         *,
         whole: bool = True,
     ) -> urllib3.BaseHTTPResponse:
-        headers = {**self.headers(), "Accept": "application/json"}
+        credentials = self.headers()
+        headers = {**credentials, "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = content
         pool: urllib3.PoolManager = self.api.rest_client.pool_manager
         try:
             answer = pool.request(
                 method,
-                self.api.configuration.host + path + (f"?{urlencode(query)}" if query else ""),
+                self.server + _unbroken(path) + (f"?{urlencode(query)}" if query else ""),
                 body=None if body is None else json.dumps(body),
                 headers=headers,
                 timeout=urllib3.Timeout(connect=CALL_S, read=limit_s),
@@ -155,21 +286,42 @@ class Cluster:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Later(ClusterError(f"the API server does not answer: {error}")) from error
+        if 300 <= answer.status < 400:
+            raise ClusterError(f"{method} {path}: {answer.status}, what is asked for is elsewhere; {_NO_API}")
         if answer.status >= 400:
-            refused = _refusal(answer, f"{method} {path}")
+            refused = _refusal(answer, method, path, credentials)
             raise Later(refused, retry_after_s(answer.headers)) if answer.status in LATER else refused
         return answer
 
 
 def path(namespace: str, collection: str, name: str = "") -> str:
-    """Of a collection of objects ("pods", "deployments", ...), or of one of them."""
-    group = f"/apis/{GROUPS[collection]}/v1" if collection in GROUPS else "/api/v1"
-    return f"{group}/namespaces/{namespace}/{collection}" + (f"/{name}" if name else "")
+    """Of a collection of objects ("pods", "deployments", ...), or of one of them.
+
+    Raises ClusterError for what is no name: a request with it could go to another object, in another namespace.
+    """
+    group = f"/apis/{_APIS[collection]}" if collection in _APIS else "/api/v1"
+    inside = f"{group}/namespaces/{_checked(namespace, is_label)}/{collection}"
+    return f"{inside}/{_checked(name, is_subdomain)}" if name else inside
 
 
 def proxy(namespace: str, collection: str, name: str, port: int | str, path_there: str = "") -> str:
     """The path through the API server to a server in the cluster; `collection` is "services" or "pods"."""
-    return path(namespace, collection, f"{name}:{port}") + f"/proxy{path_there}"
+    if not (str(port).isascii() and str(port).isdigit()) and not is_label(str(port)):
+        raise ClusterError(f"{str(port)[:70]!r} is no port: correct the file that names it")
+    return f"{path(namespace, collection, name)}:{port}/proxy{path_there}"
+
+
+def _checked(name: str, fits: Callable[[str], bool]) -> str:
+    if not fits(name):
+        raise ClusterError(f"{name[:70]!r} is no name of an object: correct the file or the annotation that has it")
+    return name
+
+
+def _unbroken(path: str) -> str:
+    """The path as it is, if no part of it leads elsewhere. Raises ClusterError."""
+    if _ODD.search(path) or any(part in (".", "..") for part in re.split(r"[/\\]", unquote(path))):
+        raise ClusterError(f"{path[:200]!r} is no path that is asked for: it leads to somewhere else")
+    return path
 
 
 def service_url(context: str, namespace: str, service: str, port: int | str) -> str:
@@ -189,38 +341,115 @@ def connection(address: str) -> Connection:
 def connect(context: str = "") -> Cluster:
     """The cluster of a context ("" = the current one), the same object for every caller in this process.
 
-    Raises ClusterError when nothing says where it is.
+    A trial's process finds in its environment which namespace it is about, see `Cluster.expect`. Raises ClusterError
+    when nothing says where the cluster is, or what says it cannot be used.
     """
     configuration = client.Configuration()
     configuration.retries = 0  # `request` repeats what may be repeated
+    configuration.proxy = None  # the environment's is known to `proxy_of`: what is here afterwards is the kubeconfig's
+    files = _kubeconfig()
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
     try:
-        if "KUBERNETES_SERVICE_HOST" in os.environ and not _kubeconfig().exists():
+        if in_pod and (context == IN_CLUSTER or (not context and not any(map(Path.exists, files)))):
+            if not context:
+                return connect(IN_CLUSTER)
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            file = os.environ.get("KUBECONFIG") or None  # the client itself looks only when it is imported
-            given: dict[str, Any] = {"config_file": file, "context": context or None, "persist_config": False}
+            file = os.pathsep.join(map(str, files))
+            if not context:
+                _, current = config.list_kube_config_contexts(config_file=file)  # type: ignore[no-untyped-call]
+                return connect(str(current["name"]))
+            given: dict[str, Any] = {"config_file": file, "context": context, "persist_config": False}
             given["client_configuration"] = configuration
             config.load_kube_config(**given)  # type: ignore[no-untyped-call]
+    except ClusterError:
+        raise
     except config.ConfigException as error:
-        raise ClusterError(f"no cluster: {error}; set KUBECONFIG, or `target.context` in the matrix") from error
-    return Cluster(client.ApiClient(configuration), context)
+        raise ClusterError(f"no cluster: {_culprit(files) or error}; {_SET_IT}") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        why = _culprit(files) or f"{_listed(files)} cannot be used: {type(error).__name__}: {_first_line(error)}"
+        raise ClusterError(f"no cluster: {why}; {_SET_IT}") from None
+    address = urlsplit(str(configuration.host))
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ClusterError(f"no cluster: {_listed(files)} has no usable address of a server for {context}; {_SET_IT}")
+    _through_proxy(configuration)
+    found = Cluster(client.ApiClient(configuration), context)
+    if expected := os.environ.get(IDENTITY):
+        try:
+            found.expect(Identity.parse(expected))
+        except ValueError as error:
+            raise ClusterError(f"{IDENTITY}: {error}") from None
+    return found
 
 
-def _kubeconfig() -> Path:
-    return Path(os.environ.get("KUBECONFIG", "~/.kube/config")).expanduser()
+_SET_IT = "set KUBECONFIG, or `target.context` in the matrix"
+_NO_API = "what answers is no API server: is a login page or a proxy in between?"
 
 
-def _refusal(answer: urllib3.BaseHTTPResponse, what: str) -> ClusterError:
+def _kubeconfig() -> list[Path]:
+    """The files of KUBECONFIG, a list as PATH is one."""
+    given = os.environ.get("KUBECONFIG") or _DEFAULT
+    return [Path(one).expanduser() for one in given.split(os.pathsep) if one]
+
+
+def _listed(files: list[Path]) -> str:
+    return f"the kubeconfig {' and '.join(map(str, files))}"
+
+
+def _culprit(files: list[Path]) -> str:
+    """The first file that is no kubeconfig, and why; empty if each is one, or is not there."""
+    for file in files:
+        if not file.exists():
+            continue
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            return f"the kubeconfig {file} cannot be read: {_first_line(error)}"
+        if not isinstance(content, dict):
+            return f"the kubeconfig {file} is none: it holds no mapping with clusters, users and contexts"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return str(getattr(error, "strerror", None) or error).partition("\n")[0][:200]
+
+
+def _through_proxy(configuration: client.Configuration) -> None:
+    """One way for every client: the kubeconfig's `proxy-url`, else the environment's, and none to loopback."""
+    way = proxy_of(str(configuration.host), configuration.proxy or "")
+    configuration.proxy, configuration.no_proxy = way or None, ""
+    parts = urlsplit(way)
+    if parts.username:
+        who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=who)
+
+
+def _uid(found: Any) -> str:
+    if not _is_object(found) or not isinstance(found["metadata"].get("uid"), str):
+        raise ClusterError(f"a namespace without a UID: {_NO_API}")
+    return str(found["metadata"]["uid"])
+
+
+def _is_object(found: Any) -> bool:
+    """Whether it is what every object of the API is at least: a mapping with metadata, and a name in it."""
+    meta = found.get("metadata") if isinstance(found, dict) else None
+    return isinstance(meta, dict) and isinstance(meta.get("name"), str)
+
+
+def _refusal(answer: urllib3.BaseHTTPResponse, method: str, path: str, credentials: Mapping[str, str]) -> ClusterError:
     """What the API server said, as an error with what to do about it."""
     status = answer.status
     try:
         said = str(json.loads(answer.data)["message"])
     except (ValueError, KeyError, TypeError):
         said = str(answer.reason or status)
+    said = hidden(said, credentials.values())[:_SAID]
     if status == 401:
         return ClusterError("the cluster does not accept the credentials (401): log in again or renew the token", 401)
     if status == 403:
         return ClusterError(f"{said}; {ASK_FOR_ROLES}", 403)
-    if status == 404:
-        return Gone(said, 404)
-    return ClusterError(f"{what}: {status} {said}", status)
+    if status == 404 or (status == 410 and method == "DELETE"):
+        return Gone(said, status)
+    return ClusterError(f"{method} {path}: {status} {said}", status)

@@ -15,15 +15,18 @@ from typing import Any, TypeVar
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes import cluster, drivers, objects, recorder, recording, rollout
+from smartops_chaos.kubernetes.autoscalers import AUTOSCALED
 from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects
-from smartops_chaos.kubernetes.cluster import ClusterError, Gone, Json
-from smartops_chaos.kubernetes.controller import Controller, is_over
+from smartops_chaos.kubernetes.cluster import ClusterError, Gone, Json, NamespaceGone
+from smartops_chaos.kubernetes.controller import Controller, is_over, kind_of
+from smartops_chaos.kubernetes.identity import Identity
 from smartops_chaos.kubernetes.recorder import seconds
 from smartops_chaos.kubernetes.recording import PodHistory
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.schema.clustertarget import kinds_of
 from smartops_chaos.schema.healer_kubernetes import Change, KubernetesBlock
 from smartops_chaos.schema.healerfile import LokiLogs
-from smartops_chaos.targets.base import LaneAddress, LaneLost, When
+from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost, When
 from smartops_chaos.telemetry import alerts, loki, prometheus
 from smartops_chaos.telemetry.connection import Connection, connection
 
@@ -53,7 +56,11 @@ class ClusterLane:
             raise LaneLost(str(error)) from error
         ledger = Path(given["SMARTOPS_LANE"]) if given.get("SMARTOPS_LANE") else None
         campaign = given.get("SMARTOPS_CAMPAIGN", _BY_HAND)
-        self._objects = ChangedObjects(self._cluster, self._namespace, campaign, ledger)
+        self._kinds = kinds_of(options)
+        self._autoscaled = frozenset(given.get(AUTOSCALED, "").split())
+        self._objects = ChangedObjects(self._cluster, self._namespace, campaign, ledger, self._kinds)
+        if given.get(cluster.IDENTITY):
+            self._cluster.expect(Identity.parse(given[cluster.IDENTITY]))
         self._tail = recording.RecordingTail(self._folder / _RECORDING)
         self._changes: tuple[Change, ...] = ()
         self._calls: Sequence[Call] = ()
@@ -71,15 +78,15 @@ class ClusterLane:
         stamp = datetime.now(UTC).isoformat()  # with a fraction: a second reset within the second restarts too
         for name in dict.fromkeys(change.configmap for change in self._block.all_changes() if change.configmap):
             self._objects.set("configmap", name, partial(self._values, "configmap", name, ""))
-        there = Controller.listed(self._cluster, self._namespace)
+        there = Controller.listed(self._cluster, self._namespace, self._block.controllers())
         changed = []
         for name in self._block.controllers():
             if name in there:
                 kind = there[name].kind
                 values = partial(self._values, kind.name, name, stamp if restarting else "")
-                changed.append(Controller(kind, self._objects.set(kind.name, name, values)))
+                changed.append(Controller(kind, self._objects.set(kind.name, there[name].plain, values)))
             elif name not in self._block.optional:
-                raise ClusterError(f"{self._namespace} has no Deployment {name} any more")
+                raise ClusterError(f"{self._namespace} has no {kind_of(name).word} {name} any more")
         if late := rollout.settle(self._cluster, self._namespace, changed, self._block.limit_s):
             raise ClusterError(late)
         if not restarting:
@@ -90,7 +97,7 @@ class ClusterLane:
         values: dict[str, Any] = {}
         if kind != "configmap" and restart:
             reset = self._block.reset
-            if name in reset.replicas:
+            if name in reset.replicas and name not in self._autoscaled:
                 values["replicas"] = reset.replicas[name]
             values |= {f"annotation/{key}": None for key in reset.remove.get(name, ())}
             if name in reset.restart:
@@ -120,8 +127,8 @@ class ClusterLane:
                 return False
             if not any(float(one["value"][1]) >= 1 for one in result):
                 return False
-        pods = self._cluster.request("GET", cluster.path(self._namespace, "pods"))["items"]
-        mine = [pod for pod in pods if controller.selects(pod) and not is_over(pod)]
+        pods = self._cluster.items(cluster.path(self._namespace, "pods"))
+        mine = [pod for pod in pods if controller.owns(pod) and not is_over(pod)]
         return all(_age_s(pod) >= rule.after_s for pod in mine)
 
     def _drifted(self) -> bool:
@@ -132,13 +139,15 @@ class ClusterLane:
             with suppress(Gone):
                 found = Controller.read(self._cluster, self._namespace, name).found
                 for field, one in objects.former(found).items():
+                    if field == "replicas" and name in self._autoscaled:
+                        continue
                     if field.startswith(("replicas", "annotation/")) and objects.get(found, field) != one["set"]:
                         logger.warning("%s: %s is no longer as it was reset to", name, field)
                         return True
         return False
 
     def watch(self, folder: Path, clock: Clock) -> None:
-        watched = recorder.Watched(self._cluster.connection, self._namespace, self._block.components)
+        watched = recorder.Watched(self._cluster.connection, self._namespace, self._block.components, self._kinds)
         recorder.start(watched, folder / _RECORDING, clock)
 
     def unwatch(self) -> None:
@@ -150,7 +159,7 @@ class ClusterLane:
             file.unlink()
 
     def leaks(self) -> list[str]:
-        return self._guard(lambda: drivers.leaks(self._cluster, self._namespace))
+        return self._guard(lambda: drivers.leaks(self._cluster, self._namespace, self._kinds))
 
     def load(self) -> None:
         """A cluster's service is anybody's: how busy it is is not known."""
@@ -232,6 +241,8 @@ class ClusterLane:
     def _guard(self, call: Callable[[], T]) -> T:
         try:
             return call()
+        except NamespaceGone as gone:
+            raise LaneEnded(str(gone)) from gone
         except ClusterError as error:
             raise LaneLost(str(error)) from error
 

@@ -6,23 +6,31 @@ import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from smartops_chaos.errors import PreflightFailed, RevertFailed
-from smartops_chaos.kubernetes import cluster, drivers, objects
+from smartops_chaos.kubernetes import autoscalers, cluster, drivers, objects
+from smartops_chaos.kubernetes.autoscalers import AUTOSCALED
 from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects
-from smartops_chaos.kubernetes.cluster import ASK_FOR_ROLES, Cluster, ClusterError, Gone
-from smartops_chaos.kubernetes.controller import Controller
+from smartops_chaos.kubernetes.cluster import ASK_FOR_ROLES, AnotherCluster, Cluster, ClusterError, Gone, NamespaceGone
+from smartops_chaos.kubernetes.controller import DEPLOYMENT, KINDS, Controller, kind_of
+from smartops_chaos.kubernetes.identity import Identity
 from smartops_chaos.kubernetes.lock import OWNER, NamespaceLock, owner
-from smartops_chaos.schema.clustertarget import says_production
+from smartops_chaos.schema.clustertarget import kinds_of, says_production
 from smartops_chaos.schema.healer_kubernetes import Address, KubernetesBlock, Source
+from smartops_chaos.store.campaign_folder import Store
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Tell, silent
 from smartops_chaos.telemetry.connection import with_keys
 
 _PINGS = 15
+_NAMESPACE = "Namespace "  # of a label of the provenance, before a namespace's name
+_CHOOSE_AGAIN = "choose the context again on which the campaign runs; `smartops-chaos report` names it"
+_CHOOSE = "correct the name, or choose the context with --context; `kubectl get namespaces` lists what is there"
+_MEND = "mend the cause, then the same command again"
 
 
 def located(address: Address, context: str, namespace: str) -> str:
@@ -40,6 +48,7 @@ class ClusterTarget:
         self._options = options
         self._block = KubernetesBlock.from_plan(options)
         self._names = [lane["namespace"] for lane in options["lanes"]][:lanes]
+        self._kinds = kinds_of(options)
         self._locks: list[NamespaceLock] = []
         self._directory: Path | None = None
 
@@ -56,14 +65,22 @@ class ClusterTarget:
         """Nothing of an earlier runner goes on here: what it has set on objects stays until `open` or `restore`."""
 
     def open(self, directory: Path, say: Tell = silent) -> Sequence[LaneAddress]:
-        """Take the namespaces. Raises PreflightFailed for one that another campaign has, or has left changed."""
+        """Take the namespaces. Raises PreflightFailed for one that another campaign has, or has left changed, and
+        RevertFailed for one that is not the campaign's: another cluster answers in its place."""
         del say
         self._directory = directory
+        known = recorded(directory)
         try:
             for name in self._names:
-                lock = self._lock(directory, name)
+                here = cluster.connect(self._options["context"])
+                found = here.identify(name)
+                if name in known and not known[name].is_same(found):
+                    raise AnotherCluster(f"the campaign has {known[name]}, but what answers now is {found}")
+                lock = self._lock(directory, name, found)
                 lock.take()
                 self._locks.append(lock)
+        except AnotherCluster as error:
+            raise RevertFailed(str(error), _CHOOSE_AGAIN) from error
         except ClusterError as error:
             raise PreflightFailed(str(error), ASK_FOR_ROLES) from error
         return [self._address(lock) for lock in self._locks]
@@ -93,23 +110,65 @@ class ClusterTarget:
     def restore(self, directory: Path) -> list[str]:
         """Undo what an earlier runner of the campaign has left changed, with its directory alone; notes on it.
 
-        Raises RevertFailed.
+        Every namespace of the plan is asked: a file that is not there says nothing about the cluster. Raises
+        RevertFailed, also where another cluster answers than that on which the campaign ran.
         """
-        left = [self._lock(directory, name) for name in self._names if (directory / name / OWNER).exists()]
-        failed = _release(left)
+        try:
+            known = recorded(directory)
+            taken = [name for name in self._names if (directory / name / OWNER).exists()]
+            locks = [self._lock(directory, name) for name in taken]
+            failed = [*_release(locks), *self._left(directory, [one for one in self._names if one not in taken], known)]
+        except ClusterError as error:
+            raise RevertFailed(f"what is in force cannot be told: {error}", _CHOOSE_AGAIN) from error
         if failed:
-            raise RevertFailed("; ".join(failed), "mend the cause, then the same command again")
-        return [f"{one.changed.namespace} is as it was before the campaign" for one in left]
+            raise RevertFailed("; ".join(failed), _MEND)
+        put_back = [f"{one.changed.namespace} is as it was before the campaign ({_where(one)})" for one in locks]
+        others = [name for name in self._names if name not in taken]
+        return [
+            *put_back,
+            *(f"{name}: nothing of it is there ({self._here(known.get(name)).where})" for name in others),
+        ]
 
-    def _lock(self, directory: Path, name: str) -> NamespaceLock:
-        here = cluster.connect(self._options["context"])
+    def _left(self, directory: Path, names: Sequence[str], known: Mapping[str, Identity]) -> list[str]:
+        """What of the campaign is still in namespaces of which its folder says nothing. Raises ClusterError."""
+        found = []
+        campaign = directory.resolve().parent.name
+        for name in names:
+            here = self._here(known.get(name))
+            if name in known:
+                here.expect(known[name])
+            changed = ChangedObjects(here, name, campaign, None, self._kinds)
+            try:
+                held = NamespaceLock(changed, "", ()).held() or {}
+                here.identify(name)
+                signs = [f"its lock, of {held.get('host')}"] if held.get("campaign") == objects.label(campaign) else []
+                signs += [one for one in drivers.leaks(here, name, self._kinds) if one.startswith(f"{campaign}.")]
+            except NamespaceGone:
+                continue
+            if signs:
+                found.append(
+                    f"{name} still has {', '.join(signs)}, but the campaign's folder has no {directory.name}/{name}: "
+                    f"was it copied without its hidden files? `smartops-chaos revert --cluster {name}` puts back what "
+                    f"is there, on {here.where}"
+                )
+        return found
+
+    def _here(self, identity: Identity | None) -> Cluster:
+        """The cluster of the campaign: by its own context, whatever the current one is by now. Raises ClusterError."""
+        return cluster.connect(self._options["context"] or (identity.context if identity else ""))
+
+    def _lock(self, directory: Path, name: str, found: Identity | None = None) -> NamespaceLock:
+        ours, identity = owner(directory / name, found)
+        here = self._here(identity)
+        if identity is not None:
+            here.expect(identity)
         ledger = directory.resolve() / name / "former.ndjson"
-        changed = ChangedObjects(here, name, directory.resolve().parent.name, ledger)
-        return NamespaceLock(changed, owner(directory / name), self._block.controllers())
+        changed = ChangedObjects(here, name, directory.resolve().parent.name, ledger, self._kinds)
+        return NamespaceLock(changed, ours, self._block.controllers(), identity)
 
     def _address(self, lock: NamespaceLock) -> LaneAddress:
         """No secret is in it: a `kubernetes:` address becomes one with credentials only where it is called."""
-        name, context = lock.changed.namespace, self._options["context"]
+        name, context = lock.changed.namespace, lock.changed.cluster.context
 
         def url(address: Address | None) -> str:
             return "" if address is None else located(address, context, name)
@@ -117,6 +176,8 @@ class ClusterTarget:
         environment = {
             "SMARTOPS_NAMESPACE": name,
             "SMARTOPS_CONTEXT": context,
+            cluster.IDENTITY: str(lock.identity or ""),
+            AUTOSCALED: " ".join(self._autoscaled(lock)),
             "SMARTOPS_SERVICE": self._block.service,
             "SMARTOPS_CAMPAIGN": lock.changed.campaign,
             "SMARTOPS_LANE": str(lock.changed.ledger),
@@ -124,7 +185,14 @@ class ClusterTarget:
             "PROMETHEUS_BASE_URL": url(self._block.prometheus),
             "LOKI_BASE_URL": url(self._block.loki),
         }
-        return LaneAddress("kubernetes", name, environment | ({"KUBERNETES_CONTEXT": context} if context else {}))
+        return LaneAddress(
+            "kubernetes", name, environment | ({} if context == cluster.IN_CLUSTER else {"KUBERNETES_CONTEXT": context})
+        )
+
+    def _autoscaled(self, lock: NamespaceLock) -> tuple[str, ...]:
+        """Controllers of the system whose size an autoscaler sets."""
+        found = autoscalers.found(lock.changed.cluster, lock.changed.namespace).scaled
+        return tuple(name for name in self._block.controllers() if name in found)
 
     def _namespace_problems(self, here: Cluster, name: str) -> Iterator[tuple[str, str]]:
         try:
@@ -148,11 +216,11 @@ class ClusterTarget:
             yield f"{name}: {error}", ASK_FOR_ROLES
 
     def _object_problems(self, here: Cluster, name: str) -> Iterator[tuple[str, str]]:
-        there = Controller.listed(here, name)
+        there = Controller.listed(here, name, self._block.controllers())
         for controller in self._block.controllers():
             if controller not in there and controller not in self._block.optional:
                 yield (
-                    f"{name} has no Deployment {controller}, which the healer file names",
+                    f"{name} has no {kind_of(controller).word} {controller}, which the healer file names",
                     f"deploy it, or correct the healer file; there are: {', '.join(sorted(there)) or 'none'}",
                 )
         known = ChangedObjects(here, name, "", None)
@@ -169,22 +237,54 @@ class ClusterTarget:
 
 
 def provenance(options: dict[str, Any]) -> dict[str, str]:
-    """Which cluster, by which way requests reach it and how long that takes, what runs there. Raises ClusterError."""
+    """Which cluster and namespaces, by which way requests reach them and how long that takes, what runs there.
+
+    What cannot be asked is left out; whether all is there is for preflight to say. Raises ClusterError.
+    """
     here = cluster.connect(options["context"])
-    version = here.request("GET", "/version")["gitVersion"]
-    if KubernetesBlock.from_plan(options).workload.url:
-        way = f"from the runner to {KubernetesBlock.from_plan(options).workload.url}"
-    else:
-        took_s = []
-        for _ in range(_PINGS):
-            began = time.monotonic()
-            here.request("GET", "/version")
-            took_s.append(time.monotonic() - began)
-        way = "from the runner through the API server's service proxy; a bare round trip to that server took "
-        way += f"{1000 * sorted(took_s)[_PINGS // 2]:.1f} ms (median of {_PINGS} before the first trial)"
     names = [lane["namespace"] for lane in options["lanes"]]
-    pods = [pod for name in names for pod in here.request("GET", cluster.path(name, "pods"))["items"]]
-    return {"Cluster": f"Kubernetes {version}", "Requests": way, "Images": images(pods)}
+    told = {f"{_NAMESPACE}{name}": str(here.identify(name)) for name in names}
+    with suppress(ClusterError):
+        version = str(here.request("GET", "/version").get("gitVersion"))
+        told |= {"Cluster": f"Kubernetes {version}, {here.where}", "Requests": _way(here, options)}
+        told["Images"] = images(pod for name in names for pod in here.items(cluster.path(name, "pods")))
+    return told
+
+
+def _way(here: Cluster, options: dict[str, Any]) -> str:
+    if KubernetesBlock.from_plan(options).workload.url:
+        return f"from the runner to {KubernetesBlock.from_plan(options).workload.url}"
+    took_s = []
+    for _ in range(_PINGS):
+        began = time.monotonic()
+        here.request("GET", "/version")
+        took_s.append(time.monotonic() - began)
+    return (
+        "from the runner through the API server's service proxy; a bare round trip to that server took "
+        f"{1000 * sorted(took_s)[_PINGS // 2]:.1f} ms (median of {_PINGS} before the first trial)"
+    )
+
+
+def identities(told: Mapping[str, str]) -> dict[str, Identity]:
+    """The namespaces of a campaign's provenance; of one of an earlier version none."""
+    found = {}
+    for label, value in told.items():
+        if label.startswith(_NAMESPACE):
+            with suppress(ValueError):
+                found[label.removeprefix(_NAMESPACE)] = Identity.parse(value)
+    return found
+
+
+def recorded(directory: Path) -> dict[str, Identity]:
+    """The namespaces on which a campaign has begun, by its folder; `directory` is that of its lanes."""
+    store = Store(directory.resolve().parent)
+    return identities(store.read().provenance) if store.exists() else {}
+
+
+def pinned(options: dict[str, Any], told: Mapping[str, str]) -> dict[str, Any]:
+    """The target of a campaign that has begun: with the context on which it began, whatever is the current one now."""
+    known = list(identities(told).values())
+    return options | ({"context": known[0].context} if known and not options["context"] else {})
 
 
 def images(pods: Iterable[dict[str, Any]]) -> str:
@@ -210,16 +310,51 @@ def revert_namespace(context: str, name: str) -> list[str]:
     """
     try:
         here = cluster.connect(context)
-        changed = ChangedObjects(here, name, "", None)
-        done = [f"ended the fault {one}" for one in drivers.revert_all(here, name)]
+        here.expect(here.identify(name))
+        changed, unseen = _everything(here, name)
+        done = [f"ended the fault {one}" for one in drivers.revert_all(here, name, changed.kinds)]
         done += [f"put back {one}" for one in changed.left() if one != f"configmap {LOCK}"]
         done += changed.restore()
         NamespaceLock(changed, "", ()).unlock()
-        if left := [*drivers.leaks(here, name), *changed.left()]:
+        if left := [*drivers.leaks(here, name, changed.kinds), *changed.left()]:
             raise RevertFailed(f"{name}: not put back: {', '.join(left)}", "the same command again")
+    except Gone as error:
+        raise RevertFailed(f"there is no namespace {name} on {_asked(context)}: {error}", _CHOOSE) from error
     except ClusterError as error:
         raise RevertFailed(f"{name}: {error}", "mend the cause, then the same command again") from error
-    return done
+    if unseen:
+        done.append(f"not looked at, as they may not be listed or are not known there: {', '.join(unseen)}")
+    return [*done, f"{name} was asked on {here.where}"]
+
+
+def _everything(here: Cluster, name: str) -> tuple[ChangedObjects, list[str]]:
+    """All that any campaign may have changed, and the kinds of controllers that cannot be asked for it.
+
+    A kind that the lock names was used, so it must be asked. Raises ClusterError.
+    """
+    used = (NamespaceLock(ChangedObjects(here, name, "", None), "", ()).held() or {}).get("kinds", "").split()
+    asked, unseen = [], []
+    for kind in KINDS.values():
+        try:
+            here.items(cluster.path(name, kind.plural), {"labelSelector": objects.CAMPAIGN})
+            asked.append(kind.name)
+        except ClusterError as error:
+            if error.status not in (403, 404) or kind.name in (DEPLOYMENT.name, *used):
+                raise
+            if error.status == 403:
+                unseen.append(kind.plural)
+    return ChangedObjects(here, name, "", None, tuple(asked)), unseen
+
+
+def _asked(context: str) -> str:
+    try:
+        return cluster.connect(context).where
+    except ClusterError:
+        return f"context {context or 'of the kubeconfig'}"
+
+
+def _where(lock: NamespaceLock) -> str:
+    return lock.changed.cluster.where
 
 
 def _production(key: str, value: str) -> bool:

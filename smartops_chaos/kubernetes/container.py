@@ -57,6 +57,7 @@ class Container:
         Raises NoProgram, ProgramKilled, Gone when there is no such pod, ClusterError with what the program or the
         cluster said.
         """
+        cluster.compare(self.namespace)
         query = [("command", word) for word in command]
         query += [("container", self.name), ("stdout", "true"), ("stderr", "true")]
         configuration = cluster.api.configuration
@@ -78,13 +79,13 @@ class Container:
             raise ClusterError(f"exec in pod {self.pod}: the connection broke: {error}") from error
         finally:
             client.close()
-        answer = json.loads(status or '{"status": "Failure", "message": "the container ended"}')
-        if answer["status"] == "Success":
+        succeeded, message = _status(status)
+        if succeeded:
             return out
-        told = _SENT.sub("", f"{err.strip()} {answer.get('message', '')}".strip())
-        if _NO_PROGRAM.search(answer.get("message", "")):
+        told = _SENT.sub("", f"{err.strip()} {message}".strip())
+        if _NO_PROGRAM.search(message):
             raise NoProgram(f"pod {self.pod}: container {self.name} has no {command[0]}: {told}")
-        killed = _KILLED.search(answer.get("message", ""))
+        killed = _KILLED.search(message)
         raise (ProgramKilled if killed else ClusterError)(f"exec in pod {self.pod}: {told}")
 
     def _refused(self, error: websocket.WebSocketBadStatusException) -> ClusterError:
@@ -120,12 +121,23 @@ class Container:
                 break
         else:
             return []  # without a program that could run one, no fault can be in it
-        lines = [line.split() for line in out.splitlines()]
-        return [
-            FaultProcess(int(pid), (int(user) + int(system)) / _HERTZ, int(written))
-            for pid, state, user, system, written in lines
-            if state not in ("Z", "X")
-        ]
+        try:
+            return [
+                FaultProcess(int(pid), (int(user) + int(system)) / _HERTZ, int(written))
+                for pid, state, user, system, written in map(str.split, out.splitlines())
+                if state not in ("Z", "X")
+            ]
+        except ValueError:
+            raise ClusterError(f"pod {self.pod}: what lists the fault's processes said {out[:200]!r}") from None
+
+
+def _status(text: str) -> tuple[bool, str]:
+    """Whether a program has succeeded by the API server's last word on it, and what that says."""
+    try:
+        answer = json.loads(text or '{"status": "Failure", "message": "the container ended"}')
+        return answer["status"] == "Success", str(answer.get("message", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False, f"how it ended cannot be read: {text[:200]!r}"
 
 
 def word(fault_id: str) -> str:

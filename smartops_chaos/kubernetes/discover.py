@@ -121,7 +121,7 @@ def look(namespace: str, context: str = "") -> FoundSystem:
     """Raises PreflightFailed when the namespace or a healer that fits cannot be found."""
     try:
         cluster = connect(context)
-        cluster.request("GET", f"/api/v1/namespaces/{namespace}")
+        cluster.identify(namespace)
         there = Controller.listed(cluster, namespace)
         healer = _healer(namespace, set(there))
         assert healer.kubernetes is not None
@@ -157,7 +157,7 @@ def _store(cluster: Cluster, namespace: str, kind: str) -> dict[str, Any] | None
     services: list[dict[str, Any]] = []
     for place in (path(namespace, "services"), "/api/v1/services"):
         with suppress(ClusterError):  # nobody needs to be allowed to look everywhere
-            services += cluster.request("GET", place)["items"]
+            services += cluster.items(place)
     question, _, query = _STORES[kind].partition("?")
     asked = dict(parse_qsl(query))
     for service in services:

@@ -77,7 +77,7 @@ def enable(
 def switched_on(namespace: str, context: str, fault_id: str) -> bool:
     """Whether every pod that is meant says that the mode is on, or was restarted since."""
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, fault_id)
+    found = victims.marks(cluster, namespace, victims.PODS, fault_id)
 
     def on_or_gone(mark: Mark) -> bool:
         there = victims.still_runs(cluster, mark)
@@ -101,8 +101,7 @@ def _switch_off(cluster: Cluster, mark: Mark) -> bool:
         try:
             was_on = was_on or _is_on(cluster, mark)
             if was_on:
-                port = int(mark.detail["port"])
-                _ask(cluster, mark.container, port, "POST", f"/chaos/{mark.detail['mode']}/disable")
+                _ask(cluster, mark.container, mark.told.port, "POST", f"/chaos/{mark.told.mode}/disable")
             # Or the program in the pod would switch off what a later trial switches on.
             mark.container.marked(cluster, mark.fault_id, "kill")
             return was_on
@@ -114,8 +113,11 @@ def _switch_off(cluster: Cluster, mark: Mark) -> bool:
 
 def _is_on(cluster: Cluster, mark: Mark) -> bool:
     """Raises ClusterError at once if it does not answer."""
-    modes = _ask(cluster, mark.container, int(mark.detail["port"]), "GET", _MODES, patience_s=0)["modes"]
-    return bool(modes.get(str(mark.detail["mode"]).replace("-", "_"), False))
+    answer = _ask(cluster, mark.container, mark.told.port, "GET", _MODES, patience_s=0)
+    modes = answer.get("modes") if isinstance(answer, dict) else None
+    if not isinstance(modes, dict):
+        raise ClusterError(f"pod {mark.name}: {_MODES} does not say which modes are on")
+    return bool(modes.get(str(mark.told.mode).replace("-", "_"), False))
 
 
 def _ask(cluster: Cluster, where: Container, port: int, method: str, path: str, patience_s: float = 15.0) -> Any:
@@ -126,8 +128,8 @@ def _ask(cluster: Cluster, where: Container, port: int, method: str, path: str, 
 # ---- what the rest of the wing calls, see driver_base.Driver ---------------------------------------------------------
 
 
-def rights(func: str, namespace: str, controller: str, why: str) -> list[Right]:
-    inside = driver_exec.rights(func, namespace, controller, why)  # for the program that switches it off in time
+def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+    inside = driver_exec.rights(func, namespace, controller, why, part)  # for the program that switches it off in time
     return [*inside, Right(namespace, "pods/proxy", ("get", "create"), why)]
 
 
@@ -152,6 +154,6 @@ def in_force(cluster: Cluster, mark: Mark) -> bool:
 
 def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
     def end_one(mark: Mark) -> str:
-        return f"{mark.detail['mode']} was on in {mark.name}" if _switch_off(cluster, mark) else ""
+        return f"{mark.told.mode} was on in {mark.name}" if _switch_off(cluster, mark) else ""
 
     return victims.end_inside(cluster, namespace, fault_id, end_one)

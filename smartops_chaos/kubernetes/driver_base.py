@@ -7,16 +7,17 @@ its experiments use.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from chaoslib.exceptions import ActivityFailed
 
 from smartops_chaos.kubernetes.cluster import GROUPS, Cluster, ClusterError
-from smartops_chaos.kubernetes.controller import KINDS
+from smartops_chaos.kubernetes.controller import KINDS, kind_of
 from smartops_chaos.kubernetes.victims import Mark, Victim
 from smartops_chaos.model import FaultPart
+from smartops_chaos.schema import names as names_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,16 +38,24 @@ class Right:
         return GROUPS.get(self.resource, "")
 
 
-def on_controllers(namespace: str, verbs: tuple[str, ...], why: str, names: tuple[str, ...] = ()) -> list[Right]:
-    """A right on controllers of every kind: what kind one is is not known before the cluster is asked."""
-    return [Right(namespace, kind.plural, verbs, why, names) for kind in KINDS.values()]
+def on_controllers(namespace: str, verbs: tuple[str, ...], why: str, names: tuple[str, ...]) -> list[Right]:
+    """A right on controllers, by the names that files give them: each of its own kind."""
+    by_kind: dict[str, list[str]] = {}
+    for name in names:
+        by_kind.setdefault(kind_of(name).plural, []).append(names_of.split_controller(name)[1])
+    return [Right(namespace, plural, verbs, why, tuple(listed)) for plural, listed in by_kind.items()]
+
+
+def on_kinds(namespace: str, verbs: tuple[str, ...], why: str, kinds: Iterable[str]) -> list[Right]:
+    """A right on all controllers of some kinds."""
+    return [Right(namespace, KINDS[kind].plural, verbs, why) for kind in kinds]
 
 
 class Driver(Protocol):
     FAULTS: tuple[str, ...]  # `fault` of its marks
 
-    def rights(self, func: str, namespace: str, controller: str, why: str) -> list[Right]:
-        """What a function of the driver needs that attacks this controller."""
+    def rights(self, func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+        """What a function of the driver needs that attacks this controller for this fault."""
 
     def problems(self, cluster: Cluster, victim: Victim, part: FaultPart) -> Iterator[tuple[str, str]]:
         """(why a fault could not be injected there, how to mend it). Injects nothing. Raises ClusterError."""

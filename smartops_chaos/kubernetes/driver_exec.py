@@ -111,7 +111,7 @@ def _needs(fault: str, where: Container) -> str:
 def took_effect(namespace: str, context: str, fault_id: str, within_s: float = 10.0) -> bool:
     """Whether in every container CPU time was used or memory taken, or the container was killed for it."""
     cluster = connect(context)
-    found = victims.marks(cluster, namespace, fault_id)
+    found = victims.marks(cluster, namespace, victims.PODS, fault_id)
     return bool(found) and each_within(within_s, found, lambda mark: _felt(cluster, mark))
 
 
@@ -122,7 +122,7 @@ def _felt(cluster: Cluster, mark: Mark) -> bool:
         processes = mark.container.marked(cluster, mark.fault_id)
     except ProgramKilled:
         return True  # the container ended while we looked (a healer may be as quick as this), or its memory is used up
-    if mark.detail["fault"] == MEMORY:
+    if mark.told.fault == MEMORY:
         return sum(process.written for process in processes) >= _FELT_BYTES
     return sum(process.cpu_s for process in processes) >= _FELT_CPU_S
 
@@ -136,8 +136,8 @@ def revert(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
 # ---- what the rest of the wing calls, see driver_base.Driver ---------------------------------------------------------
 
 
-def rights(func: str, namespace: str, controller: str, why: str) -> list[Right]:
-    del func, controller
+def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+    del func, controller, part
     return [
         Right(namespace, "pods", ("patch",), f"{why}: to mark the pods that it is in"),
         # Since Kubernetes 1.35 a websocket, which is a GET, needs `create` as well.
@@ -182,7 +182,7 @@ def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
 
 
 def _effect(mark: Mark, processes: list[FaultProcess]) -> str:
-    if mark.detail["fault"] == MEMORY:
+    if mark.told.fault == MEMORY:
         return f"{sum(process.written for process in processes) / 2**20:.0f} MiB taken in {mark.name}"
     seconds = sum(process.cpu_s for process in processes)
     return f"{len(processes)} processes used {seconds:.1f} s of CPU time in {mark.name}"

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from smartops_chaos.kubernetes import driver_api, driver_app, driver_exec, victims
+from smartops_chaos.kubernetes import driver_api, driver_app, driver_chaos_mesh, driver_exec, driver_proxy, victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
+from smartops_chaos.kubernetes.controller import DEPLOYMENT, KINDS
 from smartops_chaos.kubernetes.driver_base import Driver
 from smartops_chaos.kubernetes.victims import Mark
 from smartops_chaos.model import Call, EndedBy, FaultFact, Interval, PlatformEvent
 
 # As the folder of `experiments/` and the module of `smartops_chaos/faults` are named.
-DRIVERS: dict[str, Driver] = {"kubernetes": driver_api, "exec": driver_exec, "app": driver_app}
+DRIVERS: dict[str, Driver] = {
+    "kubernetes": driver_api,
+    "exec": driver_exec,
+    "app": driver_app,
+    "proxy": driver_proxy,
+    "chaos_mesh": driver_chaos_mesh,
+}
 
 
 def facts(ids: Sequence[str], calls: Sequence[Call], events: Sequence[PlatformEvent] = ()) -> tuple[FaultFact, ...]:
@@ -75,22 +82,49 @@ def _end(
     return between, "injector"
 
 
-def leaks(cluster: Cluster, namespace: str) -> list[str]:
-    """IDs of faults in force. Marks of those that are over are taken away."""
-    return [mark.fault_id for mark in victims.marks(cluster, namespace) if _acts(cluster, mark)]
+def leaks(cluster: Cluster, namespace: str, kinds: Iterable[str] = (DEPLOYMENT.name,)) -> list[str]:
+    """IDs of faults in force, on pods and on controllers of these kinds. Marks of those that are over are taken away.
+
+    A fault of which that cannot be told counts as in force.
+    """
+    found = [mark.fault_id for mark in _marks(cluster, namespace, kinds) if _acts(cluster, mark)]
+    return list(dict.fromkeys(found))  # a fault may have several marks
 
 
-def revert_all(cluster: Cluster, namespace: str) -> list[str]:
-    """End every fault that has a mark in the namespace, by nothing else; their IDs. Raises ClusterError."""
-    found = {mark.fault_id: mark for mark in victims.marks(cluster, namespace)}
+def revert_all(cluster: Cluster, namespace: str, kinds: Iterable[str] = (DEPLOYMENT.name,)) -> list[str]:
+    """End every fault that has a mark in the namespace, by nothing else; their IDs. Raises ClusterError.
+
+    What cannot be ended is told after all the others were.
+    """
+    found = {mark.fault_id: mark for mark in _marks(cluster, namespace, kinds)}
+    failed = []
     for fault_id, mark in found.items():
-        _driver(mark).end(cluster, namespace, fault_id)
+        try:
+            driver = _driver(mark)
+            if driver is driver_api:
+                driver_api.end(cluster, namespace, fault_id, f"{_kind(mark)}/{mark.name}")
+            else:
+                driver.end(cluster, namespace, fault_id)
+        except ClusterError as error:
+            failed.append(str(error))
+    if failed:
+        raise ClusterError("; ".join(failed))
     return list(found)
+
+
+def _marks(cluster: Cluster, namespace: str, kinds: Iterable[str]) -> list[Mark]:
+    """Those on pods and controllers, on the Deployments of proxies, and on Chaos Mesh's resources."""
+    collections = (*victims.PODS, DEPLOYMENT.plural, *(KINDS[kind].plural for kind in kinds))
+    return [*victims.marks(cluster, namespace, collections), *driver_chaos_mesh.marks(cluster, namespace)]
+
+
+def _kind(mark: Mark) -> str:
+    return next((kind.name for kind in KINDS.values() if kind.plural == mark.collection), DEPLOYMENT.name)
 
 
 def _driver(mark: Mark) -> Driver:
     """The one that wrote the mark; of one that we do not know at least its processes are found."""
-    return next((driver for driver in DRIVERS.values() if mark.detail["fault"] in driver.FAULTS), driver_exec)
+    return next((driver for driver in DRIVERS.values() if mark.told.fault in driver.FAULTS), driver_exec)
 
 
 def _acts(cluster: Cluster, mark: Mark) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import shutil
 import socket
 import time
@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos.clock import utc_now
-from smartops_chaos.errors import PreflightFailed
+from smartops_chaos.errors import PreflightFailed, RevertFailed
 from smartops_chaos.kubernetes import drivers, objects, rollout
 from smartops_chaos.kubernetes.changes import LOCK, ChangedObjects
-from smartops_chaos.kubernetes.cluster import ClusterError, Gone
+from smartops_chaos.kubernetes.cluster import ClusterError, Gone, NamespaceGone
 from smartops_chaos.kubernetes.controller import Controller
+from smartops_chaos.kubernetes.identity import Identity
+from smartops_chaos.store.jsonfiles import to_json, write_atomically
 
 OWNER = "owner"  # the file with our name for the lock
+_LEGACY = 32  # characters of what earlier versions wrote there
 _INSIST_S = 10.0  # to have the last word against a healer that is on its way out
 _AGAIN_S = 1.0  # a pod without a grace period runs on a little after it is gone
 _LAST_ROLLOUT_S = 90.0  # what is put back at the end is also waited for, but not for ever
@@ -35,6 +38,7 @@ class NamespaceLock:
     changed: ChangedObjects
     owner: str
     controllers: tuple[str, ...]  # names of those that are waited for when they are put back
+    identity: Identity | None = None  # of the namespace; None in what an earlier version has written
     released: bool = False
 
     def take(self) -> None:
@@ -42,6 +46,7 @@ class NamespaceLock:
         name, campaign = self.changed.namespace, objects.label(self.changed.campaign)
         hint = f"wait for that campaign; if it is dead: smartops-chaos revert --cluster {name}"
         data = {"campaign": campaign, "owner": self.owner, "host": socket.gethostname(), "since": utc_now()}
+        data |= {"namespace": str(self.identity or name), "kinds": " ".join(self.changed.kinds)}
         meta = {"name": LOCK, "labels": {objects.CAMPAIGN: campaign}}
         try:
             body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
@@ -60,11 +65,18 @@ class NamespaceLock:
 
     def holder(self) -> str | None:
         """The owner of the lock, None without one. Raises ClusterError."""
+        held = self.held()
+        return None if held is None else str(held.get("owner"))
+
+    def held(self) -> dict[str, str] | None:
+        """What the lock says, None without one. Raises ClusterError."""
         try:
-            held = self.changed.read("configmap", LOCK).get("data") or {}
+            found = self.changed.read("configmap", LOCK).get("data")
+        except NamespaceGone:
+            raise
         except Gone:
             return None
-        return str(held.get("owner"))
+        return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
     def release(self) -> str:
         """Put the objects back, then give up the lock; what failed, or nothing. Safe to repeat.
@@ -73,20 +85,28 @@ class NamespaceLock:
         person sees by it whose the changes are.
         """
         try:
-            if self.holder() not in (self.owner, None):
+            holder = self.holder()
+            if holder not in (self.owner, None):
                 self.released = True  # another campaign has it: what we had changed was put back before it could begin
                 return ""
+            if holder is None and self.identity is None:  # nothing says that this is the cluster on which it ran
+                return (
+                    f"{self.changed.namespace}: {self.changed.cluster.where} has no lock of this campaign: choose "
+                    "the context on which it ran; if this is it, `smartops-chaos revert --cluster` says what is left"
+                )
             former = self.changed.former()
             for note in self.changed.restore():
                 logger.warning("%s: %s", self.changed.namespace, note)
             here = self.changed.cluster
             if changed := self._settle(former):
                 return f"{self.changed.namespace}: somebody changes again what was put back: {', '.join(changed)}"
-            if in_force := drivers.leaks(here, self.changed.namespace):
+            if in_force := drivers.leaks(here, self.changed.namespace, self.changed.kinds):
                 return f"{self.changed.namespace}: still in force: {', '.join(in_force)}"
             self.unlock()
             if left := self.changed.left():
                 return f"{self.changed.namespace}: not put back: {', '.join(left)}"
+        except NamespaceGone as gone:
+            logger.warning("%s", gone)
         except ClusterError as error:
             return f"{self.changed.namespace}: not put back: {error}"
         self.released = True
@@ -103,7 +123,7 @@ class NamespaceLock:
         here, name = self.changed.cluster, self.changed.namespace
         until_s = time.monotonic() + _INSIST_S
         while True:
-            there = Controller.listed(here, name)
+            there = Controller.listed(here, name, self.controllers)
             ours = [there[one] for one in self.controllers if one in there]
             if late := rollout.settle(here, name, ours, _LAST_ROLLOUT_S):
                 logger.warning("%s is put back, but %s", name, late)
@@ -121,13 +141,27 @@ class NamespaceLock:
             return
 
 
-def owner(folder: Path) -> str:
-    """Who we are, told apart from a campaign of the same name elsewhere: made once, kept in the lane's folder."""
+def owner(folder: Path, identity: Identity | None = None) -> tuple[str, Identity | None]:
+    """Who we are, told apart from a campaign of the same name elsewhere, and which namespace it is that we have.
+
+    Made once, with `identity`, and kept in the lane's folder; earlier versions wrote only the first.
+    Raises RevertFailed for a file that was damaged: then nobody knows who we are.
+    """
     file = folder / OWNER
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with file.open("w", encoding="ascii") as out:
-            out.write(uuid.uuid4().hex)
-            out.flush()
-            os.fsync(out.fileno())
-    return file.read_text(encoding="ascii")
+        write_atomically(file, to_json({"owner": uuid.uuid4().hex, "namespace": str(identity or "")}))
+    try:
+        text = file.read_text(encoding="utf-8")
+        if not text.startswith("{"):
+            if len(text) != _LEGACY:
+                raise ValueError("it was cut off")
+            return text, None
+        found = json.loads(text)
+        told = found["namespace"]
+        return str(found["owner"]), Identity.parse(told) if told else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RevertFailed(
+            f"{file} cannot be read: {error}: it says whose the changes on the cluster are",
+            f"smartops-chaos revert --cluster {folder.name}",
+        ) from None

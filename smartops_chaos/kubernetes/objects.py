@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smartops_chaos.kubernetes.cluster import Json
+from smartops_chaos.kubernetes.controller import main_container
 from smartops_chaos.schema.healer_kubernetes import Change
 
 CAMPAIGN = "smartops-chaos/campaign"
@@ -41,7 +42,7 @@ def wanted(change: Change, found: Json) -> dict[str, Any]:
     if change.replicas is not None:
         values["replicas"] = change.replicas
     if change.env or change.image or change.args is not None or change.files:
-        container = change.container or _containers(found)[0]["name"]
+        container = change.container or main_container(found)
         _container(found, container)
         for name, text in change.env.items():  # the API server leaves out an empty value
             values[f"env/{container}/{name}"] = {"name": name, "value": text} if text else {"name": name}
@@ -127,9 +128,9 @@ def former(found: Json) -> Former:
     text = (found["metadata"].get("annotations") or {}).get(FORMER)
     try:
         saved = json.loads(text) if text else {}
-    except ValueError:
+        return {field: {"was": one["was"], "set": one["set"]} for field, one in saved.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return saved if isinstance(saved, dict) else {}
 
 
 def changed(found: Json, campaign: str, values: Mapping[str, Any], noted: Former) -> Json:

@@ -12,9 +12,10 @@ from typing import Any
 
 from smartops_chaos.kubernetes.changes import LOCK
 from smartops_chaos.kubernetes.cluster import Cluster
-from smartops_chaos.kubernetes.driver_base import Right, on_controllers
+from smartops_chaos.kubernetes.driver_base import Right, on_controllers, on_kinds
 from smartops_chaos.kubernetes.drivers import DRIVERS
 from smartops_chaos.model import FaultPart, Plan
+from smartops_chaos.schema.clustertarget import kinds_of
 from smartops_chaos.schema.healer_kubernetes import Address, Change, KubernetesBlock
 
 _FAULTS = "smartops_chaos.faults."
@@ -44,7 +45,7 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
     yield Right(namespace, "pods", ("get", "list", "watch"), "to see what the platform does")
     yield Right(namespace, "pods/log", ("get",), "to read what the healer says")
     yield Right(namespace, "events", ("list", "watch"), "to see what the platform does")
-    yield from on_controllers(namespace, ("get", "list", "watch"), "to wait for rollouts")
+    yield from on_kinds(namespace, ("get", "list", "watch"), "to wait for rollouts", kinds_of(plan.target))
     yield Right(namespace, "configmaps", ("create", "list"), "the mark of the campaign that has the namespace")
     yield Right(namespace, "configmaps", ("get", "delete"), "the mark of the campaign that has the namespace", (LOCK,))
     if maps:
@@ -61,7 +62,7 @@ def _of_fault(level: str, part: FaultPart, service: str, namespace: str) -> Iter
     for driver, func in activities(part):
         if driver in DRIVERS:
             attacked = str(part.params.get("deployment") or service)
-            yield from DRIVERS[driver].rights(func, namespace, attacked, f"the fault {part.fault} of `{level}`")
+            yield from DRIVERS[driver].rights(func, namespace, attacked, f"the fault {part.fault} of `{level}`", part)
 
 
 def _of_addresses(plan: Plan, system: KubernetesBlock, lane: str) -> Iterator[Right]:

@@ -3,7 +3,7 @@
 File format, NDJSON, `at` = the runner's clock when the line was known here, in nanoseconds:
 
     {"at", "pod": {...}, "gone": bool}              every change of a pod, reduced to what a record needs
-    {"at", "deployment": name, "replicas", "generation"}
+    {"at", "deployment": name, "replicas", "generation", "by": who has set the number of replicas last}
     {"at", "event": {"reason", "object", "message", "count"}}          the namespace's own events
     {"at", "log": component, "uid", "stamp": ns, "text"}     `stamp` is the container runtime's; "live"
                         if it was written while we read
@@ -34,7 +34,17 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes.apistream import ANSWER_S, ApiStream, StreamBroken
 from smartops_chaos.kubernetes.cluster import Json, path
 from smartops_chaos.kubernetes.collection import ObjectChange
-from smartops_chaos.kubernetes.controller import KINDS, Controller, ControllerKind, is_leaving
+from smartops_chaos.kubernetes.controller import (
+    DEPLOYMENT,
+    KINDS,
+    REPLICA_SET,
+    ROLLOUT,
+    Controller,
+    ControllerKind,
+    is_leaving,
+    owner_reference,
+)
+from smartops_chaos.kubernetes.victims import OURS
 from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.trial import sidecar
 
@@ -53,6 +63,7 @@ class Watched:
     server: Callable[[], Connection]  # the API server's root
     namespace: str
     components: tuple[str, ...]  # controllers whose containers' logs are followed
+    kinds: tuple[str, ...] = (DEPLOYMENT.name,)  # of the system's controllers
 
 
 def start(watched: Watched, file: Path, clock: Clock) -> None:
@@ -94,7 +105,7 @@ class _Recorder:
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         handlers: dict[str, Callable[[ObjectChange], None]] = {"pods": self._pod, "events": self._event}
-        handlers |= {kind.plural: partial(self._controller, kind) for kind in KINDS.values()}
+        handlers |= {KINDS[kind].plural: partial(self._controller, KINDS[kind]) for kind in self._watched.kinds}
         seen = {path(self._watched.namespace, collection): handler for collection, handler in handlers.items()}
         async with ApiStream(self._watched.server) as self._api:
             watches = [
@@ -135,7 +146,7 @@ class _Recorder:
     def _controller(self, kind: ControllerKind, change: ObjectChange) -> None:
         now = Controller(kind, change.object)
         replicas, generation = 0 if change.gone else now.replicas, now.found["metadata"]["generation"]
-        entry = {"deployment": now.name, "replicas": replicas, "generation": generation}
+        entry = {"deployment": now.name, "replicas": replicas, "generation": generation, "by": sizer(change.object)}
         self._write(**entry, **({"first": True} if change.first else {}))
 
     def _event(self, change: ObjectChange) -> None:
@@ -320,21 +331,37 @@ def compact(pod: Json) -> Json:
 
 
 def owner(pod: Json) -> str:
-    """The name of the controller that a pod belongs to; empty for a bare pod.
+    """The name of the controller that a pod belongs to; empty for a bare pod, and for one that a fault brings with it.
 
-    A Deployment's pods belong to a ReplicaSet, which has its name and the hash of its template.
+    A Deployment's pods belong to a ReplicaSet, which has its name and the hash of its template. Names are as files have
+    them: a Deployment's is bare, `statefulset/database` is none.
     """
-    for one in pod["metadata"].get("ownerReferences") or ():
-        if one.get("controller"):
-            name: str = one["name"]
-            return name.removesuffix(f"-{template(pod)}") if one["kind"] == "ReplicaSet" else name
-    return ""
+    one = owner_reference(pod)
+    labels = pod["metadata"].get("labels") or {}
+    if not one or OURS in labels:
+        return ""
+    kind, name = str(one["kind"]).lower(), str(one["name"])
+    for through in (ROLLOUT, DEPLOYMENT):
+        version = labels.get(through.template_label)
+        if kind == REPLICA_SET.name and version and name.endswith(f"-{version}"):
+            kind, name = through.name, name.removesuffix(f"-{version}")
+    return name if kind == DEPLOYMENT.name else f"{kind}/{name}"
+
+
+def sizer(found: Json) -> str:
+    """Who has set a controller's number of replicas last, as the API server notes it; empty if nothing says so."""
+    last = ("", "")
+    for one in found["metadata"].get("managedFields") or ():
+        if "f:replicas" in ((one.get("fieldsV1") or {}).get("f:spec") or {}):
+            last = max(last, (str(one.get("time") or ""), str(one.get("manager") or "")))
+    return last[1]
 
 
 def template(pod: Json) -> str:
     """Which version of its controller's template a pod was made from; empty if nothing says so."""
     labels = pod["metadata"].get("labels") or {}
-    return next((labels[kind.template_label] for kind in KINDS.values() if kind.template_label in labels), "")
+    named = [kind.template_label for kind in KINDS.values() if kind.template_label]
+    return next((labels[name] for name in named if name in labels), "")
 
 
 def seconds(stamp: str | None) -> int:

@@ -1,9 +1,11 @@
 """A trial's recording (recorder) read: log lines, the node's clock, and who did what to which pod. Pure.
 
-A pod is `<deployment>/<uid>`. When it leaves and its ReplicaSet makes another one, that one has taken its place.
+A pod is `<controller>/<uid>`, with the controller as files name it. When it leaves and its ReplicaSet makes another
+one, that one has taken its place.
 Who made a pod ready:
 
-    platform   the kubelet restarted its container, or a pod that went without anybody's order was replaced
+    platform   the kubelet restarted its container, a pod that went without anybody's order was replaced, or an
+               autoscaler changed the size
     action     it belongs to a new template, or the Deployment's size was changed, or somebody deleted the pod before it
     harness    the same within a call of ours that ends the fault
 """
@@ -19,6 +21,8 @@ from smartops_chaos.kubernetes.cluster import Json
 from smartops_chaos.model import Cause, Interval, LogLine, PlatformEvent
 
 _STAMP = len(b'{"at": 1795532330809352249')
+# Who sets sizes for an autoscaler, as managed fields name it: the controller of a HorizontalPodAutoscaler, and KEDA.
+_AUTOSCALERS = ("kube-controller-manager", "horizontal-pod-autoscaler", "keda", "keda-operator")
 _LIVE_NS = 500_000_000  # a line that is followed is here within this after it was stamped
 
 
@@ -146,6 +150,8 @@ def history(
 class _Size:
     replicas: int
     hash: str = ""  # of the template, as its pods have it
+    generation: int = 0
+    changed: Cause | None = None  # who has changed its spec last, but for its size
     made: list[Cause] = field(default_factory=list)  # pods that a change of size will make
     ended: list[Cause] = field(default_factory=list)  # pods that a change of size will end
     vacancies: list[tuple[str, Cause]] = field(default_factory=list)
@@ -176,9 +182,12 @@ class _Reading:
     def _deployment(self, entry: Json) -> None:
         size = self._sizes.setdefault(entry["deployment"], _Size(0))
         if entry.get("first"):
-            size.replicas = entry["replicas"]
+            size.replicas, size.generation = entry["replicas"], entry["generation"]
         change = entry["replicas"] - size.replicas
-        cause = self._by_whom(entry["at"])
+        cause: Cause = "platform" if entry.get("by") in _AUTOSCALERS else self._by_whom(entry["at"])
+        if entry["generation"] > size.generation and not change:
+            size.changed = self._by_whom(entry["at"])
+        size.generation = entry["generation"]
         size.made += [cause] * max(0, change)
         size.ended += [cause] * max(0, -change)
         size.replicas = entry["replicas"]
@@ -215,7 +224,8 @@ class _Reading:
         """Why a new pod is there."""
         if pod["hash"] != size.hash:
             size.hash = pod["hash"]  # a new template: its further pods are part of the same rollout
-            size.made = [self._by_whom(at_ns)] * max(size.replicas, 1)
+            size.made = [size.changed or self._by_whom(at_ns)] * max(size.replicas, 1)
+            size.vacancies = []  # where an old pod goes before a new one comes, these are the places that it takes
         if size.made:
             return size.made.pop(0)
         if size.vacancies:
@@ -246,7 +256,7 @@ class _Reading:
         restarted = before is not None and now["restarts"] > before["restarts"]
         ended = before is not None and now["ended"] > before["ended"]
         if (ended or restarted) and name not in self._left:
-            said = namespace_events(self._entries, name.partition("/")[2], at_ns, 5 * 10**9)
+            said = namespace_events(self._entries, name.rpartition("/")[2], at_ns, 5 * 10**9)
             detail = "; ".join([now["ended_how"], *(one for one in said if one.startswith(("Unhealthy", "Killing")))])
             self._tell(name, "exited", self._fault_or(name, "platform"), now["ended"], at_ns, f"{container}: {detail}")
         since = before["running_since"] if before else 0

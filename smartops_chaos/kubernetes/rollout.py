@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Json, path
 from smartops_chaos.kubernetes.collection import Collection
 from smartops_chaos.kubernetes.controller import (
-    KINDS,
     Controller,
     ControllerKind,
     is_leaving,
@@ -27,13 +26,13 @@ def settle(cluster: Cluster, namespace: str, controllers: Sequence[Controller], 
     """
     deadline = time.monotonic() + limit_s
     found: dict[str, Controller] = {}
-    for kind in KINDS.values():
+    for kind in dict.fromkeys(one.kind for one in controllers):
         names = [one.name for one in controllers if one.kind == kind]
         found |= _rolled_out(cluster, namespace, kind, names, deadline)
     gone = [f"{one.name} (there is none)" for one in controllers if one.name not in found]
     if late := [*gone, *(one.progress() for one in found.values() if not one.rolled_out())]:
-        pods = cluster.request("GET", path(namespace, "pods"))["items"]
-        waits = _waiting([pod for pod in pods if any(one.selects(pod) for one in found.values())])
+        pods = cluster.items(path(namespace, "pods"))
+        waits = _waiting([pod for pod in pods if any(one.owns(pod) for one in found.values())])
         return f"not rolled out after {limit_s:.0f} s: {', '.join([*late, *waits])}"
     left: list[str] = []
 
@@ -41,8 +40,7 @@ def settle(cluster: Cluster, namespace: str, controllers: Sequence[Controller], 
         left[:] = [
             pod["metadata"]["name"]
             for pod in pods
-            if any(one.selects(pod) for one in found.values())
-            and (is_leaving(pod) or not (is_over(pod) or is_ready(pod)))
+            if any(one.owns(pod) for one in found.values()) and (is_leaving(pod) or not (is_over(pod) or is_ready(pod)))
         ]
         return not left
 
@@ -59,7 +57,7 @@ def _rolled_out(
 
     def all_done(items: Iterable[Json]) -> bool:
         found.clear()
-        found.update((one["metadata"]["name"], Controller(kind, one)) for one in items)
+        found.update((one.name, one) for one in (Controller(kind, item) for item in items))
         return all(name in found and found[name].rolled_out() for name in names)
 
     wait(cluster, path(namespace, kind.plural), all_done, deadline)
@@ -74,14 +72,14 @@ def wait(cluster: Cluster, where: str, done: Callable[[Iterable[Json]], bool], d
     """
     known = Collection()
     while True:
-        known.listed(cluster.request("GET", where))
+        known.listed(cluster.listing(where))
         if done(known.items.values()):
             return True
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             return False
         limit_s = min(left_s, _WATCH_S)
-        with suppress(ClusterError):  # whatever ended the watch, the list is read again, and that tells
+        with _ended():
             for line in cluster.stream(where, known.watched(limit_s), limit_s + 1):
                 known.changed(line)
                 if not known.version:
@@ -91,6 +89,16 @@ def wait(cluster: Cluster, where: str, done: Callable[[Iterable[Json]], bool], d
                 if time.monotonic() > deadline:
                     return False
         time.sleep(known.pause_s())
+
+
+@contextmanager
+def _ended() -> Iterator[None]:
+    """Whatever ended a watch, the list is read again, and that tells; but a missing right does not come back."""
+    try:
+        yield
+    except ClusterError as error:
+        if error.status == 403:
+            raise
 
 
 def _waiting(pods: Iterable[Json]) -> list[str]:

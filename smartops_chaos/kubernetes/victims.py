@@ -9,18 +9,48 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from chaoslib.exceptions import ActivityFailed
+from pydantic import BaseModel, ConfigDict, Field
 
-from smartops_chaos.kubernetes.cluster import MERGE, Cluster, Gone, Json, path
+from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, path
 from smartops_chaos.kubernetes.container import Container
-from smartops_chaos.kubernetes.controller import KINDS, Controller, is_leaving, is_ready
+from smartops_chaos.kubernetes.controller import DEPLOYMENT, Controller, is_leaving, is_ready
+from smartops_chaos.schema.names import AnyContainerName, ObjectName
 
 LABEL = "smartops-chaos/fault"
-_MARKED = ("pods", *(kind.plural for kind in KINDS.values()))  # collections whose objects may carry marks
+OURS = "smartops-chaos/proxy"  # on pods that a fault brings with it: they are no part of the system under test
+PODS = ("pods",)
+_MARKED = ("pods", DEPLOYMENT.plural)  # collections whose objects may carry marks, where nothing says others
+
+
+class MarkDetail(BaseModel):
+    """What a mark says. Whoever may annotate a pod can write one, so nothing in it is taken as it comes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fault: str
+    container: AnyContainerName = ""
+    container_id: str = ""
+    mode: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    pods: dict[ObjectName, str] = {}  # that were killed, each with its UID
+    replicas: Annotated[int, Field(ge=0, le=100_000)] = 0  # before they were none
+    # Of the driver proxy: the Service, whether the trouble has begun and until when (by the API server's clock), what
+    # it is, and the UID of the pod that is hit, empty for all.
+    service: ObjectName | None = None
+    begun: bool = False
+    over: bool = False
+    until: float = 0.0
+    params: dict[str, float | bool] = {}
+    pod: str = ""
+    seed: int = 0
+    # Of the driver chaos_mesh: container IDs of the pods, and what they had used of CPU time and memory.
+    container_ids: dict[ObjectName, str] = {}
+    used: dict[ObjectName, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,41 +75,58 @@ class Mark:
     collection: str
     name: str
     fault_id: str
-    detail: dict[str, Any]
+    detail: MarkDetail | None  # None: it cannot be read, so whether its fault is in force is not known
+    key: str  # of its annotation
 
     @property
     def container(self) -> Container:
         """The container that a pod's mark is about, as it was then."""
-        return Container(self.namespace, self.name, str(self.detail["container"]), str(self.detail["container_id"]))
+        return Container(self.namespace, self.name, self.told.container, self.told.container_id)
+
+    @property
+    def told(self) -> MarkDetail:
+        """Raises ClusterError where it cannot be read."""
+        if self.detail is None:
+            raise ClusterError(
+                f"{self.collection} {self.name} in {self.namespace} has a mark that cannot be read, {self.key}: "
+                "whether its fault is in force is not known; look there, end it by hand, then remove that annotation"
+            )
+        return self.detail
 
 
 def pods_of(cluster: Cluster, namespace: str, name: str) -> list[Json]:
     """The pods of a controller, by name, without those that are on their way out."""
-    labels = Controller.read(cluster, namespace, name).labels
-    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-    found = cluster.request("GET", path(namespace, "pods"), query={"labelSelector": selector})["items"]
-    return sorted((pod for pod in found if not is_leaving(pod)), key=lambda pod: str(pod["metadata"]["name"]))
+    return pods_of_controller(cluster, namespace, Controller.read(cluster, namespace, name))
+
+
+def pods_of_controller(cluster: Cluster, namespace: str, controller: Controller) -> list[Json]:
+    found = cluster.items(
+        path(namespace, "pods"), {"labelSelector": controller.selector} if controller.selector else None
+    )
+    own = (pod for pod in found if controller.owns(pod) and not is_leaving(pod))
+    return sorted(own, key=lambda pod: str(pod["metadata"]["name"]))
 
 
 def choose(
     cluster: Cluster, namespace: str, name: str, seed: int, pods: str = "one", container: str = ""
 ) -> list[Victim]:
     """One ready pod of the controller by the seed, or all of them. Raises ActivityFailed if there is none."""
-    ready = [pod for pod in pods_of(cluster, namespace, name) if is_ready(pod)]
+    controller = Controller.read(cluster, namespace, name)
+    ready = [pod for pod in pods_of_controller(cluster, namespace, controller) if is_ready(pod)]
     if not ready:
         raise ActivityFailed(f"{namespace}/{name} has no ready pod to choose from")
     chosen = ready if pods == "all" else [random.Random(int(seed)).choice(ready)]
-    return [victim(namespace, name, pod, container) for pod in chosen]
+    return [victim(namespace, controller, pod, container) for pod in chosen]
 
 
-def victim(namespace: str, name: str, pod: Json, container: str = "") -> Victim:
-    """The pod as a victim; without a container's name the one named like the controller, else the first."""
-    names = [one["name"] for one in pod["spec"]["containers"]]
-    if container and container not in names:
-        raise ActivityFailed(f"pod {pod['metadata']['name']} has no container {container}: it has {', '.join(names)}")
-    chosen = container or (name if name in names else names[0])
+def victim(namespace: str, controller: Controller, pod: Json, container: str = "") -> Victim:
+    """The pod as a victim, with the container that is meant, see `Controller.container_of`."""
+    try:
+        chosen = controller.container_of(pod, container)
+    except KeyError as error:
+        raise ActivityFailed(str(error.args[0])) from None
     found = Container(namespace, pod["metadata"]["name"], chosen, container_id(pod, chosen))
-    return Victim(name, pod["metadata"]["uid"], found)
+    return Victim(controller.name, pod["metadata"]["uid"], found)
 
 
 def container_id(pod: Json, name: str) -> str:
@@ -112,16 +159,21 @@ def mark(
 
     With `version` somebody else's change in between makes it fail with 409, see `Cluster.amend`.
     """
-    told = json.dumps({"id": fault_id, **detail}, sort_keys=True)
-    body = _patch({"labels": {LABEL: "in-force"}, "annotations": {_key(fault_id): told}}, change)
+    body = _patch(marking(fault_id, detail), change)
     cluster.request("PATCH", path(namespace, collection, name), body=body, content=MERGE)
+
+
+def marking(fault_id: str, detail: dict[str, Any]) -> Json:
+    """The metadata of an object that carries a fault's mark."""
+    told = json.dumps({"id": fault_id, **detail}, sort_keys=True)
+    return {"labels": {LABEL: "in-force"}, "annotations": {_key(fault_id): told}}
 
 
 def unmark(cluster: Cluster, mark: Mark, **change: Any) -> None:
     """Remove a mark, and the label with the last one; nothing to do on an object that is gone. Raises ClusterError."""
-    here = [one for one in marks(cluster, mark.namespace) if (one.collection, one.name) == (mark.collection, mark.name)]
-    labels = {LABEL: None} if here == [mark] else {}
-    body = _patch({"labels": labels, "annotations": {_key(mark.fault_id): None}}, change)
+    here = [one for one in marks(cluster, mark.namespace, (mark.collection,)) if one.name == mark.name]
+    labels = {LABEL: None} if [one.key for one in here] == [mark.key] else {}
+    body = _patch({"labels": labels, "annotations": {mark.key: None}}, change)
     try:
         cluster.request("PATCH", path(mark.namespace, mark.collection, mark.name), body=body, content=MERGE)
     except Gone:
@@ -133,16 +185,31 @@ def _patch(metadata: Json, change: dict[str, Any]) -> Json:
     return {"metadata": metadata | version, **change}
 
 
-def marks(cluster: Cluster, namespace: str, fault_id: str = "") -> list[Mark]:
-    """Every mark in the namespace, or those of one fault. Raises ClusterError."""
-    found: list[Mark] = []
-    for collection in _MARKED:
-        for one in cluster.request("GET", path(namespace, collection), query={"labelSelector": LABEL})["items"]:
-            for key, value in (one["metadata"].get("annotations") or {}).items():
-                if key.startswith(f"{LABEL}."):
-                    detail = json.loads(value)
-                    found.append(Mark(namespace, collection, one["metadata"]["name"], detail.pop("id"), detail))
-    return [one for one in found if fault_id in ("", one.fault_id)]
+def marks(cluster: Cluster, namespace: str, collections: Iterable[str] = _MARKED, fault_id: str = "") -> list[Mark]:
+    """Every mark on objects of these collections, or those of one fault. Raises ClusterError."""
+    found = [
+        _read(namespace, collection, one["metadata"]["name"], key, value)
+        for collection in dict.fromkeys(collections)
+        for one in cluster.items(path(namespace, collection), {"labelSelector": LABEL})
+        for key, value in (one["metadata"].get("annotations") or {}).items()
+        if key.startswith(f"{LABEL}.")
+    ]
+    return [one for one in found if not fault_id or one.key == _key(fault_id)]
+
+
+def is_marked(found: Json, fault_id: str) -> bool:
+    return _key(fault_id) in (found["metadata"].get("annotations") or {})
+
+
+def _read(namespace: str, collection: str, name: str, key: str, text: str) -> Mark:
+    try:
+        content = json.loads(text)
+        fault_id = content.pop("id")
+        if isinstance(fault_id, str) and _key(fault_id) == key:
+            return Mark(namespace, collection, name, fault_id, MarkDetail.model_validate(content), key)
+    except (ValueError, KeyError, TypeError, AttributeError):  # pydantic's is a ValueError
+        pass
+    return Mark(namespace, collection, name, f"{collection}/{name} ({key})", None, key)
 
 
 def still_runs(cluster: Cluster, mark: Mark) -> bool:
@@ -154,7 +221,7 @@ def still_runs(cluster: Cluster, mark: Mark) -> bool:
 
 def end_inside(cluster: Cluster, namespace: str, fault_id: str, end_one: Callable[[Mark], str]) -> dict[str, Any]:
     """`Driver.end` of faults inside pods; `end_one` says what was in force at a mark until now, or nothing."""
-    found = marks(cluster, namespace, fault_id)
+    found = marks(cluster, namespace, PODS, fault_id)
     effects, gone = [], "" if found else "pod"
     for mark in found:
         if effect := end_one(mark):
@@ -165,5 +232,11 @@ def end_inside(cluster: Cluster, namespace: str, fault_id: str, end_one: Callabl
     return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone}
 
 
+def key(fault_id: str) -> str:
+    """A fault's ID as it fits into the name of an annotation."""
+    return hashlib.sha256(fault_id.encode()).hexdigest()[:16]
+
+
 def _key(fault_id: str) -> str:
-    return f"{LABEL}.{hashlib.sha256(fault_id.encode()).hexdigest()[:16]}"
+    """Of the annotation."""
+    return f"{LABEL}.{key(fault_id)}"

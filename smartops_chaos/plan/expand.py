@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product, starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import (
@@ -27,6 +27,7 @@ from smartops_chaos.model import (
     ChaosLevel,
     FaultPart,
     Plan,
+    ReferenceHealer,
     Sla,
     Targets,
     Trial,
@@ -41,6 +42,7 @@ from smartops_chaos.schema.matrix import FACTORS, Matrix, Selector
 from smartops_chaos.schema.targetspec import OTHER_KIND, KubernetesTargetSpec, kind
 
 MOST_REPEATS = 10_000
+WATCHED_EVERY = 5  # blocks of a scenario: of these one is observed to the horizon, to see late relapses
 
 
 def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = None, shard: str = "") -> Plan:
@@ -89,9 +91,11 @@ def _healer(document: yamlfile.Document, folder: Path) -> tuple[HealerFile, str]
     return healer, "kubernetes" if kind(target) == "kubernetes" else ""
 
 
-def _target(matrix: Matrix, healer: Mapping[str, Any]) -> dict[str, Any]:
+def _target(matrix: Matrix, healer: Mapping[str, Any], levels: Levels) -> dict[str, Any]:
     if isinstance(matrix.target, KubernetesTargetSpec):
-        return clustertarget.options(matrix.target, healer)
+        parts = [part for level in levels.chaos.values() for part in level.parts]
+        attacked = [str(part.params["deployment"]) for part in parts if part.params.get("deployment")]
+        return clustertarget.options(matrix.target, healer, attacked)
     return matrix.target.model_dump()
 
 
@@ -139,14 +143,16 @@ def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequ
             arms = list(blocks[scenario])
             order.shuffle(arms)
             block += 1
+            watched = bool(levels.chaos[scenario[0]].parts) and _is_watched(matrix, scenario, repeat)
             for arm in arms:
                 name = ".".join((*scenario, arm.model, arm.policy, str(repeat)))
-                trials.append(_trial(name, "measure", scenario, arm, repeat, block, matrix.seed))
+                trial = _trial(name, "measure", scenario, arm, repeat, block, matrix.seed)
+                trials.append(replace(trial, to_horizon=watched))
     analysis = _analysis(matrix, levels.chaos, baseline)
     healer = {**healer, "warm_up_s": _warm_up_s(healer, levels, stands_for.values())}
     plan = Plan(
         name=matrix.name,
-        target=_target(matrix, healer),
+        target=_target(matrix, healer, levels),
         healer=healer,
         chaos=levels.chaos,
         models=levels.models,
@@ -164,17 +170,19 @@ def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequ
 def equal_arms(levels: Levels, arms: Sequence[Arm], baseline: Arm) -> dict[Arm, Arm]:
     """Each arm and the one that stands for it: the first with equal settings, the baseline before all others.
 
-    With the healer off a policy has no effect, so its settings do not count then.
+    With the healer off, or the trial in its place, a policy has no effect, so its settings do not count then. What is
+    `same_as` another is meant to run beside it.
     """
     first: dict[str, Arm] = {}
     stands_for: dict[Arm, Arm] = {}
     for arm in dict.fromkeys((baseline, *arms)):
-        model = levels.models[arm.model]
-        merged = model.over(levels.policies[arm.policy])
-        if merged.get("healer") == "off":
-            merged = {**model.settings, "healer": "off"}
+        model, policy = levels.models[arm.model], levels.policies[arm.policy]
+        merged = model.over(policy)
+        if (healer := merged.get("healer")) in ("off", *get_args(ReferenceHealer)):
+            merged = {**model.settings, "healer": healer}
         merged.pop("file", None)  # the text counts, not where it came from
-        stands_for[arm] = first.setdefault(json.dumps(merged, sort_keys=True), arm)
+        again = [variant.name for variant in (model, policy) if variant.same_as]
+        stands_for[arm] = first.setdefault(json.dumps([merged, again], sort_keys=True), arm)
     return stands_for
 
 
@@ -187,6 +195,26 @@ def _warm_up_s(healer: Mapping[str, Any], levels: Levels, arms: Iterable[Arm]) -
             if settings.get("healer") != "off":
                 needed.append(float(by_value.get(str(settings.get(name)), 0)))
     return max(needed)
+
+
+def _is_watched(matrix: Matrix, scenario: tuple[str, str], repeat: int) -> bool:
+    """Whether a block is observed to the horizon though trials may stop earlier: by chance one repeat in five.
+
+    All arms of a block are observed alike, or one would show relapses that the others hide.
+    """
+    five, number = divmod(repeat - 1, WATCHED_EVERY)
+    name = f"{matrix.seed}/{'.'.join(scenario)}/{five}/watched"
+    return matrix.stop_after_good is not None and _random(name) % WATCHED_EVERY == number
+
+
+def _random(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+
+
+def as_before(plan: Plan) -> Plan:
+    """As versions planned it that let every trial stop early: an unfinished campaign of theirs goes on like that."""
+    plan = replace(plan, trials=tuple(replace(trial, to_horizon=False) for trial in plan.trials))
+    return replace(plan, digest=digest(plan))
 
 
 def digest(plan: Plan) -> str:
@@ -202,9 +230,14 @@ def digest(plan: Plan) -> str:
             del data["analysis"]["slo"][key]  # as before there were queries
     if data["analysis"]["sla"] and not data["analysis"]["sla"]["repair_s"]:
         del data["analysis"]["sla"]["repair_s"]  # as before a repair could be said
+    for trial in data["trials"]:
+        if not trial["to_horizon"]:
+            del trial["to_horizon"]  # as before some were observed longer
     for variants in (data["models"], data["policies"]):
         for variant in variants.values():
             variant["settings"].pop("file", None)
+            if not variant["same_as"]:
+                del variant["same_as"]  # as before an arm could run twice
     return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
@@ -230,9 +263,8 @@ def _can_be_ended(matrix: Matrix, parts: Sequence[FaultPart]) -> bool:
 
 
 def _trial(name: str, phase: Any, scenario: tuple[str, str], arm: Arm, repeat: int, block: int, seed: int) -> Trial:
-    own = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big")
     chaos, workload = scenario
-    return Trial(name, phase, chaos, workload, arm.model, arm.policy, repeat, block, own)
+    return Trial(name, phase, chaos, workload, arm.model, arm.policy, repeat, block, _random(f"{seed}/{name}"))
 
 
 def _pattern(selector: Selector) -> tuple[str, ...]:

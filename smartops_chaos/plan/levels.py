@@ -175,10 +175,29 @@ def _variants(
     found: PartialMatrix, factor: str, specs: Mapping[str, SettingsSpec], settings: Settings, folder: Path
 ) -> dict[str, Variant]:
     """The levels of `model` or `policy`, with the texts of their policy files; refuses settings that do not exist."""
-    return {
+    given = {
         name: Variant(name, _given(found, ("factors", factor, name), spec, settings, folder))
         for name, spec in specs.items()
+        if not spec.same_as
     }
+    again = {
+        name: Variant(name, given[spec.same_as].settings, spec.same_as)
+        for name, spec in specs.items()
+        if spec.same_as and _repeats_another(found, ("factors", factor, name), spec, given)
+    }
+    variants = given | again
+    return {name: variants[name] for name in specs if name in variants}
+
+
+def _repeats_another(found: PartialMatrix, loc: Loc, spec: SettingsSpec, others: Mapping[str, Variant]) -> bool:
+    if spec.settings or spec.file:
+        found.refuse((*loc, "same_as"), "`same_as` stands beside other settings", "leave them out: they are the same")
+    elif spec.same_as not in others:
+        what = f"`same_as` names `{spec.same_as}`, which is no level with settings of its own"
+        found.refuse((*loc, "same_as"), what, did_you_mean(spec.same_as, list(others)))
+    else:
+        return True
+    return False
 
 
 def _given(found: PartialMatrix, loc: Loc, spec: SettingsSpec, settings: Settings, folder: Path) -> dict[str, object]:

@@ -7,8 +7,8 @@ own expiry stands behind all of them.
 from __future__ import annotations
 
 import importlib
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -19,12 +19,13 @@ from smartops_chaos.model import MOST_LOST, Outcome, Plan, Trial
 from smartops_chaos.plan.look_schedule import judged_by
 from smartops_chaos.run import events, machine
 from smartops_chaos.run.attempts import Attempts, Say
+from smartops_chaos.run.block_queue import BlockQueue
 from smartops_chaos.run.interim_looks import InterimLooks, decide
 from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.store.campaign_folder import Start, Store
 from smartops_chaos.targets import kinds
-from smartops_chaos.targets.base import Target
+from smartops_chaos.targets.base import LaneAddress, Target
 from smartops_chaos.timeline.before import disturbed, drift_warning
 from smartops_chaos.timeline.calibration import calibrations
 from smartops_chaos.trial.process import preload, undo
@@ -32,6 +33,10 @@ from smartops_chaos.trial.process import preload, undo
 # Lanes on other machines: loaded by name, since the core imports no wing, and only for `--scheduler`.
 _DASK = "smartops_chaos.dask.workers"
 _MAKE_SPACE = "make space or the folder writable; the same command resumes"
+
+
+class _Interrupted(Exception):
+    """A signal came while the lanes were prepared."""
 
 
 def revert(store: Store) -> int:
@@ -48,7 +53,8 @@ def revert(store: Store) -> int:
 
 def restore(store: Store) -> list[str]:
     """Put back what the campaign has set on its target, after `revert`; what that was. Raises RevertFailed."""
-    return kinds.target(store.read().plan.target).restore(store.lanes)
+    campaign = store.read()
+    return kinds.target(kinds.pinned(campaign.plan, campaign.provenance).target).restore(store.lanes)
 
 
 def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Emit) -> Result:
@@ -72,10 +78,13 @@ def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Em
     todo = _todo(plan, store, options, looks.spared, emit)
     if seen is not None:
         store.write_start(seen, first=len(todo) == looks.trials)
-    threads = LaneThreads(store, options, attempts, deque(todo), looks, emit)
+    queue = BlockQueue(todo, _begun_on(plan, store, todo))
+    threads = LaneThreads(store, options, attempts, queue, looks, emit)
     with threads.signals():
         try:
-            lanes = target.open(store.lanes, lambda text: emit(events.Preparing(text)))
+            lanes = _opened(target, store, threads, emit)
+            if not lanes:
+                return threads.run(lanes)
             emit(
                 events.CampaignStarted(
                     store.name,
@@ -86,10 +95,25 @@ def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Em
                     likely_s,
                 )
             )
+            queue.keep_lanes({lane.name for lane in lanes})
             result = threads.run(lanes, lambda: _closing(store, plan))
         finally:
             target.close()
         return _without_lanes(result, store)
+
+
+def _opened(target: Target, store: Store, threads: LaneThreads, emit: Emit) -> Sequence[LaneAddress]:
+    """The target's lanes; none if a signal came while they were prepared, which takes some 15 s on the lab."""
+
+    def say(text: str) -> None:
+        if threads.interrupted:
+            raise _Interrupted
+        emit(events.Preparing(text))
+
+    try:
+        return target.open(store.lanes, say)
+    except _Interrupted:
+        return ()
 
 
 def _look_around(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:
@@ -159,6 +183,14 @@ def _todo(plan: Plan, store: Store, options: RunOptions, spared: frozenset[str],
         emit(events.Warned(f"{len(kept)} trials are not run again: an arm was decided by them at a look"))
         again -= kept
     return [trial for trial in plan.trials if trial.id in again or outcomes.get(trial.id, "") is None]
+
+
+def _begun_on(plan: Plan, store: Store, todo: Sequence[Trial]) -> dict[int, str]:
+    """The lanes on which an earlier run has begun blocks of which trials are left."""
+    open_blocks, left = {trial.block for trial in todo} - {0}, {trial.id for trial in todo}
+    recorded = [t for t in plan.trials if t.block in open_blocks and t.id not in left]
+    rows = ((trial.block, store.row(trial.id)) for trial in recorded)
+    return {block: str(row["lane"]) for block, row in rows if row is not None}
 
 
 def judge(result: Result, store: Store, plan: Plan) -> None:

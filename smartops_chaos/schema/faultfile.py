@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.model import FaultPart
 from smartops_chaos.resources import shipped
-from smartops_chaos.schema import yamlfile
+from smartops_chaos.schema import names, yamlfile
 from smartops_chaos.schema.experimentfile import ExperimentFile
 from smartops_chaos.schema.matrix import Name
 from smartops_chaos.schema.units import Unit, check_range, parse
@@ -28,7 +28,10 @@ Value = float | int | str | bool
 
 NAME = "smartops-chaos"
 # The drivers, each a folder of experiments/, that reach a kind of target.
-DRIVERS: dict[str, tuple[str, ...]] = {"lab": ("lab",), "kubernetes": ("kubernetes", "exec", "app")}
+DRIVERS: dict[str, tuple[str, ...]] = {
+    "lab": ("lab",),
+    "kubernetes": ("kubernetes", "exec", "app", "proxy", "chaos_mesh"),
+}
 _LANE = "SMARTOPS_"  # environment variables that a lane gives
 _OURS = ("lane", "fault_id", "seed", "expires_s")  # set by the harness for every trial
 
@@ -38,7 +41,7 @@ class Parameter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    unit: Literal[Unit, "choice", "text"] = Field(examples=["duration"])
+    unit: Literal[Unit, "choice", "text", "controller", "container"] = Field(examples=["duration"])
     min: float | None = None
     max: float | None = None
     choices: list[str] = []
@@ -48,6 +51,10 @@ class Parameter(BaseModel):
         """`value` as a person wrote it, in SI units. Raises ValueError."""
         if self.unit == "text":
             return str(value)
+        if self.unit == "controller":
+            return names.controller(str(value))
+        if self.unit == "container":
+            return names.container(str(value)) if value != "" else ""
         if self.unit == "choice":
             if value not in self.choices:
                 raise ValueError(f"{value} is not a choice: {did_you_mean(str(value), self.choices)}")
@@ -58,7 +65,7 @@ class Parameter(BaseModel):
 
     def default(self, value: object) -> Value:
         """The same for the value in `configuration`, which is in SI units already. Raises ValueError."""
-        if self.unit == "text" or self.unit == "choice":
+        if self.unit == "text" or self.unit == "choice" or self.unit == "controller" or self.unit == "container":
             return self.parse(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value} is not a number: write it in SI units (seconds, 0 to 1, bytes, per second)")
@@ -175,11 +182,14 @@ def _method_problems(document: Document, experiment: ExperimentFile) -> Iterator
             yield document.problem(("method",), f"the method has no activity `{needed}`", f"add {kind}", at_key=True)
     for index, name in enumerate(names):
         at = ("method", index, "name")
-        if name not in ("inject", "confirm"):
-            what, hint = f"the activity `{name}` would not run", "name it inject or confirm: several of a name may be"
+        if name not in ("prepare", "inject", "confirm"):
+            hint = "name it prepare, inject or confirm, as often as needed"
+            what = f"the activity `{name}` would not run"
             yield document.problem(at, what, hint)
         elif name == "confirm" and "inject" in names[index + 1 :]:
             yield document.problem(at, "a `confirm` stands before an `inject`", "put it behind: that is when it runs")
+        elif name == "prepare" and {"inject", "confirm"} & set(names[:index]):
+            yield document.problem(at, "a `prepare` stands behind an `inject`", "put it in front: that is when it runs")
 
 
 def _unknown_secrets(document: Document, experiment: ExperimentFile) -> Iterator[Problem]:

@@ -18,6 +18,15 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
+from smartops_chaos.schema.names import (
+    AnyContainerName,
+    AnyControllerName,
+    AnyNamespace,
+    AnyObjectName,
+    AnyServiceName,
+    ControllerName,
+    Port,
+)
 from smartops_chaos.schema.units import parse_duration
 
 FROM_DUMP = "from_dump"
@@ -41,9 +50,9 @@ class Address(HealerPart):
     """A URL, or a Service that is reached through the API server's proxy, so that a kubeconfig is enough."""
 
     url: str = Field("", examples=["https://prometheus.example.com"])
-    service: str = Field("", examples=["prometheus"])
-    namespace: str = ""  # empty: the lane's own
-    port: int | str = Field(80, examples=[9090])
+    service: AnyServiceName = Field("", examples=["prometheus"])
+    namespace: AnyNamespace = ""  # empty: the lane's own
+    port: Port = Field(80, examples=[9090])
 
     @model_validator(mode="after")
     def _one(self) -> Address:
@@ -90,9 +99,9 @@ class Source(Address):
 class Change(HealerPart):
     """What to set on one object. In texts `{value}` stands for the setting's value."""
 
-    deployment: str = Field("", examples=["agent-detect"])
-    configmap: str = Field("", examples=["policies"])
-    container: str = ""  # empty: the Deployment's first
+    deployment: AnyControllerName = Field("", examples=["agent-detect"])
+    configmap: AnyObjectName = Field("", examples=["policies"])
+    container: AnyContainerName = ""  # empty: the Deployment's first
     env: dict[str, str] = {}
     image: str = ""
     args: tuple[str, ...] | None = None
@@ -134,9 +143,9 @@ class Change(HealerPart):
 class Reset(HealerPart):
     """What is put back before every trial, the same in all arms; then all of it must be ready and its old pods gone."""
 
-    replicas: dict[str, Annotated[int, Field(ge=0)]] = {}  # Deployment -> its declared size
-    remove: dict[str, tuple[str, ...]] = {}  # Deployment -> annotations that an earlier trial may have left
-    restart: tuple[str, ...] = ()  # Deployments whose processes keep a state in memory
+    replicas: dict[ControllerName, Annotated[int, Field(ge=0)]] = {}  # Deployment -> its declared size
+    remove: dict[ControllerName, tuple[str, ...]] = {}  # Deployment -> annotations that an earlier trial may have left
+    restart: tuple[ControllerName, ...] = ()  # Deployments whose processes keep a state in memory
 
 
 class Armed(HealerPart):
@@ -145,18 +154,20 @@ class Armed(HealerPart):
     Without a pod of `deployment` wanted (the healer is off) there is nothing to wait for.
     """
 
-    deployment: str = Field(examples=["agent-detect"])
+    deployment: ControllerName = Field(examples=["agent-detect"])
     after_s: Seconds = Field(0.0, alias="after", examples=["40s"])
     query: str = Field("", examples=["min(detector_armed)"])
 
 
 class KubernetesBlock(HealerPart):
-    service: str = Field(examples=["my-service"])  # the Deployment under attack
+    service: ControllerName = Field(examples=["my-service"])  # the Deployment under attack
     workload: Address
     prometheus: Source | None = None
     loki: Source | None = None
-    components: tuple[str, ...]  # Deployments whose logs the rules read; a rule's `component` is one of these names
-    optional: tuple[str, ...] = ()  # of all named Deployments, those that need not be there
+    components: tuple[
+        ControllerName, ...
+    ]  # Deployments whose logs the rules read; a rule's `component` is one of these names
+    optional: tuple[ControllerName, ...] = ()  # of all named Deployments, those that need not be there
     settings: dict[str, tuple[Change, ...] | dict[str, tuple[Change, ...]]] = {}
     reset: Reset = Reset()
     armed: Armed | None = None

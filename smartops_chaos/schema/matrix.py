@@ -92,6 +92,11 @@ class SettingsSpec(BaseModel):
     file: str = Field(
         default="", description="A policy file; its path is relative to the matrix.", examples=["my.policy"]
     )
+    same_as: str = Field(
+        default="",
+        description="Another level whose settings these are: an arm once more, which shows what chance alone does.",
+        examples=["zscore"],
+    )
 
     @property
     def settings(self) -> dict[str, str | int | float | bool]:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from smartops_chaos.schema.healer_kubernetes import Source
+from smartops_chaos.schema.names import AnyNamespace, AnyServiceName, ControllerName, Namespace, Port
 from smartops_chaos.schema.units import Duration, between
 
 OTHER_KIND = "package.module:Class"
@@ -57,16 +58,16 @@ class LabTargetSpec(MatrixPart):
 
 
 class LaneSpec(MatrixPart):
-    namespace: str = Field(description="Has a copy of the whole system.", examples=["smartops-dev"])
+    namespace: Namespace = Field(description="Has a copy of the whole system.", examples=["smartops-dev"])
 
 
 class AddressSpec(MatrixPart):
     """A URL, or a Service that is reached through the API server's proxy: then a kubeconfig is enough."""
 
     url: str = Field(default="", examples=["https://prometheus.example.com"])
-    service: str = Field(default="", examples=["prometheus"])
-    namespace: str = Field(default="", description="Of the Service; the lane's own unless said.")
-    port: int | str = Field(default=80, description="Number or name.", examples=[9090])
+    service: AnyServiceName = Field(default="", examples=["prometheus"])
+    namespace: AnyNamespace = Field(default="", description="Of the Service; the lane's own unless said.")
+    port: Port = Field(default=80, description="Number or name.", examples=[9090])
 
     @model_validator(mode="after")
     def _one(self) -> AddressSpec:
@@ -90,10 +91,10 @@ class KubernetesTargetSpec(MatrixPart):
     lanes: list[LaneSpec] = Field(
         description="One namespace a lane.", examples=["[{namespace: smartops-dev}]"], min_length=1
     )
-    allow: list[str] = Field(
+    allow: list[Namespace] = Field(
         description="The only namespaces that may be touched.", examples=["[smartops-dev]"], min_length=1
     )
-    production: list[str] = Field(
+    production: list[Namespace] = Field(
         default=[], description="Namespaces that may be touched although their name or a label says production."
     )
     workload: Annotated[AddressSpec | None, Present] = Field(
@@ -107,7 +108,7 @@ class KubernetesTargetSpec(MatrixPart):
     loki: Annotated[Source | None, Present] = Field(
         default=None, description="As `workload`.", examples=["{service: loki, port: 3100}"]
     )
-    replicas: dict[str, Annotated[int, Field(ge=0, le=1000)]] = Field(
+    replicas: dict[ControllerName, Annotated[int, Field(ge=0, le=1000)]] = Field(
         default={},
         description="Size of a Deployment before every trial, instead of the healer file's.",
         examples=["{my-service: 2}"],

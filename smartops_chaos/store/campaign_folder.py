@@ -30,6 +30,7 @@ from smartops_chaos.store.trial_folder import TrialDir
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
 _CAMPAIGN = "campaign.json"
+SIMULATED = "simulated"  # in the provenance of what `plan --simulate` has made
 SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
 
 
@@ -77,6 +78,10 @@ class Store:
     def exists(self) -> bool:
         """Whether the campaign has begun."""
         return self._file.exists()
+
+    def has_begun(self) -> bool:
+        """Whether there is a trial of it; until then its file may be written anew, with what is known only by now."""
+        return self.exists() and self.has_trials() and any((self.path / "trials").iterdir())
 
     @property
     def _file(self) -> Path:

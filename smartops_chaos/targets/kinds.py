@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from smartops_chaos.errors import UsageError
@@ -39,7 +41,7 @@ def modules(options: dict[str, Any]) -> tuple[str, ...]:
     """What a trial's process loads for this kind of target, besides what every one does."""
     if options["kind"] != "kubernetes":
         return ()
-    return ("smartops_chaos.kubernetes.cluster_lane", "chaosk8s.pod.actions")
+    return ("smartops_chaos.kubernetes.cluster_lane",)
 
 
 def roles(plan: Plan) -> list[str]:
@@ -56,6 +58,18 @@ def provenance(options: dict[str, Any]) -> dict[str, str]:
     except RuntimeError:
         return {}
     return told
+
+
+def pinned(plan: Plan, provenance: Mapping[str, str]) -> Plan:
+    """The plan of a campaign that has begun, for the very target on which it began."""
+    if plan.target["kind"] != "kubernetes":
+        return plan
+    return replace(plan, target=_cluster("cluster_target").pinned(plan.target, provenance))
+
+
+def victims(plan: Plan) -> list[str]:
+    """What each fault of a plan would hit now, where the target can be asked; touches nothing."""
+    return list(_cluster("preflight").targeted(plan)) if plan.target["kind"] == "kubernetes" else []
 
 
 def connect(options: dict[str, Any], address: LaneAddress) -> Lane:

@@ -15,17 +15,19 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import requests
 from tenacity import stop_after_attempt
 
+from smartops_chaos.loopback import is_loopback
 from smartops_chaos.schema.units import retry_after_s
 from smartops_chaos.telemetry.retry import LATER, Later, retried
 
@@ -41,6 +43,9 @@ _HINTS = {
     404: "check the address, with the path in front of the server's own",
 }
 _SAID = 300  # characters of a server's own words in an error
+_LONGEST_ANSWER = 100_000  # characters of an answer in which secrets are looked for
+_SHORTEST = 4  # characters of a secret that is hidden: hiding a single letter would hide every word
+_PUBLIC = {"Bearer", "Basic", "basic", "bearer"}
 
 
 class SourceError(RuntimeError):
@@ -102,6 +107,8 @@ class Connection:
     verify: bool = True
     timeout_s: float = 5.0  # for the connection, and for each silence of the server
     retries: int = 2  # after a lost connection, and after a status of `retry.LATER`
+    proxy: str = ""  # through which it is reached, if not through the environment's
+    server_name: str = ""  # in its certificate, if not the address' own
     proxied: bool = False  # a cluster's API server stands in front, which may answer in the server's place
 
     def __post_init__(self) -> None:
@@ -126,6 +133,14 @@ class Connection:
             context.load_cert_chain(self.client_cert, self.client_key or None)
         return context
 
+    def streaming(self) -> dict[str, Any]:
+        """What aiohttp takes with each request, beside address, headers and `tls`."""
+        return {"proxy": proxy_of(self.url, self.proxy) or None, "server_hostname": self.server_name or None}
+
+    def hide(self, text: str) -> str:
+        """A text of others without the credentials of `headers`, should it repeat them."""
+        return hidden(text, (value for name, value in self.headers.items() if _is_secret(name)))
+
     def ask(self, error: type[SourceError], path: str, params: Mapping[str, str], *, retries: int | None = None) -> Any:
         """The JSON at `path`, asked by GET where that is short enough: a role that may only read allows no more.
 
@@ -142,19 +157,26 @@ class Connection:
         query = urlencode(params)
         short = len(query) <= _LONGEST_GET
         who = f"{error.source} at {self.url}"
+        proxy = proxy_of(self.url, self.proxy)
+        authorities = self.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         try:
-            answer = requests.request(
-                "GET" if short else "POST",
-                self.url.rstrip("/") + path,
-                params=query if short else None,
-                data=None if short else query,
-                headers={"Accept": "application/json"} | ({} if short else {"Content-Type": _FORM}),
-                auth=credentials,
-                timeout=self.timeout_s,
-                verify=(self.ca_file or True) if self.verify else False,
-                cert=(self.client_cert, self.client_key) if self.client_key else (self.client_cert or None),
-                allow_redirects=False,  # the headers would go along, whoever it is
-            )
+            with requests.Session() as session:
+                session.trust_env = False  # what it says is in `proxy` and `authorities` already
+                if self.server_name:
+                    session.mount("https://", _Named(self.server_name))
+                answer = session.request(
+                    "GET" if short else "POST",
+                    self.url.rstrip("/") + path,
+                    params=query if short else None,
+                    data=None if short else query,
+                    headers={"Accept": "application/json"} | ({} if short else {"Content-Type": _FORM}),
+                    auth=credentials,
+                    timeout=self.timeout_s,
+                    verify=authorities if self.verify else False,
+                    cert=(self.client_cert, self.client_key) if self.client_key else (self.client_cert or None),
+                    proxies={"http": proxy, "https": proxy} if proxy else None,
+                    allow_redirects=False,  # the headers would go along, whoever it is
+                )
         except requests.exceptions.SSLError as failure:
             why = credentials.hide(str(failure))
             raise SourceError(f"{who} cannot be trusted ({why}): give its authority as `ca_file`") from None
@@ -172,7 +194,7 @@ class Connection:
             payload = json.loads(answer.content)
             if status == 200:
                 return payload
-        said = credentials.hide(_words(answer, payload))
+        said = credentials.hide(_words(answer, payload))[:_SAID]
         if status in LATER:
             busy = SourceError(f"{whole} has no time ({status}): {said}", status=status, said=said)
             raise Later(busy, retry_after_s(answer.headers))
@@ -235,31 +257,70 @@ class _Credentials(requests.auth.AuthBase):
     def __init__(self, where: Connection) -> None:
         self._headers = dict(where.headers)
         self._basic: requests.auth.HTTPBasicAuth | None = None
-        secrets = [value for name, value in where.headers.items() if "auth" in name.lower() or "token" in name.lower()]
+        self._secrets = [value for name, value in where.headers.items() if _is_secret(name)]
         if where.token is not None:
             secret = where.token.read()
             self._headers["Authorization"] = f"Bearer {secret}"
-            secrets.append(secret)
+            self._secrets.append(secret)
         if where.password is not None:
             secret = where.password.read()
             self._basic = requests.auth.HTTPBasicAuth(where.user.encode(), secret.encode())
-            secrets.append(secret)
-        self._secrets = [*secrets, *(one.partition(" ")[2] for one in secrets if " " in one)]
+            self._secrets.append(secret)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers.update(self._headers)
-        return self._basic(request) if self._basic else request
+        sent = self._basic(request) if self._basic else request
+        self._secrets += [value for name, value in sent.headers.items() if _is_secret(name)]  # as they were encoded
+        return sent
 
     def hide(self, text: str) -> str:
-        """Some proxies repeat what they refuse."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        """Some proxies repeat what they refuse. A text is cut only after this: half a secret would not be found."""
+        return hidden(text, self._secrets)
+
+
+def hidden(text: str, secrets: Iterable[str | bytes]) -> str:
+    """The text without the secrets: each as a whole, its words (`Bearer ...`, cookies), and as an address has it."""
+    found: set[str] = set()
+    for one in secrets:
+        secret = one.decode("latin-1") if isinstance(one, bytes) else one
+        words = [secret, *re.split(r"[\s;,]+", secret), *(word.partition("=")[2] for word in secret.split(";"))]
+        found.update(form for word in words if len(word) >= _SHORTEST for form in (word, quote(word, safe="")))
+    for secret in sorted(found - _PUBLIC, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def proxy_of(url: str, given: str = "") -> str:
+    """The proxy through which an address is reached: the given one, else the environment's; "" for none.
+
+    Nothing leads to loopback but loopback.
+    """
+    if is_loopback(urlsplit(url).hostname or ""):
+        return ""
+    return given or requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or ""
+
+
+class _Named(requests.adapters.HTTPAdapter):
+    """A server whose certificate has another name than its address."""
+
+    def __init__(self, name: str) -> None:
+        self._name: dict[str, Any] = {"server_hostname": name, "assert_hostname": name}
+        super().__init__()
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **more, **self._name)
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        return super().proxy_manager_for(proxy, **more, **self._name)
+
+
+def _is_secret(header: str) -> bool:
+    return any(word in header.lower() for word in ("auth", "token", "cookie", "key", "secret"))
 
 
 def _words(answer: requests.Response, payload: Any) -> str:
     if isinstance(payload, dict):
         for key in ("error", "message"):
             if isinstance(payload.get(key), str):
-                return str(payload[key])[:_SAID]
-    return answer.text.strip()[:_SAID]
+                return str(payload[key])
+    return answer.text.strip()[:_LONGEST_ANSWER]

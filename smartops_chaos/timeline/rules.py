@@ -67,9 +67,10 @@ class Reading:
 
 
 def hits(target: str, objects: Iterable[str]) -> bool:
-    """Whether an action on "<namespace>/<deployment>" touches one of the objects "<deployment>/<pod>"."""
+    """Whether an action on "<namespace>/<deployment>" touches one of the objects "<controller>/<pod>"."""
     deployment = target.rpartition("/")[2]
-    return any(name.partition("/")[0] == deployment for name in objects)
+    controllers = (name.rpartition("/")[0] or name for name in objects)
+    return any(one.rpartition("/")[2] == deployment for one in controllers)
 
 
 def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:

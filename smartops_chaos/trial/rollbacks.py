@@ -16,6 +16,8 @@ from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost
 from smartops_chaos.trial import experiment
 from smartops_chaos.trial.activities import failure, what_and_part
 
+_OURS = "smartops_chaos.faults."
+
 logger = logging.getLogger("smartops_chaos")
 
 
@@ -46,7 +48,8 @@ def unreverted(journal: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def _over_with_its_lane(journal: dict[str, Any], content: dict[str, Any], job: experiment.Job) -> bool:
-    """Whether the lane is gone for good and each fault that could not be undone was in it, by its file's `hits`."""
+    """Whether the lane is gone for good and each fault that could not be undone was in it: one of ours, which touch
+    nothing else, or one whose file says so by its `hits`."""
     try:
         kinds.connect(job.target, LaneAddress(job.target["kind"], job.lane, job.environment)).leaks()
         return False
@@ -56,5 +59,11 @@ def _over_with_its_lane(journal: dict[str, Any], content: dict[str, Any], job: e
         return False
     hits = content["extensions"][0].get("hits", [])
     played = journal.get("rollbacks", [])
-    failed = [what_and_part(run["activity"]["name"])[1] for run in played if failure(run)]
-    return len(played) == len(content["rollbacks"]) and all(part < len(hits) and hits[part] for part in failed)
+    failed = [run["activity"] for run in played if failure(run)]
+
+    def was_in_it(activity: dict[str, Any]) -> bool:
+        part = what_and_part(activity["name"])[1]
+        ours = str(activity["provider"].get("module", "")).startswith(_OURS)
+        return ours or (0 <= part < len(hits) and bool(hits[part]))
+
+    return len(played) == len(content["rollbacks"]) and all(map(was_in_it, failed))

@@ -251,7 +251,7 @@ def test_question_of_a_plan() -> None:
         healer={},
         chaos={"kill": level("kill", "on-call"), "cpu": level("cpu", "")},
         models={"off": Variant("off", {}), "on": Variant("on", {})},
-        policies={},
+        policies={"default": Variant("default", {})},
         workloads={},
         trials=(trial("calibrate", "off"), trial("measure", "off"), trial("measure", "on")),
         same_arm={"off/strict": "off/default"},
@@ -290,3 +290,26 @@ def test_bounds_of_a_mean_assume_nothing_of_where_a_moment_lay(trials: Trials) -
     assert arms["on"].ttd_between == pytest.approx(((4 + 20 + 20) / 3, (9 + 20 + 20) / 3))  # over at 20 s
     assert arms["off"].ttd_between == (50.0, 50.0)
     assert arms["on"].ttm_between is None  # the table has no such column
+
+
+def test_a_reference_arm_is_shown_and_not_judged(trials: Trials) -> None:
+    rows = trials("off", [50.0] * 4) + trials("on", [5.0, 6.0, 7.0, 8.0]) + trials("again", [5.0, 6.0, 7.0, 9.0])
+    alone = summary([row for row in rows if row["model"] != "again"])
+    found = summary(rows, replace(ASKED, references={Arm("again", "default"): "again"}))
+    assert [(a.model, a.reference) for a in found.arms] == [("off", None), ("again", "again"), ("on", None)]
+    assert arm(found, "again").mttr.rmst_s == 6.75
+    assert (found.verdicts, found.comparisons) == (alone.verdicts, alone.comparisons)  # not in Holm's family
+
+
+def test_a_trial_that_false_alarms_spoiled_is_a_failure_also_in_a_table_of_an_earlier_version(trials: Trials) -> None:
+    rows = trials("off", [50.0] * 3) + trials("on", [5.0] * 4, rca_expected="cpu", rca_top1="cpu", family="cpu")
+    old = rows[-1] | {"outcome": "invalid", "reason": "false-alarms", "time_s": None, "rca_top1": None}
+    on = arm(summary([*rows[:-1], old]), "on")
+    assert (on.counted, on.left_out, on.outcomes) == (4, {}, {"healed": 3, "unrecovered": 1})
+    assert on.mttr.rmst_s == (3 * 5 + 100) / 4
+    assert (on.auto_heal.successes, on.auto_heal.n) == (3, 4)
+    assert (on.rca.top1, on.rca.n) == (0.75, 4)
+    other = arm(summary([*rows[:-1], old | {"reason": "gate"}]), "on")
+    assert (other.counted, other.left_out) == (3, {"invalid: gate": 1})
+    unjudged = arm(summary([*rows, old | {"phase": "calibrate"}]), "on")
+    assert (unjudged.counted, unjudged.trials) == (4, 4)

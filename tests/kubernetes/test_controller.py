@@ -41,16 +41,20 @@ def test_a_rollout_is_not_complete(status: dict[str, int]) -> None:
     assert not _deployment(**status).rolled_out()
 
 
+def _owner(name: str, kind: str = "ReplicaSet") -> Json:
+    return {"controller": True, "kind": kind, "name": name}
+
+
 def _pod(phase: str = "Running", ready: str = "True", **labels: str) -> Json:
     return {
-        "metadata": {"name": "p", "labels": {"app": "erp", "x": "y", **labels}},
+        "metadata": {"name": "p", "labels": {"app": "erp", "x": "y", **labels}, "ownerReferences": [_owner("erp-7f")]},
         "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]},
     }
 
 
 def test_pods_of_a_deployment() -> None:
-    assert _deployment().selects(_pod())
-    assert not _deployment().selects(_pod(app="other"))
+    assert _deployment().owns(_pod())
+    assert not _deployment().owns(_pod(app="other"))
     assert is_ready(_pod())
     assert not is_ready(_pod(ready="False"))
     assert is_over(_pod("Failed"))  # evicted: it is still listed

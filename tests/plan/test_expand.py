@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartops_chaos.errors import NothingSelected, UsageError
+from smartops_chaos.errors import FileProblems, NothingSelected, UsageError
 from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
-from smartops_chaos.plan.expand import cells, expand, load_plan
+from smartops_chaos.plan.expand import as_before, cells, digest, expand, load_plan
 from smartops_chaos.plan.levels import Levels
 from smartops_chaos.planning.forecast import forecast
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.matrix import Matrix
+from smartops_chaos.store.campaign_folder import Store
 
 Write = Callable[..., Path]
 FACTORS = ("chaos", "workload", "model", "policy")
@@ -81,6 +83,20 @@ def test_more_repeats_only_append(counts: tuple[int, int, int, int], few: int, m
     larger = _plan(counts, repeats=few + more, seed=seed)
     assert larger.trials[: len(plan.trials)] == plan.trials
     assert larger.digest != plan.digest
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_block_in_five_of_each_scenario_is_observed_to_the_horizon(seed: int) -> None:
+    plan = _plan((3, 2, 2, 1), repeats=10, seed=seed, stop_after_good="4s")
+    trials = [t for t in plan.measured if t.to_horizon]
+    watched = Counter((t.chaos, t.workload, t.model, t.policy, (t.repeat - 1) // 5) for t in trials)
+    assert set(watched.values()) == {1}
+    assert len(watched) == 2 * 2 * 2 * 1 * 2  # controls are observed to the horizon anyway
+    blocks = {t.block for t in trials}
+    assert all(t.to_horizon for t in plan.measured if t.block in blocks)
+    assert as_before(plan).digest != plan.digest
+    whole = _plan((3, 2, 2, 1), repeats=10, seed=seed)  # without a stop every trial is
+    assert as_before(whole) == whole
 
 
 @given(COUNTS, st.integers(0, 1000))
@@ -228,6 +244,32 @@ def test_arms_are_equal_by_what_is_set_in_the_end(matrix: Write) -> None:
     assert plan.same_arm == {"off/own": "off/default", "zscore/own": "zscore/default"}
 
 
+def test_an_arm_that_is_the_same_as_another_runs_beside_it_and_is_not_judged(matrix: Write) -> None:
+    path = matrix(
+        ("    zscore: {detector: zscore}\n", "    zscore: {detector: zscore}\n    again: {same_as: zscore}\n")
+    )
+    plan = load_plan(path)
+    assert plan.models["again"] == Variant("again", plan.models["zscore"].settings, "zscore")
+    assert "again/default" not in plan.same_arm
+    assert {t.model for t in plan.measured} == {"off", "zscore", "again"}
+    assert plan.references == {Arm("again", "default"): "again"}
+    assert load_plan(matrix()).digest != plan.digest
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ("{same_as: zscor}", "`same_as` names `zscor`, which is no level with settings of its own"),
+        ("{same_as: again}", "`same_as` names `again`"),
+        ("{same_as: zscore, detector: zscore}", "`same_as` stands beside other settings"),
+    ],
+)
+def test_same_as_names_another_level_and_nothing_else(matrix: Write, level: str, message: str) -> None:
+    path = matrix(("    zscore: {detector: zscore}\n", f"    zscore: {{detector: zscore}}\n    again: {level}\n"))
+    with pytest.raises(FileProblems, match=re.escape(message)):
+        load_plan(path)
+
+
 def test_a_cell_excluded_in_one_of_two_equal_arms_still_runs(matrix: Write) -> None:
     plan = load_plan(
         matrix(
@@ -262,6 +304,22 @@ def test_the_digest_is_of_what_changes_behaviour(matrix: Write, tmp_path: Path) 
     assert load_plan(matrix(("file: default.policy", "file: moved.policy"))).digest == digest
     (tmp_path / "moved.policy").write_text("# another\n", encoding="utf-8")
     assert load_plan(matrix(("file: default.policy", "file: moved.policy"))).digest != digest
+
+
+def test_a_repair_after_the_horizon_is_part_of_the_digest_only_if_it_is_said(matrix: Write) -> None:
+    """Campaigns that were stored before it could be said keep their digest, and can be resumed."""
+    agreed = "seed: 7\nsla: {window: 30d, faults: 4"
+    plain, none, half = (
+        load_plan(matrix(("seed: 7", f"{agreed}{more}}}"))) for more in ("", ", repair: 0s", ", repair: 30m")
+    )
+    assert plain.digest == none.digest != half.digest
+    assert half.analysis.sla is not None
+    assert half.analysis.sla.repair_s == 1800.0
+
+
+def test_the_sample_keeps_its_digest() -> None:
+    stored = Store(Path("results/sample")).read().plan
+    assert digest(stored) == stored.digest
 
 
 def test_the_digest_is_the_same_for_every_selection_and_shard(matrix: Write) -> None:

@@ -44,6 +44,12 @@ _MISTAKES = {
     _TARGET.replace("dev", "../kube-system"): (
         "`../kube-system` is no name of a namespace: use small letters, digits and -"
     ),
+    _TARGET.replace("allow", "workload: {service: erp, namespace: live}, allow"): (
+        "`live` is not in `allow`, and requests are sent to it: add it there, if trials may break things in it"
+    ),
+    _TARGET.replace("allow: [dev", "workload: {service: erp, namespace: live}, allow: [dev, live"): (
+        "the name of `live` says production, and requests are sent to it: if you mean it: `production: [live]`"
+    ),
     _TARGET.replace("[{namespace: dev}]", "[{namespace: dev}, {namespace: dev}]"): (
         "`dev` stands here twice: a lane needs a namespace of its own"
     ),
