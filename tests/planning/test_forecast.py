@@ -33,7 +33,7 @@ def test_the_quick_matrix_shows_but_cannot_prove() -> None:
     found = forecast(load_plan(shipped("matrix", "quick.yaml")), "quick.yaml")
     assert (found.measured, found.calibration) == (12, 2)
     assert found.upper_s < 180
-    assert [p.possible for p in found.proofs] == [True, False, False]
+    assert [p.possible for p in found.proofs] == [True, False, True]
 
 
 def test_auto_heal(matrix: Write) -> None:
@@ -44,13 +44,13 @@ def test_auto_heal(matrix: Write) -> None:
     )
     assert few.hint.startswith("smartops-chaos run m.yaml --repeats 18 (about ")
     many = _proofs(path, repeats=40)["auto_heal"]
-    assert (str(many), many.hint) == ("auto-heal of 90%: can be proven by 77 successes of 80 in an arm", "")
+    assert (str(many), many.hint) == ("auto-heal of 90%: can be proven by 78 successes of 80 in an arm", "")
 
 
 def test_the_proposed_repeats_do(matrix: Write) -> None:
     path = matrix(SLA)
-    for target in ("auto_heal", "mttr_reduction"):
-        proposed = int(_proofs(path)[target].hint.split("--repeats ")[1].split()[0])
+    for target, repeats in (("auto_heal", 3), ("mttr_reduction", 1)):
+        proposed = int(_proofs(path, repeats=repeats)[target].hint.split("--repeats ")[1].split()[0])
         assert _proofs(path, repeats=proposed)[target].possible
         assert _proofs(path, repeats=proposed)[target].hint == ""
 
