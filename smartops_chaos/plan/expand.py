@@ -13,6 +13,7 @@ import hashlib
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product, starmap
@@ -68,6 +69,12 @@ def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = Non
     crosschecks.check_cells(found, matrix, left)
     found.whole()
     plan = expand(matrix, levels, healer.model_dump(mode="json"), left)
+    for name, count in Counter(trial.id for trial in plan.trials).items():
+        if count > 1:
+            found.refuse(
+                ("factors",), f"two trials would be called {name}", "rename a level that has a dot", at_key=True
+            )
+    found.whole()
     return replace(plan, trials=select(plan, only, shard))
 
 
