@@ -32,6 +32,12 @@ from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, HealerPart, Kuber
 from smartops_chaos.schema.yamlfile import did_you_mean
 
 OF_KUBERNETES = "kubernetes/"  # components that are none: events of a namespace, and fields of objects
+# Labels by which collectors name a line's writer. Of a pod's name its controller's is taken.
+WRITERS = (
+    *("app", "app_kubernetes_io_name", "container", "service_name"),
+    *("k8s_deployment_name", "k8s_container_name", "kubernetes_container_name"),
+    *("pod", "k8s_pod_name", "kubernetes_pod_name"),
+)
 _JSON = json.JSONDecoder()
 
 
@@ -163,7 +169,7 @@ class LokiLogs(HealerPart):
     """
 
     query: str = Field(examples=['\'{namespace="${namespace}", container=~"agent.*"}\''])
-    component: tuple[str, ...] = ("app", "container")  # labels that name the writer, the first that a line has
+    component: tuple[str, ...] = WRITERS  # labels that name the writer, the first that a line has
     time: LineTime | None = None
 
 
