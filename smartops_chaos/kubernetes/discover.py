@@ -148,7 +148,7 @@ def _healer(namespace: str, there: set[str]) -> HealerFile:
     if not fits:
         raise PreflightFailed(
             f"no shipped healer file fits {namespace}, which has: {', '.join(sorted(there)) or 'no Deployment'}",
-            f"`smartops-chaos attach {namespace}` begins one (docs/healers.md); name it in the matrix's `target.healer`",
+            f"`smartops-chaos attach {namespace}` begins one, which a matrix's `target.healer` names",
         )
     return max(fits, key=lambda one: one[0])[1]
 
