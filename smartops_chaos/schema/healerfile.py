@@ -74,7 +74,10 @@ def _groups(*needed: str) -> AfterValidator:
         for rule in rules:
             missing = [name for name in needed if name not in rule.groups()]
             if missing:
-                raise ValueError(f"the pattern has no group {missing[0]}: put (?P<{missing[0]}>...) around that part")
+                raise ValueError(
+                    f"the pattern has no group {missing[0]}: put (?P<{missing[0]}>...) around that part, or say it: "
+                    f"means: {{{missing[0]}: ...}}"
+                )
         return rules
 
     return AfterValidator(check)
@@ -88,11 +91,12 @@ class LogRule(HealerPart):
     """Lines in which `log` is found and, of lines that hold JSON, each field of `json`; `component` limits it to one
     writer."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"fields"})
+    added: ClassVar[frozenset[str]] = frozenset({"fields", "means"})
 
     log: Pattern | None = Field(None, examples=["'POST /v1/signals/anomaly'"])
     # Path of a field, with dots -> a pattern that is searched in its value.
     fields: dict[str, Pattern] = Field({}, alias="json", examples=["{msg: restarting, pod: '(?P<target>.+)'}"])
+    means: dict[str, str] = Field({}, examples=["{kind: restart, target: my-service}"])  # groups that no line names
     component: str | None = None
 
     @model_validator(mode="after")
@@ -112,11 +116,11 @@ class LogRule(HealerPart):
     def groups(self) -> frozenset[str]:
         """The names of the groups that a match can have."""
         patterns = [one for one in (self.log, *self.fields.values()) if one is not None]
-        return frozenset(name for one in patterns for name in re.compile(one).groupindex)
+        return frozenset(name for one in patterns for name in re.compile(one).groupindex) | self.means.keys()
 
     def match(self, text: str) -> dict[str, str] | None:
         """What the groups have read in a line; None if the line is not meant."""
-        found: dict[str, str | None] = {}
+        found: dict[str, str | None] = {**self.means}
         if self.log is not None:
             whole = re.search(self.log, text)
             if whole is None:

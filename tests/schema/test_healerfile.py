@@ -104,7 +104,7 @@ def test_a_healer_that_is_not_shipped() -> None:
         (
             "metrics: [signals_total]",
             "metrics: []\nactions:\n  start:\n    - {log: 'executing (?P<kind>.+)'}",
-            "start: the pattern has no group target: put (?P<target>...) around that part",
+            "start: the pattern has no group target: put (?P<target>...) around that part, or say it: means: {target: ...}",
         ),
         (
             "metrics: [signals_total]",
