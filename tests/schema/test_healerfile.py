@@ -104,7 +104,8 @@ def test_a_healer_that_is_not_shipped() -> None:
         (
             "metrics: [signals_total]",
             "metrics: []\nactions:\n  start:\n    - {log: 'executing (?P<kind>.+)'}",
-            "start: the pattern has no group target: put (?P<target>...) around that part, or say it: means: {target: ...}",
+            "start: the pattern has no group target: put (?P<target>...) around that part, or say it: "
+            "means: {target: ...}",
         ),
         (
             "metrics: [signals_total]",
