@@ -22,7 +22,7 @@ from smartops_chaos.store.campaign_folder import newest
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
     from smartops_chaos.analysis.load import CampaignData
-    from smartops_chaos.analysis.regression import Regression
+    from smartops_chaos.analysis.regression import Regression, Side
     from smartops_chaos.planning.chances import Pilot
     from smartops_chaos.run import events
     from smartops_chaos.run.lanes import Result
@@ -87,8 +87,21 @@ def report_history(found: History, out: str | Path) -> list[Path]:
     return [*files, table, numbers]
 
 
-def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10) -> Regression:
-    """Which arms became slower or faster, each campaign relative to its own baseline; `max_slowdown` as a fraction."""
+def nights_before(path: str | Path) -> Sequence[Side]:
+    """The campaigns of the same plan beside this one that came before it; none for a bare trials table."""
+    from smartops_chaos.analysis import load_history
+    from smartops_chaos.store.campaign_folder import Store
+
+    return load_history.nights_before(Store(Path(path))) if Path(path).is_dir() else ()
+
+
+def compare(
+    old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10, nights: Sequence[Side] = ()
+) -> Regression:
+    """Which arms became slower or faster, each campaign relative to its own baseline; `max_slowdown` as a fraction.
+
+    `nights` are former campaigns of the matrix (`nights_before`): they tell the gate how much nights differ.
+    """
     from smartops_chaos.analysis import likeness, load, regression
 
     both = [data.plan for data in (old, new) if data.plan is not None]
@@ -97,6 +110,7 @@ def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10)
         load.side(new),
         limit=max_slowdown,
         alpha=new.plan.analysis.alpha if new.plan else ALPHA,
+        nights=nights,
         unlike=likeness.unlike(*both) if len(both) == 2 else {},
         cautions=likeness.cautions(*both) if len(both) == 2 else [likeness.UNKNOWN],
     )

@@ -19,6 +19,7 @@ from smartops_chaos.schema import healerfile
 from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store
 from smartops_chaos.store.trial_folder import TrialDir
 from smartops_chaos.timeline import before, derive
+from smartops_chaos.timeline.calibration import calibrations
 
 
 def _no_requests(_trial: str) -> Sequence[Request]:
@@ -168,8 +169,12 @@ def side(data: CampaignData) -> Side:
 
 def side_of(name: str, asked: Question, rows: pd.DataFrame) -> Side:
     """The same from a trials table and what is asked of it."""
+    ended = rows[table.texts(rows, "phase") == "calibrate"].to_dict("records")
+    shown = {f"{c.chaos} / {c.workload}": c for c in calibrations(ended)}
+    drains = {scenario: c.drain_s for scenario, c in shown.items() if c.drain_s is not None}
+    off = {scenario: c.off for scenario, c in shown.items() if c.off}
     asked, trials = summarise.measured_trials(rows, asked)
-    return Side(name, asked.baseline, cells.build(trials, asked))
+    return Side(name, asked.baseline, cells.build(trials, asked), drains, off, table.is_simulated(rows))
 
 
 def write_data(data: CampaignData, out: Path) -> list[Path]:

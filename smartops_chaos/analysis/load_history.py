@@ -8,14 +8,16 @@ from dataclasses import replace
 
 import pandas as pd
 
-from smartops_chaos.analysis import history, load
+from smartops_chaos.analysis import history, load, question, table
 from smartops_chaos.analysis.history import CampaignInHistory, History
 from smartops_chaos.analysis.phrases import left_out, tally
+from smartops_chaos.analysis.regression import Side
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import MOST_LOST, Outcome
 from smartops_chaos.plan.look_schedule import spared
-from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, number
+from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, Store, number
+from smartops_chaos.store.campaign_folder import campaigns as store_campaigns
 
 
 def is_history(stores: Sequence[Store]) -> bool:
@@ -47,6 +49,10 @@ def campaigns(stores: Sequence[Store]) -> History:
         name = store.name if times[store.name] == 1 else f"{store.path.parent.name}/{store.name}"
         found.append(_night(store, name, found[-1].began if found else ""))
     found.sort(key=lambda night: night.began)
+    if drawn := [night.name for night in found if night.summary.simulated or SIMULATED in night.provenance]:
+        raise UsageError(
+            f"{drawn[0]} is simulated: a history is of measured nights", "leave it out, or report it alone"
+        )
     matrices = {night.plan.name: night.name for night in found if night.plan is not None}
     if len(matrices) > 1:
         (one, first), (other, second), *_ = matrices.items()
@@ -58,6 +64,30 @@ def campaigns(stores: Sequence[Store]) -> History:
         told = "\n".join(f"{night.name}: {night.why}" for night in found)
         raise NothingSelected(f"no night has a result\n{told}", "`smartops-chaos status` shows what there is")
     return history.history(next(iter(matrices)), found)
+
+
+def nights_before(store: Store) -> list[Side]:
+    """The campaigns of the same plan beside this one that came before it by number: how much do nights differ?
+
+    What cannot be read, or has no trial of the baseline, tells nothing and is left out.
+    """
+    digest, found = store.read().plan.digest, []
+    for other in store_campaigns(store.path.parent):
+        name, at = number(other.path)
+        if name != number(store.path)[0] or at >= number(store.path)[1]:
+            continue
+        try:
+            file = other.read()
+            if file.plan.digest == digest and SIMULATED not in file.provenance:
+                records = {
+                    str(one.trial(trial.id).record): record for trial, one, record in load.recorded([other], file.plan)
+                }
+                found.append(
+                    load.side_of(other.name, question.of_plan(file.plan, other.stops()), table.from_records(records))
+                )
+        except ChaosError:
+            continue
+    return found
 
 
 def _night(store: Store, name: str, after: str) -> CampaignInHistory:

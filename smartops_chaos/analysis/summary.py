@@ -45,6 +45,7 @@ class SlaNumbers:
     lo: float | None
     hi: float | None
     within_trials: float | None  # descriptive: good requests / requests
+    windows_kept: float | None = None  # estimated share of windows in which the target holds; the rest is their mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +308,7 @@ class Summary:
     verdicts: tuple[Verdict, ...]
     holds: tuple[HoldNumbers, ...] = ()  # sensitivity to H; empty: no requests are at hand
     agreement: tuple[MomentAgreement, ...] = ()  # of metrics and logs; empty: no telemetry is at hand
+    simulated: bool = False  # drawn by `plan --simulate`: nothing was measured
     schema_version: int = 1
 
     @property

@@ -26,6 +26,7 @@ INTEGERS = (
     *("repeat", "block", "attempt", "relapses", "late_relapses", "actions", "actions_failed", "needless_actions"),
     *("guardrail_blocks", "cooldown_skips", "rca_rank", "requests", "good_requests"),
 )
+SOURCE, SIMULATED = "source", "simulated"  # a column, and its value in what was drawn and not measured
 _UNITLESS = ("bad_seconds", "unknown_seconds", "service_ms", "work_ms", "utilisation")
 NUMBERS = tuple(c for c in COLUMNS if c.endswith("_s") or c in (*INTEGERS, *_UNITLESS))
 
@@ -99,6 +100,11 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
 def texts(table: pd.DataFrame, column: str, default: str = "") -> np.ndarray:
     """The column as an array of str; all `default` if the table lacks it."""
     return table[column].to_numpy(object) if column in table else np.full(len(table), default, dtype=object)
+
+
+def is_simulated(table: pd.DataFrame) -> bool:
+    """Whether any of its trials was drawn by `plan --simulate` and not measured."""
+    return bool((texts(table, SOURCE) == SIMULATED).any())
 
 
 def outcome_is(outcomes: np.ndarray, group: Callable[[Outcome], bool]) -> np.ndarray:

@@ -23,6 +23,7 @@ from smartops_chaos.report import (
     recovery,
     render,
     repair,
+    simulated,
     trials,
 )
 from smartops_chaos.report.document import Report
@@ -42,7 +43,8 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
         *([trials.section(seen, data)] if appendix else []),
         *owners.sections(seen),
     ]
-    return Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
+    report = Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
+    return simulated.marked(report) if data.summary.simulated else report
 
 
 def timeline(data: CampaignData, trials: Sequence[str]) -> Report:

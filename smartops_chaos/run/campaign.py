@@ -7,7 +7,7 @@ own expiry stands behind all of them.
 from __future__ import annotations
 
 import importlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -19,6 +19,7 @@ from smartops_chaos.model import MOST_LOST, Outcome, Plan, Trial
 from smartops_chaos.plan.look_schedule import judged_by
 from smartops_chaos.run import events, machine
 from smartops_chaos.run.attempts import Attempts, Say
+from smartops_chaos.run.block_queue import BlockQueue
 from smartops_chaos.run.interim_looks import InterimLooks, decide
 from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
 from smartops_chaos.run.run_options import RunOptions
@@ -77,7 +78,8 @@ def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Em
     todo = _todo(plan, store, options, looks.spared, emit)
     if seen is not None:
         store.write_start(seen, first=len(todo) == looks.trials)
-    threads = LaneThreads(store, options, attempts, deque(todo), looks, emit)
+    queue = BlockQueue(todo, _begun_on(plan, store, todo))
+    threads = LaneThreads(store, options, attempts, queue, looks, emit)
     with threads.signals():
         try:
             lanes = _opened(target, store, threads, emit)
@@ -93,6 +95,7 @@ def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Em
                     likely_s,
                 )
             )
+            queue.keep_lanes({lane.name for lane in lanes})
             result = threads.run(lanes, lambda: _closing(store, plan))
         finally:
             target.close()
@@ -180,6 +183,14 @@ def _todo(plan: Plan, store: Store, options: RunOptions, spared: frozenset[str],
         emit(events.Warned(f"{len(kept)} trials are not run again: an arm was decided by them at a look"))
         again -= kept
     return [trial for trial in plan.trials if trial.id in again or outcomes.get(trial.id, "") is None]
+
+
+def _begun_on(plan: Plan, store: Store, todo: Sequence[Trial]) -> dict[int, str]:
+    """The lanes on which an earlier run has begun blocks of which trials are left."""
+    open_blocks, left = {trial.block for trial in todo} - {0}, {trial.id for trial in todo}
+    recorded = [t for t in plan.trials if t.block in open_blocks and t.id not in left]
+    rows = ((trial.block, store.row(trial.id)) for trial in recorded)
+    return {block: str(row["lane"]) for block, row in rows if row is not None}
 
 
 def judge(result: Result, store: Store, plan: Plan) -> None:

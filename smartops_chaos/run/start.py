@@ -15,7 +15,7 @@ from smartops_chaos import __version__
 from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Plan
-from smartops_chaos.plan.durations import likely_s, makespan_s
+from smartops_chaos.plan.durations import blocks_s, likely_s, makespan_s
 from smartops_chaos.plan.expand import as_before, load_plan
 from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.plan.select import select
@@ -23,7 +23,7 @@ from smartops_chaos.run import campaign, events
 from smartops_chaos.run.lanes import Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.schema.clustertarget import lane_count
-from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store, campaigns, next_free
+from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, Store, campaigns, next_free
 from smartops_chaos.targets import kinds
 
 
@@ -66,7 +66,8 @@ def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
         show(event)
 
     lanes = run.options.lanes or lane_count(run.full.target)
-    duration_s = makespan_s((likely_s(run.full, trial) for trial in run.selected.trials), lanes)
+    trials = run.selected.trials
+    duration_s = makespan_s(blocks_s(trials, [likely_s(run.full, trial) for trial in trials]), lanes)
     with run.store.locked():
         if not run.store.has_begun():  # asked only now: another runner may have begun it meanwhile
             run.store.create(_campaign_file(run))
@@ -97,8 +98,12 @@ def open_store(results: Path, full: Plan, name: str = "") -> Store:
         store = Store(results / name)
         if not store.exists():
             return store
+        if SIMULATED in store.read().provenance:
+            raise UsageError(f"{store.path} is simulated: nothing is run in it", "give --campaign another name")
     else:
         mine = [store for store in campaigns(results) if re.fullmatch(re.escape(full.name) + r"-\d+", store.name)]
+        while mine and SIMULATED in mine[-1].read().provenance:
+            mine.pop()
         if not mine or not _unfinished(mine[-1]):
             return next_free(results, full.name)
         store = mine[-1]

@@ -154,6 +154,11 @@ class SlaSpec(MatrixPart):
     faults: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
         description="Faults to expect in one window.", examples=[4]
     )
+    repair: Annotated[Duration, between("duration", 0, 30 * 86400)] = Field(
+        default=0.0,
+        description="How long a person needs after the horizon to repair what has not recovered by then.",
+        examples=["30m"],
+    )
 
 
 class TargetsSpec(MatrixPart):

@@ -30,6 +30,7 @@ from smartops_chaos.store.trial_folder import TrialDir
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
 _CAMPAIGN = "campaign.json"
+SIMULATED = "simulated"  # in the provenance of what `plan --simulate` has made
 SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
 
 

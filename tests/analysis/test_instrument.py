@@ -130,3 +130,10 @@ def test_drift_of_the_service_is_on_page_1_with_the_trial_s_name(trials: Trials)
     (late,) = trials("on", [6], service_ms=40.0, service_from="lane", trial="kill.steady.on.9")
     told = "\n".join(summary(trials, *steady, late).warnings)
     assert "in kill.steady.on.9 (40.0 ms)" in told
+
+
+def test_of_a_bare_table_without_calibration_nobody_knows(trials: Trials) -> None:
+    text = "\n".join(summary(trials).warnings)
+    assert "Nobody knows how true these times are" in text
+    assert "in the matrix" not in text, "there is none"
+    assert "Nobody knows" not in "\n".join(summary(trials, calibration(trials, 9.2, dating_error_s=0.1)).warnings)
