@@ -301,7 +301,7 @@ class Summary:
     campaign: str
     plan: AppliedPlan | None  # None: the campaign has no result
     excluded: dict[str, dict[str, int]]  # arm -> reason -> trials
-    warnings: tuple[str, ...]  # what makes this result weak, each with the mend
+    warnings: tuple[str, ...]  # what makes this result weak, each with a hint
     calibration: tuple[Calibration, ...]
     arms: tuple[ArmSummary, ...]
     comparisons: tuple[Comparison, ...]
