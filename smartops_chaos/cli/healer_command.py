@@ -42,9 +42,9 @@ def check(
 
 def _stored(trial: str, campaign: Path | None, results: Path) -> tuple[LogLine, ...]:
     from smartops_chaos.run import status
-    from smartops_chaos.store.campaign_folder import Store, newest
+    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
-    return status.log_lines(Store(campaign_path(campaign, results) if campaign else newest(results)), trial)
+    return status.log_lines(CampaignFolder(campaign_path(campaign, results) if campaign else newest(results)), trial)
 
 
 def schema() -> None:

@@ -11,8 +11,8 @@ from smartops_chaos.model import Evidence, Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import longest_between_s
-from smartops_chaos.store.campaign_folder import Store
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.campaign_folder import CampaignFolder
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
 from smartops_chaos.timeline.derive import derive
 from smartops_chaos.trial import experiment
@@ -25,7 +25,7 @@ _PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, thre
 class Attempts:
     """The trials of one plan on the lanes of one target. Several threads may call it, each with a lane of its own."""
 
-    def __init__(self, plan: Plan, store: Store, target: Target, say: Say, where: str = "") -> None:
+    def __init__(self, plan: Plan, store: CampaignFolder, target: Target, say: Say, where: str = "") -> None:
         """`where` goes before a lane's name in records: lanes of several machines have the same names."""
         self._plan, self._store, self._target, self._say, self._where = plan, store, target, say, where
         self._children: dict[str, int] = {}
@@ -56,7 +56,7 @@ class Attempts:
             clean = undo(folder)
         return folder.read_record() or self._record(folder, job, code), clean
 
-    def _record(self, folder: TrialDir, job: experiment.Job, code: int) -> Record:
+    def _record(self, folder: TrialFolder, job: experiment.Job, code: int) -> Record:
         """The record of a trial whose process has died: by its evidence if that was complete, else of an error."""
         folder.tidy()
         try:
@@ -95,7 +95,7 @@ class Attempts:
             digest=plan.digest,
         )
 
-    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialDir, job: experiment.Job) -> int:
+    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialFolder, job: experiment.Job) -> int:
         def phase(text: str) -> None:
             self._say(events.PhaseReached(lane.name, trial.id, text))
 

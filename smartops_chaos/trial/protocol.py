@@ -25,7 +25,7 @@ from smartops_chaos.model import Slo
 from smartops_chaos.schema.healerfile import LogRule
 from smartops_chaos.store import request_log
 from smartops_chaos.store.request_log import RequestTail
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLoad, LaneLost
 from smartops_chaos.telemetry import prometheus
@@ -195,7 +195,7 @@ def gate(
         time.sleep(_TICK_S)
 
 
-def _note_load(trial: TrialDir, lane: Lane) -> LaneLoad | None:
+def _note_load(trial: TrialFolder, lane: Lane) -> LaneLoad | None:
     """Ask the lane how busy it is and note that. A target of one's own may be older than this question."""
     load = lane.load() if hasattr(lane, "load") else None
     trial.write_lane_load(asdict(load) if load else None)
@@ -262,7 +262,7 @@ def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:
 class _Sight:
     """What users saw so far."""
 
-    def __init__(self, trial: TrialDir, slo: Slo) -> None:
+    def __init__(self, trial: TrialFolder, slo: Slo) -> None:
         load = trial.read_load()
         self.watch = Watch(slo, load["rate_per_s"])
         self._tail = RequestTail(trial.requests_file)
@@ -281,11 +281,11 @@ class _Sight:
             raise RuntimeError(f"{self._asks} for {self._patience_s:.0f} s: it hangs, or the disk is full")
 
 
-def _trial(configuration: dict[str, Any]) -> TrialDir:
-    return TrialDir(Path(configuration["trial_dir"]))
+def _trial(configuration: dict[str, Any]) -> TrialFolder:
+    return TrialFolder(Path(configuration["trial_dir"]))
 
 
-def _zero_ns(trial: TrialDir, clock: Clock) -> int:
+def _zero_ns(trial: TrialFolder, clock: Clock) -> int:
     """The moment of the last injection, from which the horizon counts; now for a control trial, which has none."""
     injected = [call.at.mid_ns for call in calls(trial) if call.what == "inject" and call.ok]
     return max(injected, default=clock.now_ns())

@@ -18,7 +18,7 @@ from smartops_chaos.planning.forecast import forecast
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.matrix import Matrix
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 Write = Callable[..., Path]
 FACTORS = ("chaos", "workload", "model", "policy")
@@ -318,7 +318,7 @@ def test_a_repair_after_the_horizon_is_part_of_the_digest_only_if_it_is_said(mat
 
 
 def test_the_sample_keeps_its_digest() -> None:
-    stored = Store(Path("results/sample")).read().plan
+    stored = CampaignFolder(Path("results/sample")).read().plan
     assert digest(stored) == stored.digest
 
 
