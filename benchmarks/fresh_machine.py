@@ -4,7 +4,7 @@
                                        [--pythons python3.11 python3.12 python3.13] [--folder FOLDER]
 
 - demos: so many in a row, the first with emptied caches if we are root. Good is one without an invalid trial, each
-  calibration within 0.5 s, at least 5 of the healer's 6 trials healed, and the verdicts that most demos gave.
+  calibration within 0.5 s, at least 5 of 6 of the healer's incidents healed, and the verdicts that most demos gave.
 - lanes: the quick matrix on one lane and on two, in turn; the arms' mean times to recover must agree within 15 %.
 - busy: a demo beside one and beside two processes that burn a core each; it must say so before its first trial ends.
 - tests: so many `./script/test` in a row.
@@ -35,7 +35,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 OURS = Path(sys.executable).with_name("smartops-chaos")
 OFF_AT_MOST_S = 0.5
-LEAST_HEALED = 5
+LEAST_HEALED = 5 / 6  # of the incidents of the arms with a healer
 APART_AT_MOST = 0.15
 LEAST_GOOD = 0.9  # of the demos
 _PAIRS = 3  # campaigns on one lane, and as many on two
@@ -60,7 +60,7 @@ class Demo:
     @property
     def good_alone(self) -> bool:
         calibrated = self.off_s is not None and self.off_s <= OFF_AT_MOST_S
-        return self.code == 0 and not self.invalid and calibrated and self.healed >= LEAST_HEALED
+        return self.code == 0 and not self.invalid and calibrated and self.healed >= LEAST_HEALED * self.incidents
 
     def __str__(self) -> str:
         off = "never recovered" if self.off_s is None else f"off {self.off_s:.2f} s"
