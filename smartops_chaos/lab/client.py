@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from smartops_chaos.lab.platform import procs
 
 
 class LaneGone(ConnectionError):
@@ -49,7 +50,7 @@ class LabClient:
             answer = connection.getresponse()
             text = answer.read().decode()
         except (OSError, http.client.HTTPException) as error:
-            if not _alive(lane["pid"]):
+            if not _alive(lane):
                 raise LaneGone(f"{self.lane_file}: the lane's node (process {lane['pid']}) is dead") from error
             raise OSError(f"{method} {path} on the lane's node: {error}") from error
         finally:
@@ -59,11 +60,7 @@ class LabClient:
         return json.loads(text) if text else None
 
 
-def _alive(pid: int) -> bool:
-    """Whether the node runs: the process exists, is no zombie, and is a node of ours (pids are used again)."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        os.kill(pid, 0)
-    except (OSError, ProcessLookupError):
-        return False
-    return b"smartops_chaos" in command
+def _alive(lane: dict[str, Any]) -> bool:
+    """Whether the lane's node runs: the very process, since numbers are used again."""
+    now = procs.usage(int(lane["pid"]))
+    return now is not None and not now.zombie and now.started_ticks == lane.get("started", now.started_ticks)

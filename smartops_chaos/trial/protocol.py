@@ -115,7 +115,7 @@ def after_activity_control(
     now_ns = trial.clock()[0].now_ns()
     what, _part = what_and_part(context["name"])
     output = state.get("output")
-    judged = what == "confirm" or (what == "inject" and "tolerance" in context)
+    judged = what == "confirm" or (what in ("inject", "revert") and "tolerance" in context)
     if judged and state.get("status") == "succeeded":
         error = _outside(context.get("tolerance", True), output, configuration, secrets)
     else:
