@@ -20,6 +20,7 @@ import yaml
 from kubernetes import client, config
 from tenacity import stop_before_delay
 
+from smartops_chaos.kubernetes.chaos_mesh_spec import GROUP, KINDS
 from smartops_chaos.kubernetes.identity import Identity
 from smartops_chaos.schema.names import is_label, is_subdomain
 from smartops_chaos.schema.units import retry_after_s
@@ -47,6 +48,10 @@ _APIS = {
     "horizontalpodautoscalers": "autoscaling/v2",
     "scaledobjects": "keda.sh/v1alpha1",
     "poddisruptionbudgets": "policy/v1",
+    "endpointslices": "discovery.k8s.io/v1",
+    "roles": "rbac.authorization.k8s.io/v1",
+    "rolebindings": "rbac.authorization.k8s.io/v1",
+    **dict.fromkeys(KINDS.values(), f"{GROUP}/v1alpha1"),  # of Chaos Mesh
 }
 GROUPS = {collection: api.partition("/")[0] for collection, api in _APIS.items()}
 _NAMESPACE = re.compile(r"/(?:api|apis/[^/]+)/[^/]+/namespaces/([^/]+)(?:/|$)")

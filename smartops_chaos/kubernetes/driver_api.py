@@ -117,7 +117,8 @@ def _where(deployment: str) -> tuple[str, ...]:
 # ---- what the rest of the wing calls, see driver_base.Driver ---------------------------------------------------------
 
 
-def rights(func: str, namespace: str, controller: str, why: str) -> list[Right]:
+def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+    del part
     if func == "pod_kill":
         marking = on_controllers(namespace, ("patch",), f"{why}: to mark it", (controller,))
         return [Right(namespace, "pods", ("delete",), why), *marking]

@@ -128,8 +128,8 @@ def _ask(cluster: Cluster, where: Container, port: int, method: str, path: str, 
 # ---- what the rest of the wing calls, see driver_base.Driver ---------------------------------------------------------
 
 
-def rights(func: str, namespace: str, controller: str, why: str) -> list[Right]:
-    inside = driver_exec.rights(func, namespace, controller, why)  # for the program that switches it off in time
+def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+    inside = driver_exec.rights(func, namespace, controller, why, part)  # for the program that switches it off in time
     return [*inside, Right(namespace, "pods/proxy", ("get", "create"), why)]
 
 

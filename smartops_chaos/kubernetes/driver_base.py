@@ -54,8 +54,8 @@ def on_kinds(namespace: str, verbs: tuple[str, ...], why: str, kinds: Iterable[s
 class Driver(Protocol):
     FAULTS: tuple[str, ...]  # `fault` of its marks
 
-    def rights(self, func: str, namespace: str, controller: str, why: str) -> list[Right]:
-        """What a function of the driver needs that attacks this controller."""
+    def rights(self, func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+        """What a function of the driver needs that attacks this controller for this fault."""
 
     def problems(self, cluster: Cluster, victim: Victim, part: FaultPart) -> Iterator[tuple[str, str]]:
         """(why a fault could not be injected there, how to mend it). Injects nothing. Raises ClusterError."""

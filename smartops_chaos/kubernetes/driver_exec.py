@@ -136,8 +136,8 @@ def revert(namespace: str, context: str, fault_id: str) -> dict[str, Any]:
 # ---- what the rest of the wing calls, see driver_base.Driver ---------------------------------------------------------
 
 
-def rights(func: str, namespace: str, controller: str, why: str) -> list[Right]:
-    del func, controller
+def rights(func: str, namespace: str, controller: str, why: str, part: FaultPart) -> list[Right]:
+    del func, controller, part
     return [
         Right(namespace, "pods", ("patch",), f"{why}: to mark the pods that it is in"),
         # Since Kubernetes 1.35 a websocket, which is a GET, needs `create` as well.

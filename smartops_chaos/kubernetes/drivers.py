@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from smartops_chaos.kubernetes import driver_api, driver_app, driver_exec, victims
+from smartops_chaos.kubernetes import driver_api, driver_app, driver_chaos_mesh, driver_exec, driver_proxy, victims
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone
 from smartops_chaos.kubernetes.controller import DEPLOYMENT, KINDS
 from smartops_chaos.kubernetes.driver_base import Driver
@@ -13,7 +13,13 @@ from smartops_chaos.kubernetes.victims import Mark
 from smartops_chaos.model import Call, EndedBy, FaultFact, Interval, PlatformEvent
 
 # As the folder of `experiments/` and the module of `smartops_chaos/faults` are named.
-DRIVERS: dict[str, Driver] = {"kubernetes": driver_api, "exec": driver_exec, "app": driver_app}
+DRIVERS: dict[str, Driver] = {
+    "kubernetes": driver_api,
+    "exec": driver_exec,
+    "app": driver_app,
+    "proxy": driver_proxy,
+    "chaos_mesh": driver_chaos_mesh,
+}
 
 
 def facts(ids: Sequence[str], calls: Sequence[Call], events: Sequence[PlatformEvent] = ()) -> tuple[FaultFact, ...]:
@@ -81,7 +87,8 @@ def leaks(cluster: Cluster, namespace: str, kinds: Iterable[str] = (DEPLOYMENT.n
 
     A fault of which that cannot be told counts as in force.
     """
-    return [mark.fault_id for mark in _marks(cluster, namespace, kinds) if _acts(cluster, mark)]
+    found = [mark.fault_id for mark in _marks(cluster, namespace, kinds) if _acts(cluster, mark)]
+    return list(dict.fromkeys(found))  # a fault may have several marks
 
 
 def revert_all(cluster: Cluster, namespace: str, kinds: Iterable[str] = (DEPLOYMENT.name,)) -> list[str]:
@@ -106,7 +113,9 @@ def revert_all(cluster: Cluster, namespace: str, kinds: Iterable[str] = (DEPLOYM
 
 
 def _marks(cluster: Cluster, namespace: str, kinds: Iterable[str]) -> list[Mark]:
-    return victims.marks(cluster, namespace, (*victims.PODS, *(KINDS[kind].plural for kind in kinds)))
+    """Those on pods and controllers, on the Deployments of proxies, and on Chaos Mesh's resources."""
+    collections = (*victims.PODS, DEPLOYMENT.plural, *(KINDS[kind].plural for kind in kinds))
+    return [*victims.marks(cluster, namespace, collections), *driver_chaos_mesh.marks(cluster, namespace)]
 
 
 def _kind(mark: Mark) -> str:

@@ -20,10 +20,6 @@ from smartops_chaos.schema.healer_kubernetes import KubernetesBlock
 from smartops_chaos.telemetry import prometheus
 from smartops_chaos.telemetry.connection import connection
 
-_NETWORK = (
-    "packet loss and delay: no driver here can do them; on real pods they need Chaos Mesh or root on the node, "
-    "so use the lab for them"
-)
 _READY_S = 60.0
 _SHOWN = 5  # pods that are named
 
@@ -128,7 +124,6 @@ def notes(plan: Plan) -> list[str]:
             found.append(f"driver {name}: {driver.abilities(cluster, namespace, block.service, faults)}")
         except (ClusterError, ActivityFailed) as error:
             found.append(f"driver {name}: not possible: {error}")
-    found.append(_NETWORK)
     found += [f"rights that faults of {module} need are not known here" for module in rbac.unknown(plan)]
     for lane in plan.target["lanes"]:
         found += _limits(cluster, plan, lane["namespace"])

@@ -62,7 +62,7 @@ def _of_fault(level: str, part: FaultPart, service: str, namespace: str) -> Iter
     for driver, func in activities(part):
         if driver in DRIVERS:
             attacked = str(part.params.get("deployment") or service)
-            yield from DRIVERS[driver].rights(func, namespace, attacked, f"the fault {part.fault} of `{level}`")
+            yield from DRIVERS[driver].rights(func, namespace, attacked, f"the fault {part.fault} of `{level}`", part)
 
 
 def _of_addresses(plan: Plan, system: KubernetesBlock, lane: str) -> Iterator[Right]:

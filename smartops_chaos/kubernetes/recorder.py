@@ -44,6 +44,7 @@ from smartops_chaos.kubernetes.controller import (
     is_leaving,
     owner_reference,
 )
+from smartops_chaos.kubernetes.victims import OURS
 from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.trial import sidecar
 
@@ -341,16 +342,16 @@ def compact(pod: Json) -> Json:
 
 
 def owner(pod: Json) -> str:
-    """The name of the controller that a pod belongs to; empty for a bare pod.
+    """The name of the controller that a pod belongs to; empty for a bare pod, and for one that a fault brings with it.
 
     A Deployment's pods belong to a ReplicaSet, which has its name and the hash of its template. Names are as files have
     them: a Deployment's is bare, `statefulset/database` is none.
     """
     one = owner_reference(pod)
-    if not one:
+    labels = pod["metadata"].get("labels") or {}
+    if not one or OURS in labels:
         return ""
     kind, name = str(one["kind"]).lower(), str(one["name"])
-    labels = pod["metadata"].get("labels") or {}
     for through in (ROLLOUT, DEPLOYMENT):
         version = labels.get(through.template_label)
         if kind == REPLICA_SET.name and version and name.endswith(f"-{version}"):

@@ -22,6 +22,7 @@ from smartops_chaos.kubernetes.controller import DEPLOYMENT, Controller, is_leav
 from smartops_chaos.schema.names import AnyContainerName, ObjectName
 
 LABEL = "smartops-chaos/fault"
+OURS = "smartops-chaos/proxy"  # on pods that a fault brings with it: they are no part of the system under test
 PODS = ("pods",)
 _MARKED = ("pods", DEPLOYMENT.plural)  # collections whose objects may carry marks, where nothing says others
 
@@ -38,6 +39,18 @@ class MarkDetail(BaseModel):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     pods: dict[ObjectName, str] = {}  # that were killed, each with its UID
     replicas: Annotated[int, Field(ge=0, le=100_000)] = 0  # before they were none
+    # Of the driver proxy: the Service, whether the trouble has begun and until when (by the API server's clock), what
+    # it is, and the UID of the pod that is hit, empty for all.
+    service: ObjectName | None = None
+    begun: bool = False
+    over: bool = False
+    until: float = 0.0
+    params: dict[str, float | bool] = {}
+    pod: str = ""
+    seed: int = 0
+    # Of the driver chaos_mesh: container IDs of the pods, and what they had used of CPU time and memory.
+    container_ids: dict[ObjectName, str] = {}
+    used: dict[ObjectName, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +159,14 @@ def mark(
 
     With `version` somebody else's change in between makes it fail with 409, see `Cluster.amend`.
     """
-    told = json.dumps({"id": fault_id, **detail}, sort_keys=True)
-    body = _patch({"labels": {LABEL: "in-force"}, "annotations": {_key(fault_id): told}}, change)
+    body = _patch(marking(fault_id, detail), change)
     cluster.request("PATCH", path(namespace, collection, name), body=body, content=MERGE)
+
+
+def marking(fault_id: str, detail: dict[str, Any]) -> Json:
+    """The metadata of an object that carries a fault's mark."""
+    told = json.dumps({"id": fault_id, **detail}, sort_keys=True)
+    return {"labels": {LABEL: "in-force"}, "annotations": {_key(fault_id): told}}
 
 
 def unmark(cluster: Cluster, mark: Mark, **change: Any) -> None:
@@ -214,5 +232,11 @@ def end_inside(cluster: Cluster, namespace: str, fault_id: str, end_one: Callabl
     return {"in_force": bool(effects), "effect": "; ".join(effects), "gone": gone}
 
 
+def key(fault_id: str) -> str:
+    """A fault's ID as it fits into the name of an annotation."""
+    return hashlib.sha256(fault_id.encode()).hexdigest()[:16]
+
+
 def _key(fault_id: str) -> str:
-    return f"{LABEL}.{hashlib.sha256(fault_id.encode()).hexdigest()[:16]}"
+    """Of the annotation."""
+    return f"{LABEL}.{key(fault_id)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -24,7 +24,7 @@ from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.store.campaign_folder import Start, Store
 from smartops_chaos.targets import kinds
-from smartops_chaos.targets.base import Target
+from smartops_chaos.targets.base import LaneAddress, Target
 from smartops_chaos.timeline.before import disturbed, drift_warning
 from smartops_chaos.timeline.calibration import calibrations
 from smartops_chaos.trial.process import preload, undo
@@ -32,6 +32,10 @@ from smartops_chaos.trial.process import preload, undo
 # Lanes on other machines: loaded by name, since the core imports no wing, and only for `--scheduler`.
 _DASK = "smartops_chaos.dask.workers"
 _MAKE_SPACE = "make space or the folder writable; the same command resumes"
+
+
+class _Interrupted(Exception):
+    """A signal came while the lanes were prepared."""
 
 
 def revert(store: Store) -> int:
@@ -76,7 +80,9 @@ def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Em
     threads = LaneThreads(store, options, attempts, deque(todo), looks, emit)
     with threads.signals():
         try:
-            lanes = target.open(store.lanes, lambda text: emit(events.Preparing(text)))
+            lanes = _opened(target, store, threads, emit)
+            if not lanes:
+                return threads.run(lanes)
             emit(
                 events.CampaignStarted(
                     store.name,
@@ -91,6 +97,20 @@ def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Em
         finally:
             target.close()
         return _without_lanes(result, store)
+
+
+def _opened(target: Target, store: Store, threads: LaneThreads, emit: Emit) -> Sequence[LaneAddress]:
+    """The target's lanes; none if a signal came while they were prepared, which takes some 15 s on the lab."""
+
+    def say(text: str) -> None:
+        if threads.interrupted:
+            raise _Interrupted
+        emit(events.Preparing(text))
+
+    try:
+        return target.open(store.lanes, say)
+    except _Interrupted:
+        return ()
 
 
 def _look_around(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,6 +94,9 @@ class LaneThreads:
                 self._show(said)
         for thread in threads:
             thread.join()
+        with suppress(queue.Empty):  # without a lane nobody has read yet what a signal's handler said
+            while (said := self._said.get_nowait()) is not None:
+                self._show(said)
         for event in closing():
             self._show(event)
         finished = events.CampaignFinished(
@@ -116,6 +119,10 @@ class LaneThreads:
         self._unwritable = self._unwritable or why
         self._stopped_by = self._stopped_by or "unwritable"
         return why
+
+    @property
+    def interrupted(self) -> bool:
+        return self._signalled > 0
 
     @contextmanager
     def signals(self) -> Iterator[None]:

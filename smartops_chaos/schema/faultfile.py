@@ -28,7 +28,10 @@ Value = float | int | str | bool
 
 NAME = "smartops-chaos"
 # The drivers, each a folder of experiments/, that reach a kind of target.
-DRIVERS: dict[str, tuple[str, ...]] = {"lab": ("lab",), "kubernetes": ("kubernetes", "exec", "app")}
+DRIVERS: dict[str, tuple[str, ...]] = {
+    "lab": ("lab",),
+    "kubernetes": ("kubernetes", "exec", "app", "proxy", "chaos_mesh"),
+}
 _LANE = "SMARTOPS_"  # environment variables that a lane gives
 _OURS = ("lane", "fault_id", "seed", "expires_s")  # set by the harness for every trial
 
@@ -179,11 +182,14 @@ def _method_problems(document: Document, experiment: ExperimentFile) -> Iterator
             yield document.problem(("method",), f"the method has no activity `{needed}`", f"add {kind}", at_key=True)
     for index, name in enumerate(names):
         at = ("method", index, "name")
-        if name not in ("inject", "confirm"):
-            what, hint = f"the activity `{name}` would not run", "name it inject or confirm: several of a name may be"
+        if name not in ("prepare", "inject", "confirm"):
+            hint = "name it prepare, inject or confirm, as often as needed"
+            what = f"the activity `{name}` would not run"
             yield document.problem(at, what, hint)
         elif name == "confirm" and "inject" in names[index + 1 :]:
             yield document.problem(at, "a `confirm` stands before an `inject`", "put it behind: that is when it runs")
+        elif name == "prepare" and {"inject", "confirm"} & set(names[:index]):
+            yield document.problem(at, "a `prepare` stands behind an `inject`", "put it in front: that is when it runs")
 
 
 def _unknown_secrets(document: Document, experiment: ExperimentFile) -> Iterator[Problem]:

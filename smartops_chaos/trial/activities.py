@@ -12,7 +12,7 @@ from typing import Any
 from smartops_chaos.model import Call, Interval
 from smartops_chaos.store.trial_folder import TrialDir
 
-_ACTIVITY = re.compile(r"(gate|inject|confirm|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
+_ACTIVITY = re.compile(r"(gate|prepare|inject|confirm|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
 
 
 def is_ours(name: str) -> bool:
@@ -26,7 +26,7 @@ def what_and_part(name: str) -> tuple[str, int]:
     if match is None:
         return name, -1
     what = "revert" if match[1] == "end" else match[1]
-    return what, int(match[2] or 0) if what in ("inject", "confirm", "revert") else -1
+    return what, int(match[2] or 0) if what in ("prepare", "inject", "confirm", "revert") else -1
 
 
 def calls(trial: TrialDir) -> tuple[Call, ...]:

@@ -69,6 +69,7 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
         "workload_url": {"type": "env", "key": "SMARTOPS_WORKLOAD_URL"},
         "prometheus_base_url": {"type": "env", "key": "PROMETHEUS_BASE_URL", "default": "http://127.0.0.1:9090"},
     }
+    preparations: list[dict[str, Any]] = []
     injections: list[dict[str, Any]] = []
     confirmations: list[dict[str, Any]] = []
     reverts: list[dict[str, Any]] = []
@@ -79,12 +80,13 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
         fault = _Fault.of(index, part, job, disputed)
         configuration.update(fault.configuration)
         secrets.update(fault.secrets)
+        preparations += fault.preparations
         injections += fault.injections
         confirmations += fault.confirmations
         reverts = fault.reverts + reverts
     module = job.target.get("protocol") or HERE  # a target of one's own may measure in its own way
     arguments = {"target": job.target, "load": _load(job), "limit_s": max(map(limit_s, parts), default=_LIMIT_S)}
-    method = [*injections, *confirmations]
+    method = [*preparations, *injections, *confirmations]
     if job.trial.phase == "calibrate":
         method.append(_activity(module, "wait", {"seconds": calibration_s(job.chaos.horizon_s)}))
         method += [{**revert, "name": revert["name"].replace("revert", "end", 1)} for revert in reverts]
@@ -209,6 +211,7 @@ def _disputed(mappings: Sequence[dict[str, Any]]) -> set[str]:
 class _Fault:
     configuration: dict[str, Any]
     secrets: dict[str, Any]
+    preparations: list[dict[str, Any]]
     injections: list[dict[str, Any]]
     confirmations: list[dict[str, Any]]
     reverts: list[dict[str, Any]]
@@ -232,6 +235,7 @@ class _Fault:
         return _Fault(
             {names[key]: _rename(value, names) for key, value in given.items()},
             {names[key]: _rename(value, names) for key, value in secrets.items()},
+            renamed("prepare"),
             renamed("inject"),
             renamed("confirm"),
             renamed("revert"),

@@ -121,7 +121,7 @@ def after_activity_control(
     else:
         error = failure(state)
     trial.note({"name": context["name"], "end_ns": now_ns, "ok": not error, "output": output, "error": error})
-    if error and what in ("inject", "confirm"):
+    if error and what in ("prepare", "inject", "confirm"):
         raise InterruptExecution(f"{context['name']} failed: {error}")
 
 

@@ -101,7 +101,7 @@ def test_init_finds_it_and_doctor_passes(smartops: str, cli: Any, tmp_path: Path
     assert done.returncode == 0, done.stdout
     assert "note driver exec: cpu-stress, memory-leak: sh and python3 in smartops-erp-simulator" in done.stdout
     assert "note driver app: " in done.stdout
-    assert "packet loss and delay: no driver here can do them" in done.stdout
+    assert "driver proxy: network-bandwidth, network-cut, network-delay" in done.stdout
 
 
 def test_init_says_what_is_there_when_nothing_fits(cli: Any) -> None:

@@ -198,3 +198,15 @@ stop_after_good: 3s
     assert {value.status for value in values} == {200, 503}
     assert values[1].sched_ns - values[0].sched_ns == 500_000_000
     assert store.read().provenance["Requests"].startswith("none of ours")
+
+
+def test_ctrl_c_while_the_lanes_are_warmed_up_begins_no_trial(start: Any, campaign: Path) -> None:
+    runner = start("run", "small.yaml", "--json")
+    for line in runner.stdout:
+        if "round 1" in line:
+            runner.send_signal(signal.SIGINT)
+            break
+    said, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 130, said
+    assert '"done": 0' in said
+    assert not list((campaign / "trials").glob("*"))

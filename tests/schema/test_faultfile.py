@@ -84,11 +84,11 @@ BROKEN = {
     ),
     ("name: inject", "name: injekt"): (
         "7:1: the method has no activity `inject`: add an action that injects the fault",
-        "8:26: the activity `injekt` would not run: name it inject or confirm: several of a name may be",
+        "8:26: the activity `injekt` would not run: name it prepare, inject or confirm, as often as needed",
     ),
     ("name: confirm", "name: check"): (
         "7:1: the method has no activity `confirm`: add a probe that it took effect",
-        "9:25: the activity `check` would not run: name it inject or confirm: several of a name may be",
+        "9:25: the activity `check` would not run: name it prepare, inject or confirm, as often as needed",
     ),
     ("- name: smartops-chaos", "- name: smartops"): (
         "12:1: no extension is named smartops-chaos: add `- {name: smartops-chaos, family: cpu, lasting: true}`"
@@ -207,7 +207,7 @@ def test_problems_of_a_fault_file_are_told_once_and_where_they_are(
         load_plan(path)
     assert str(caught.value).splitlines() == [
         f"{own}:7:1: the method has no activity `inject`: add an action that injects the fault",
-        f"{own}:8:26: the activity `injekt` would not run: name it inject or confirm: several of a name may be",
+        f"{own}:8:26: the activity `injekt` would not run: name it prepare, inject or confirm, as often as needed",
         f"{path}:19:16: latency: 250 has no unit: write 250s or 250ms",
     ]
 
@@ -239,8 +239,9 @@ def test_a_name_is_searched_in_every_driver_of_the_target(tmp_path: Path) -> Non
     assert faultfile.find("cpu-stress", "lab", tmp_path).parent.name == "lab"
     assert faultfile.find("app/error-burst", "kubernetes", tmp_path).parent.name == "app"
     assert faultfile.find("exec/own", "kubernetes", tmp_path) == tmp_path / "exec" / "own"
-    with pytest.raises(ValueError, match="no fault is named `network-delay`"):
-        faultfile.find("network-delay", "kubernetes", tmp_path)
+    assert faultfile.find("network-delay", "kubernetes", tmp_path).parent.name == "proxy"
+    with pytest.raises(ValueError, match="no fault is named `network-cut`"):
+        faultfile.find("network-cut", "lab", tmp_path)
 
 
 def test_what_the_lane_gives_need_not_be_said(fault: Callable[..., Path]) -> None:
