@@ -32,6 +32,7 @@ class Right:
     verbs: tuple[str, ...]
     why: str
     names: tuple[str, ...] = ()
+    optional: bool = False  # without it less is told, and nothing fails
 
     @property
     def group(self) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 from smartops_chaos import processes
 from smartops_chaos.errors import NothingSelected, PreflightFailed, UsageError
 from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record, Stop
+from smartops_chaos.schema.matrix import check_name
 from smartops_chaos.store.jsonfiles import (
     OTHER_VERSION,
     adapter,
@@ -101,6 +102,9 @@ class Store:
         hint = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
         try:
             campaign: CampaignFile = read(self._file, CampaignFile, hint)
+            check_name(campaign.plan.name)  # reports are written to a folder of this name
+        except ValueError as error:
+            raise UsageError(f"{self._file} cannot be read: the matrix's name: {error}", hint) from None
         except (FileNotFoundError, NotADirectoryError):
             if self.has_trials():
                 hint = (
