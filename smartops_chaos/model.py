@@ -21,7 +21,8 @@ LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
 LEAST_TRIALS_AT_LOOK = 5  # in a cell at the first interim look
 PSEUDO_TRIAL = 1.0  # weight of the unfavourable pseudo-observation in each cell; why a whole one: analysis.estimate
 MOST_LOST = 0.10  # of all trials: a campaign that loses more of them is weak, and `run` ends with exit code 6
-MOST_FALSE_ALARMS = 3  # before the injection; then the trial is invalid
+MOST_FALSE_ALARMS = 3  # before the injection; then the trial has failed
+FALSE_ALARMS = "false-alarms"  # the reason of such a trial, in which nothing was injected
 
 Cause = Literal["platform", "action", "harness", "fault"]  # who brought about what happened to an object
 EndedBy = Literal["harness", "expiry", "system", "injector", "momentary"]  # who or what ended a part of a fault
@@ -184,6 +185,7 @@ class Trial:
     repeat: int  # from 1
     block: int  # from 1; one repeat of one scenario in all arms; 0: calibration
     seed: int  # picks the victim and the random wait
+    to_horizon: bool = False  # observed to the horizon in spite of `stop_after_good`: would it have relapsed?
 
     @property
     def arm(self) -> Arm:
@@ -428,6 +430,8 @@ class Health:
     requests: int
     good_requests: int
     lateness_p99_s: float
+    # Outages that began after the trial would have ended by `stop_after_good`; None: it did, or never would have.
+    late_relapses: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,7 +454,7 @@ _AFTER = """fault_end_s fault_end_width_s fault_end_by observed_s relapses actio
     guardrail_blocks cooldown_skips policy_rule rca_expected rca_top1 rca_rank requests good_requests bad_seconds
     unknown_seconds lateness_p99_s"""
 # Later versions add columns here only: a table of an earlier one is read as if they were empty.
-_ADDED = "service_ms service_from work_ms utilisation drain_s dating_error_s detail"
+_ADDED = "service_ms service_from work_ms utilisation drain_s dating_error_s detail late_relapses"
 _INTERVALS = tuple(f"{m}_{end}_s" for m in MOMENTS[1:] for end in ("lo", "hi"))
 COLUMNS = (*_BEFORE.split(), *_INTERVALS, *_AFTER.split(), *_ADDED.split())
 

@@ -156,7 +156,7 @@ class _Columns:
         self.control = outcome_is(self.outcome, lambda o: o.control) | (self.family == "none")
         self.impact = np.where(self.time == 0, 0.0, numbers(table, "ttr_impact_s"))
         self.detected, self.acted = competing.moment(table, "detected"), competing.moment(table, "acted")
-        self.raced = outcome_is(self.outcome, lambda o: o.incident) & competing.dated(table)
+        self.raced = competing.incidents(table) & competing.dated(table)
         self.bad = numbers(table, "bad_seconds") + np.nan_to_num(numbers(table, "unknown_seconds"))
         self.has = {c: c in table for c in ("ttr_impact_s", "detected_lo_s", "acted_lo_s", "bad_seconds")}
 

@@ -19,6 +19,7 @@ from smartops_chaos.analysis.estimate import Floats
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.analysis.summary import Race
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.model import FALSE_ALARMS
 
 Goal = Literal["detected", "acted"]  # acted: the first action on an affected object that succeeded
 
@@ -29,8 +30,7 @@ def race(rows: pd.DataFrame, goal: Goal, alpha: float) -> Race | None:
     None if the table does not tell, or there was no incident.
     """
     rows = rows[dated(rows)]
-    outcome = texts(rows, "outcome")
-    incident, control = outcome_is(outcome, lambda o: o.incident), outcome_is(outcome, lambda o: o.control)
+    incident, control = incidents(rows), outcome_is(texts(rows, "outcome"), lambda o: o.control)
     n = int(incident.sum())
     if f"{goal}_lo_s" not in rows or not n:
         return None
@@ -48,6 +48,13 @@ def race(rows: pd.DataFrame, goal: Goal, alpha: float) -> Race | None:
         mean_s=float(in_time.mean()) if len(in_time) else None,
         by_chance=None if rate is None else float((1 - np.exp(-rate * over_s)).mean()),
     )
+
+
+def incidents(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which trials had something to detect: not those in which nothing was injected for the healer's false alarms."""
+    found: NDArray[np.bool_] = outcome_is(texts(rows, "outcome"), lambda o: o.incident)
+    found &= texts(rows, "reason") != FALSE_ALARMS
+    return found
 
 
 def alarm_rate(alarm_s: Floats, observed_s: Floats) -> float | None:

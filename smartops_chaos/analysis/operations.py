@@ -44,6 +44,7 @@ def operations(
         guardrail_blocks=total(counted, "guardrail_blocks"),
         cooldown_skips=total(counted, "cooldown_skips"),
         relapses=total(counted, "relapses"),
+        late_relapses=_late_relapses(counted, alpha),
         relapsed=None if "relapses" not in counted else int((numbers(counted, "relapses") > 0).sum()),
         closed_loop_s=closed.mean_s,
         closed_loop_lo_s=closed.lo_s,
@@ -66,6 +67,12 @@ def total(table: pd.DataFrame, column: str) -> int | None:
 def share(successes: int, n: int, alpha: float) -> Share:
     lo, hi = wilson(successes, n, alpha) if n else (None, None)
     return Share(successes / n if n else None, lo, hi, successes, n)
+
+
+def _late_relapses(counted: pd.DataFrame, alpha: float) -> Share | None:
+    late = numbers(counted, "late_relapses")
+    known = ~np.isnan(late)
+    return share(int((late[known] > 0).sum()), int(known.sum()), alpha) if known.any() else None
 
 
 def _of(success: NDArray[np.bool_], among: NDArray[np.bool_], alpha: float) -> Share:

@@ -14,7 +14,7 @@ from smartops_chaos.analysis.competing import dated
 from smartops_chaos.analysis.estimate import Floats, t_quantile
 from smartops_chaos.analysis.summary import AsideMoment, FunnelStep, Phase
 from smartops_chaos.analysis.table import numbers, texts
-from smartops_chaos.model import MOMENTS, Outcome
+from smartops_chaos.model import FALSE_ALARMS, MOMENTS, Outcome
 
 _STEPS = (
     ("detect", "injected", "detected"),
@@ -135,6 +135,7 @@ def missed(counted: pd.DataFrame) -> list[str]:
     """
     outcome = texts(counted, "outcome")
     seen = {m: ~np.isnan(_moment(counted, m)[0]) for m in MOMENTS}
+    seen["injected"] = texts(counted, "reason") != FALSE_ALARMS
     for earlier, later in reversed(list(pairwise(_LOOP))):
         seen[earlier] = seen[earlier] | seen[later]
     found = np.full(len(counted), "", dtype=object)

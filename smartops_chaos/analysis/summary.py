@@ -94,6 +94,7 @@ class Operations:
     cooldown_skips: int | None
     relapses: int | None  # good stretches that did not last
     relapsed: int | None  # trials with one
+    late_relapses: Share | None  # trials with one after `stop_after_good`, of those that were observed on after it
     closed_loop_s: float | None  # mean, from detected to verified, in trials that have both
     closed_loop_lo_s: float | None  # Student's interval of that mean; None under two trials
     closed_loop_hi_s: float | None

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from smartops_chaos.errors import FileProblems, Problem, UsageError
-from smartops_chaos.model import COLUMNS, MOMENTS, Outcome, Record
+from smartops_chaos.model import COLUMNS, FALSE_ALARMS, MOMENTS, Outcome, Record
 
 REQUIRED = ("chaos", "workload", "model", "policy", "outcome", "time_s", "horizon_s")
 LEVELS = ("chaos", "workload", "model", "policy")
 INTEGERS = (
-    *("repeat", "block", "attempt", "relapses", "actions", "actions_failed", "needless_actions"),
+    *("repeat", "block", "attempt", "relapses", "late_relapses", "actions", "actions_failed", "needless_actions"),
     *("guardrail_blocks", "cooldown_skips", "rca_rank", "requests", "good_requests"),
 )
 _UNITLESS = ("bad_seconds", "unknown_seconds", "service_ms", "work_ms", "utilisation")
@@ -165,13 +165,28 @@ def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
             typed[column] = _texts(table[column])
         else:
             typed[column] = table[column]
-    clean = pd.DataFrame(typed)
+    clean = _own_faults(pd.DataFrame(typed))
     for column, bad, what, hint in _checks(clean):
         report(bad, column, what, hint)
     if problems:
         raise FileProblems(problems)
     clean["time_s"] = np.minimum(numbers(clean, "time_s"), numbers(clean, "horizon_s"))
     return clean
+
+
+def _own_faults(table: pd.DataFrame) -> pd.DataFrame:
+    """Trials that earlier versions left out as invalid, though the healer's own false alarms had spoiled them."""
+    spoiled = (texts(table, "outcome") == Outcome.INVALID) & (texts(table, "reason") == FALSE_ALARMS)
+    spoiled &= texts(table, "phase") != "calibrate"
+    if not spoiled.any():
+        return table
+    table = table.copy()
+    control = spoiled & (texts(table, "family") == "none")
+    table.loc[control, "outcome"] = str(Outcome.FALSE_ALARM)
+    table.loc[spoiled & ~control, "outcome"] = str(Outcome.UNRECOVERED)
+    for column in {"time_s", "ttr_impact_s"} & set(table.columns):
+        table.loc[spoiled & ~control, column] = table["horizon_s"]
+    return table
 
 
 def _numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:

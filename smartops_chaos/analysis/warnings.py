@@ -14,7 +14,7 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import ArmSummary, MomentAgreement
 from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import unexplained
-from smartops_chaos.model import LEAST_TRIALS, MOST_LOST, Goal, Outcome
+from smartops_chaos.model import FALSE_ALARMS, LEAST_TRIALS, MOST_LOST, Goal, Outcome
 from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 
 RUN = "smartops-chaos run MATRIX"
@@ -217,6 +217,18 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
             lines.append(
                 f"{arm.arm}: {arm.contested} recoveries may be the healer's or the platform's and count as the "
                 f"platform's, beside {healed} healed: finer telemetry would tell them apart."
+            )
+        if spoiled := sum(step.lost.get(f"{Outcome.UNRECOVERED}: {FALSE_ALARMS}", 0) for step in arm.funnel):
+            lines.append(
+                f"{arm.arm}: its false alarms before the injection spoiled {count(spoiled, 'trial')}, which count as "
+                "its failures: its detector is too sensitive, or the service is not quiet."
+            )
+        late = arm.operations.late_relapses
+        if late and late.successes:
+            lines.append(
+                f"{arm.arm}: {late.successes} of {count(late.n, 'trial')} observed to the horizon went bad again after "
+                "health had lasted for `stop_after_good`. In the other trials nobody would have seen that, so their "
+                "times may be too short: make `stop_after_good` longer, or leave it out."
             )
         if not arm.baseline and arm.rca.n and arm.rca.answers < 2:
             lines.append(f"{arm.arm} named {_answers(arm.rca.answers)}: no diagnostic information.")

@@ -17,6 +17,7 @@ def likely_s(plan: Plan, trial: Trial) -> float:
     settings = plan.models[trial.model].over(plan.policies[trial.policy])
     full_s = level.horizon_s + hold_s
     ends_early = level.parts and (trial.phase == "calibrate" or settings.get("healer") != "off")
+    ends_early = ends_early and not trial.to_horizon
     observed_s = min(full_s, level.horizon_s / 3 + plan.analysis.stop_after_good_s) if ends_early else full_s
     return before_s(plan, 0.5) + observed_s
 

@@ -41,6 +41,7 @@ from smartops_chaos.schema.matrix import FACTORS, Matrix, Selector
 from smartops_chaos.schema.targetspec import OTHER_KIND, KubernetesTargetSpec, kind
 
 MOST_REPEATS = 10_000
+WATCHED_EVERY = 5  # blocks of a scenario: of these one is observed to the horizon, to see late relapses
 
 
 def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = None, shard: str = "") -> Plan:
@@ -141,9 +142,11 @@ def expand(matrix: Matrix, levels: Levels, healer: Mapping[str, Any], left: Sequ
             arms = list(blocks[scenario])
             order.shuffle(arms)
             block += 1
+            watched = bool(levels.chaos[scenario[0]].parts) and _is_watched(matrix, scenario, repeat)
             for arm in arms:
                 name = ".".join((*scenario, arm.model, arm.policy, str(repeat)))
-                trials.append(_trial(name, "measure", scenario, arm, repeat, block, matrix.seed))
+                trial = _trial(name, "measure", scenario, arm, repeat, block, matrix.seed)
+                trials.append(replace(trial, to_horizon=watched))
     analysis = _analysis(matrix, levels.chaos, baseline)
     healer = {**healer, "warm_up_s": _warm_up_s(healer, levels, stands_for.values())}
     plan = Plan(
@@ -193,6 +196,26 @@ def _warm_up_s(healer: Mapping[str, Any], levels: Levels, arms: Iterable[Arm]) -
     return max(needed)
 
 
+def _is_watched(matrix: Matrix, scenario: tuple[str, str], repeat: int) -> bool:
+    """Whether a block is observed to the horizon though trials may stop earlier: by chance one repeat in five.
+
+    All arms of a block are observed alike, or one would show relapses that the others hide.
+    """
+    five, number = divmod(repeat - 1, WATCHED_EVERY)
+    name = f"{matrix.seed}/{'.'.join(scenario)}/{five}/watched"
+    return matrix.stop_after_good is not None and _random(name) % WATCHED_EVERY == number
+
+
+def _random(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+
+
+def as_before(plan: Plan) -> Plan:
+    """As versions planned it that let every trial stop early: an unfinished campaign of theirs goes on like that."""
+    plan = replace(plan, trials=tuple(replace(trial, to_horizon=False) for trial in plan.trials))
+    return replace(plan, digest=digest(plan))
+
+
 def digest(plan: Plan) -> str:
     """SHA-256 of everything that changes what trials do or what is concluded from them; not of names and lanes."""
     data = asdict(plan)
@@ -202,6 +225,9 @@ def digest(plan: Plan) -> str:
     if not data["analysis"]["slo"]["query"]:
         for key in ("query", "at_least", "every_s", "lag_s"):
             del data["analysis"]["slo"][key]  # as before there were queries
+    for trial in data["trials"]:
+        if not trial["to_horizon"]:
+            del trial["to_horizon"]  # as before some were observed longer
     for variants in (data["models"], data["policies"]):
         for variant in variants.values():
             variant["settings"].pop("file", None)
@@ -231,9 +257,8 @@ def _can_be_ended(matrix: Matrix, parts: Sequence[FaultPart]) -> bool:
 
 
 def _trial(name: str, phase: Any, scenario: tuple[str, str], arm: Arm, repeat: int, block: int, seed: int) -> Trial:
-    own = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big")
     chaos, workload = scenario
-    return Trial(name, phase, chaos, workload, arm.model, arm.policy, repeat, block, own)
+    return Trial(name, phase, chaos, workload, arm.model, arm.policy, repeat, block, _random(f"{seed}/{name}"))
 
 
 def _pattern(selector: Selector) -> tuple[str, ...]:

@@ -29,6 +29,9 @@ _METHOD = (
     "relapse moves it. It became bad, and good, when the rate of bad requests changed: the change point of their "
     "binomial likelihood, with the likelihood interval (2 log units) as its width. The same windows decide, before the "
     "injection, that the lane is healthy.",
+    "A trial is left out only for what is no arm's fault: a harness that failed, a service that was not healthy before "
+    "the injection, a fault that was not in effect. If the healer signals or acts three times before the injection, "
+    "its false alarms have spoiled the trial: that counts as unrecovered, undetected and undiagnosed in its arm.",
     "Every moment is an interval: a scraped metric flips between two samples, an own call lies between two "
     "readings of the clock. Durations are differences of such intervals, shown by their midpoints, and each mean "
     "carries the median width as its measuring error.",
@@ -86,7 +89,9 @@ def _plan_facts(plan: Plan, trials: pd.DataFrame, looks: str) -> Facts:
                     f"{percent(a.targets.auto_heal)}, availability {percent(a.targets.sla)}"),
         ("Service level objective (SLO)", f"{_slo(a.slo)}, over windows of H = {stated_seconds(a.slo.hold_s)}"),
         ("Horizon τ", "; ".join(horizons(plan, trials)) or NONE),
-        ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"),
+        ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"
+                        + ("; a random fifth of the blocks to τ + H, to see late relapses"
+                           if any(t.to_horizon for t in plan.trials) else "")),
         ("Service level agreement (SLA)", sla),
         ("Weights of scenarios", weights),
         ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms and targets; {looks}"),

@@ -139,6 +139,11 @@ def _operations(page: Page) -> Table:
     def share(value: Share | None) -> str:
         return NONE if value is None else k_of_n(value.successes, value.n)
 
+    def late(value: Share | None) -> str:
+        if value is None:
+            return NONE
+        return with_range(k_of_n(value.successes, value.n), percent_range(value.lo, value.hi))
+
     def noted(arm: ArmSummary, n: int | None, word: str) -> Text:
         return page.index.link(NONE if n is None else str(n), arm.arm, counts_as="counted", noted=word)
 
@@ -153,13 +158,16 @@ def _operations(page: Page) -> Table:
             col("Guardrail\nblocks", lambda a: noted(a, a.operations.guardrail_blocks, "guardrail block")),
             col("Cooldown\nskips", lambda a: noted(a, a.operations.cooldown_skips, "cooldown skip")),
             col("Relapses", lambda a: noted(a, a.operations.relapses, "relapsed")),
+            col("Late\nrelapses", lambda a: late(a.operations.late_relapses)),
             col("Healed, cause\nnamed right", lambda a: share(a.operations.healed_if_right)),
             col("Healed, wrong\nor no cause", lambda a: share(a.operations.healed_if_wrong)),
             col("Measured\ntrials", lambda a: share(a.operations.reliability)),
         ],
         "Closed loop: mean from detected to verified, in trials that have both. Healed: healed or prevented, of the "
-        "incidents whose first answer was a cause of the fault, or was not. Measured trials: the fault took effect and "
-        "was measured, of all recorded with a fault; at least 90 % are wanted.",
+        "incidents whose first answer was a cause of the fault, or was not. Late relapses: trials that went bad again "
+        "when health had lasted for `stop_after_good`, of those in which that could be seen, as a random fifth of the "
+        f"blocks is observed to the horizon ({page.level} interval). Measured trials: the fault took effect and was "
+        "measured, of all recorded with a fault; at least 90 % are wanted.",
     )
 
 

@@ -16,7 +16,7 @@ from smartops_chaos.clock import utc_now
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Plan
 from smartops_chaos.plan.durations import likely_s, makespan_s
-from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.plan.expand import as_before, load_plan
 from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.plan.select import select
 from smartops_chaos.run import campaign, events
@@ -48,8 +48,11 @@ def prepare(matrix: Path, results: Path, options: RunOptions) -> PreparedRun:
         left_out = "--only" if options.only else "--shard"
         what = f"with {left_out} there is no look: it decides by all trials of its repeats"
         raise UsageError(what, f"leave out {left_out}, or write `looks: 1` in {matrix.name}")
+    store = open_store(results, full, options.campaign)
+    if store.exists() and store.read().plan.digest != full.digest:
+        full = as_before(full)
     selected = replace(full, trials=select(full, options.only, options.shard))
-    return PreparedRun(matrix, options, full, selected, open_store(results, full, options.campaign))
+    return PreparedRun(matrix, options, full, selected, store)
 
 
 def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
@@ -99,7 +102,7 @@ def open_store(results: Path, full: Plan, name: str = "") -> Store:
         if not mine or not _unfinished(mine[-1]):
             return next_free(results, full.name)
         store = mine[-1]
-    if store.read().plan.digest != full.digest:
+    if store.read().plan.digest not in (full.digest, as_before(full).digest):
         raise UsageError(
             f"{store.path} is unfinished, and its matrix has been changed since",
             f"undo the change, or begin a new campaign: --campaign {next_free(results, full.name).name}",

@@ -1,9 +1,9 @@
 """Evidence + healer file -> Record, and the explanation of what each rule matched.
 
 `time_s`, the scored time: the middle of the recovery's interval for healed and platform; 0 for prevented and
-no_effect; the horizon for unrecovered. Harm counts like any other impact: its recovery, or the horizon. Empty where
-nothing counts: invalid, error, aborted, clean, false_alarm. `ttr_impact_s` is the same from the impact on, with what is
-left of the horizon for unrecovered.
+no_effect; the horizon for unrecovered, also if the healer's false alarms kept the fault from being injected. Harm
+counts like any other impact: its recovery, or the horizon. Empty where nothing counts: invalid, error, aborted, clean,
+false_alarm. `ttr_impact_s` is the same from the impact on, with what is left of the horizon for unrecovered.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from smartops_chaos.model import (
     COLUMNS,
+    FALSE_ALARMS,
     MOMENTS,
     Action,
     Call,
@@ -66,6 +67,8 @@ def derive(evidence: Evidence, healer: HealerFile, campaign: str, chaos: ChaosLe
         "detail": _detail(evidence, judgement) or None,
     }
     row["service_ms"], row["service_from"] = before.service(evidence) or (None, None)
+    if judgement.outcome == Outcome.UNRECOVERED:  # also where it was spoiled and nothing is observed
+        row["time_s"] = row["ttr_impact_s"] = evidence.horizon_s
     if at is not None and timeline is not None:
         row |= _observed(evidence, at, timeline, judgement)
         if timeline.causes:
@@ -80,7 +83,7 @@ def _detail(evidence: Evidence, judgement: Judgement) -> str:
         return " ".join(evidence.error.split())[:_LONGEST_DETAIL]
     if judgement.reason == "gate":
         return before.not_begun(evidence)
-    if judgement.reason == "false-alarms":
+    if judgement.reason == FALSE_ALARMS:
         return (
             f"the healer signalled or acted {evidence.gate_false_alarms} times before anything was injected. It takes "
             "a healthy service for a broken one: its detector is too sensitive, or the service is not quiet."
@@ -109,6 +112,7 @@ def _read(
         horizon_s=evidence.horizon_s,
         until_ns=at.until_ns,
         stopped_early=evidence.stopped_early,
+        stop_after_good_s=evidence.stop_after_good_s,
     )
     events = dict(reading.events)
     if chaos.parts:
@@ -150,6 +154,7 @@ def _observed(evidence: Evidence, at: Frame, timeline: Timeline, judgement: Judg
     return row | {
         "observed_s": max(0.0, (at.until_ns - at.zero.mid_ns) / 1e9),
         "relapses": seen.relapses,
+        "late_relapses": seen.late_relapses,
         "actions": len(carried_out),
         "actions_failed": sum(action.status == "failed" for action in carried_out),
         "needless_actions": sum(_needless(action, timeline, judgement) for action in carried_out),

@@ -69,6 +69,7 @@ def measure(
     horizon_s: float,
     until_ns: int,
     stopped_early: bool,
+    stop_after_good_s: float = math.inf,
 ) -> Health:
     """Health in [zero, zero + horizon], from `requests` sorted by schedule.
 
@@ -82,6 +83,8 @@ def measure(
     unknown where a window has too few requests. If observation stopped early, only requests whose deadline had passed
     are judged, because the decision to stop used no others. From then to the horizon the service counts as good: a
     trial stops early only while it is good. Without an early stop, what was not observed is unknown.
+
+    `stop_after_good_s` is when observation stops, or would have stopped if it had not been for the late relapses.
     """
     latency_ns, hold_ns = round(slo.latency_s * 1e9), round(slo.hold_s * 1e9)
     horizon_ns = zero_ns + round(horizon_s * 1e9)
@@ -120,6 +123,7 @@ def measure(
         requests=len(seen),
         good_requests=sum(good),
         lateness_p99_s=_p99([r.late_ns for r in seen]) / 1e9,
+        late_relapses=None if stopped_early else _late_relapses(outages, sched, end_ns, hold_ns, stop_after_good_s),
     )
 
 
@@ -228,6 +232,21 @@ def _outages(good: Sequence[bool], states: Sequence[WindowState]) -> list[_Outag
             found[-1] = replace(found[-1], recovery=i)
         i += 1
     return found
+
+
+def _late_relapses(
+    outages: Sequence[_Outage], sched: Sequence[int], end_ns: int, hold_ns: int, stop_after_good_s: float
+) -> int | None:
+    """How many outages follow a good stretch that would have ended the trial; None without such a stretch.
+
+    A bad window is known at its end, so the stop must have come before that.
+    """
+    for after, outage in enumerate(outages, 1):
+        if outage.recovery is not None:
+            known_ns = sched[outages[after].window] + hold_ns if after < len(outages) else end_ns
+            if known_ns - sched[outage.recovery] >= stop_after_good_s * 1e9:
+                return len(outages) - after
+    return None
 
 
 def _dated(

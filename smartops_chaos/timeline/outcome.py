@@ -2,7 +2,9 @@
 
     aborted      a person ended it before injection (or before anything at all could be told)
     error        the harness failed, there is no request record, or it ends before the outcome is decided
-    invalid      gate missed; fault not injected, not confirmed, or ended early other than through the system under test
+    unrecovered, false_alarm    the healer's false alarms spoiled the trial before the injection: a failure of its arm
+    invalid      gate missed otherwise; fault not injected, not confirmed, or ended early other than through the system
+                 under test
     clean, false_alarm          no fault: the healer was silent; it signalled or acted
     prevented    never bad by the horizon, and an action removed every part of the fault
     no_effect    never bad by the horizon otherwise
@@ -11,6 +13,11 @@
     healed       an executed action on an affected object ended before the recovery began, and the platform alone made
                  no affected replica Ready in between that did not leave again before the outage was over
     platform     recovered otherwise
+
+What spoils a trial is the arm's own fault only in the first of these lines: three times the healer signalled or acted
+while nothing was wrong. Nobody knows what it would have made of the fault, and in service it would have had that chance
+no more; so it counts as unrecovered, undetected and undiagnosed (reason false-alarms), and without a fault as a false
+alarm. In a calibration trial, where the healer is off, it is invalid.
 
 Order in time is taken as certain only where intervals do not overlap; where overlaps leave healed possible, the outcome
 is platform and flagged `contested`. The moment of the recovery is the dated one, with its width (timeline.health): an
@@ -26,7 +33,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from smartops_chaos.model import MOST_FALSE_ALARMS, Action, ChaosLevel, Evidence, Interval, Outcome, Timeline
+from smartops_chaos.model import (
+    FALSE_ALARMS,
+    MOST_FALSE_ALARMS,
+    Action,
+    ChaosLevel,
+    Evidence,
+    Interval,
+    Outcome,
+    Timeline,
+)
 from smartops_chaos.timeline.interval import Frame, offset_of, shift, stepped, uncertain
 from smartops_chaos.timeline.rules import NODE_CLOCK, hits
 
@@ -51,6 +67,8 @@ def judge(
         return Judgement(Outcome.ERROR, "harness")
     if not evidence.requests:
         return Judgement(Outcome.ERROR, "no-requests")
+    if not evidence.gate_passed and evidence.gate_false_alarms >= MOST_FALSE_ALARMS:
+        return Judgement(_spoiled(evidence, chaos), FALSE_ALARMS)
     if reason := _invalid(evidence, chaos, frame):
         return Judgement(Outcome.INVALID, reason)
     if frame is None or timeline is None:
@@ -86,10 +104,16 @@ def executed(actions: Iterable[Action]) -> list[Action]:
     return [action for action in actions if action.status in ("success", "failed", "running")]
 
 
+def _spoiled(evidence: Evidence, chaos: ChaosLevel) -> Outcome:
+    if evidence.trial.phase == "calibrate":
+        return Outcome.INVALID
+    return Outcome.UNRECOVERED if chaos.parts else Outcome.FALSE_ALARM
+
+
 def _invalid(evidence: Evidence, chaos: ChaosLevel, frame: Frame | None) -> str:
     """Why the trial does not count: facts from before the injection, or the injector's own failure."""
     if not evidence.gate_passed:
-        return "false-alarms" if evidence.gate_false_alarms >= MOST_FALSE_ALARMS else "gate"
+        return "gate"
     injected = {call.part for call in evidence.calls if call.what == "inject" and call.ok}
     if chaos.parts and (frame is None or (-1 not in injected and len(injected) < len(chaos.parts))):
         return "not-injected"

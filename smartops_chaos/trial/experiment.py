@@ -90,6 +90,7 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
     if job.trial.phase == "calibrate":
         method.append(_activity(module, "wait", {"seconds": calibration_s(job.chaos.horizon_s)}))
         method += [{**revert, "name": revert["name"].replace("revert", "end", 1)} for revert in reverts]
+    never = job.chaos.horizon_s + job.slo.hold_s  # observation is over then
     method.append(
         _activity(
             module,
@@ -97,7 +98,7 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
             {
                 "slo": asdict(job.slo),
                 "horizon_s": job.chaos.horizon_s,
-                "stop_after_good_s": job.stop_after_good_s,
+                "stop_after_good_s": never if job.trial.to_horizon else job.stop_after_good_s,
             },
         )
     )

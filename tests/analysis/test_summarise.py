@@ -299,3 +299,17 @@ def test_a_reference_arm_is_shown_and_not_judged(trials: Trials) -> None:
     assert [(a.model, a.reference) for a in found.arms] == [("off", None), ("again", "again"), ("on", None)]
     assert arm(found, "again").mttr.rmst_s == 6.75
     assert (found.verdicts, found.comparisons) == (alone.verdicts, alone.comparisons)  # not in Holm's family
+
+
+def test_a_trial_that_false_alarms_spoiled_is_a_failure_also_in_a_table_of_an_earlier_version(trials: Trials) -> None:
+    rows = trials("off", [50.0] * 3) + trials("on", [5.0] * 4, rca_expected="cpu", rca_top1="cpu", family="cpu")
+    old = rows[-1] | {"outcome": "invalid", "reason": "false-alarms", "time_s": None, "rca_top1": None}
+    on = arm(summary([*rows[:-1], old]), "on")
+    assert (on.counted, on.left_out, on.outcomes) == (4, {}, {"healed": 3, "unrecovered": 1})
+    assert on.mttr.rmst_s == (3 * 5 + 100) / 4
+    assert (on.auto_heal.successes, on.auto_heal.n) == (3, 4)
+    assert (on.rca.top1, on.rca.n) == (0.75, 4)
+    other = arm(summary([*rows[:-1], old | {"reason": "gate"}]), "on")
+    assert (other.counted, other.left_out) == (3, {"invalid: gate": 1})
+    unjudged = arm(summary([*rows, old | {"phase": "calibrate"}]), "on")
+    assert (unjudged.counted, unjudged.trials) == (4, 4)

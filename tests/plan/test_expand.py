@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from smartops_chaos.errors import FileProblems, NothingSelected, UsageError
 from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
-from smartops_chaos.plan.expand import cells, expand, load_plan
+from smartops_chaos.plan.expand import as_before, cells, expand, load_plan
 from smartops_chaos.plan.levels import Levels
 from smartops_chaos.planning.forecast import forecast
 from smartops_chaos.resources import shipped
@@ -82,6 +82,20 @@ def test_more_repeats_only_append(counts: tuple[int, int, int, int], few: int, m
     larger = _plan(counts, repeats=few + more, seed=seed)
     assert larger.trials[: len(plan.trials)] == plan.trials
     assert larger.digest != plan.digest
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_block_in_five_of_each_scenario_is_observed_to_the_horizon(seed: int) -> None:
+    plan = _plan((3, 2, 2, 1), repeats=10, seed=seed, stop_after_good="4s")
+    trials = [t for t in plan.measured if t.to_horizon]
+    watched = Counter((t.chaos, t.workload, t.model, t.policy, (t.repeat - 1) // 5) for t in trials)
+    assert set(watched.values()) == {1}
+    assert len(watched) == 2 * 2 * 2 * 1 * 2  # controls are observed to the horizon anyway
+    blocks = {t.block for t in trials}
+    assert all(t.to_horizon for t in plan.measured if t.block in blocks)
+    assert as_before(plan).digest != plan.digest
+    whole = _plan((3, 2, 2, 1), repeats=10, seed=seed)  # without a stop every trial is
+    assert as_before(whole) == whole
 
 
 @given(COUNTS, st.integers(0, 1000))

@@ -9,7 +9,9 @@ import pytest
 from smartops_chaos import api
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import COLUMNS, Plan, Record
-from smartops_chaos.run.start import open_store
+from smartops_chaos.plan.expand import as_before
+from smartops_chaos.run.run_options import RunOptions
+from smartops_chaos.run.start import open_store, prepare
 from smartops_chaos.store.campaign_folder import CampaignFile, Store
 
 
@@ -38,6 +40,18 @@ def test_the_last_unfinished_campaign_of_the_name_goes_on(tmp_path: Path, plan: 
 def test_after_a_finished_one_a_new_one_begins(tmp_path: Path, plan: Plan) -> None:
     make(tmp_path, "small-10", plan, finished=True)
     assert open_store(tmp_path, plan) == Store(tmp_path / "small-11")
+
+
+def test_a_campaign_planned_before_blocks_were_watched_goes_on_as_it_was(tmp_path: Path, matrix: Path) -> None:
+    text = matrix.read_text(encoding="utf-8")
+    matrix.write_text(text if "stop_after_good" in text else text + "stop_after_good: 4s\n", encoding="utf-8")
+    options = RunOptions(repeats=5)
+    plan = prepare(matrix, tmp_path, options).full
+    assert any(trial.to_horizon for trial in plan.trials)
+    store = make(tmp_path, f"{plan.name}-1", as_before(plan), finished=False)
+    again = prepare(matrix, tmp_path, options)
+    assert (again.store, again.full) == (store, store.read().plan)
+    assert not any(trial.to_horizon for trial in again.selected.trials)
 
 
 def test_a_changed_matrix_is_refused_and_names_stay_in_the_folder(tmp_path: Path, plan: Plan, matrix: Path) -> None:

@@ -88,6 +88,22 @@ def test_four_bad_in_two_seconds_are_allowed_and_a_fifth_makes_an_impact() -> No
     assert impacted.lo_ns < 100 * STEP_NS < impacted.hi_ns  # so few do not tell more exactly when they began
 
 
+def test_a_relapse_is_late_if_the_trial_would_have_ended_before_it_was_known() -> None:
+    """Good from 2.5 s; the second outage's first bad window is known at its end."""
+    sent = requests("." * 20 + "x" * 80 + "." * 200 + "x" * 20 + "." * 160)
+    for stop_s, late in ((4.0, 1), (4.9, 1), (6.9, None), (8.0, None)):
+        found = health(sent, stop_after_good_s=stop_s)
+        assert (found.relapses, found.late_relapses) == (1, late)
+    assert health(sent, stop_after_good_s=4.0, stopped_early=True).late_relapses is None
+
+
+def test_without_a_relapse_a_trial_that_would_have_ended_has_none_late() -> None:
+    sent = requests("." * 20 + "x" * 80 + "." * 380)
+    assert health(sent, stop_after_good_s=4.0).late_relapses == 0
+    assert health(sent, stop_after_good_s=12.0).late_relapses is None
+    assert health(requests("." * 480), stop_after_good_s=4.0).late_relapses is None  # never hurt, never stopped
+
+
 def test_a_relapse_moves_the_recovery_and_counts() -> None:
     found = health(requests("." * 20 + "x" * 60 + "." * 120 + "x" * 20 + "." * 260))
     assert found.recovered == Interval(219 * STEP_NS, 220 * STEP_NS)

@@ -41,7 +41,6 @@ def test_healed_by_an_action_on_the_sick_deployment(story: Any, healer_lines: An
         ({"aborted": True, "observed_until_ns": 0}, ("aborted", "by-hand")),
         ({"observed_until_ns": 0}, ("error", "not-observed")),
         ({"gate_passed": False, "calls": ()}, ("invalid", "gate")),
-        ({"gate_passed": False, "calls": (), "gate_false_alarms": 3}, ("invalid", "false-alarms")),
         ({"gate_passed": False, "calls": (), "requests": ()}, ("error", "no-requests")),
         ({"calls": ()}, ("invalid", "not-injected")),
         ({"faults": ()}, ("invalid", "not-confirmed")),
@@ -52,6 +51,19 @@ def test_left_out(story: Any, more: dict[str, Any], expected: tuple[str, str]) -
     assert (row["outcome"], row["reason"]) == expected
     assert row["time_s"] is None
     assert row["ttr_impact_s"] is None
+
+
+def test_what_the_healers_false_alarms_spoil_is_a_failure_of_its_arm(story: Any) -> None:
+    spoiled = {"gate_passed": False, "calls": (), "gate_false_alarms": 3}
+    row = story(more=spoiled).row()
+    assert (row["outcome"], row["reason"]) == ("unrecovered", "false-alarms")
+    assert row["time_s"] == row["ttr_impact_s"] == row["horizon_s"]
+    assert row["detected_lo_s"] is None
+    assert row["rca_expected"]
+    once = story(more={**spoiled, "gate_false_alarms": 2}).row()
+    assert (once["outcome"], once["reason"], once["time_s"]) == ("invalid", "gate", None)
+    quiet = story(more=spoiled, families=()).row()
+    assert (quiet["outcome"], quiet["reason"], quiet["time_s"]) == ("false_alarm", "false-alarms", None)
 
 
 def test_not_confirmed(story: Any) -> None:
