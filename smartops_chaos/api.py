@@ -22,7 +22,7 @@ from smartops_chaos.store.campaign_folder import newest
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
     from smartops_chaos.analysis.load import CampaignData
-    from smartops_chaos.analysis.regression import Regression
+    from smartops_chaos.analysis.regression import Regression, Side
     from smartops_chaos.planning.chances import Pilot
     from smartops_chaos.run import events
     from smartops_chaos.run.lanes import Result
@@ -48,30 +48,30 @@ def run(
 def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
     """Campaign directories, or one bare trials table (then `baseline` must be said)."""
     from smartops_chaos.analysis import load
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
     paths = [Path(one) for one in sources]
     if len(paths) == 1 and paths[0].is_file():
         if baseline is None:
             raise UsageError(f"{paths[0]} is a bare trials table", "say --baseline model=off,policy=default")
         return load.bare(paths[0], baseline)
-    return load.campaign([Store(path) for path in paths])
+    return load.campaign([CampaignFolder(path) for path in paths])
 
 
 def is_history(*sources: str | Path) -> bool:
     """Whether several campaigns are the nights of a matrix; those run with `--shard` are one campaign."""
     from smartops_chaos.analysis import load_history
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
-    return load_history.is_history([Store(Path(path)) for path in sources])
+    return load_history.is_history([CampaignFolder(Path(path)) for path in sources])
 
 
 def history(*sources: str | Path) -> History:
     """Campaign directories of one matrix, in any order: one night each."""
     from smartops_chaos.analysis import load_history
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
-    return load_history.campaigns([Store(Path(path)) for path in sources])
+    return load_history.campaigns([CampaignFolder(Path(path)) for path in sources])
 
 
 def report_history(found: History, out: str | Path) -> list[Path]:
@@ -87,8 +87,21 @@ def report_history(found: History, out: str | Path) -> list[Path]:
     return [*files, table, numbers]
 
 
-def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10) -> Regression:
-    """Which arms became slower or faster, each campaign relative to its own baseline; `max_slowdown` as a fraction."""
+def nights_before(path: str | Path) -> Sequence[Side]:
+    """The campaigns of the same plan beside this one that came before it; none for a bare trials table."""
+    from smartops_chaos.analysis import load_history
+    from smartops_chaos.store.campaign_folder import CampaignFolder
+
+    return load_history.nights_before(CampaignFolder(Path(path))) if Path(path).is_dir() else ()
+
+
+def compare(
+    old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10, nights: Sequence[Side] = ()
+) -> Regression:
+    """Which arms became slower or faster, each campaign relative to its own baseline; `max_slowdown` as a fraction.
+
+    `nights` are former campaigns of the matrix (`nights_before`): they tell the gate how much nights differ.
+    """
     from smartops_chaos.analysis import likeness, load, regression
 
     both = [data.plan for data in (old, new) if data.plan is not None]
@@ -97,6 +110,7 @@ def compare(old: CampaignData, new: CampaignData, *, max_slowdown: float = 0.10)
         load.side(new),
         limit=max_slowdown,
         alpha=new.plan.analysis.alpha if new.plan else ALPHA,
+        nights=nights,
         unlike=likeness.unlike(*both) if len(both) == 2 else {},
         cautions=likeness.cautions(*both) if len(both) == 2 else [likeness.UNKNOWN],
     )
@@ -143,13 +157,13 @@ def windows(*sources: str | Path, out: str | Path) -> list[Path]:
     Reads one trial at a time. Raises UsageError and NothingSelected.
     """
     from smartops_chaos.export import window_files
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
-    return window_files.write([Store(Path(one)) for one in sources], Path(out))
+    return window_files.write([CampaignFolder(Path(one)) for one in sources], Path(out))
 
 
 def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list[Path]:
     """The course of one trial, or of two on one time axis, as such files. Raises UsageError."""
     from smartops_chaos.report import build, figure_files
 
-    return figure_files.write(build.timeline(data, trials), Path(out))
+    return figure_files.write(build.trial_course(data, trials), Path(out))

@@ -196,6 +196,7 @@ class Trial:
 class Sla:
     window_s: float
     faults: float  # expected in one window
+    repair_s: float = 0.0  # that a person needs after the horizon for what has not recovered
 
 
 Goal = Literal["mttr_reduction", "auto_heal", "sla"]  # the keys of `targets:`

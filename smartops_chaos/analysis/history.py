@@ -156,13 +156,15 @@ def _against(campaigns: Sequence[CampaignInHistory]) -> list[Against]:
         new.side,
         limit=_LIMIT,
         alpha=new.plan.analysis.alpha if new.plan else ALPHA,
+        nights=[night.side for night in former if night.side is not None],
         unlike=likeness.unlike(*plans) if len(plans) == 2 else {},
     )
     known = {change.arm: change for change in found.arms}
     rows = []
     for arm in dict.fromkeys(c.arm for c in new.side.cells if c.arm != new.side.baseline):
         if change := known.get(arm):
-            row = Against(arm, old.name, change.slowdown, change.p_different, change.direction, change.why, cautions)
+            told = (*cautions, *change.mind)
+            row = Against(arm, old.name, change.slowdown, change.p_different, change.direction, change.why, told)
         else:
             nothing = Slowdown(None, None, None)
             row = Against(arm, old.name, nothing, None, "undecidable", f"{old.name} has no such arm", cautions)

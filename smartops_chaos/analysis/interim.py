@@ -24,7 +24,7 @@ from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
 from smartops_chaos.model import Plan, Stop
 from smartops_chaos.plan.look_schedule import before_end
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.timeline.before import disturbed
 from smartops_chaos.timeline.calibration import calibrations
 
@@ -75,7 +75,7 @@ def rehearse(table: pd.DataFrame, question: Question, ends: Sequence[int]) -> Qu
     return question
 
 
-def take(store: Store, number: int) -> tuple[Stop, ...]:
+def take(store: CampaignFolder, number: int) -> tuple[Stop, ...]:
     """The arms that a look before the end stops, by the records of a campaign's directory; it writes nothing."""
     plan = store.read().plan
     end = before_end(plan)[number - 1]
@@ -86,7 +86,7 @@ def take(store: Store, number: int) -> tuple[Stop, ...]:
     return interim_look(from_records(found), of_plan(plan, store.stops()), number, end).stop
 
 
-def _instrument_is_off(store: Store, plan: Plan) -> bool:
+def _instrument_is_off(store: CampaignFolder, plan: Plan) -> bool:
     rows = [row for t in plan.trials if t.phase == "calibrate" and (row := store.row(t.id)) is not None]
     return bool(disturbed(store.disturbances())) or any(one.off for one in calibrations(rows))
 
@@ -97,4 +97,4 @@ def upper_share(successes: int, n: int, alpha: float) -> float:
 
 
 if __name__ == "__main__":  # the process that a runner starts for a look: see run.interim_looks
-    print(json.dumps([asdict(stop) for stop in take(Store(Path(sys.argv[1])), int(sys.argv[2]))]))
+    print(json.dumps([asdict(stop) for stop in take(CampaignFolder(Path(sys.argv[1])), int(sys.argv[2]))]))

@@ -17,6 +17,7 @@ from smartops_chaos.analysis.words import (
 )
 from smartops_chaos.model import Arm
 
+SIMULATED = "SIMULATED: nothing was measured, every time is drawn from a truth file."
 _ARMS_IN_WORDS = 3
 
 
@@ -27,6 +28,8 @@ def level(summary: Summary) -> str:
 
 def sentences(summary: Summary) -> Iterable[str]:
     """The answer for each arm, the one with the largest reduction first."""
+    if summary.simulated:
+        yield SIMULATED
     baseline = summary.baseline
     others = [a for a in summary.arms if not a.baseline]
     if baseline is None:

@@ -24,7 +24,7 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
 from smartops_chaos.analysis.summary import AppliedPlan, ArmSummary, CellNumbers, Curve, Mttr, Summary
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
-from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.analysis.table import is_simulated, numbers, outcome_is, texts
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.timeline import before
@@ -67,6 +67,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
         arms=tuple(summaries),
         comparisons=comparisons,
         verdicts=decided,
+        simulated=is_simulated(table),
     )
 
 
@@ -177,7 +178,7 @@ def _arm(
         detection=detection,
         mitigation=mitigation,
         auto_heal=auto_heal(cells, baseline, alpha),
-        sla=sla.availability(cells, question.sla, alpha, _good_share(counted)),
+        sla=sla.availability(cells, question.sla, question.targets.sla, alpha, _good_share(counted)),
         rca=rca.rca(counted, alpha),
         phases=steps,
         aside=aside,

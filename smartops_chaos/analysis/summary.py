@@ -45,6 +45,7 @@ class SlaNumbers:
     lo: float | None
     hi: float | None
     within_trials: float | None  # descriptive: good requests / requests
+    windows_kept: float | None = None  # estimated share of windows in which the target holds; the rest is their mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,13 +301,14 @@ class Summary:
     campaign: str
     plan: AppliedPlan | None  # None: the campaign has no result
     excluded: dict[str, dict[str, int]]  # arm -> reason -> trials
-    warnings: tuple[str, ...]  # what makes this result weak, each with the mend
+    warnings: tuple[str, ...]  # what makes this result weak, each with a hint
     calibration: tuple[Calibration, ...]
     arms: tuple[ArmSummary, ...]
     comparisons: tuple[Comparison, ...]
     verdicts: tuple[Verdict, ...]
     holds: tuple[HoldNumbers, ...] = ()  # sensitivity to H; empty: no requests are at hand
     agreement: tuple[MomentAgreement, ...] = ()  # of metrics and logs; empty: no telemetry is at hand
+    simulated: bool = False  # drawn by `plan --simulate`: nothing was measured
     schema_version: int = 1
 
     @property

@@ -111,7 +111,7 @@ def run_tests(arm: Arm, cells: Sequence[Cell], baseline: Sequence[Cell], questio
         heal=heal,
         heal_p=binomial_p(heal.successes, heal.n + lost, targets.auto_heal) if heal.n else 1.0,
         worst_uplift=worst_uplift_lower(cells, baseline, alpha),
-        sla=availability.availability(cells, question.sla, alpha, None),
+        sla=availability.availability(cells, question.sla, targets.sla, alpha, None),
         sla_test=availability.decide(cells, question.sla, targets.sla, alpha),
         alpha_fraction=question.alpha_fraction(arm),
     )
@@ -232,8 +232,8 @@ def _heal(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tupl
 
 def _sla(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tuple[Decision, str]:
     target, found, value = question.targets.sla, t.sla_test, t.sla.availability
-    if question.sla is None or found.undecidable or value is None:
-        return "undecidable", found.undecidable or "availability cannot be computed"
+    if question.sla is None or found.undecidable or found.trivial or value is None:
+        return "undecidable", found.undecidable or found.trivial or "availability cannot be computed"
 
     def doubts() -> Iterator[str]:
         if found.bound is not None and found.bound < target:
@@ -241,8 +241,7 @@ def _sla(t: ArmTests, p_adjusted: float, size: int, question: Question) -> tuple
         if found.p > question.alpha * t.alpha_fraction:
             yield _lost(t)
 
-    faults = f"{question.sla.faults:g} such faults in {availability.window(question.sla)}"
-    says = f"availability {100 * value:.4f} % with {faults}"
+    says = availability.says(value, t.sla.windows_kept, question.sla, target)
     return _said(t, question, says, value >= target, f"{100 * target:g} %", doubts(), p_adjusted, size)
 
 

@@ -57,7 +57,7 @@ def weaknesses(
         *_outlook(needed, running, minutes_a_trial),
         *_sla(question, cells),
         *([drift] if drift else []),
-        *_instrument(arms, calibration),
+        *_instrument(arms, calibration, bare=question.frozen is None),
         *_healer(arms),
         *_flags(measured),
     )
@@ -168,18 +168,20 @@ def _outlook(
 
 
 def _sla(question: Question, cells: Sequence[Cell]) -> list[str]:
-    if question.sla is None or not sla.asks_nothing(cells, question.sla, question.targets.sla):
-        return []
-    return [
-        f"The SLA target of {100 * question.targets.sla:g} % asks nothing: it is met even if no fault is ever repaired "
-        f"before the horizon ({question.sla.faults:g} faults in {sla.window(question.sla)}). "
-        "State more faults, a shorter window or a higher target."
-    ]
+    why = "" if question.sla is None else sla.asks_nothing(cells, question.sla, question.targets.sla)
+    return (
+        [f"The SLA target asks nothing: {why}. State more faults, a shorter window or a higher target."] if why else []
+    )
 
 
-def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration]) -> list[str]:
+def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration], *, bare: bool) -> list[str]:
     lines = []
-    if not any(c.n for c in calibration):
+    if not calibration and bare:
+        lines.append(
+            "Nobody knows how true these times are: the table has no calibration trial, in which the harness itself "
+            "ends the fault at a known second (`phase` = calibrate, with `fault_end_s` and `fault_end_by` = harness)."
+        )
+    elif not any(c.n for c in calibration):
         lost = sum(c.left_out for c in calibration)
         lines.append(
             f"No calibration trial counts ({lost} left out), so nothing shows how true the times are: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -43,8 +44,13 @@ def compare(
     except UnitError as error:
         raise UsageError(f"--max-slowdown {max_slowdown}: {error}") from None
     arm = arm_of(baseline) if baseline else None
-    data = [api.load(campaign_path(path, results), baseline=arm) for path in (old, new)]
-    found = api.compare(data[0], data[1], max_slowdown=limit)
+    before, now = (campaign_path(path, results) for path in (old, new))
+    found = api.compare(
+        api.load(before, baseline=arm),
+        api.load(now, baseline=arm),
+        max_slowdown=limit,
+        nights=api.nights_before(now),
+    )
     passed, lines = verdict(found, non_inferior=require == "non-inferior")
     if as_json:
         print(json.dumps({**asdict(found), "check": {"require": require, "passed": passed, "why": lines}}))
@@ -59,9 +65,10 @@ def compare(
 def verdict(found: Regression, *, non_inferior: bool) -> tuple[bool, list[str]]:
     """Whether a gate passes, and for each arm why; with `non_inferior` what is not ruled out fails too.
 
-    It fails when nothing can be said of an arm, or when no arm is in both campaigns: silence is no consent.
+    It fails when nothing can be said of an arm, or when no arm is in both campaigns: silence is no consent. Nor does
+    what is simulated pass.
     """
-    lines, passed = [], bool(found.arms)
+    lines, passed = _simulated(found), bool(found.arms) and not found.simulated
     if not found.arms:
         lines.append(f"FAIL no arm is in both {found.old} and {found.new}")
     for arm in found.arms:
@@ -76,7 +83,7 @@ def verdict(found: Regression, *, non_inferior: bool) -> tuple[bool, list[str]]:
         lines.append(
             f"{'ok  ' if ok else 'FAIL'} {arm.arm}: time to recover {estimate}, {100 * found.limit:g} % slower is "
             f"allowed; {asked}: {'yes' if (arm.gate == ('kept' if non_inferior else 'exceeded')) else 'no'} "
-            f"(p = {p:.3g} after Holm over {sum(not a.why for a in found.arms)})"
+            f"(p = {p:.3g} after Holm over {sum(not a.why for a in found.arms)}; {_of_nights(arm)})"
         )
     return passed, lines
 
@@ -85,6 +92,7 @@ def told(found: Regression) -> list[str]:
     """The comparison as lines of text."""
     level = f"{100 * (1 - 2 * found.alpha):g} %"
     lines = [
+        *_simulated(found),
         f"{found.new} against {found.old}: mean time to recover, each relative to its own baseline",
         "",
         f"{'':34}{'OLD':>8}{'NEW':>8}{'change':>10}  {level + ' interval':<24}says",
@@ -97,9 +105,14 @@ def told(found: Regression) -> list[str]:
         lines.append("no arm is in both campaigns, so nothing can be compared")
     if found.not_compared:
         lines += ["", "not compared:", *(f"  {what}: {why}" for what, why in found.not_compared.items())]
-    if found.cautions:
-        lines += ["", "mind:", *(f"  {line}" for line in found.cautions)]
+    told = dict.fromkeys((*found.cautions, *(line for arm in found.arms for line in arm.mind)))
+    if told:
+        lines += ["", "mind:", *(f"  {line}" for line in told)]
     return lines
+
+
+def _simulated(found: Regression) -> list[str]:
+    return [f"SIMULATED: nothing was measured in {' and '.join(found.simulated)}"] if found.simulated else []
 
 
 def says(arm: ArmChange, limit: float) -> str:
@@ -110,7 +123,14 @@ def says(arm: ArmChange, limit: float) -> str:
         "kept": f"more than {limit:.0%} slower is ruled out",
         "open": f"more than {limit:.0%} slower is neither shown nor ruled out",
     }
-    return f"{arm.direction}; {gate[arm.gate]}"
+    return f"{arm.direction}; {gate[arm.gate]} ({_of_nights(arm)})"
+
+
+def _of_nights(arm: ArmChange) -> str:
+    """What the gate knows of how much nights differ."""
+    if not arm.nights or arm.night_spread is None:
+        return "of these two nights"
+    return f"with what {arm.nights} nights before differ by, {math.expm1(arm.night_spread):.0%}"
 
 
 def _change(change: Slowdown) -> str:

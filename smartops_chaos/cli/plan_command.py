@@ -33,7 +33,13 @@ def plan(
     shard: str = "",
     pilot: Annotated[str, typer.Option(help="A campaign that shows how much times spread.")] = "",
     simulate: Annotated[Path | None, typer.Option(help="A truth file: make a trials table instead.")] = None,
-    out: Annotated[Path, typer.Option(help="Where --simulate writes it: .csv or .parquet.")] = Path("trials.csv"),
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Where --simulate writes it: .csv or .parquet for a bare table, any other name for a campaign's "
+            "folder with its plan, which `report` decides like a measured one."
+        ),
+    ] = Path("trials.csv"),
     results: ResultsOption = RESULTS,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,7 +50,7 @@ def plan(
     made = api.plan(matrix, only=only or (), repeats=repeats, shard=shard)
     lanes = lanes or lane_count(made.target)
     if simulate is not None:
-        _simulate(made, simulate, out, lanes, as_json=as_json)
+        _simulate(made, matrix, simulate, out, lanes, as_json=as_json)
     else:
         _tell(made, matrix, lanes, campaign_path(Path(pilot), results) if pilot else None, as_json=as_json)
 
@@ -98,20 +104,25 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _simulate(made: Plan, truth_file: Path, out: Path, lanes: int, *, as_json: bool) -> None:
+def _simulate(made: Plan, matrix: Path, truth_file: Path, out: Path, lanes: int, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     from smartops_chaos import api
+    from smartops_chaos.planning import simulated_folder
     from smartops_chaos.planning.rehearsal import rehearse
     from smartops_chaos.planning.simulate import Truth, simulate
     from smartops_chaos.schema import yamlfile
 
-    if out.suffix.lower() not in (".csv", ".parquet"):
-        raise UsageError(f"--out {out} is no trials table", "give it a name that ends in .csv or .parquet")
     found = simulate(made, yamlfile.load(truth_file, Truth), lanes=lanes)
-    api.write_table(found.columns, out)
-    print(out, file=sys.stderr)
+    if out.suffix.lower() not in ("", ".csv", ".parquet"):
+        hint = "end it in .csv or .parquet for a table, or in nothing for a campaign's folder"
+        raise UsageError(f"--out {out} is neither a table nor a folder", hint)
     looks = rehearse(made, found, lanes) if made.analysis.looks > 1 else None
+    if out.suffix.lower() in (".csv", ".parquet"):
+        api.write_table(found.columns, out)
+    else:
+        simulated_folder.write(made, matrix, truth_file, found.columns, looks.stopped if looks else (), out)
+    print(out, file=sys.stderr)
     if as_json:
         truth = [asdict(arm) for arm in found.truth]
         told = {"schema_version": 1, "truth": truth, "lanes": lanes, "duration_s": found.duration_s}

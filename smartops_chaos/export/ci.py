@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from smartops_chaos.analysis.phrases import left_out
-from smartops_chaos.analysis.sentences import sentences
+from smartops_chaos.analysis.sentences import SIMULATED, sentences
 from smartops_chaos.analysis.summary import Decision, Summary, Verdict
 from smartops_chaos.analysis.words import TARGETS, legal, percent, target_value
 
@@ -24,10 +24,14 @@ _NOTHING = "Nothing was judged: no arm beside the baseline has a result."
 def check(summary: Summary, require: Require = "proven") -> tuple[bool, list[str]]:
     """Whether every target of every arm is met, and one line for each. `observed` also accepts point estimates.
 
-    A summary without verdicts does not pass: a check that looked at nothing must not be green.
+    A summary without verdicts does not pass, nor does a simulated one: a check that looked at nothing must not be
+    green. Of a simulated one the lines still tell what each verdict would be.
     """
     lines = [f"{'pass' if passes(v, require) else 'FAIL'}  {verdict_line(v)}" for v in summary.verdicts]
-    return bool(lines) and all(passes(v, require) for v in summary.verdicts), lines or [_NOTHING]
+    passed = bool(lines) and all(passes(v, require) for v in summary.verdicts)
+    if summary.simulated:
+        return False, [f"FAIL  {SIMULATED}", *(f"simulated  {line}" for line in lines or [_NOTHING])]
+    return passed, lines or [_NOTHING]
 
 
 def passes(verdict: Verdict, require: Require) -> bool:
@@ -37,11 +41,13 @@ def passes(verdict: Verdict, require: Require) -> bool:
 def junit(summary: Summary, require: Require = "proven") -> str:
     """One test case a target and arm; its failure's type is the verdict. No verdict at all is one failure."""
     failed = [v for v in summary.verdicts if not passes(v, require)]
+    unmeasured = {"undecidable": _NOTHING} if not summary.verdicts else {}
+    unmeasured |= {"simulated": SIMULATED} if summary.simulated else {}
     suite = ET.Element(
         "testsuite",
-        name=legal(summary.campaign),
-        tests=str(len(summary.verdicts) or 1),
-        failures=str(len(failed) if summary.verdicts else 1),
+        name=legal(f"SIMULATED {summary.campaign}" if summary.simulated else summary.campaign),
+        tests=str(len(summary.verdicts) + len(unmeasured)),
+        failures=str(len(failed) + len(unmeasured)),
         errors="0",
         skipped="0",
     )
@@ -53,9 +59,9 @@ def junit(summary: Summary, require: Require = "proven") -> str:
             ET.SubElement(case, "failure", type=verdict.verdict, message=message).text = legal(verdict.why)
         else:
             ET.SubElement(case, "system-out").text = legal(f"{verdict.verdict}: {value}. {verdict.why}")
-    if not summary.verdicts:
+    for kind, message in unmeasured.items():
         case = ET.SubElement(suite, "testcase", classname=legal(summary.campaign), name="verdicts")
-        ET.SubElement(case, "failure", type="undecidable", message=_NOTHING)
+        ET.SubElement(case, "failure", type=kind, message=message)
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
@@ -71,6 +77,8 @@ def github_annotations(summary: Summary, require: Require | None) -> list[str]:
     told = [("error", f"{TARGETS[v.target]} of {v.arm}: {v.verdict}", verdict_line(v)) for v in missed]
     if require and not summary.verdicts:
         told.append(("error", "Nothing was judged", _NOTHING))
+    if summary.simulated:
+        told.append(("error" if require else "warning", "Simulated", SIMULATED))
     told += [("warning", f"Weak result: {summary.campaign}", warning) for warning in summary.warnings]
     return [f"::{kind} title={_command(title, ':,')}::{_command(message)}" for kind, title, message in told]
 
@@ -80,7 +88,8 @@ def job_summary(summary: Summary, files: Sequence[str] = (), artifacts: str = ""
 
     `files` are those of the report, `artifacts` the address of the page that offers them, `beside` what else to say.
     """
-    lines = [f"## Self-healing benchmark: {_escaped(summary.campaign)}", ""]
+    mark = "SIMULATED: " if summary.simulated else ""
+    lines = [f"## {mark}Self-healing benchmark: {_escaped(summary.campaign)}", ""]
     if summary.verdicts:
         counts = Counter(v.verdict for v in summary.verdicts)
         found = [f"{counts[name]} {name}" for name in get_args(Decision) if counts[name]]

@@ -10,6 +10,7 @@ from typing import get_args
 
 from smartops_chaos.analysis.headlines import HEADLINES
 from smartops_chaos.analysis.summary import Decision, Summary
+from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm
 
 Labels = Mapping[str, str]
@@ -24,7 +25,10 @@ _HELP = {
 
 
 def text(summary: Summary) -> str:
-    """One family after another, each with its HELP and TYPE."""
+    """One family after another, each with its HELP and TYPE. Raises UsageError for a simulated campaign."""
+    if summary.simulated:
+        what = f"{summary.campaign} is simulated: a dashboard could not tell its numbers from measured ones"
+        raise UsageError(what, "leave out --prometheus")
     return "".join(_families(summary))
 
 

@@ -59,7 +59,8 @@ class ClusterLane:
         campaign = given.get("SMARTOPS_CAMPAIGN", _BY_HAND)
         self._kinds = kinds_of(options)
         self._autoscaled = frozenset(given.get(AUTOSCALED, "").split())
-        self._objects = ChangedObjects(self._cluster, self._namespace, campaign, ledger, self._kinds)
+        others = tuple(dict.fromkeys(kind for kind, _ in self._block.others()))
+        self._objects = ChangedObjects(self._cluster, self._namespace, campaign, ledger, self._kinds, others)
         if given.get(cluster.IDENTITY):
             self._cluster.expect(Identity.parse(given[cluster.IDENTITY]))
         self._tail = recording.RecordingTail(self._folder / _RECORDING)
@@ -79,6 +80,8 @@ class ClusterLane:
         stamp = datetime.now(UTC).isoformat()  # with a fraction: a second reset within the second restarts too
         for name in dict.fromkeys(change.configmap for change in self._block.all_changes() if change.configmap):
             self._objects.set("configmap", name, partial(self._values, "configmap", name, ""))
+        for kind_and_name in self._block.others():
+            self._objects.set(*kind_and_name, partial(self._of_other, kind_and_name))
         there = Controller.listed(self._cluster, self._namespace, self._block.controllers())
         changed = []
         for name in self._block.controllers():
@@ -105,6 +108,13 @@ class ClusterLane:
                 values[objects.RESTARTED] = restart
         for change in self._changes:
             if (change.configmap if kind == "configmap" else change.deployment) == name:
+                values |= objects.wanted(change, found)
+        return values
+
+    def _of_other(self, kind_and_name: tuple[str, str], found: Json) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for change in self._changes:
+            if change.other == kind_and_name:
                 values |= objects.wanted(change, found)
         return values
 
@@ -148,7 +158,15 @@ class ClusterLane:
         return False
 
     def watch(self, folder: Path, clock: Clock) -> None:
-        watched = recorder.Watched(self._cluster.connection, self._namespace, self._block.components, self._kinds)
+        block = self._block
+        watched = recorder.Watched(
+            self._cluster.connection,
+            self._namespace,
+            block.components,
+            self._kinds,
+            elsewhere=block.elsewhere,
+            objects=block.watch,
+        )
         recorder.start(watched, folder / _RECORDING, clock)
 
     def unwatch(self) -> None:

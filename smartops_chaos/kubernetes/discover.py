@@ -127,7 +127,7 @@ def look(namespace: str, context: str = "") -> FoundSystem:
         healer = _healer(namespace, set(there))
         assert healer.kubernetes is not None
         replicas = Controller.read(cluster, namespace, healer.kubernetes.service).replicas
-        stores = {kind: found for kind in _STORES if (found := _store(cluster, namespace, kind))}
+        stores = {kind: found for kind in _STORES if (found := store(cluster, namespace, kind))}
         named = "" if cluster.context == IN_CLUSTER else cluster.context  # whatever is the current one when it runs
         return FoundSystem(namespace, named, healer, replicas, stores, _tools(cluster, namespace, healer))
     except Gone as error:
@@ -154,7 +154,7 @@ def _healer(namespace: str, there: set[str]) -> HealerFile:
     return max(fits, key=lambda one: one[0])[1]
 
 
-def _store(cluster: Cluster, namespace: str, kind: str) -> dict[str, Any] | None:
+def store(cluster: Cluster, namespace: str, kind: str) -> dict[str, Any] | None:
     """The address of a Service that answers as a Prometheus or Loki does; the namespace's own is preferred."""
     services: list[dict[str, Any]] = []
     for place in (path(namespace, "services"), "/api/v1/services"):

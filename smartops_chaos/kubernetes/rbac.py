@@ -46,6 +46,12 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
     yield Right(namespace, "pods", ("get", "list", "watch"), "to see what the platform does")
     yield Right(namespace, "pods/log", ("get",), "to read what the healer says")
     yield Right(namespace, "events", ("list", "watch"), "to see what the platform does")
+    for elsewhere in system.elsewhere:
+        yield Right(elsewhere, "pods", ("get", "list", "watch"), "to find the healer's pods")
+        yield Right(elsewhere, "pods/log", ("get",), "to read what the healer says")
+    for one in system.watch:
+        why = "to see fields of objects change"
+        yield Right(one.namespace or namespace, one.resource, ("list", "watch"), why, of_group=one.group)
     yield from on_kinds(namespace, ("get", "list", "watch"), "to wait for rollouts", kinds_of(plan.target))
     yield Right(namespace, "configmaps", ("create", "list"), "the mark of the campaign that has the namespace")
     yield Right(namespace, "configmaps", ("get", "delete"), "the mark of the campaign that has the namespace", (LOCK,))
@@ -53,6 +59,12 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
         yield Right(namespace, "configmaps", ("get",), "the settings of the arms", tuple(maps))
     if set_maps:
         yield Right(namespace, "configmaps", ("patch",), "to set the arms", tuple(set_maps))
+    for change in system.all_changes():
+        if change.other is not None:
+            of, api, resource = change.other[0].split(":")
+            why, group = "to set the arms", api.rpartition("/")[0]
+            yield Right(of or namespace, resource, ("list",), why, of_group=group)
+            yield Right(of or namespace, resource, ("get", "patch"), why, (change.other[1],), of_group=group)
     if patched:
         yield from on_controllers(namespace, ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
     for collection in autoscalers.COLLECTIONS:

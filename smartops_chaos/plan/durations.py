@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from smartops_chaos.model import Plan, Trial
 from smartops_chaos.schema.clustertarget import between_s
@@ -33,8 +33,17 @@ def before_s(plan: Plan, share_of_poll: float) -> float:
     return _AROUND_S + between_s(plan.target) + wait_s + plan.analysis.slo.hold_s
 
 
+def blocks_s(trials: Sequence[Trial], durations_s: Iterable[float]) -> list[float]:
+    """What is given to a lane as one: the trials of a block together, a calibration trial alone."""
+    found: dict[int | str, float] = {}
+    for trial, duration_s in zip(trials, durations_s, strict=True):
+        key = trial.block or trial.id
+        found[key] = found.get(key, 0.0) + float(duration_s)
+    return list(found.values())
+
+
 def makespan_s(durations_s: Iterable[float], lanes: int) -> float:
-    """Seconds from the first start to the last end. A lane that is free takes the next trial, in the order given."""
+    """Seconds from the first start to the last end. A lane that is free takes the next block, in the order given."""
     free = [0.0] * lanes
     for duration_s in durations_s:
         heapq.heapreplace(free, free[0] + float(duration_s))

@@ -13,6 +13,7 @@ import hashlib
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product, starmap
@@ -67,6 +68,12 @@ def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = Non
     crosschecks.check_cells(found, matrix, left)
     found.whole()
     plan = expand(matrix, levels, healer.model_dump(mode="json"), left)
+    for name, count in Counter(trial.id for trial in plan.trials).items():
+        if count > 1:
+            found.refuse(
+                ("factors",), f"two trials would be called {name}", "rename a level that has a dot", at_key=True
+            )
+    found.whole()
     return replace(plan, trials=select(plan, only, shard))
 
 
@@ -225,6 +232,8 @@ def digest(plan: Plan) -> str:
     if not data["analysis"]["slo"]["query"]:
         for key in ("query", "at_least", "every_s", "lag_s"):
             del data["analysis"]["slo"][key]  # as before there were queries
+    if data["analysis"]["sla"] and not data["analysis"]["sla"]["repair_s"]:
+        del data["analysis"]["sla"]["repair_s"]  # as before a repair could be said
     for trial in data["trials"]:
         if not trial["to_horizon"]:
             del trial["to_horizon"]  # as before some were observed longer
@@ -244,7 +253,7 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
         slo=slo,
         stop_after_good_s=never if matrix.stop_after_good is None else matrix.stop_after_good,
         targets=Targets(**matrix.targets.model_dump()),
-        sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults),
+        sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults, matrix.sla.repair),
         weights=dict(matrix.weights),
         looks=matrix.looks,
     )

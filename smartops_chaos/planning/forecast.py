@@ -82,6 +82,7 @@ def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
     lanes = lanes or lane_count(plan.target)
     likely = [durations.likely_s(plan, trial) for trial in plan.trials]
     upper = [durations.upper_s(plan, trial) for trial in plan.trials]
+    likely_blocks = durations.blocks_s(plan.trials, likely)
     budget = budget_of(plan)
 
     def command(repeats: int | None) -> str:
@@ -94,11 +95,11 @@ def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
     return Forecast(
         measured=len(plan.measured),
         calibration=len(plan.trials) - len(plan.measured),
-        likely_s=durations.makespan_s(likely, lanes),
-        upper_s=durations.makespan_s(upper, lanes),
+        likely_s=durations.makespan_s(likely_blocks, lanes),
+        upper_s=durations.makespan_s(durations.blocks_s(plan.trials, upper), lanes),
         proofs=_proofs(plan, budget, command),
         looks=tuple(_looks(plan)),
-        lanes_s={n: durations.makespan_s(likely, n) for n in (1, 2, 4, 8) if n != lanes},
+        lanes_s={n: durations.makespan_s(likely_blocks, n) for n in (1, 2, 4, 8) if n != lanes},
     )
 
 

@@ -29,8 +29,11 @@ def rehearse(plan: Plan, made: Simulated, lanes: int) -> Rehearsed:
     asked = interim.rehearse(pd.DataFrame(made.columns), question.of_plan(plan), ends)
     stops = tuple(asked.stopped.values())
     left_out = spared(plan, stops)
-    parts: list[list[float]] = [[] for _ in range(len(ends) + 1)]
-    for trial, repeat, takes_s in zip(made.columns["trial"], made.columns["repeat"], made.takes_s, strict=True):
-        if trial not in left_out:
-            parts[bisect_left(ends, repeat)].append(takes_s)
-    return Rehearsed(stops, sum(map(len, parts)), sum(makespan_s(part, lanes) for part in parts))
+    parts: list[dict[int, float]] = [{} for _ in range(len(ends) + 1)]  # block -> seconds
+    left = 0
+    for trial, takes_s in zip(plan.measured, made.takes_s, strict=True):
+        if trial.id not in left_out:
+            part = parts[bisect_left(ends, trial.repeat)]
+            part[trial.block] = part.get(trial.block, 0.0) + float(takes_s)
+            left += 1
+    return Rehearsed(stops, left, sum(makespan_s(part.values(), lanes) for part in parts))

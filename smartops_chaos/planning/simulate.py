@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import special
 
+from smartops_chaos.analysis.table import SIMULATED, SOURCE
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome, Plan, Trial
-from smartops_chaos.plan.durations import before_s, makespan_s
+from smartops_chaos.plan.durations import before_s, blocks_s, makespan_s
 from smartops_chaos.schema.units import Duration, Fraction
 
 MOST_TRIALS = 1_000_000
@@ -110,7 +111,8 @@ def simulate(plan: Plan, truth: Truth, *, lanes: int) -> Simulated:
         observed_s = tau + plan.analysis.slo.hold_s
         if cell in entries:
             times, outcome[rows] = _drawn(entries[cell], tau, len(rows), rng)
-            recovers = (times > 0) & (times < tau)
+            stops = np.array([not trials[i].to_horizon for i in indices])
+            recovers = (times > 0) & (times < tau) & stops
             ends = np.where(recovers, times + plan.analysis.stop_after_good_s, observed_s)
             taken_s[rows] = np.minimum(ends, observed_s)
             time_s[rows] = np.where(outcome[rows] == Outcome.ERROR, np.nan, times)
@@ -118,7 +120,7 @@ def simulate(plan: Plan, truth: Truth, *, lanes: int) -> Simulated:
             taken_s[rows] = observed_s
     taken_s += before_s(plan, 0.5)
     columns = _columns(plan, trials, time_s, outcome)
-    return Simulated(columns, _truths(plan, entries), taken_s, makespan_s(taken_s, lanes))
+    return Simulated(columns, _truths(plan, entries), taken_s, makespan_s(blocks_s(trials, taken_s), lanes))
 
 
 def _entries(
@@ -155,6 +157,7 @@ def _lognormal(entry: Entry) -> tuple[float, float]:
 
 def _columns(plan: Plan, trials: Sequence[Trial], time_s: Floats, outcome: NDArray[np.object_]) -> dict[str, Any]:
     return {
+        SOURCE: SIMULATED,
         "campaign": plan.name,
         "phase": "measure",
         "trial": [t.id for t in trials],

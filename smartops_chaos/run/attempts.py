@@ -10,8 +10,8 @@ from smartops_chaos.errors import ChaosError
 from smartops_chaos.model import Evidence, Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.schema import healerfile
-from smartops_chaos.store.campaign_folder import Store
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.campaign_folder import CampaignFolder
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
 from smartops_chaos.timeline.derive import derive
 from smartops_chaos.trial import experiment
@@ -23,7 +23,7 @@ Say = Callable[[events.Event], None]
 class Attempts:
     """The trials of one plan on the lanes of one target. Several threads may call it, each with a lane of its own."""
 
-    def __init__(self, plan: Plan, store: Store, target: Target, say: Say, where: str = "") -> None:
+    def __init__(self, plan: Plan, store: CampaignFolder, target: Target, say: Say, where: str = "") -> None:
         """`where` goes before a lane's name in records: lanes of several machines have the same names."""
         self._plan, self._store, self._target, self._say, self._where = plan, store, target, say, where
         self._children: dict[str, int] = {}
@@ -54,7 +54,7 @@ class Attempts:
             clean = undo(folder)
         return folder.read_record() or self._record(folder, job, code), clean
 
-    def _record(self, folder: TrialDir, job: experiment.Job, code: int) -> Record:
+    def _record(self, folder: TrialFolder, job: experiment.Job, code: int) -> Record:
         """The record of a trial whose process has died: by its evidence if that was complete, else of an error."""
         folder.tidy()
         try:
@@ -93,7 +93,7 @@ class Attempts:
             digest=plan.digest,
         )
 
-    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialDir) -> int:
+    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialFolder) -> int:
         def phase(text: str) -> None:
             self._say(events.PhaseReached(lane.name, trial.id, text))
 

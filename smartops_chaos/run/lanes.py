@@ -1,8 +1,9 @@
 """The lanes of a running campaign: a thread for each, one trial at a time, and the signals that stop them.
 
-The threads only wait: for their next trial, for its child. The caller's thread consumes what they say and takes signals
-(SIGINT, SIGTERM, SIGHUP): the first starts nothing more and has the children revert; the second kills the children and
-reverts from here; further ones change nothing, as the reverts have limits of their own.
+The threads only wait: for their next trial, for its child. A block is given to a lane as a whole (`run.block_queue`),
+so at the end lanes may be idle while another works off its last block. The caller's thread consumes what they say and
+takes signals (SIGINT, SIGTERM, SIGHUP): the first starts nothing more and has the children revert; the second kills the
+children and reverts from here; further ones change nothing, as the reverts have limits of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import queue
 import signal
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,9 +23,10 @@ from smartops_chaos.errors import RevertFailed
 from smartops_chaos.model import Outcome, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
+from smartops_chaos.run.block_queue import BlockQueue
 from smartops_chaos.run.interim_looks import InterimLooks
 from smartops_chaos.run.run_options import RunOptions
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.targets.base import LaneAddress
 
 Emit = Callable[[events.Event], None]
@@ -54,10 +56,10 @@ class LaneThreads:
 
     def __init__(
         self,
-        store: Store,
+        store: CampaignFolder,
         options: RunOptions,
         attempts: Callable[[Say], AnyAttempts],
-        todo: deque[Trial],
+        todo: BlockQueue,
         looks: InterimLooks,
         emit: Emit,
     ) -> None:
@@ -71,8 +73,9 @@ class LaneThreads:
         self._failed: list[str] = []
         self._unwritable = ""
         self._signalled = 0
-        self._last_block: int | None = None
-        self._first_block = {trial.id for trial in todo if trial.block == todo[0].block} if todo else set()
+        self._begun: set[int] = set()  # blocks
+        first = next(iter(todo)).block if todo else 0
+        self._first_block = {trial.id for trial in todo if trial.block == first}
         self._under_way = 0
         self._lock = threading.Condition()
         self._said: queue.SimpleQueue[events.Event | None] = queue.SimpleQueue()
@@ -150,7 +153,7 @@ class LaneThreads:
 
     def _lane(self, lane: LaneAddress) -> None:
         try:
-            while (trial := self._next()) is not None:
+            while (trial := self._next(lane.name)) is not None:
                 try:
                     clean = self._trial(lane, trial)
                 finally:
@@ -170,26 +173,35 @@ class LaneThreads:
             self._failed.append(f"{lane.name}: {why}")
             self._said.put(events.LaneBlocked(lane.name, why))
         finally:
+            with self._lock:
+                self._todo.release(lane.name)
+                self._lock.notify_all()
             self._said.put(None)
 
-    def _next(self) -> Trial | None:
-        """The next trial in the plan's order, or None; after `--max-time` only trials of the block that has begun."""
+    def _next(self, lane: str) -> Trial | None:
+        """The next trial of the lane, or None; after `--max-time` only trials of blocks that have begun."""
         with self._lock:
-            while self._goes_on() and self._looks.due(self._todo[0]):
-                if self._under_way:
-                    self._lock.wait()
-                elif not self._look():
+            while self._goes_on():
+                trial = self._todo.next_for(lane)
+                if trial is None:
+                    self._lock.wait()  # the rest is in blocks of other lanes, of which one may still fail
+                elif self._looks.due(trial):
+                    if self._under_way or not all(map(self._looks.due, self._todo)):
+                        self._lock.wait()
+                    elif not self._look():
+                        return None
+                elif self._late() and trial.block not in self._begun:
+                    self._stopped_by = "max-time"
                     return None
-            if not self._goes_on():
-                return None
-            late = self._deadline is not None and time.monotonic() > self._deadline
-            if late and self._todo[0].block != self._last_block:
-                self._stopped_by = "max-time"
-                return None
-            trial = self._todo.popleft()
-            self._last_block = trial.block
-            self._under_way += 1
-            return trial
+                else:
+                    self._todo.take(trial, lane)
+                    self._begun.add(trial.block)
+                    self._under_way += 1
+                    return trial
+            return None
+
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
 
     def _goes_on(self) -> bool:
         return bool(self._todo) and self._stopped_by not in ("interrupted", "unwritable", "invalid")
@@ -207,14 +219,19 @@ class LaneThreads:
         try:
             taken = self._looks.take()
         except BaseException:
-            self._todo.clear()
+            self._end()
             raise
         if taken is None:  # a trial was cut off, or its lane could not go on: that is told already
-            self._todo.clear()
+            self._end()
             return False
-        self._todo = deque(trial for trial in self._todo if trial.id not in self._looks.spared)
+        self._todo.spare(self._looks.spared)
         self._said.put(taken)
         return True
+
+    def _end(self) -> None:
+        """Nothing more is started."""
+        self._todo.spare({trial.id for trial in self._todo})
+        self._lock.notify_all()
 
     def _trial(self, lane: LaneAddress, trial: Trial) -> bool:
         """Run one trial to its record; False if something of it is still in force."""

@@ -18,6 +18,7 @@ from smartops_chaos.schema.units import Count, Duration, Fraction, Rate, between
 FACTORS = ("chaos", "workload", "model", "policy")  # in the order of a trial's id
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+_LEVEL = re.compile(r"(?=.{1,41}\Z)[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 
 
 def check_name(name: str) -> str:
@@ -25,6 +26,16 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         shown = name if len(name) <= 50 else name[:50] + "..."
         raise ValueError(f"`{shown}` is not a name: use letters, digits, - and _, at most 41, first a letter or digit")
+    return name
+
+
+def check_level(name: str) -> str:
+    """As a name, but with single dots in it: a model's version is its name. Raises ValueError."""
+    if not _LEVEL.fullmatch(name):
+        shown = name if len(name) <= 50 else name[:50] + "..."
+        raise ValueError(
+            f"`{shown}` is not a name: use letters, digits, -, _ and single dots, at most 41, first a letter or digit"
+        )
     return name
 
 
@@ -142,6 +153,11 @@ class SlaSpec(MatrixPart):
     window: Annotated[Duration, between("duration", 60, 3650 * 86400)] = Field(examples=["30d"])
     faults: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
         description="Faults to expect in one window.", examples=[4]
+    )
+    repair: Annotated[Duration, between("duration", 0, 30 * 86400)] = Field(
+        default=0.0,
+        description="How long a person needs after the horizon to repair what has not recovered by then.",
+        examples=["30m"],
     )
 
 

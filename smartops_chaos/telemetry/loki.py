@@ -65,7 +65,7 @@ def fetch(
         raise LokiError(f"nothing is known to put for {gap[0]} in Loki's query {logs.query}: write it out")
     reader = _Pages(source, query)
     found = reader.window(start_ns, end_ns)
-    for _ in range(_LOOKS):
+    for _ in range(_LOOKS):  # bounded: a log that never rests must not hold up the campaign
         sleep(settle_s)
         again = reader.window(start_ns, end_ns)
         late = sum((again - found).values())
@@ -225,7 +225,7 @@ def _number(text: str, unit_ns: int) -> Interval | None:
 
 
 def _interval(date: datetime, fraction: str) -> Interval:
-    """`fraction` are the digits behind the whole second."""
+    """`fraction` are the digits after the whole second."""
     since = (date if date.tzinfo else date.replace(tzinfo=UTC)) - _EPOCH
     at_ns = (since.days * 86400 + since.seconds) * _SECOND_NS + int(fraction.ljust(9, "0"))
     return Interval(at_ns, at_ns + 10 ** (9 - len(fraction)) - 1)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smartops_chaos.model import Action, Event, Evidence, Interval, LogLine, Series
-from smartops_chaos.schema.healerfile import HealerFile, LogRule, Rule
+from smartops_chaos.schema.healerfile import OF_KUBERNETES, HealerFile, LogRule, Rule
 from smartops_chaos.timeline.interval import Frame, combine, fired, firings, increases, offset_of, shift
 
 NODE_CLOCK, METRICS_CLOCK = "node", "prometheus"
@@ -79,14 +79,14 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
     found: list[RuleMatches] = []
     moments: dict[str, list[RuleMatches]] = {}
     for moment, rules in healer.moments:
-        moments[moment] = [RuleMatches(moment, _label(rule), source.find(rule)) for rule in rules]
+        moments[moment] = [RuleMatches(moment, label(rule), source.find(rule)) for rule in rules]
         found += moments[moment]
 
-    steps = [RuleMatches(step, _label(rule), source.find(rule)) for step, rules in healer.actions for rule in rules]
+    steps = [RuleMatches(step, label(rule), source.find(rule)) for step, rules in healer.actions for rule in rules]
     lives = _lives(steps, frame.injected.lo_ns)
     blocks: dict[str, int] = {}
     for kind, rules in healer.blocks:
-        lines = [RuleMatches(kind, _label(rule), source.find(rule)) for rule in rules]
+        lines = [RuleMatches(kind, label(rule), source.find(rule)) for rule in rules]
         blocks[kind] = sum(1 for one in lines for _ in _since(one, frame.injected.lo_ns))
         found += lines
     found += steps
@@ -115,7 +115,7 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
 
     causes: tuple[str, ...] = ()
     if healer.diagnosis is not None:
-        answers = RuleMatches("diagnosis", _label(healer.diagnosis), source.find(healer.diagnosis))
+        answers = RuleMatches("diagnosis", label(healer.diagnosis), source.find(healer.diagnosis))
         found.append(answers)
         if line := next(_since(answers, detected_ns), None):
             causes = tuple(dict.fromkeys(m["cause"] for m in re.finditer(healer.diagnosis.causes, line.raw)))
@@ -145,27 +145,26 @@ class _Source:
         self._lines: dict[str | None, list[LogLine]] = {None: sorted(evidence.logs, key=lambda line: line.at_ns)}
         for line in self._lines[None]:
             self._lines.setdefault(line.component, []).append(line)
+        self._lines[None] = [line for line in self._lines[None] if not line.component.startswith(OF_KUBERNETES)]
         self._scrapes: dict[tuple[str, str], list[int]] = {}
 
     def find(self, rule: Rule | LogRule) -> tuple[Match, ...]:
-        if rule.log is not None:
-            found = self._in_logs(rule.log, rule.component)
+        if rule.reads_lines:
+            found = self._in_logs(rule)
         elif isinstance(rule, Rule) and rule.alert is not None:
             found = self._in_alerts(rule.alert, rule.labels)
         else:
             found = self._in_series(rule)
         return tuple(sorted((m for m in found if m.at.lo_ns <= self._until_ns), key=lambda m: (m.at.hi_ns, m.at.lo_ns)))
 
-    def _in_logs(self, pattern: str, component: str | None) -> Iterable[Match]:
-        search = re.compile(pattern).search
-        for line in self._lines.get(component, ()):
-            if match := search(line.text):
+    def _in_logs(self, rule: LogRule) -> Iterable[Match]:
+        for line in self._lines.get(rule.component, ()):
+            if (groups := rule.match(line.text)) is not None:
                 at = shift(Interval(line.at_ns, line.at_ns + max(0, line.cut_ns - 1)), self._log_offset)
-                groups = {name: value for name, value in match.groupdict().items() if value is not None}
                 yield Match(at, line.at_ns, line.text, groups)
 
     def _in_series(self, rule: Rule | LogRule) -> Iterable[Match]:
-        if isinstance(rule, LogRule):
+        if not isinstance(rule, Rule):
             return
         for series in self._series:
             if series.name == rule.increase and rule.labels.items() <= series.labels.items():
@@ -213,9 +212,10 @@ def _shown(series: Series) -> str:
     return f"{series.name}{{{', '.join(f'{key}={value}' for key, value in sorted(series.labels.items()))}}}"
 
 
-def _label(rule: Rule | LogRule) -> str:
-    if rule.log is not None:
-        return f"log {rule.log}"
+def label(rule: Rule | LogRule) -> str:
+    if rule.reads_lines:
+        fields = ", ".join(f"{field}: {pattern}" for field, pattern in rule.fields.items())
+        return "log " + " ".join(part for part in (rule.log or "", f"{{{fields}}}" if fields else "") if part)
     assert isinstance(rule, Rule)
     labels = ", ".join(f"{key}={value}" for key, value in rule.labels.items())
     return f"alert {rule.alert}{{{labels}}}" if rule.alert else f"increase of {rule.increase}{{{labels}}}"

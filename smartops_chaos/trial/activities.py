@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from smartops_chaos.model import Call, Interval
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 
 _ACTIVITY = re.compile(r"(gate|prepare|inject|confirm|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
 
@@ -29,7 +29,7 @@ def what_and_part(name: str) -> tuple[str, int]:
     return what, int(match[2] or 0) if what in ("prepare", "inject", "confirm", "revert") else -1
 
 
-def calls(trial: TrialDir) -> tuple[Call, ...]:
+def calls(trial: TrialFolder) -> tuple[Call, ...]:
     """Every activity of the experiment, in order of its end; one that never ended is not ok and ends where it began."""
     begun: dict[str, int] = {}
     ended: list[Call] = []
@@ -66,7 +66,7 @@ def _is_gone(activity: dict[str, Any], status: int) -> bool:
     return deletes and status in (404, 410) and what_and_part(activity["name"])[0] == "revert"
 
 
-def undone(trial: TrialDir) -> frozenset[str]:
+def undone(trial: TrialFolder) -> frozenset[str]:
     """Names of the rollbacks that have succeeded since the last injection began; they need not be played again.
 
     Empty when all of them have: then whatever still keeps the ledger open, they are worth another try.
@@ -86,7 +86,7 @@ def undone(trial: TrialDir) -> frozenset[str]:
     return succeeded if any(not ok for ok in done.values()) else frozenset()
 
 
-def reasons(trial: TrialDir) -> dict[str, str]:
+def reasons(trial: TrialFolder) -> dict[str, str]:
     """By an activity's name why it has failed the last time, or nothing, as its own tolerance says."""
     try:
         return {note["name"]: str(note["error"]) for note in trial.notes() if "end_ns" in note}

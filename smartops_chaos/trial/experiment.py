@@ -282,7 +282,11 @@ def _gate(module: str, job: Job) -> list[dict[str, Any]]:
         },
     }
     moments, actions = job.healer.get("moments", {}), job.healer.get("actions", {})
-    alarms = [rule["log"] for rule in (*moments.get("detected", ()), *actions.get("start", ())) if rule.get("log")]
+    alarms = [
+        {key: rule[key] for key in ("log", "fields", "component") if rule.get(key)}
+        for rule in (*moments.get("detected", ()), *actions.get("start", ()))
+        if rule.get("log") or rule.get("fields")
+    ]
     arguments = {
         "slo": asdict(job.slo),
         "settle_s": round(float(job.healer["warm_up_s"]) + job.wait_s, 3),

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 from smartops_chaos.errors import UNWRITTEN, ChaosError, RevertFailed
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.trial import experiment
 
 UNKNOWN = 255  # exit code of a child whose fork server was gone by then
@@ -28,7 +28,7 @@ _loaded = ["__main__", "smartops_chaos.cli.commands", "smartops_chaos.trial.chil
 
 
 def in_child(
-    folder: TrialDir,
+    folder: TrialFolder,
     *,
     undo: bool = False,
     phase: Callable[[str], None] = lambda _: None,
@@ -56,7 +56,7 @@ def in_child(
     return code
 
 
-def _limits(folder: TrialDir, *, undo: bool) -> tuple[float, float]:
+def _limits(folder: TrialFolder, *, undo: bool) -> tuple[float, float]:
     """Seconds for all that a process has to do, and for what follows when it is told to stop."""
     try:
         found = experiment.limits(folder.read_experiment())
@@ -66,7 +66,7 @@ def _limits(folder: TrialDir, *, undo: bool) -> tuple[float, float]:
     return (2 * found.undo_s, 0.0) if undo else (found.trial_s, found.undo_s)
 
 
-def undo(trial: TrialDir) -> bool:
+def undo(trial: TrialFolder) -> bool:
     """Play a trial's rollbacks; whether nothing of it is in force. Raises OSError when that cannot be written down."""
     for _ in range(2):  # if the first process was killed, nobody knows whether it undid everything
         code = in_child(trial, undo=True)
@@ -79,7 +79,7 @@ def undo(trial: TrialDir) -> bool:
     return False
 
 
-def ensure_undone(trial: TrialDir) -> None:
+def ensure_undone(trial: TrialFolder) -> None:
     """Undo a trial of which something may be in force. Raises RevertFailed, and OSError as `undo`."""
     if trial.is_open() and not undo(trial):
         raise RevertFailed(f"{trial.path.name} could not be reverted; see {trial.log}")
@@ -90,7 +90,7 @@ def preload(modules: Sequence[str]) -> None:
     _loaded.extend(module for module in modules if module not in _loaded)
 
 
-def _start(folder: TrialDir, undo: bool) -> tuple[ForkServerProcess, Connection]:
+def _start(folder: TrialFolder, undo: bool) -> tuple[ForkServerProcess, Connection]:
     context = get_context("forkserver")
     context.set_forkserver_preload(_loaded)
     for last in (False, True):

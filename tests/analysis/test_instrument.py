@@ -15,7 +15,7 @@ from smartops_chaos.analysis.summarise import summarise, to_json
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.export import ci
 from smartops_chaos.model import Arm, Finding, Sla, Targets
-from smartops_chaos.store.campaign_folder import Start, Store
+from smartops_chaos.store.campaign_folder import CampaignFolder, Start
 from smartops_chaos.timeline.before import disturbed
 
 Trials = Callable[..., list[dict[str, Any]]]
@@ -108,7 +108,7 @@ def test_a_machine_that_is_a_little_busy_is_told_and_decides_nothing() -> None:
 
 
 def test_what_disturbed_a_start_of_which_no_trial_is_kept_is_forgotten(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = CampaignFolder(tmp_path)
     assert store.starts() == ()
     store.write_start(BUSY, first=True)
     store.write_start(BUSYISH, first=False)
@@ -130,3 +130,10 @@ def test_drift_of_the_service_is_on_page_1_with_the_trial_s_name(trials: Trials)
     (late,) = trials("on", [6], service_ms=40.0, service_from="lane", trial="kill.steady.on.9")
     told = "\n".join(summary(trials, *steady, late).warnings)
     assert "in kill.steady.on.9 (40.0 ms)" in told
+
+
+def test_of_a_bare_table_without_calibration_nobody_knows(trials: Trials) -> None:
+    text = "\n".join(summary(trials).warnings)
+    assert "Nobody knows how true these times are" in text
+    assert "in the matrix" not in text, "there is none"
+    assert "Nobody knows" not in "\n".join(summary(trials, calibration(trials, 9.2, dating_error_s=0.1)).warnings)

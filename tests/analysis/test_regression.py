@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from smartops_chaos import api
-from smartops_chaos.analysis import cells, likeness, table
+from smartops_chaos.analysis import cells, likeness, load, table
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import ArmChange, Regression, Side, regress
 from smartops_chaos.cli.commands import app
@@ -56,9 +56,9 @@ def test_each_campaign_is_relative_to_its_own_baseline(trials: Trials) -> None:
     assert arm.direction == "no difference shown"
 
 
-def test_the_plain_part_is_the_delta_method_on_the_log_scale(trials: Trials) -> None:
+def test_the_interval_is_about_that_of_the_delta_method_where_trials_are_many(trials: Trials) -> None:
     rng = np.random.default_rng(1)
-    times = [drawn(rng, mean, 400) for mean in (50, 10, 50, 15)]
+    times = [drawn(rng, mean, 200) for mean in (50, 10, 50, 15)]
     old = trials("off", times[0]) + trials("on", times[1])
     new = trials("off", times[2]) + trials("on", times[3])
     found = only(compared(old, new)).slowdown
@@ -68,8 +68,70 @@ def test_the_plain_part_is_the_delta_method_on_the_log_scale(trials: Trials) -> 
     assert found.estimate == pytest.approx(np.expm1(log))
     assert found.lo is not None
     assert found.hi is not None
-    assert found.lo <= np.expm1(log - 1.96 * error) < np.expm1(log + 1.96 * error) <= found.hi
-    assert np.log1p(found.hi) - np.log1p(found.lo) < 6 * error  # pseudo-trials cost something, but not everything
+    assert np.log1p([found.lo, found.hi]) == pytest.approx([log - 1.96 * error, log + 1.96 * error], abs=0.25 * error)
+
+
+def night(rng: np.random.Generator, slow: float, trials: Trials, *, name: str = "night", sigma: float = 0.2) -> Side:
+    """A campaign whose baseline never recovers, on a machine so much slower."""
+    times = (10 * slow * rng.lognormal(0, sigma, 20)).clip(max=100)
+    return side(name, trials("off", [100.0] * 20) + trials("on", times.tolist()))
+
+
+def test_former_nights_are_the_gate_s_second_standard_error(trials: Trials) -> None:
+    """Nights differ by a third; one that is half as slow again is a change of two nights, not of the code."""
+    rng = np.random.default_rng(8)
+    old, new = night(rng, 1.0, trials), night(rng, 1.5, trials)
+    former = [night(rng, slow, trials) for slow in (0.7, 0.8, 1.0, 1.2, 1.4, 0.9)]
+    alone, known = (only(regress(old, new, limit=0.1, alpha=0.025, nights=some)) for some in (former[:4], former))
+    assert (alone.direction, alone.gate, alone.nights, alone.night_spread) == ("slower", "exceeded", 0, None)
+    assert (known.direction, known.gate, known.nights) == ("slower", "open", 6)
+    assert known.night_spread == pytest.approx(np.log([0.7, 0.8, 1.0, 1.2, 1.4, 0.9]).std(ddof=1), abs=0.08)
+    assert known.p_exceeded is not None
+    assert alone.p_exceeded is not None
+    assert known.p_exceeded > alone.p_exceeded
+    steady = [night(rng, 1.0, trials) for _ in range(6)]
+    assert only(regress(old, new, limit=0.1, alpha=0.025, nights=steady)).gate == "exceeded"
+
+
+def test_a_baseline_at_its_horizon_cancels_nothing_and_the_calibration_s_drain_is_the_yardstick(trials: Trials) -> None:
+    rng = np.random.default_rng(9)
+    old, new = night(rng, 1.0, trials), night(rng, 1.5, trials)
+    told = only(regress(old, new, limit=0.1, alpha=0.025))
+    assert told.direction == "slower"
+    assert told.mind == (
+        "kill / steady: the baseline is at its horizon, so what slows the machine as a whole does not cancel out, and "
+        "no calibration of both campaigns tells how fast the service itself was",
+    )
+    drained = [replace(one, drain_s={"kill / steady": s}) for one, s in ((old, 0.5), (new, 5.5))]
+    told = only(regress(*drained, limit=0.1, alpha=0.025))
+    assert (told.direction, told.gate) == ("no difference shown", "open")
+    assert "the service itself needed 5.0 s longer in NEW" in told.mind[0]
+    assert told.slowdown.lo is not None
+    assert told.slowdown.lo < 0 < (told.slowdown.estimate or 0)
+    quicker = [replace(one, drain_s={"kill / steady": s}) for one, s in ((old, 5.5), (new, 0.5))]
+    assert only(regress(*quicker, limit=0.1, alpha=0.025)).direction == "slower", "shown with and without the drain"
+
+
+def test_a_scenario_whose_instrument_was_off_in_one_night_is_not_compared(trials: Trials) -> None:
+    """Its recovery was dated 3 s late, though the harness itself had ended the fault."""
+    rows = trials("off", [50] * 5) + trials("on", [10] * 5)
+    ended = {"phase": "calibrate", "fault_end_s": 9.0, "fault_end_by": "harness", "dating_error_s": 3.0}
+    off = trials("off", [12.0], recovered_lo_s=11.9, recovered_hi_s=12.1, **ended)
+    asked = Question(OFF)
+    old, new = (load.side_of(name, asked, table.from_rows(some)) for name, some in (("old", rows), ("new", rows + off)))
+    found = regress(old, new, limit=0.1, alpha=0.025)
+    assert "in NEW, the calibration of kill / steady is off by +3.0 s" in found.not_compared["kill / steady"]
+    assert (only(found).direction, only(found).why) == ("undecidable", found.not_compared["kill / steady"])
+    assert verdict(found, non_inferior=False)[0] is False
+    assert only(regress(old, old, limit=0.1, alpha=0.025)).direction == "no difference shown"
+
+
+def test_a_drain_says_nothing_where_the_baseline_recovers(trials: Trials) -> None:
+    rng = np.random.default_rng(10)
+    rows = [trials("off", drawn(rng, 40, 20)) + trials("on", drawn(rng, mean, 20)) for mean in (10, 30)]
+    sides = [replace(side("n", one), drain_s={"kill / steady": s}) for one, s in zip(rows, (0.0, 20.0), strict=True)]
+    told = only(regress(*sides, limit=0.1, alpha=0.025))
+    assert (told.direction, told.mind) == ("slower", ())
 
 
 def test_a_slowdown_is_found_and_named(trials: Trials) -> None:
@@ -176,7 +238,7 @@ def test_the_command_tells_and_judges(tmp_path: Path, trials: Trials) -> None:
     new = trials("off", drawn(rng, 50, 40)) + trials("on", drawn(rng, 40, 40))
     slower = run(tmp_path, old, new, "--check", "--max-slowdown", "10%")
     assert slower.exit_code == 1
-    assert "slower; more than 10% slower is shown" in slower.stdout
+    assert "slower; more than 10% slower is shown (of these two nights)" in slower.stdout
     assert "kill / steady" in slower.stdout
     assert "FAIL on: time to recover +" in slower.stderr
     same = run(tmp_path, old, old, "--check")

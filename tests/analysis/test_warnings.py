@@ -98,14 +98,14 @@ def test_a_cell_with_too_few_trials(trials: Trials) -> None:
 def test_an_sla_that_asks_nothing(trials: Trials) -> None:
     rows = trials("off", [80, 90, 100], bad_seconds=9) + trials("on", [5, 6, 7], bad_seconds=5)
     asked = replace(ASKED, sla=Sla(30 * 86400, 4), targets=Targets(sla=0.99))
-    assert "The SLA target of 99 % asks nothing" in warned(rows, asked)
+    assert "The SLA target asks nothing: 99 % hold whatever the healer does" in warned(rows, asked)
     assert "asks nothing" not in warned(rows, replace(asked, targets=Targets(sla=0.99999)))
 
 
 def test_the_instrument(trials: Trials) -> None:
     rows = trials("off", [1, 2, 3], recovered_lo_s=0, recovered_hi_s=3) + trials("on", [1, 2, 3])
     text = warned(rows)
-    assert "No calibration trial" in text
+    assert "Nobody knows how true these times are" in text
     assert "The measuring error of off (3.00 s) is more than half of its mean time to recover (2.00 s)" in text
 
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from smartops_chaos.errors import FileProblems, NothingSelected, UsageError
 from smartops_chaos.model import Arm, ChaosLevel, FaultPart, Plan, Variant, WorkloadLevel
-from smartops_chaos.plan.expand import as_before, cells, expand, load_plan
+from smartops_chaos.plan.expand import as_before, cells, digest, expand, load_plan
 from smartops_chaos.plan.levels import Levels
 from smartops_chaos.planning.forecast import forecast
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.matrix import Matrix
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 Write = Callable[..., Path]
 FACTORS = ("chaos", "workload", "model", "policy")
@@ -305,6 +306,22 @@ def test_the_digest_is_of_what_changes_behaviour(matrix: Write, tmp_path: Path) 
     assert load_plan(matrix(("file: default.policy", "file: moved.policy"))).digest != digest
 
 
+def test_a_repair_after_the_horizon_is_part_of_the_digest_only_if_it_is_said(matrix: Write) -> None:
+    """Campaigns that were stored before it could be said keep their digest, and can be resumed."""
+    agreed = "seed: 7\nsla: {window: 30d, faults: 4"
+    plain, none, half = (
+        load_plan(matrix(("seed: 7", f"{agreed}{more}}}"))) for more in ("", ", repair: 0s", ", repair: 30m")
+    )
+    assert plain.digest == none.digest != half.digest
+    assert half.analysis.sla is not None
+    assert half.analysis.sla.repair_s == 1800.0
+
+
+def test_the_sample_keeps_its_digest() -> None:
+    stored = CampaignFolder(Path("results/sample")).read().plan
+    assert digest(stored) == stored.digest
+
+
 def test_the_digest_is_the_same_for_every_selection_and_shard(matrix: Write) -> None:
     path = matrix()
     digest = load_plan(path).digest
@@ -420,3 +437,14 @@ def test_the_full_matrix_has_every_fault_detector_and_policy_of_the_lab() -> Non
     policies = {Path(str(policy.settings["file"])).name for policy in plan.policies.values()}
     assert policies == {"default.policy", "scale-first.policy"}
     assert len(plan.workloads) == 3
+
+
+def test_a_version_may_be_a_level_s_name_unless_two_trials_would_be_called_alike(
+    matrix: Callable[..., Path],
+) -> None:
+    plan = load_plan(matrix(("    none: {}", "    cpu-0.9: {}")))
+    assert any(trial.id.startswith("cpu-0.9.steady.") for trial in plan.trials)
+    both = "    a: {}\n    a.b: {fault: memory-leak}"
+    path = matrix(("    none: {}", both), ("    steady: {rate: 40/s}", "    b.c: {rate: 40/s}\n    c: {rate: 20/s}"))
+    with pytest.raises(FileProblems, match=r"two trials would be called a\.b\.c\..*: rename a level that has a dot"):
+        load_plan(path)

@@ -12,14 +12,22 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from smartops_chaos.analysis import question, table
-from smartops_chaos.analysis.summarise import summarise
+from smartops_chaos import api
+from smartops_chaos.analysis import load_history, question, table
+from smartops_chaos.analysis.summarise import summarise, to_json
+from smartops_chaos.cli import compare_command
 from smartops_chaos.cli.commands import app
 from smartops_chaos.errors import FileProblems, UsageError
+from smartops_chaos.export import ci, metrics_file
+from smartops_chaos.model import Arm
 from smartops_chaos.plan.durations import makespan_s
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.planning.simulate import MOST_TRIALS, Simulated, Truth, simulate
+from smartops_chaos.report import build
+from smartops_chaos.report.document import Paragraph
+from smartops_chaos.run.start import open_store
 from smartops_chaos.schema import yamlfile
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 Write = Callable[..., Path]
 TRUTH = """
@@ -125,6 +133,9 @@ def test_the_looks_of_a_plan_are_rehearsed(matrix: Write, tmp_path: Path) -> Non
     assert len(table.read(tmp_path / "t.csv")) == 20 * 6
     text = CliRunner().invoke(app, arguments).stdout
     assert "looks would stop zscore after 10 repeats: 60 trials" in text
+    CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "made-1")])
+    decided = api.load(tmp_path / "made-1")
+    assert ([stop.repeat for stop in decided.stops], len(decided.records)) == ([10], 60)
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
@@ -140,3 +151,71 @@ def test_the_command_writes_a_table_that_report_reads(name: str, matrix: Write, 
     assert len(rows) == 5 * 6
     assert np.isfinite(rows["time_s"][rows["chaos"] != "none"]).all()
     assert CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "t.txt")]).exception is not None
+
+
+@pytest.fixture(name="folder")
+def simulated_folder(matrix: Write, tmp_path: Path) -> Path:
+    """A campaign of 20 repeats, of a healer that is much better than the baseline."""
+    truth = "version: 1\ntrials: [{model: off, recovers: 9s, never: 70%, by: platform}, {recovers: 1s}]"
+    (tmp_path / "truth.yaml").write_text(truth, encoding="utf-8")
+    path = matrix(("repeats: 3", "repeats: 20"))
+    out = tmp_path / "results" / "made-1"
+    arguments = ["plan", str(path), "--simulate", str(tmp_path / "truth.yaml"), "--out", str(out)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert isinstance(CliRunner().invoke(app, arguments).exception, UsageError), "it is there already"
+    return out
+
+
+def test_a_simulated_campaign_is_decided_by_its_plan(folder: Path) -> None:
+    data = api.load(folder)
+    assert data.plan is not None
+    assert {v.target: v.verdict for v in data.summary.verdicts}["mttr_reduction"] == "proven"
+    assert len(data.records) == 20 * 6
+    assert set(data.table["campaign"]) == {"made-1"}
+    assert to_json(data.summary)["simulated"] is True
+
+
+def test_nothing_that_is_made_of_it_passes_for_measured(folder: Path, tmp_path: Path) -> None:
+    data = api.load(folder)
+    report = build.build(data)
+    assert report.title.startswith("SIMULATED: ")
+    figures = list(report.figures())
+    assert figures
+    assert all(">SIMULATED</text>" in figure.svg and figure.caption.startswith("SIMULATED. ") for figure in figures)
+    assert all(
+        ">SIMULATED</text>" in svg.read_text() for svg in api.figures(data, tmp_path / "f") if svg.suffix == ".svg"
+    )
+    first = next(block for block in report.sections[0].blocks if isinstance(block, Paragraph))
+    assert str(first.text).startswith("SIMULATED: nothing was measured")
+    passed, lines = ci.check(data.summary)
+    assert not passed
+    assert all("SIMULATED" in line or line.startswith("simulated") for line in lines)
+    assert any("proven" in line for line in lines), "what the verdict would be is told"
+    assert 'type="simulated"' in ci.junit(data.summary)
+    assert ci.job_summary(data.summary).startswith("## SIMULATED: ")
+    with pytest.raises(UsageError, match="is simulated"):
+        metrics_file.text(data.summary)
+    with pytest.raises(UsageError, match="a history is of measured nights"):
+        load_history.campaigns([CampaignFolder(folder)])
+    compared = api.compare(data, data)
+    assert compared.simulated == ("made-1", "made-1")
+    assert compare_command.told(compared)[0].startswith("SIMULATED")
+    assert compare_command.verdict(compared, non_inferior=False)[0] is False
+
+
+def test_nothing_is_run_in_a_simulated_folder(folder: Path) -> None:
+    plan = CampaignFolder(folder).read().plan
+    taken = folder.rename(folder.parent / f"{plan.name}-1")
+    assert open_store(folder.parent, plan).name == f"{plan.name}-2", (
+        "its calibration is not there, and it is not resumed"
+    )
+    with pytest.raises(UsageError, match="nothing is run in it"):
+        open_store(folder.parent, plan, taken.name)
+
+
+def test_a_bare_table_says_it_in_each_row(matrix: Write, tmp_path: Path) -> None:
+    (tmp_path / "truth.yaml").write_text(TRUTH, encoding="utf-8")
+    out = tmp_path / "t.csv"
+    CliRunner().invoke(app, ["plan", str(matrix()), "--simulate", str(tmp_path / "truth.yaml"), "--out", str(out)])
+    assert set(table.read(out)["source"]) == {"simulated"}
+    assert api.load(out, baseline=Arm("off", "default")).summary.simulated

@@ -109,7 +109,7 @@ def test_a_healer_that_is_not_shipped() -> None:
         ),
     ],
 )
-def test_problems_are_told_with_their_place_and_mend(tmp_path: Path, old: str, new: str, expected: str) -> None:
+def test_problems_are_told_with_their_place_and_hint(tmp_path: Path, old: str, new: str, expected: str) -> None:
     found = problems(tmp_path, SHORT.replace(old, new))
     assert any(problem.endswith(expected) for problem in found), found
     assert all(problem.startswith("healer.yaml:") for problem in found)

@@ -22,9 +22,9 @@ from smartops_chaos.model import FaultPart
 from smartops_chaos.processes import running, signature, started
 from smartops_chaos.run import campaign, status
 from smartops_chaos.schema import faultfile
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.store.jsonfiles import content, unpacked
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.trial import child, experiment
 from smartops_chaos.trial.activities import failure, undone
 
@@ -32,11 +32,11 @@ HERE = {"type": "python", "module": "json", "func": "dumps", "arguments": {"obj"
 
 
 @pytest.fixture
-def opened(matrix: Path, tmp_path: Path) -> Callable[..., TrialDir]:
+def opened(matrix: Path, tmp_path: Path) -> Callable[..., TrialFolder]:
     """An open trial, whose rollbacks are programs."""
     plan = api.plan(matrix)
 
-    def make(*scripts: str, limit_s: float = 30.0, **more: Any) -> TrialDir:
+    def make(*scripts: str, limit_s: float = 30.0, **more: Any) -> TrialFolder:
         trial = plan.trials[0]
         rollbacks = [
             {
@@ -73,7 +73,7 @@ def opened(matrix: Path, tmp_path: Path) -> Callable[..., TrialDir]:
             healer=plan.healer,
             fault_ids=("f.0",),
         )
-        folder = Store(tmp_path / "results" / "c-1").trial(trial.id)
+        folder = CampaignFolder(tmp_path / "results" / "c-1").trial(trial.id)
         folder.begin(experiment.build(job, (part,)), job.fault_ids)
         folder.start_clock()
         return folder
@@ -81,12 +81,12 @@ def opened(matrix: Path, tmp_path: Path) -> Callable[..., TrialDir]:
     return make
 
 
-def undo(folder: TrialDir) -> int:
+def undo(folder: TrialFolder) -> int:
     """As the runner does it, and without its fork server."""
     code = (
         "import sys; from pathlib import Path; from smartops_chaos.trial import child\n"
-        "from smartops_chaos.store.trial_folder import TrialDir\n"
-        f"sys.exit(child.run(TrialDir(Path({str(folder.path)!r})), undo=True))"
+        "from smartops_chaos.store.trial_folder import TrialFolder\n"
+        f"sys.exit(child.run(TrialFolder(Path({str(folder.path)!r})), undo=True))"
     )
     return subprocess.run([sys.executable, "-c", code], timeout=120).returncode
 
@@ -95,7 +95,7 @@ def undo(folder: TrialDir) -> int:
 def test_a_damaged_ledger_is_open_and_can_be_closed(opened: Any, damage: bytes) -> None:
     folder = opened("pass")
     (folder.path / "ledger.json").write_bytes(damage)
-    store = Store(folder.path.parents[1])
+    store = CampaignFolder(folder.path.parents[1])
     assert [trial.path for trial in store.open_ledgers()] == [folder.path]
     assert status.state(store)["open"] == [folder.path.name]
     folder.close()
@@ -125,7 +125,7 @@ def test_a_stray_file_beside_the_trials_stops_nothing(opened: Any) -> None:
     folder = opened("pass")
     for name in (".DS_Store", ".nfs000", "notes.txt"):
         (folder.path.parent / name).write_text("x", encoding="utf-8")
-    assert campaign.revert(Store(folder.path.parents[1])) == 1
+    assert campaign.revert(CampaignFolder(folder.path.parents[1])) == 1
 
 
 def test_what_has_succeeded_is_not_played_again(opened: Any, tmp_path: Path) -> None:
@@ -195,8 +195,8 @@ def _with(built: dict[str, Any], definition: dict[str, Any], ours: dict[str, Any
 def test_a_holder_that_was_suspended_is_woken_up(opened: Any) -> None:
     folder = opened("pass")
     code = (
-        "import sys; from pathlib import Path; from smartops_chaos.store.trial_folder import TrialDir\n"
-        f"with TrialDir(Path({str(folder.path)!r})).held(): print('held', flush=True); sys.stdin.readline()"
+        "import sys; from pathlib import Path; from smartops_chaos.store.trial_folder import TrialFolder\n"
+        f"with TrialFolder(Path({str(folder.path)!r})).held(): print('held', flush=True); sys.stdin.readline()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -226,7 +226,7 @@ def test_a_lock_that_leads_elsewhere_empties_nothing(opened: Any, tmp_path: Path
     with pytest.raises(PreflightFailed, match="cannot be used"), folder.held():
         pass
     (folder.path.parents[1] / ".lock").symlink_to(mine)
-    with pytest.raises(PreflightFailed), Store(folder.path.parents[1]).locked():
+    with pytest.raises(PreflightFailed), CampaignFolder(folder.path.parents[1]).locked():
         pass
     assert mine.read_text(encoding="utf-8") == "precious"
 

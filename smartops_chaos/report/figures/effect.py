@@ -21,9 +21,9 @@ from smartops_chaos.report.style import (
     ArmStyle,
     Styles,
     draw,
+    even_slices,
     legend,
     row_axis,
-    shares,
 )
 
 _FEW_ARMS = 6  # more stand closer together
@@ -92,7 +92,7 @@ def strips(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) ->
     """Every counted trial's time to recover, by scenario and arm; as many figures as the scenarios need pages."""
     scenarios = list(dict.fromkeys((c.chaos, c.workload) for arm in arms for c in arm.cells))
     height_in = max(0.42, (0.17 if len(arms) <= _FEW_ARMS else 0.13) * len(arms))
-    parts = shares(len(scenarios), int((TALLEST_IN - _AROUND_STRIP_IN) / height_in))
+    parts = even_slices(len(scenarios), int((TALLEST_IN - _AROUND_STRIP_IN) / height_in))
     return [
         _strip(f"fig-trials-{i}" if i > 1 else "fig-trials", counted, arms, styles, scenarios[part], height_in)
         for i, part in enumerate(parts, 1)
