@@ -18,8 +18,6 @@ SCHEMA_VERSION = 1
 # Thresholds of the analysis, each here only.
 ALPHA = 0.025  # one-sided, for all verdicts of a campaign together
 LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
-LEAST_TRIALS_AT_LOOK = 5  # in a cell at the first interim look
-PSEUDO_TRIAL = 1.0  # weight of the unfavourable pseudo-observation in each cell; why a whole one: analysis.estimate
 MOST_LOST = 0.10  # of all trials: a campaign that loses more of them is weak, and `run` ends with exit code 6
 MOST_FALSE_ALARMS = 3  # before the injection; then the trial has failed
 FALSE_ALARMS = "false-alarms"  # the reason of such a trial, in which nothing was injected
@@ -200,6 +198,7 @@ class Sla:
 
 
 Goal = Literal["mttr_reduction", "auto_heal", "sla"]  # the keys of `targets:`
+GOALS: tuple[Goal, ...] = get_args(Goal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +217,10 @@ class AnalysisPlan:
     stop_after_good_s: float
     targets: Targets
     sla: Sla | None
-    alpha: float = ALPHA  # one-sided, Holm over arms x targets
+    alpha: float = ALPHA  # one-sided, of all arms and targets together
     weights: dict[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
     looks: int = 1  # decisions, the one at the end included; see plan.look_schedule
+    order: tuple[Goal, ...] = GOALS  # in which the targets are tested, each if those before it are proven
     exclusions: str = "invalid, error and aborted trials are left out and counted; no trial is left out for its result"
 
 

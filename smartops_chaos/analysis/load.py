@@ -140,8 +140,7 @@ def measured(stores: Sequence[CampaignFolder]) -> Measured:
         raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
     rows = table.from_records({str(home[name].trial(name).record): record for name, record in records.items()})
     stops = tuple(stop for store in stores for stop in store.stops())
-    # before its end a campaign with looks has no more of alpha to use than its next look
-    asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
+    asked = question.of_plan(first.plan, stops)
     found = [finding for store in stores for finding in store.disturbances()]
     asked = replace(asked, disturbed=before.disturbed(found))
     summary = summarise.summarise(rows, asked, campaign=stores[0].name)

@@ -144,12 +144,13 @@ def _healer(namespace: str, there: set[str]) -> HealerFile:
     for file in sorted(shipped("healers").glob("*.yaml")):
         healer = healerfile.load(file.stem)
         block = healer.kubernetes
-        if block is not None and set(block.controllers()) - set(block.optional) <= there:
+        # One without components is for any service, and says nothing of what is there.
+        if block is not None and block.components and set(block.controllers()) - set(block.optional) <= there:
             fits.append((len(set(block.controllers()) & there), healer))
     if not fits:
         raise PreflightFailed(
             f"no shipped healer file fits {namespace}, which has: {', '.join(sorted(there)) or 'no Deployment'}",
-            "write one (docs/healers.md shows how, in 30 lines) and name it in the matrix's `target.healer`",
+            f"`smartops-chaos attach {namespace}` begins one, which a matrix's `target.healer` names",
         )
     return max(fits, key=lambda one: one[0])[1]
 

@@ -247,7 +247,7 @@ class _Recorder:
         if before is not None:
             await asyncio.wait([before], timeout=ANSWER_S)
             before.cancel()
-        log = path(pod["namespace"], "pods", pod["name"]) + "/log"
+        log = path(pod["namespace"] or self._watched.namespace, "pods", pod["name"]) + "/log"
         generation = reader.restarts
         if previous:
             try:

@@ -22,6 +22,7 @@ from typing import Any, get_args
 
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import (
+    GOALS,
     AnalysisPlan,
     Arm,
     ChaosLevel,
@@ -229,6 +230,8 @@ def digest(plan: Plan) -> str:
     del data["digest"], data["name"], data["target"]["lanes"]
     if data["analysis"]["looks"] == 1:
         del data["analysis"]["looks"]  # as before there were looks
+    if data["analysis"]["order"] == GOALS:
+        del data["analysis"]["order"]  # as before targets had an order
     if not data["analysis"]["slo"]["query"]:
         for key in ("query", "at_least", "every_s", "lag_s"):
             del data["analysis"]["slo"][key]  # as before there were queries
@@ -256,6 +259,7 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
         sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults, matrix.sla.repair),
         weights=dict(matrix.weights),
         looks=matrix.looks,
+        order=matrix.targets.order,
     )
 
 
