@@ -183,6 +183,25 @@ class ClusterLane:
     def load(self) -> None:
         """A cluster's service is anybody's: how busy it is is not known."""
 
+    def repairable(self) -> tuple[str, ...]:
+        """The Deployments whose size the reset declares, but for the healer's own; none where there is no reset."""
+        if self._between != "reset":
+            return ()
+        names = dict.fromkeys([self._block.service, *self._block.reset.replicas])
+        return tuple(f"{self._namespace}/{name}" for name in names if name not in self._block.components)
+
+    def repair(self, target: str, replicas: int | None) -> None:
+        """As `kubectl rollout restart` and `kubectl scale` do it; the next reset puts back what was there."""
+        name = target.rpartition("/")[2]
+        stamp = datetime.now(UTC).isoformat()
+        values: dict[str, Any] = {objects.RESTARTED: stamp} if replicas is None else {"replicas": replicas}
+
+        def act() -> None:
+            kind = Controller.read(self._cluster, self._namespace, name).kind
+            self._objects.set(kind.name, name, lambda _: values)
+
+        self._guard(act)
+
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         """Of our own drivers' faults; an action of another extension leaves no receipt, and nobody to ask."""
         self._calls = calls

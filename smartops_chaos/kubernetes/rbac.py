@@ -15,7 +15,7 @@ from smartops_chaos.kubernetes.changes import LOCK
 from smartops_chaos.kubernetes.cluster import Cluster
 from smartops_chaos.kubernetes.driver_base import Right, on_controllers, on_kinds
 from smartops_chaos.kubernetes.drivers import DRIVERS
-from smartops_chaos.model import FaultPart, Plan
+from smartops_chaos.model import REFERENCE_HEALERS, FaultPart, Plan
 from smartops_chaos.schema.clustertarget import kinds_of
 from smartops_chaos.schema.healer_kubernetes import Address, Change, KubernetesBlock
 
@@ -97,7 +97,9 @@ def _changes(plan: Plan, system: KubernetesBlock) -> list[Change]:
     """The changes of every arm that the plan has, the healer being off in calibration among them."""
     arms = {(trial.model, trial.policy) for trial in plan.trials}
     settings = [plan.models[model].over(plan.policies[policy]) for model, policy in arms]
-    if any(trial.phase == "calibrate" for trial in plan.trials):
+    alone = [one for one in settings if one.get("healer") in REFERENCE_HEALERS]  # then it is off, too
+    settings = [one for one in settings if one not in alone]
+    if alone or any(trial.phase == "calibrate" for trial in plan.trials):
         settings.append({"healer": "off"})
     return [change for one in settings for change in system.changes(one)]
 

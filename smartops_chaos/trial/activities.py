@@ -12,7 +12,7 @@ from typing import Any
 from smartops_chaos.model import Call, Interval
 from smartops_chaos.store.trial_folder import TrialFolder
 
-_ACTIVITY = re.compile(r"(gate|prepare|inject|confirm|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
+_ACTIVITY = re.compile(r"(gate|prepare|inject|confirm|repair|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
 
 
 def is_ours(name: str) -> bool:

@@ -242,6 +242,7 @@ class _Child:
             "slo": job.slo,
             "horizon_s": job.chaos.horizon_s,
             "stop_after_good_s": job.stop_after_good_s,
+            "drain_s": job.drain_s,
             "gate_false_alarms": self._alarms,
             "aborted": self._interrupted,
         }

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from smartops_chaos.model import ChaosLevel, FaultPart, Slo, Trial, Variant
+from smartops_chaos.model import ChaosLevel, FaultPart, ReferenceHealer, Slo, Trial, Variant
 from smartops_chaos.schema.clustertarget import longest_between_s
 
 NAME = "smartops-chaos"
@@ -49,6 +49,8 @@ class Job:
     healer: dict[str, Any]
     fault_ids: tuple[str, ...]  # made before injection: the only thing that a revert needs
     digest: str = ""
+    reference: ReferenceHealer | None = None  # the trial itself takes the healer's place
+    drain_s: float = 0.0  # of the scenario, by its calibration trials so far
 
     @property
     def wait_s(self) -> float:
@@ -87,6 +89,9 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
     module = job.target.get("protocol") or HERE  # a target of one's own may measure in its own way
     arguments = {"target": job.target, "load": _load(job), "limit_s": max(map(limit_s, parts), default=_LIMIT_S)}
     method = [*preparations, *injections, *confirmations]
+    if job.reference and parts:
+        arguments_of = {"role": job.reference, "seed": job.trial.seed, "fault_ids": list(job.fault_ids)}
+        method.append({**_activity(module, "repair", {**arguments_of, "target": job.target}), "type": "action"})
     if job.trial.phase == "calibrate":
         method.append(_activity(module, "wait", {"seconds": calibration_s(job.chaos.horizon_s)}))
         method += [{**revert, "name": revert["name"].replace("revert", "end", 1)} for revert in reverts]
@@ -161,6 +166,8 @@ def limits(content: dict[str, Any]) -> Limits:
     target, chaos = job["target"], job["chaos"]
     own = [one for one in content["method"] if one["name"] not in ("observe", "wait")]
     observed_s = 4 * float(job["healer"]["warm_up_s"]) + float(chaos["horizon_s"]) + float(job["slo"]["hold_s"])
+    if any(one["name"] == "repair" for one in own):
+        observed_s += float(chaos["horizon_s"])  # a reference healer waits before it acts
     between_s = 4 * longest_between_s(target)
     return Limits(_PATIENCE_S + observed_s + between_s + sum_s(own) + undo_s, undo_s)
 

@@ -21,7 +21,7 @@ from chaoslib.exceptions import ActivityFailed, InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import Slo
+from smartops_chaos.model import ReferenceHealer, Slo
 from smartops_chaos.schema.healerfile import LogRule
 from smartops_chaos.store import request_log
 from smartops_chaos.store.request_log import RequestTail
@@ -31,7 +31,7 @@ from smartops_chaos.targets.base import Lane, LaneAddress, LaneLoad, LaneLost
 from smartops_chaos.telemetry import prometheus
 from smartops_chaos.timeline.before import last_window, unhealthy
 from smartops_chaos.timeline.health import Watch
-from smartops_chaos.trial import workload
+from smartops_chaos.trial import reference, workload
 from smartops_chaos.trial.activities import calls, failure, is_ours, what_and_part
 from smartops_chaos.trial.experiment import lane_names
 from smartops_chaos.trial.slo_query import good
@@ -226,6 +226,22 @@ def wait(seconds: float, configuration: dict[str, Any]) -> bool:
     left_s = (_zero_ns(trial, clock) - clock.now_ns()) / 1e9 + seconds
     time.sleep(max(0.0, left_s))
     return True
+
+
+def repair(
+    role: ReferenceHealer, seed: int, fault_ids: list[str], target: dict[str, Any], configuration: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Take the healer's place: what was done, of which `timeline.rules` makes the moments of the repair."""
+    trial = _trial(configuration)
+    lane = kinds.connect(target, _address(target, configuration))
+    hit = [name for fact in lane.faults(fault_ids, calls(trial)) for name in fact.objects]
+    there = lane.repairable()
+    if not there:
+        raise ActivityFailed("no object may be acted on: this target has no reset that would undo it")
+    done = reference.choose(role, seed, hit, there)
+    for one in done:
+        lane.repair(one.target, one.replicas)
+    return [asdict(one) for one in done]
 
 
 def observe(
