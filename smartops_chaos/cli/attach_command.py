@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from smartops_chaos.errors import UsageError
+from smartops_chaos.errors import FileProblems, UsageError
 
 
 def attach(
@@ -52,7 +52,9 @@ def attach(
         say=lambda text: print(text, file=sys.stderr),
     )
     text = draft.healer_file(seen)
-    yamlfile.parse(text, str(out)).check(healerfile.HealerFile)
+    _, problems = yamlfile.parse(text, str(out)).check(healerfile.HealerFile)
+    if problems:
+        raise FileProblems(problems)
     out.write_text(text, encoding="utf-8")
     for one in seen.moved:
         print(f"{one.first_s:6.1f} s  {one.component}: {one.example[:160]}", file=sys.stderr)

@@ -22,7 +22,7 @@ from smartops_chaos.kubernetes.identity import Identity
 from smartops_chaos.kubernetes.lock import OWNER, NamespaceLock, owner
 from smartops_chaos.schema.clustertarget import kinds_of, says_production
 from smartops_chaos.schema.healer_kubernetes import Address, KubernetesBlock, Source
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Tell, silent
 from smartops_chaos.telemetry.connection import with_keys
 
@@ -281,7 +281,7 @@ def identities(told: Mapping[str, str]) -> dict[str, Identity]:
 
 def recorded(directory: Path) -> dict[str, Identity]:
     """The namespaces on which a campaign has begun, by its folder; `directory` is that of its lanes."""
-    store = Store(directory.resolve().parent)
+    store = CampaignFolder(directory.resolve().parent)
     return identities(store.read().provenance) if store.exists() else {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +14,7 @@ from chaoslib.exceptions import ActivityFailed
 
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.kubernetes import victims
-from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, connect, path, proxy
+from smartops_chaos.kubernetes.cluster import IN_CLUSTER, Cluster, ClusterError, Gone, connect, path, proxy
 from smartops_chaos.kubernetes.controller import Controller
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
@@ -60,7 +61,7 @@ class FoundSystem:
             "target:",
             "  kind: kubernetes",
             f"  healer: {self.healer.name}",
-            *([f"  context: {self.context}"] if self.context else []),
+            *([f"  context: {json.dumps(self.context)}"] if self.context else []),
             f"  lanes: [{{namespace: {self.namespace}}}]",
             f"  allow: [{self.namespace}] # the only namespaces that may be touched",
         ]
@@ -127,7 +128,8 @@ def look(namespace: str, context: str = "") -> FoundSystem:
         assert healer.kubernetes is not None
         replicas = Controller.read(cluster, namespace, healer.kubernetes.service).replicas
         stores = {kind: found for kind in _STORES if (found := store(cluster, namespace, kind))}
-        return FoundSystem(namespace, context, healer, replicas, stores, _tools(cluster, namespace, healer))
+        named = "" if cluster.context == IN_CLUSTER else cluster.context  # whatever is the current one when it runs
+        return FoundSystem(namespace, named, healer, replicas, stores, _tools(cluster, namespace, healer))
     except Gone as error:
         raise PreflightFailed(
             f"there is no namespace {namespace}: {error}", "name one that `kubectl get namespaces` lists"
@@ -142,12 +144,13 @@ def _healer(namespace: str, there: set[str]) -> HealerFile:
     for file in sorted(shipped("healers").glob("*.yaml")):
         healer = healerfile.load(file.stem)
         block = healer.kubernetes
-        if block is not None and set(block.controllers()) - set(block.optional) <= there:
+        # One without components is for any service, and says nothing of what is there.
+        if block is not None and block.components and set(block.controllers()) - set(block.optional) <= there:
             fits.append((len(set(block.controllers()) & there), healer))
     if not fits:
         raise PreflightFailed(
             f"no shipped healer file fits {namespace}, which has: {', '.join(sorted(there)) or 'no Deployment'}",
-            "write one (docs/healers.md shows how, in 30 lines) and name it in the matrix's `target.healer`",
+            f"`smartops-chaos attach {namespace}` begins one, which a matrix's `target.healer` names",
         )
     return max(fits, key=lambda one: one[0])[1]
 

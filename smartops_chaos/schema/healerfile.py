@@ -29,9 +29,16 @@ from smartops_chaos.resources import shipped
 from smartops_chaos.schema import yamlfile
 from smartops_chaos.schema.fieldpath import field_text
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, HealerPart, KubernetesBlock, Seconds
+from smartops_chaos.schema.names import ServerPath
 from smartops_chaos.schema.yamlfile import did_you_mean
 
 OF_KUBERNETES = "kubernetes/"  # components that are none: events of a namespace, and fields of objects
+# Labels by which collectors name a line's writer. Of a pod's name its controller's is taken.
+WRITERS = (
+    *("app", "app_kubernetes_io_name", "container", "service_name"),
+    *("k8s_deployment_name", "k8s_container_name", "kubernetes_container_name"),
+    *("pod", "k8s_pod_name", "kubernetes_pod_name"),
+)
 _JSON = json.JSONDecoder()
 
 
@@ -68,7 +75,10 @@ def _groups(*needed: str) -> AfterValidator:
         for rule in rules:
             missing = [name for name in needed if name not in rule.groups()]
             if missing:
-                raise ValueError(f"the pattern has no group {missing[0]}: put (?P<{missing[0]}>...) around that part")
+                raise ValueError(
+                    f"the pattern has no group {missing[0]}: put (?P<{missing[0]}>...) around that part, or say it: "
+                    f"means: {{{missing[0]}: ...}}"
+                )
         return rules
 
     return AfterValidator(check)
@@ -82,11 +92,12 @@ class LogRule(HealerPart):
     """Lines in which `log` is found and, of lines that hold JSON, each field of `json`; `component` limits it to one
     writer."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"fields"})
+    added: ClassVar[frozenset[str]] = frozenset({"fields", "means"})
 
     log: Pattern | None = Field(None, examples=["'POST /v1/signals/anomaly'"])
     # Path of a field, with dots -> a pattern that is searched in its value.
     fields: dict[str, Pattern] = Field({}, alias="json", examples=["{msg: restarting, pod: '(?P<target>.+)'}"])
+    means: dict[str, str] = Field({}, examples=["{kind: restart, target: my-service}"])  # groups that no line names
     component: str | None = None
 
     @model_validator(mode="after")
@@ -106,11 +117,11 @@ class LogRule(HealerPart):
     def groups(self) -> frozenset[str]:
         """The names of the groups that a match can have."""
         patterns = [one for one in (self.log, *self.fields.values()) if one is not None]
-        return frozenset(name for one in patterns for name in re.compile(one).groupindex)
+        return frozenset(name for one in patterns for name in re.compile(one).groupindex) | self.means.keys()
 
     def match(self, text: str) -> dict[str, str] | None:
         """What the groups have read in a line; None if the line is not meant."""
-        found: dict[str, str | None] = {}
+        found: dict[str, str | None] = {**self.means}
         if self.log is not None:
             whole = re.search(self.log, text)
             if whole is None:
@@ -163,7 +174,7 @@ class LokiLogs(HealerPart):
     """
 
     query: str = Field(examples=['\'{namespace="${namespace}", container=~"agent.*"}\''])
-    component: tuple[str, ...] = ("app", "container")  # labels that name the writer, the first that a line has
+    component: tuple[str, ...] = WRITERS  # labels that name the writer, the first that a line has
     time: LineTime | None = None
 
 
@@ -171,7 +182,7 @@ class HttpRequest(HealerPart):
     """The request of the workload, relative to the target's address."""
 
     method: str = "GET"
-    path: str = Field(examples=["/simulate/load"])
+    path: ServerPath = Field(examples=["/simulate/load"])
     body: dict[str, Any] | None = Field(None, alias="json")
     timeout_s: Seconds = Field(alias="timeout", examples=["2s"])
 

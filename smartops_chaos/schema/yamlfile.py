@@ -1,4 +1,4 @@
-"""A YAML 1.2 file from a person -> a pydantic model, or every problem in it at once with file:line:col and its mend.
+"""A YAML 1.2 file from a person -> a pydantic model, or every problem in it at once with file:line:col and its hint.
 
     matrix = load(Path("matrix.yaml"), Matrix)
 
@@ -29,7 +29,10 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Document:
-    """A file's plain data (dict, list, str, int, float, bool, None) with the place of every value."""
+    """A file's plain data (dict, list, str, int, float, bool, None) with the place of every value.
+
+    Places are kept beside the data and not in it: pydantic sees plain values, and what it objects to is looked up here.
+    """
 
     name: str
     data: dict[str, Any]
@@ -99,7 +102,7 @@ def parse(text: str, name: str) -> Document:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The mend for a misspelt word: the nearest known one, or all of them."""
+    """The hint for a misspelt word: the nearest known one, or all of them."""
     words = sorted(known)
     folded = {w.casefold(): w for w in reversed(words)}
     near = difflib.get_close_matches(word.casefold(), folded, n=1)

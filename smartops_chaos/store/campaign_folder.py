@@ -22,14 +22,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smartops_chaos import processes
 from smartops_chaos.errors import NothingSelected, PreflightFailed, UsageError
 from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record, Stop
-from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, read, try_lock, write_atomically
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.schema.matrix import check_name
+from smartops_chaos.store.jsonfiles import (
+    OTHER_VERSION,
+    adapter,
+    content,
+    lockable,
+    read,
+    try_lock,
+    write_atomically,
+)
+from smartops_chaos.store.trial_folder import TrialFolder
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
 _CAMPAIGN = "campaign.json"
+_SIGNATURE = 100  # characters that are read of a lock file
 SIMULATED = "simulated"  # in the provenance of what `plan --simulate` has made
 SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
 
@@ -60,7 +71,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class CampaignFolder:
     path: Path
 
     @property
@@ -92,6 +103,9 @@ class Store:
         hint = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
         try:
             campaign: CampaignFile = read(self._file, CampaignFile, hint)
+            check_name(campaign.plan.name)  # reports are written to a folder of this name
+        except ValueError as error:
+            raise UsageError(f"{self._file} cannot be read: the matrix's name: {error}", hint) from None
         except (FileNotFoundError, NotADirectoryError):
             if self.has_trials():
                 hint = (
@@ -110,8 +124,8 @@ class Store:
     def write_start(self, start: Start, *, first: bool) -> None:
         """Add it to the earlier ones; `first`: no trial of those is kept, so what disturbed them does not matter."""
         kept = () if first else self.starts()
-        content = b"".join(adapter(Start).dump_json(one) + b"\n" for one in (*kept, start))
-        write_atomically(self.path / "starts.ndjson", content)
+        text = b"".join(adapter(Start).dump_json(one) + b"\n" for one in (*kept, start))
+        write_atomically(self.path / "starts.ndjson", text)
 
     def disturbances(self) -> tuple[Finding, ...]:
         """All findings of all starts. Raises UsageError."""
@@ -123,13 +137,13 @@ class Store:
         if not file.exists():
             return ()
         try:
-            return tuple(adapter(Start).validate_json(line) for line in file.read_bytes().splitlines())
+            return tuple(adapter(Start).validate_json(line) for line in content(file).splitlines())
         except ValueError as error:
             raise UsageError(f"{file} cannot be read: {error}", "move it away: it tells only what else ran") from None
 
     def write_look(self, number: int, stops: tuple[Stop, ...]) -> None:
-        content = adapter(LookFile).dump_json(LookFile(stops), indent=1) + b"\n"
-        write_atomically(self.path / f"look-{number}.json", content)
+        text = adapter(LookFile).dump_json(LookFile(stops), indent=1) + b"\n"
+        write_atomically(self.path / f"look-{number}.json", text)
 
     def looks(self) -> list[tuple[Stop, ...]]:
         """What look 1, 2, ... has stopped, as far as they are taken. Raises UsageError for a damaged file."""
@@ -142,11 +156,11 @@ class Store:
         """The arms that looks have stopped. Raises UsageError as `looks`."""
         return tuple(stop for look in self.looks() for stop in look)
 
-    def trial(self, trial_id: str) -> TrialDir:
+    def trial(self, trial_id: str) -> TrialFolder:
         """Raises UsageError for an ID, from a file that others may have written, that would lead elsewhere."""
         if not trial_id or trial_id in (".", "..") or "/" in trial_id or "\0" in trial_id:
             raise UsageError(f"{self.path}: {trial_id!r} is no name of a trial", "somebody has changed campaign.json")
-        return TrialDir(self.path / "trials" / trial_id)
+        return TrialFolder(self.path / "trials" / trial_id)
 
     def outcome(self, trial_id: str) -> str | None:
         """The outcome of a trial that is done: None if it is still to do. Raises UsageError for a damaged record."""
@@ -163,7 +177,7 @@ class Store:
         record = self.trial(trial_id).read_record()
         return None if record is None or record.row["outcome"] in _AGAIN else record
 
-    def attempts(self, trial_id: str) -> int:
+    def _attempt(self, trial_id: str) -> int:
         """One more than those set aside. Found by name: a listing of thousands of trials would take its time."""
         number = 1
         while (self.path / "trials" / f"{trial_id}~{number}").exists():
@@ -176,13 +190,13 @@ class Store:
         if current.exists():
             with self.trial(trial_id).held():
                 self.trial(trial_id).tidy()
-                current.rename(current.with_name(f"{trial_id}~{self.attempts(trial_id)}"))
-        return self.attempts(trial_id)
+                current.rename(current.with_name(f"{trial_id}~{self._attempt(trial_id)}"))
+        return self._attempt(trial_id)
 
-    def open_ledgers(self) -> list[TrialDir]:
+    def open_ledgers(self) -> list[TrialFolder]:
         """Trials of which something may still be in force, earlier attempts included."""
-        folders = sorted((self.path / "trials").glob("*"))
-        return [trial for trial in map(TrialDir, folders) if trial.is_open()]
+        folders = sorted(one for one in (self.path / "trials").glob("*") if one.is_dir())
+        return [trial for trial in map(TrialFolder, folders) if trial.is_open()]
 
     def append_event(self, event: dict[str, Any]) -> None:
         file = self.path / "events.ndjson"
@@ -197,32 +211,37 @@ class Store:
         """One runner a campaign. Raises PreflightFailed when there is another."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a+", encoding="ascii")
+            file = lockable(self.path / ".lock")
         except OSError as error:
             hint = "make it writable, or choose another folder with --results"
             raise PreflightFailed(f"{self.path} cannot be written: {error.strerror}", hint) from None
         with file as lock:
             if not try_lock(lock):
                 lock.seek(0)
+                who = lock.read(_SIGNATURE).partition(" ")[0] or "?"
                 raise PreflightFailed(
-                    f"{self.path} is in use by process {lock.read().strip() or '?'}",
+                    f"{self.path} is in use by process {who}",
                     "wait for it, or stop it with Ctrl-C in its terminal",
                 )
             with contextlib.suppress(OSError):  # the number is only for people; a full disk shows elsewhere
                 os.ftruncate(lock.fileno(), 0)
-                os.write(lock.fileno(), str(os.getpid()).encode())
+                os.write(lock.fileno(), processes.signature().encode())
             yield
 
 
-def campaigns(results: Path, *, headless: bool = False) -> list[Store]:
+Store = CampaignFolder  # its former name, for branches that are about to land
+
+
+def campaigns(results: Path, *, headless: bool = False) -> list[CampaignFolder]:
     """Every campaign below `results`, oldest number first; `headless`: also one whose campaign.json is missing."""
     found = {
         file.parent for name in (_CAMPAIGN, *(["trials"] if headless else [])) for file in results.glob(f"*/{name}")
     }
-    return [Store(path) for path in sorted(found, key=number)]
+    return [CampaignFolder(path) for path in sorted(found, key=name_and_number)]
 
 
-def number(path: Path) -> tuple[str, int]:
+def name_and_number(path: Path) -> tuple[str, int]:
+    """Of `nightly-12` ("nightly", 12); 0 where it has none."""
     match = re.fullmatch(r"(.*?)-(\d+)", path.name)
     return (match[1], int(match[2])) if match else (path.name, 0)
 
@@ -235,6 +254,7 @@ def newest(results: Path) -> Path:
     return found[-1].parent
 
 
-def next_free(results: Path, name: str) -> Store:
-    taken = [number(path)[1] for path in results.glob(f"{name}-*") if number(path)[0] == name]
-    return Store(results / f"{name}-{max(taken, default=0) + 1}")
+def next_free(results: Path, name: str) -> CampaignFolder:
+    numbered = map(name_and_number, results.glob(f"{name}-*"))
+    taken = [number for known, number in numbered if known == name]
+    return CampaignFolder(results / f"{name}-{max(taken, default=0) + 1}")

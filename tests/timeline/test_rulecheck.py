@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from smartops_chaos.schema import healerfile
-from smartops_chaos.schema.healerfile import HealerFile
+from smartops_chaos.schema.healerfile import HealerFile, LogRule
 from smartops_chaos.timeline import rulecheck
 
 HEALER = HealerFile.model_validate(
@@ -57,6 +57,12 @@ def test_the_shipped_file_on_the_real_lines_of_the_orchestrator() -> None:
     assert "action start: log ClosedLoopManager: executing" in told
     assert "causes=['Resource Saturation']" in told
     assert "matches nothing: action failed" in told
+
+
+def test_what_no_line_names_can_be_said() -> None:
+    rule = LogRule.model_validate({"log": "reason=(?P<kind>Killing)", "means": {"kind": "restart", "target": "shop"}})
+    assert rule.groups() == {"kind", "target"}
+    assert rule.match("reason=Killing object=Pod/x") == {"kind": "Killing", "target": "shop"}
 
 
 def test_a_plan_without_the_new_keys_is_stored_as_before() -> None:

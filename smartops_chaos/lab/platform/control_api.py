@@ -224,7 +224,7 @@ def _metrics(deployments: Mapping[str, Deployment]) -> str:
         metrics.set("smartops_k8s_deployment_ready_replicas", deployment.ready, **labels)
         for pod in deployment.running:
             where = {"namespace": NAMESPACE, "pod": pod.name, "container": name}
-            metrics.count("container_cpu_usage_seconds_total", pod.cpu_s, **where)
+            metrics.set_counter("container_cpu_usage_seconds_total", pod.cpu_s, **where)
             metrics.set("container_memory_working_set_bytes", pod.rss_bytes, **where)
             metrics.set("container_spec_memory_limit_bytes", MEMORY_LIMIT_BYTES, **where)
     return metrics.render()
