@@ -45,12 +45,12 @@ def child(folder: str) -> None:
 
     from smartops_chaos.model import ChaosLevel
     from smartops_chaos.schema import healerfile
-    from smartops_chaos.store.trial_folder import TrialDir
+    from smartops_chaos.store.trial_folder import TrialFolder
     from smartops_chaos.timeline.derive import derive
     from smartops_chaos.trial import experiment
 
     logging.getLogger("chaostoolkit").handlers = [logging.FileHandler(Path(folder) / "log.txt")]
-    trial = TrialDir(Path(folder))
+    trial = TrialFolder(Path(folder))
     content = trial.read_experiment()
     ensure_experiment_is_valid(content)
     trial.write_journal(run_experiment(content, settings=experiment.SETTINGS, strategy=Strategy.SKIP))
@@ -79,12 +79,12 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from smartops_chaos.store.campaign_folder import Store
-    from smartops_chaos.store.trial_folder import TrialDir
+    from smartops_chaos.store.campaign_folder import CampaignFolder
+    from smartops_chaos.store.trial_folder import TrialFolder
 
-    source = TrialDir(options.trial)
+    source = TrialFolder(options.trial)
     evidence = source.read_evidence()
-    plan = Store(options.trial.parents[1]).read().plan
+    plan = CampaignFolder(options.trial.parents[1]).read().plan
     level = json.dumps(asdict(plan.chaos[evidence.trial.chaos]))
     context = get_context("forkserver")
     context.set_forkserver_preload(["smartops_chaos.cli.commands", "smartops_chaos.trial.child"])
@@ -92,7 +92,7 @@ def main() -> None:
         folder = Path(name)
 
         def ours(number: int) -> None:
-            trial = TrialDir(folder / str(number))
+            trial = TrialFolder(folder / str(number))
             trial.begin(TRIVIAL, ())
             trial.write_evidence(evidence)
             (trial.path / "chaos.json").write_text(level, encoding="utf-8")

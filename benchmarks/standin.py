@@ -25,7 +25,7 @@ from smartops_chaos.model import (
     Variant,
 )
 from smartops_chaos.store import request_log
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets.base import Lane, LaneAddress, Target, Tell, When, silent
 from smartops_chaos.trial.activities import calls
 from smartops_chaos.trial.protocol import (
@@ -185,7 +185,7 @@ def nothing() -> bool:
 
 def gate(configuration: dict[str, Any], **_: Any) -> bool:
     """Healthy: one good request is what shows it, should the trial end before it is observed."""
-    trial = TrialDir(Path(configuration["trial_dir"]))
+    trial = TrialFolder(Path(configuration["trial_dir"]))
     request = Request(trial.clock()[0].now_ns(), 0, 1_000_000, 200)
     trial.requests_file.write_text(request_log.line(request), encoding="ascii")
     return True
@@ -196,7 +196,7 @@ def observe(slo: dict[str, float], horizon_s: float, configuration: dict[str, An
 
     How long the outage lasts is a share of the horizon by the trial's seed.
     """
-    trial = TrialDir(Path(configuration["trial_dir"]))
+    trial = TrialFolder(Path(configuration["trial_dir"]))
     begun_ns = trial.clock()[0].now_ns()
     job = trial.read_experiment()["extensions"][0]["job"]
     seed = job["trial"]["seed"]

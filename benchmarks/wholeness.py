@@ -15,7 +15,7 @@ from smartops_chaos import api
 from smartops_chaos.analysis.summarise import to_json
 from smartops_chaos.model import Outcome
 from smartops_chaos.run import status
-from smartops_chaos.store.campaign_folder import Store, campaigns
+from smartops_chaos.store.campaign_folder import CampaignFolder, campaigns
 
 MARK = "SMARTOPS_CHAOS_MARK"  # variable in the environment of a runner, and so of everything below it
 _GONE_WITHIN_S = 15.0
@@ -85,7 +85,7 @@ def _left(mark: str) -> list[str]:
     return told
 
 
-def _numbers(store: Store, rows: list[dict[str, str | int | float | None]]) -> list[str]:
+def _numbers(store: CampaignFolder, rows: list[dict[str, str | int | float | None]]) -> list[str]:
     """`derive` gives the same bytes, and the report needs nothing but the records."""
     problems = []
     _, changed, failed = status.derive_all(store)

@@ -48,30 +48,30 @@ def run(
 def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
     """Campaign directories, or one bare trials table (then `baseline` must be said)."""
     from smartops_chaos.analysis import load
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
     paths = [Path(one) for one in sources]
     if len(paths) == 1 and paths[0].is_file():
         if baseline is None:
             raise UsageError(f"{paths[0]} is a bare trials table", "say --baseline model=off,policy=default")
         return load.bare(paths[0], baseline)
-    return load.campaign([Store(path) for path in paths])
+    return load.campaign([CampaignFolder(path) for path in paths])
 
 
 def is_history(*sources: str | Path) -> bool:
     """Whether several campaigns are the nights of a matrix; those run with `--shard` are one campaign."""
     from smartops_chaos.analysis import load_history
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
-    return load_history.is_history([Store(Path(path)) for path in sources])
+    return load_history.is_history([CampaignFolder(Path(path)) for path in sources])
 
 
 def history(*sources: str | Path) -> History:
     """Campaign directories of one matrix, in any order: one night each."""
     from smartops_chaos.analysis import load_history
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
-    return load_history.campaigns([Store(Path(path)) for path in sources])
+    return load_history.campaigns([CampaignFolder(Path(path)) for path in sources])
 
 
 def report_history(found: History, out: str | Path) -> list[Path]:
@@ -90,9 +90,9 @@ def report_history(found: History, out: str | Path) -> list[Path]:
 def nights_before(path: str | Path) -> Sequence[Side]:
     """The campaigns of the same plan beside this one that came before it; none for a bare trials table."""
     from smartops_chaos.analysis import load_history
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
-    return load_history.nights_before(Store(Path(path))) if Path(path).is_dir() else ()
+    return load_history.nights_before(CampaignFolder(Path(path))) if Path(path).is_dir() else ()
 
 
 def compare(
@@ -157,13 +157,13 @@ def windows(*sources: str | Path, out: str | Path) -> list[Path]:
     Reads one trial at a time. Raises UsageError and NothingSelected.
     """
     from smartops_chaos.export import window_files
-    from smartops_chaos.store.campaign_folder import Store
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
-    return window_files.write([Store(Path(one)) for one in sources], Path(out))
+    return window_files.write([CampaignFolder(Path(one)) for one in sources], Path(out))
 
 
 def timeline(data: CampaignData, trials: Sequence[str], out: str | Path) -> list[Path]:
     """The course of one trial, or of two on one time axis, as such files. Raises UsageError."""
     from smartops_chaos.report import build, figure_files
 
-    return figure_files.write(build.timeline(data, trials), Path(out))
+    return figure_files.write(build.trial_course(data, trials), Path(out))

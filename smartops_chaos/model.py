@@ -18,8 +18,6 @@ SCHEMA_VERSION = 1
 # Thresholds of the analysis, each here only.
 ALPHA = 0.025  # one-sided, for all verdicts of a campaign together
 LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
-LEAST_TRIALS_AT_LOOK = 5  # in a cell at the first interim look
-PSEUDO_TRIAL = 1.0  # weight of the unfavourable pseudo-observation in each cell; why a whole one: analysis.estimate
 MOST_LOST = 0.10  # of all trials: a campaign that loses more of them is weak, and `run` ends with exit code 6
 MOST_FALSE_ALARMS = 3  # before the injection; then the trial has failed
 FALSE_ALARMS = "false-alarms"  # the reason of such a trial, in which nothing was injected
@@ -116,6 +114,7 @@ class ChaosLevel:
 # place: `oracle` repairs what the fault hit at once (the floor), `random` does anything to anything at once (the chance
 # level). `again` is an arm once more under another name (the noise floor).
 ReferenceHealer = Literal["oracle", "random"]
+REFERENCE_HEALERS: tuple[ReferenceHealer, ...] = get_args(ReferenceHealer)
 Reference = Literal["oracle", "random", "again"]
 
 
@@ -134,7 +133,7 @@ class Variant:
     def reference(self, policy: Variant) -> Reference | None:
         """What an arm is there for that is no competitor."""
         healer = self.over(policy).get("healer")
-        if healer in get_args(ReferenceHealer):
+        if healer in REFERENCE_HEALERS:
             return cast(ReferenceHealer, healer)
         return "again" if self.same_as or policy.same_as else None
 
@@ -200,6 +199,7 @@ class Sla:
 
 
 Goal = Literal["mttr_reduction", "auto_heal", "sla"]  # the keys of `targets:`
+GOALS: tuple[Goal, ...] = get_args(Goal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +218,10 @@ class AnalysisPlan:
     stop_after_good_s: float
     targets: Targets
     sla: Sla | None
-    alpha: float = ALPHA  # one-sided, Holm over arms x targets
+    alpha: float = ALPHA  # one-sided, of all arms and targets together
     weights: dict[str, float] = field(default_factory=dict)  # by chaos level; absent = 1
     looks: int = 1  # decisions, the one at the end included; see plan.look_schedule
+    order: tuple[Goal, ...] = GOALS  # in which the targets are tested, each if those before it are proven
     exclusions: str = "invalid, error and aborted trials are left out and counted; no trial is left out for its result"
 
 
@@ -369,6 +370,7 @@ class Evidence:
     observed_until_ns: int = 0  # end of observation; 0: never began
     stopped_early: bool = False  # by stop_after_good
     gate_passed: bool = False
+    drain_s: float = 0.0  # what the service needs after a repair, by the calibration trials recorded before; 0: unknown
     gate_false_alarms: int = 0  # times that the healer signalled or acted between reset and injection
     service_ms: float | None = None  # that an order took at the end of the gate, as the target tells; None: it does not
     work_ms: float | None = None  # how much of that was real work, which a slower machine makes longer

@@ -25,8 +25,8 @@ def _told_twice(healer: HealerFile) -> list[str]:
     lives = {step for step, rules in healer.actions if rules}
     found = []
     for moment, rules in healer.moments:
-        logged = any(rule.log for rule in rules) or _OF_ACTIONS.get(moment) in lives
-        if logged and any(not rule.log for rule in rules):
+        logged = any(rule.reads_lines for rule in rules) or _OF_ACTIONS.get(moment) in lives
+        if logged and any(not rule.reads_lines for rule in rules):
             found.append(moment)
     return found
 

@@ -31,7 +31,7 @@ class Cell:
     weight: float
     time_s: Floats  # the scored time: 0 = never bad, horizon_s = unrecovered
     recovered: NDArray[np.bool_]  # False: still bad at the horizon
-    impact_s: Floats | None  # the same from impact; None: not in the table
+    impact_s: Floats | None  # the same from impact, but horizon_s if unrecovered; None: not in the table
     undetected_s: Floats | None  # of incidents: until they were detected or, if never, until they ended
     unmitigated_s: Floats | None  # the same to the first action on an affected object that succeeded
     bad_s: Floats | None  # bad or unknown seconds in [0, horizon_s]
@@ -40,6 +40,7 @@ class Cell:
     not_recorded: int  # fewer than the fullest arm has in this scenario
     undetected_span: tuple[Floats, Floats] | None = None  # with the early and the late ends of the moments' intervals
     unmitigated_span: tuple[Floats, Floats] | None = None
+    repeat: Floats | None = None  # of the counted trials: which block each is in; None: not in the table
     rarely_hurts: bool = False  # the baseline was bad in fewer than half of its trials here
 
     @property
@@ -182,6 +183,7 @@ class _Columns:
         time = self.time[counted]
         unrecovered = self.bad_to_the_end[counted] & (time >= horizon_s)
         impact = self.impact[counted]
+        impacts_known = self.has["ttr_impact_s"] and not np.isnan(impact).any()
 
         def until(values: Floats) -> Floats:
             return np.clip(np.where(np.isnan(values), horizon_s, values), 0, horizon_s)
@@ -204,13 +206,14 @@ class _Columns:
             weight=weight,
             time_s=time,
             recovered=~unrecovered,
-            impact_s=until(impact) if self.has["ttr_impact_s"] and not np.isnan(impact).any() else None,
+            impact_s=until(np.where(unrecovered, horizon_s, impact)) if impacts_known else None,
             undetected_s=undetected_s if self.has["detected_lo_s"] else None,
             unmitigated_s=unmitigated_s if self.has["acted_lo_s"] else None,
             bad_s=until(self.bad[counted]) if self.has["bad_seconds"] else None,
             outcomes=dict(sorted(outcomes.items())),
             left_out=sum(n for outcome, n in outcomes.items() if Outcome(outcome).left_out),
             not_recorded=max(0, fullest - len(rows)),
+            repeat=None if np.isnan(self.repeat[counted]).any() else self.repeat[counted],
             undetected_span=undetected_span if self.has["detected_lo_s"] else None,
             unmitigated_span=unmitigated_span if self.has["acted_lo_s"] else None,
         )

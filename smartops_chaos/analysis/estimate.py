@@ -1,27 +1,21 @@
-"""Means over scenarios, with their sampling error: the one estimator behind MTTR, its reduction and the SLA.
+"""Means over scenarios, with their sampling error.
 
 A mean over scenarios is sum(w m) / sum(w) of the scenarios' means, its variance sum(w^2 s^2 / n) / sum(w)^2 with the
-trial as unit (stratified sampling), its degrees of freedom Satterthwaite's (1946).
-
-Pseudo-observation: few trials do not show what happens in one trial of 50, and then their variance is far too small.
-So the unfavourable end of every interval, and every p value, is computed with one more trial in each scenario, a
-pseudo-trial with the worst possible value. With 5 % of failures and n = 20 the plain interval covers the true mean in
-about 70 % of simulated campaigns, this one in more than 95 %. Half a pseudo-trial would not do: where 2 to 5 % of the
-trials fail and none of 45 to 100 shows it, it lets 8 to 13 % of the campaigns on the border prove what is not so, and
-covers in 91 %; a whole one lets at most 5 % (benchmarks/statistics.py).
+trial as unit (stratified sampling), its degrees of freedom Satterthwaite's (1946). Few trials do not show that one in
+fifty fails, so no verdict rests on that variance: see analysis.likelihood_ratio.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smartops_chaos.model import PSEUDO_TRIAL
+from smartops_chaos.analysis.likelihood_ratio import Trials, mean_interval
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -83,20 +77,12 @@ def _mean_and_variance(values: Floats, worst: float, pseudo: float) -> tuple[flo
 def interval(samples: Sequence[Sample], alpha: float) -> tuple[float | None, float | None]:
     """The two-sided interval (1 - 2 alpha) of a mean over scenarios of times between 0 and `worst`.
 
-    Each end is the farther one of two intervals: the plain one, by the delta method on the logarithm, and the t
-    interval with a pseudo-trial (at 0 for the lower end, at `worst` for the upper one). (None, None) without samples or
-    with a scenario of one trial.
+    By inversion of the test of `analysis.likelihood_ratio`. (None, None) without samples.
     """
-    plain = mean_over_scenarios(samples)
-    if np.isnan(plain.variance):
+    if not samples or any(not len(s.values) for s in samples):
         return None, None
-    low = mean_over_scenarios([replace(s, worst=0.0) for s in samples], pseudo=PSEUDO_TRIAL)
-    high = mean_over_scenarios(samples, pseudo=PSEUDO_TRIAL)
-    longest = mean_over_scenarios([replace(s, values=np.array([s.worst])) for s in samples]).mean
-    spread = float(np.exp(margin(plain, alpha) / plain.mean)) if plain.mean > 0 else 1.0
-    lowest = min(plain.mean / spread, low.mean - margin(low, alpha))
-    highest = max(plain.mean * spread, high.mean + margin(high, alpha))
-    return max(lowest, 0.0), min(highest, longest)
+    lo, hi = mean_interval([Trials(s.values, s.worst, s.weight) for s in samples], alpha)
+    return float(lo[0]), float(hi[0])
 
 
 def margin(estimate: Estimate, alpha: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from smartops_chaos.analysis import table
 from smartops_chaos.analysis.cells import build, cells_by_arm
-from smartops_chaos.analysis.compare import pairs, these_scenarios
+from smartops_chaos.analysis.compare import estimate
 from smartops_chaos.analysis.estimate import mean_over_scenarios
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import common
@@ -72,7 +72,7 @@ def sensitivity(
         arms = sorted({c.arm for c in build(measured, asked) if c.n}, key=str)
         for arm, sides in cells_by_arm(measured, asked, list(dict.fromkeys([asked.baseline, *arms]))).items():
             ours, base = ([c for c in cells if c.n] for cells in sides)
-            both = pairs(*common(ours, base))
+            both = common(ours, base)
             trials = [i for i, e in enumerate(evidence) if e.trial.arm == arm]
             changed = sum(rows[hold_s][i]["outcome"] != rows[plan.analysis.slo.hold_s][i]["outcome"] for i in trials)
             found.append(
@@ -81,9 +81,7 @@ def sensitivity(
                     model=arm.model,
                     policy=arm.policy,
                     rmst_s=mean_over_scenarios([c.sample(c.time_s) for c in ours]).mean if ours else None,
-                    reduction=None
-                    if arm == asked.baseline or not both
-                    else these_scenarios(both, question.targets.mttr_reduction, question.alpha).estimate,
+                    reduction=None if arm == asked.baseline else estimate(*both),
                     trials=len(trials),
                     other_outcomes=changed,
                 )

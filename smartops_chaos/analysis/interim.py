@@ -1,9 +1,8 @@
 """An interim look at a campaign that goes on: which arms have nothing left to decide.
 
-At complete repeats, at most three times, declared in the matrix (plan.look_schedule has the error rate). An arm is
-decided when each of its targets is proven, or ruled out: its other bound, at the same level, does not reach the target.
-What was decided then is decided: the final analysis judges the arm by the trials of that look, and so does every later
-one.
+At complete repeats, declared in the matrix, by e values (plan.look_schedule). An arm is decided when each of its
+targets is proven or missed, or comes after a missed one, since then it can no more be proven. What was decided then is
+decided: the final analysis judges the arm by the trials of that look, and so does every later one.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from scipy import special
 
 from smartops_chaos.analysis.question import Question, of_plan
 from smartops_chaos.analysis.summarise import competitors, measured_trials, others
@@ -24,7 +22,7 @@ from smartops_chaos.analysis.table import from_records, numbers
 from smartops_chaos.analysis.verdicts import ArmTests, conclude
 from smartops_chaos.model import Plan, Stop
 from smartops_chaos.plan.look_schedule import before_end
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.timeline.before import disturbed
 from smartops_chaos.timeline.calibration import calibrations
 
@@ -43,28 +41,25 @@ def interim_look(table: pd.DataFrame, question: Question, number: int, repeat: i
     `question.stopped` names the arms of earlier looks. The last look stops nothing: it is the end. Raises UsageError
     like `summarise` if the baseline has no trial.
     """
-    question, measured = measured_trials(table, replace(question, look=number))
+    question, measured = measured_trials(table, question)
     measured = measured[numbers(measured, "repeat") <= repeat]
     tests, _, verdicts = conclude(measured, question, competitors(others(measured, question), question))
     running = [t for t in tests if t.arm not in question.stopped]
-    stop = [t.arm for t in running if number < question.looks and _decided(t, verdicts, question)]
+    stop = [t.arm for t in running if number < question.looks and _decided(t, verdicts)]
     return InterimLook(
         stop=tuple(Stop(arm, number, repeat) for arm in stop),
         verdicts=tuple(v for v in verdicts if v.arm in {t.arm for t in running}),
     )
 
 
-def _decided(t: ArmTests, verdicts: Sequence[Verdict], question: Question) -> bool:
-    found = {str(v.target): v.verdict == "proven" for v in verdicts if v.arm == t.arm}
-    targets, alpha = question.targets, question.alpha * t.alpha_fraction
-    reduction = t.here.mttr_reduction
-    ruled_out = {
-        "mttr_reduction": not t.here.undecidable and reduction.hi is not None and reduction.hi < targets.mttr_reduction,
-        "auto_heal": t.heal.n > 0 and upper_share(t.heal.successes, t.heal.n, alpha) < targets.auto_heal,
-        "sla": t.sla.hi is not None and t.sla.hi < targets.sla,
-    }
-    asked = ["mttr_reduction", "auto_heal", *(["sla"] if question.sla else [])]
-    return all(found[target] or ruled_out[target] for target in asked)
+def _decided(t: ArmTests, verdicts: Sequence[Verdict]) -> bool:
+    found = {v.target: v.verdict for v in verdicts if v.arm == t.arm}
+    for test in t.targets:
+        if test.in_sequence and found[test.target] == "missed":
+            return True
+        if test.in_sequence and found[test.target] != "proven":
+            return False
+    return any(test.in_sequence for test in t.targets)
 
 
 def rehearse(table: pd.DataFrame, question: Question, ends: Sequence[int]) -> Question:
@@ -75,7 +70,7 @@ def rehearse(table: pd.DataFrame, question: Question, ends: Sequence[int]) -> Qu
     return question
 
 
-def take(store: Store, number: int) -> tuple[Stop, ...]:
+def take(store: CampaignFolder, number: int) -> tuple[Stop, ...]:
     """The arms that a look before the end stops, by the records of a campaign's directory; it writes nothing."""
     plan = store.read().plan
     end = before_end(plan)[number - 1]
@@ -86,15 +81,10 @@ def take(store: Store, number: int) -> tuple[Stop, ...]:
     return interim_look(from_records(found), of_plan(plan, store.stops()), number, end).stop
 
 
-def _instrument_is_off(store: Store, plan: Plan) -> bool:
+def _instrument_is_off(store: CampaignFolder, plan: Plan) -> bool:
     rows = [row for t in plan.trials if t.phase == "calibrate" and (row := store.row(t.id)) is not None]
     return bool(disturbed(store.disturbances())) or any(one.off for one in calibrations(rows))
 
 
-def upper_share(successes: int, n: int, alpha: float) -> float:
-    """Exact one-sided upper bound (Clopper and Pearson 1934), n > 0."""
-    return 1.0 if successes == n else float(special.betaincinv(successes + 1, n - successes, 1 - alpha))
-
-
 if __name__ == "__main__":  # the process that a runner starts for a look: see run.interim_looks
-    print(json.dumps([asdict(stop) for stop in take(Store(Path(sys.argv[1])), int(sys.argv[2]))]))
+    print(json.dumps([asdict(stop) for stop in take(CampaignFolder(Path(sys.argv[1])), int(sys.argv[2]))]))

@@ -30,7 +30,10 @@ If the target is not met, the gambler's capital is expected not to grow, so it e
 alpha of campaigns (Ville 1939), whenever one looks after a complete repeat: p = 1/e holds at every look.
 
 Both take arm and baseline as independent or positively related (what slows one slows the other in the same block).
-Every function takes one campaign (values of shape (n,)) or many simulated ones at once ((campaigns, n)).
+
+Of more than 1000 trials in a scenario times are taken to about a thousandth of the horizon and equal ones counted, so a
+million cost no more than a thousand. Every function takes one campaign (values of shape (n,)) or many simulated ones at
+once ((campaigns, n)).
 """
 
 from __future__ import annotations
@@ -45,8 +48,14 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 
 FEWEST_PAIRS = 5  # trials of the arm and of the baseline, over all scenarios: fewer decide nothing
+_MANY = 1000  # trials of a scenario, from which on equal times are counted
+_POINTS = 4000  # so many different times all scenarios together then have, but each at least so many:
+_FEWEST_STEPS = 200
 _ROUNDS = 100  # of a search; Newton's method takes about six
+_PLACES = 30  # looked at at once in the search for a root
+_EXACT = 1e-4  # to which it is found: of an interval's end that is a ten-thousandth
 _SMALL = 1e-12
+_MOST = 700.0  # of the logarithm of an e value: more is no number
 _NEAR = 1e-7  # the last step of a search: of Newton's method, which squares the error, the next one would be 1e-14
 # The e value's stakes and how much of the capital bets each: much on the whole stake, which pays most if none fails.
 _BOOK = (
@@ -99,64 +108,100 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class _PooledTrials:
-    """All trials of an arm: times in horizons, (campaigns, N), and each trial's stake, the largest 1."""
+    """All trials of an arm: times in horizons, (campaigns, N), each one's stake, the largest 1, and how often it is."""
 
     times: Floats
     stake: Floats
+    count: Floats
 
     @property
     def mean(self) -> Floats:
-        return np.asarray((self.times @ self.stake) / self.stake.sum())
+        return np.asarray((self.times @ (self.stake * self.count)) / (self.stake @ self.count))
 
     @property
     def mirrored(self) -> _PooledTrials:
-        return _PooledTrials(1 - self.times, self.stake)
+        return replace(self, times=1 - self.times)
 
     def of(self, campaigns: NDArray[np.intp]) -> _PooledTrials:
-        return _PooledTrials(self.times[campaigns], self.stake)
+        return replace(self, times=self.times[campaigns])
+
+    def cut(self, shares: Floats) -> _PooledTrials:
+        """With every one of these shares of the horizon as the horizon: one campaign becomes as many as shares."""
+        return replace(self, times=np.minimum(self.times / shares[:, None], 1.0))
 
 
 # ---- one campaign ------------------------------------------------------------------------------------------------
 
 
-def reduction(arm: Sequence[Trials], base: Sequence[Trials], target: float, alpha: float) -> ReductionTest:
+def reduction(
+    arm: Sequence[Trials], base: Sequence[Trials], target: float, alpha: float, *, looks: bool = False
+) -> ReductionTest:
     """The arm against the baseline over the same scenarios, in the same order; all with at least one trial.
 
-    `target` below 1 is the reduction asked, `alpha` the one-sided level of the interval.
+    `target` below 1 is the reduction asked, `alpha` the one-sided level of the interval. With `looks` everything is by
+    the e value, so it holds at every look.
     """
-    x, y = _pool(arm), _pool(base)
-    pairs = min(x.times.shape[1], y.times.shape[1])
-    above, below = float(x.mean[0]), float(y.mean[0])
-    lo, hi = reduction_interval(arm, base, alpha)
+    pairs = min(_number(arm), _number(base))
+    above, below = _mean_s(arm), _mean_s(base)
+    lo, hi = reduction_interval(arm, base, alpha, looks=looks)
     p, p_ruled_out = 1.0, 1.0
     if pairs >= FEWEST_PAIRS:
-        p = max(float(reduction_p(*sides, target)[0]) for sides in ((arm, base), _at_worst(arm, base)))
-        p_ruled_out = max(float(ruled_out_p(*sides, target)[0]) for sides in ((arm, base), _at_best(arm, base)))
+        p = proven_p(arm, base, target, looks=looks)
+        p_ruled_out = max(
+            float(ruled_out_p(*sides, target, looks=looks)[0]) for sides in ((arm, base), at_best(arm, base))
+        )
     return ReductionTest(1 - above / below if below > 0 else None, float(lo[0]), float(hi[0]), p, p_ruled_out, pairs)
 
 
-def mean(arm: Sequence[Trials], limit_s: float, alpha: float) -> Mean:
+def proven_p(arm: Sequence[Trials], base: Sequence[Trials], target: float, *, looks: bool = False) -> float:
+    """One-sided p of H0: reduction <= target; the larger one of without and with the lost trials at their worst."""
+    p = float(reduction_p(arm, base, target, looks=looks)[0])
+    if not any(t.lost for t in (*arm, *base)):
+        return p
+    return max(p, float(reduction_p(*at_worst(arm, base), target, looks=looks)[0]))
+
+
+def lost_range(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[float | None, float | None]:
+    """The estimate of the reduction if every lost trial had gone badly for the arm, and if it had gone well."""
+    ends = []
+    for above, below in (at_worst(arm, base), at_best(arm, base)):
+        mean = _mean_s(below)
+        ends.append(1 - _mean_s(above) / mean if mean > 0 else None)
+    return ends[0], ends[1]
+
+
+def mean(arm: Sequence[Trials], limit_s: float, alpha: float, *, looks: bool = False) -> Mean:
     """The arm alone: is its mean below `limit_s`, which lies between 0 and the horizons' mean?"""
-    pool = _pool(arm)
-    trials = pool.times.shape[1]
-    lo, hi = mean_interval(arm, alpha)
+    trials = _number(arm)
+    lo, hi = mean_interval(arm, alpha, looks=looks)
     p, p_ruled_out = 1.0, 1.0
     if trials >= FEWEST_PAIRS:
         late, early = ([with_lost(one, end * one.horizon_s) for one in arm] for end in (1.0, 0.0))
-        p = max(float(mean_p_below(some, limit_s)[0]) for some in (arm, late))
-        p_ruled_out = max(float(mean_p_above(some, limit_s)[0]) for some in (arm, early))
-    return Mean(float(pool.mean[0]) * _horizon_s(arm), float(lo[0]), float(hi[0]), p, p_ruled_out, trials)
+        p = max(float(mean_p_below(some, limit_s, looks=looks)[0]) for some in (arm, late))
+        p_ruled_out = max(float(mean_p_above(some, limit_s, looks=looks)[0]) for some in (arm, early))
+    return Mean(_mean_s(arm), float(lo[0]), float(hi[0]), p, p_ruled_out, trials)
 
 
-def _at_worst(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
+def _number(side: Sequence[Trials]) -> int:
+    return sum(np.shape(one.values)[-1] for one in side)
+
+
+def _mean_s(side: Sequence[Trials]) -> float:
+    return float(sum(t.weight * np.mean(t.values) for t in side) / sum(t.weight for t in side))
+
+
+def at_worst(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
+    """Every lost trial had gone badly for the arm: it never recovered, the baseline was never hurt."""
     return [with_lost(t, t.horizon_s) for t in arm], [with_lost(t, 0.0) for t in base]
 
 
-def _at_best(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
+def at_best(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
     return [with_lost(t, 0.0) for t in arm], [with_lost(t, t.horizon_s) for t in base]
 
 
-def proven_from(arm: Sequence[Trials], base: Sequence[Trials], target: float, level: float) -> float | None:
+def proven_from(
+    arm: Sequence[Trials], base: Sequence[Trials], target: float, level: float, *, looks: bool = False
+) -> float | None:
     """The share of the horizons from which on up to the whole of them the target is proven; None: not at the whole.
 
     A shorter horizon shows a smaller reduction against a baseline that never recovers, so a reader wants to know how
@@ -165,16 +210,10 @@ def proven_from(arm: Sequence[Trials], base: Sequence[Trials], target: float, le
     """
     shares = np.arange(100, 0, -1) / 100
     proven = np.ones(len(shares), dtype=bool)
-    for sides in ((arm, base), _at_worst(arm, base)):
-        cut = [[replace(one, values=_cut(one, shares)) for one in side] for side in sides]
-        proven &= reduction_p(cut[0], cut[1], target) <= level
+    for above, below in ((arm, base), at_worst(arm, base)):
+        proven &= np.exp(-_evidence(_pool(above).cut(shares), _pool(below).cut(shares), 1 - target, looks)) <= level
     last = len(shares) if proven.all() else int(np.argmin(proven))
     return float(shares[last - 1]) if last else None
-
-
-def _cut(trials: Trials, shares: Floats) -> Floats:
-    """The times with every one of these shares of the horizon as the horizon, in shares of it: (shares, n)."""
-    return np.minimum(np.atleast_2d(trials.values) / shares[:, None], trials.horizon_s)
 
 
 def with_lost(trials: Trials, value_s: float) -> Trials:
@@ -187,49 +226,68 @@ def with_lost(trials: Trials, value_s: float) -> Trials:
 # ---- tests, of one or many campaigns -----------------------------------------------------------------------------
 
 
-def reduction_p(arm: Sequence[Trials], base: Sequence[Trials], target: float) -> Floats:
+def reduction_p(arm: Sequence[Trials], base: Sequence[Trials], target: float, *, looks: bool = False) -> Floats:
     """One-sided p of H0: reduction <= `target` (below 1), for each campaign."""
-    return np.exp(-_least(_pool(arm), _pool(base), np.full(_campaigns(arm), 1 - target)).value)
+    return np.minimum(np.exp(-_evidence(_pool(arm), _pool(base), 1 - target, looks)), 1.0)
 
 
-def ruled_out_p(arm: Sequence[Trials], base: Sequence[Trials], target: float) -> Floats:
+def ruled_out_p(arm: Sequence[Trials], base: Sequence[Trials], target: float, *, looks: bool = False) -> Floats:
     """One-sided p of H0: reduction >= `target` (below 1); unseen trials may be at 0 in the arm, at worst in `base`."""
-    return np.exp(-_least(_pool(base), _pool(arm), np.full(_campaigns(arm), 1 / (1 - target))).value)
+    return np.minimum(np.exp(-_evidence(_pool(base), _pool(arm), 1 / (1 - target), looks)), 1.0)
 
 
-def reduction_interval(arm: Sequence[Trials], base: Sequence[Trials], alpha: float) -> tuple[Floats, Floats]:
+def reduction_interval(
+    arm: Sequence[Trials], base: Sequence[Trials], alpha: float, *, looks: bool = False
+) -> tuple[Floats, Floats]:
     """Two-sided interval at 2 `alpha`: the reductions that neither one-sided test at `alpha` rejects."""
-    x, y = _pool(arm), _pool(base)
+    x, y, factor = _pool(arm), _pool(base), _factor_at_looks if looks else _factor
     with np.errstate(divide="ignore"):
-        return 1 - _factor(x, y, alpha), 1 - 1 / _factor(y, x, alpha)
+        return 1 - factor(x, y, alpha), 1 - 1 / factor(y, x, alpha)
 
 
-def mean_p_below(arm: Sequence[Trials], limit_s: float) -> Floats:
+def mean_p_below(arm: Sequence[Trials], limit_s: float, *, looks: bool = False) -> Floats:
     """One-sided p of H0: the weighted mean >= `limit_s`, below the horizons' mean; unseen trials may be at them."""
-    return np.exp(-_bet(_pool(arm), np.full(_campaigns(arm), limit_s / _horizon_s(arm))).value)
+    return np.minimum(np.exp(-_evidence_below(_pool(arm), limit_s / _horizon_s(arm), looks)), 1.0)
 
 
-def mean_p_above(arm: Sequence[Trials], limit_s: float) -> Floats:
+def mean_p_above(arm: Sequence[Trials], limit_s: float, *, looks: bool = False) -> Floats:
     """One-sided p of H0: the weighted mean <= `limit_s`, above 0; unseen trials may be at 0."""
-    return np.exp(-_bet(_pool(arm).mirrored, np.full(_campaigns(arm), 1 - limit_s / _horizon_s(arm))).value)
+    return np.minimum(np.exp(-_evidence_below(_pool(arm).mirrored, 1 - limit_s / _horizon_s(arm), looks)), 1.0)
 
 
-def mean_interval(arm: Sequence[Trials], alpha: float) -> tuple[Floats, Floats]:
+def mean_interval(arm: Sequence[Trials], alpha: float, *, looks: bool = False) -> tuple[Floats, Floats]:
     """Two-sided interval at 2 `alpha` for the weighted mean in seconds."""
-    pool, horizon_s = _pool(arm), _horizon_s(arm)
-    return (1 - _highest(pool.mirrored, alpha)) * horizon_s, _highest(pool, alpha) * horizon_s
+    pool, horizon_s, highest = _pool(arm), _horizon_s(arm), _highest_at_looks if looks else _highest
+    return (1 - highest(pool.mirrored, alpha)) * horizon_s, highest(pool, alpha) * horizon_s
 
 
 def reduction_e(arm: Sequence[Trials], base: Sequence[Trials], target: float) -> Floats:
     """The e value against H0: reduction <= `target`, for each campaign; 1 / e is a p value at every complete repeat."""
-    x, y, c = _pool(arm), _pool(base), 1 - target
-    end = np.full(_campaigns(arm), min(1.0, 1 / c))
-    return np.exp(_smallest(lambda m: _capital(x, c * m) + _capital(y.mirrored, 1 - m), 0 * end, end))
+    return _e(_evidence(_pool(arm), _pool(base), 1 - target, looks=True))
 
 
 def mean_e_below(arm: Sequence[Trials], limit_s: float) -> Floats:
     """The e value against H0: the weighted mean >= `limit_s`, below the horizons' mean."""
-    return np.exp(_capital(_pool(arm), np.full(_campaigns(arm), limit_s / _horizon_s(arm))))
+    return _e(_evidence_below(_pool(arm), limit_s / _horizon_s(arm), looks=True))
+
+
+def paired_p(arm: Floats, base: Floats, target: float) -> float:
+    """One-sided p of H0: mean(arm) >= (1 - target) mean(base), of pairs that belong together; values in [0, 1].
+
+    The unit is the pair, whatever its two values have to do with each other, and one unseen pair may be at worst: 1 in
+    the arm, 0 in the baseline. It is the test of one mean, that of arm - (1 - target) base.
+    """
+    return float(np.exp(-_paired_evidence(arm, base, np.log([1 - target]))[0]))
+
+
+def paired_interval(arm: Floats, base: Floats, alpha: float) -> tuple[float, float]:
+    """Two-sided interval at 2 `alpha` of 1 - mean(arm) / mean(base), by inversion; the baseline's mean is above 0."""
+    wanted, factor = -np.log(alpha), float(np.mean(arm) / np.mean(base))
+    most = _root(lambda logs: _paired_evidence(arm, base, logs), np.log(max(factor, _SMALL)), np.inf, wanted)
+    if factor <= 0:
+        return 1 - float(np.exp(most)), 1.0
+    least = _root(lambda logs: _paired_evidence(base, arm, logs), -np.log(factor), np.inf, wanted)
+    return 1 - float(np.exp(most)), 1 - float(np.exp(-least))
 
 
 # ---- the computation ---------------------------------------------------------------------------------------------
@@ -242,6 +300,7 @@ class _Bet:
     value: Floats
     slope: Floats
     bend: Floats
+    stake: Floats  # the best one
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,14 +313,45 @@ class _Least:
 
 def _pool(scenarios: Sequence[Trials]) -> _PooledTrials:
     """Each trial stakes in proportion to weight x horizon / trials of its scenario."""
-    values = [np.atleast_2d(np.asarray(one.values, dtype=float)) / one.horizon_s for one in scenarios]
-    stakes = [one.weight * one.horizon_s / part.shape[1] for one, part in zip(scenarios, values, strict=True)]
-    each = np.concatenate([np.full(part.shape[1], s) for part, s in zip(values, stakes, strict=True)])
-    return _PooledTrials(np.concatenate(values, axis=1), each / each.max())
+    parts, counts, stakes, steps = [], [], [], max(_POINTS // len(scenarios), _FEWEST_STEPS)
+    for one in scenarios:
+        values = np.atleast_2d(np.asarray(one.values, dtype=float)) / one.horizon_s
+        number, count = values.shape[1], np.ones(values.shape[1])
+        if len(values) == 1 and number > _MANY:
+            found = np.bincount(np.rint(values[0] * steps).astype(np.intp))
+            taken = np.flatnonzero(found)
+            values, count = taken[None, :] / steps, found[taken].astype(float)
+        parts.append(values)
+        counts.append(count)
+        stakes.append(np.full(values.shape[1], one.weight * one.horizon_s / number))
+    stake = np.concatenate(stakes)
+    return _PooledTrials(np.concatenate(parts, axis=1), stake / stake.max(), np.concatenate(counts))
 
 
-def _campaigns(scenarios: Sequence[Trials]) -> int:
-    return len(np.atleast_2d(scenarios[0].values))
+def _evidence(x: _PooledTrials, y: _PooledTrials, c: float | Floats, looks: bool) -> Floats:
+    """-log p against H0: mean(x) >= c mean(y), for each campaign; with `looks` the logarithm of the e value."""
+    c = np.broadcast_to(np.asarray(c, dtype=float), len(x.times))
+    if not looks:
+        return _least(x, y, c).value
+    end = np.minimum(1.0, 1 / c)
+    return _smallest(lambda m: _capital(x, c * m) + _capital(y.mirrored, 1 - m), 0 * end, end)
+
+
+def _evidence_below(pool: _PooledTrials, m: float, looks: bool) -> Floats:
+    """-log p against H0: mean >= m; with `looks` the logarithm of the e value."""
+    at = np.full(len(pool.times), m)
+    return _capital(pool, at) if looks else _bet(pool, at).value
+
+
+def _paired_evidence(arm: Floats, base: Floats, logs: Floats) -> Floats:
+    """For each c, given as its logarithm: arm - c base lies between -c and 1; H0: its mean is 0 or more."""
+    c = np.exp(logs)
+    units = (np.asarray(arm) - c[:, None] * np.asarray(base) + c[:, None]) / (1 + c[:, None])
+    return _bet(_pool([Trials(units, 1.0)]), c / (1 + c)).value
+
+
+def _e(logarithm: Floats) -> Floats:
+    return np.exp(np.minimum(logarithm, _MOST))
 
 
 def _horizon_s(scenarios: Sequence[Trials]) -> float:
@@ -273,36 +363,37 @@ def _gains(pool: _PooledTrials, m: Floats) -> Floats:
     return np.asarray(pool.stake * ((1 - pool.times) / (1 - np.minimum(m, 1 - _SMALL))[:, None] - 1))
 
 
-def _bet(pool: _PooledTrials, m: Floats) -> _Bet:
-    """A(m). B(m) is the same of the mirrored times at 1 - m."""
+def _bet(pool: _PooledTrials, m: Floats, near: Floats | None = None) -> _Bet:
+    """A(m). B(m) is the same of the mirrored times at 1 - m. `near` is a stake not far from the best one."""
     gains = _gains(pool, m)
-    stake = _best_stake(gains)[:, None]
+    best = _best_stake(gains, pool.count, near)
+    stake = best[:, None]
     left = 1 - np.minimum(m, 1 - _SMALL)[:, None]
     rise = (gains + pool.stake) / left  # of the gains with m
     share = 1 / (1 + stake * gains)
-    value = -np.log(share).sum(1)
-    slope = (stake * rise * share).sum(1)
-    bend = (2 * stake * rise / left * share - (stake * rise * share) ** 2).sum(1)
+    value = -np.log(share) @ pool.count
+    slope = (stake * rise * share) @ pool.count
+    bend = (2 * stake * rise / left * share - (stake * rise * share) ** 2) @ pool.count
     moves = (stake > 0) & (stake < 1)  # then the best stake moves with m, and the value bends more
-    curve = np.where(moves[:, 0], ((gains * share) ** 2).sum(1), 1.0)
-    bend += np.where(moves[:, 0], (rise * share**2).sum(1) ** 2 / curve, 0.0)
-    return _Bet(value, slope, bend)
+    curve = np.where(moves[:, 0], (gains * share) ** 2 @ pool.count, 1.0)
+    bend += np.where(moves[:, 0], ((rise * share**2) @ pool.count) ** 2 / curve, 0.0)
+    return _Bet(value, slope, bend, best)
 
 
-def _best_stake(gains: Floats) -> Floats:
+def _best_stake(gains: Floats, count: Floats, near: Floats | None) -> Floats:
     """In [0, 1] the largest sum of log(1 + stake x gain), for each campaign: Newton's method, kept within bounds."""
     with np.errstate(divide="ignore"):
-        whole = (gains / (1 + gains)).sum(1) >= 0
-    nothing = gains.sum(1) <= 0
+        whole = (gains / (1 + gains)) @ count >= 0
+    nothing = gains @ count <= 0
     lo, hi = np.zeros(len(gains)), np.ones(len(gains))
-    stake = np.where(nothing, 0.0, np.where(whole, 1.0, 0.5))
+    stake = np.where(nothing, 0.0, np.where(whole, 1.0, 0.5 if near is None else near))
     rows = np.flatnonzero(~(whole | nothing))  # campaigns that are still searched
     for _ in range(_ROUNDS):
         if not len(rows):
             break
         old, some = stake[rows], gains[rows]
         pays = some / (1 + old[:, None] * some)
-        slope, curve = pays.sum(1), (pays**2).sum(1)
+        slope, curve = pays @ count, pays**2 @ count
         lo[rows], hi[rows] = np.where(slope > 0, old, lo[rows]), np.where(slope > 0, hi[rows], old)
         stake[rows] = _within(old + slope / np.where(curve > 0, curve, 1.0), lo[rows], hi[rows])
         rows = rows[np.abs(stake[rows] - old) > _NEAR]
@@ -320,18 +411,23 @@ def _least(x: _PooledTrials, y: _PooledTrials, c: Floats) -> _Least:
     lo = np.clip(x.mean / c, _SMALL, np.maximum(hi, _SMALL))
     hi = np.maximum(hi, lo)
     m = (lo + hi) / 2
+    quiet = y.mirrored
+    value, rises = np.zeros(len(m)), np.zeros(len(m))
+    stakes = np.full((2, len(m)), 0.5)
     rows = np.arange(len(m))
     for _ in range(_ROUNDS):
-        old, by = m[rows], c[rows]
-        high, low = _bet(x.of(rows), by * old), _bet(y.mirrored.of(rows), 1 - old)
+        old, by, whole = m[rows], c[rows], len(rows) == len(m)
+        high = _bet(x if whole else x.of(rows), by * old, stakes[0, rows])
+        low = _bet(quiet if whole else quiet.of(rows), 1 - old, stakes[1, rows])
+        value[rows], rises[rows] = high.value + low.value, high.slope * old
+        stakes[0, rows], stakes[1, rows] = high.stake, low.stake
         slope, bend = by * high.slope - low.slope, by**2 * high.bend + low.bend
         lo[rows], hi[rows] = np.where(slope < 0, old, lo[rows]), np.where(slope < 0, hi[rows], old)
         m[rows] = _within(old - slope / np.where(bend > 0, bend, 1.0), lo[rows], hi[rows])
         rows = rows[np.abs(m[rows] - old) > _NEAR * old]
         if not len(rows):
             break
-    high, low = _bet(x, c * m), _bet(y.mirrored, 1 - m)
-    return _Least(np.maximum(high.value + low.value, 0.0), high.slope * m)
+    return _Least(np.maximum(value, 0.0), rises)
 
 
 def _factor(x: _PooledTrials, y: _PooledTrials, alpha: float) -> Floats:
@@ -381,9 +477,51 @@ def _capital(pool: _PooledTrials, m: Floats) -> Floats:
     """Logarithm of what the capital has become that bet on mean < m, a part of it on each of the stakes."""
     gains = _gains(pool, m)
     with np.errstate(divide="ignore"):
-        parts = np.array([np.log1p(stake * gains).sum(1) + np.log(share) for stake, share in zip(*_BOOK, strict=True)])
+        parts = np.array(
+            [np.log1p(stake * gains) @ pool.count + np.log(share) for stake, share in zip(*_BOOK, strict=True)]
+        )
     top = parts.max(0)
     return np.asarray(top + np.log(np.exp(parts - top).sum(0)))
+
+
+def _factor_at_looks(x: _PooledTrials, y: _PooledTrials, alpha: float) -> Floats:
+    """The c of one campaign from which on the e value rejects H0: mean(x) >= c mean(y); infinite: y never hurt."""
+    if not y.mean[0] > 0:
+        return np.array([np.inf])
+
+    def evidence(logs: Floats) -> Floats:
+        rows = np.zeros(len(logs), dtype=np.intp)
+        return _evidence(x.of(rows), y.of(rows), np.exp(logs), looks=True)
+
+    start = np.log(max(float(x.mean[0] / y.mean[0]), _SMALL))
+    return np.array([np.exp(_root(evidence, start, np.inf, -np.log(alpha)))])
+
+
+def _highest_at_looks(pool: _PooledTrials, alpha: float) -> Floats:
+    """The m of one campaign from which on the e value rejects H0: mean >= m."""
+
+    def evidence(m: Floats) -> Floats:
+        return _capital(pool.of(np.zeros(len(m), dtype=np.intp)), m)
+
+    return np.array([_root(evidence, float(pool.mean[0]), 1.0, -np.log(alpha))])
+
+
+def _root(rises: Callable[[Floats], Floats], start: float, end: float, wanted: float) -> float:
+    """Where a function that rises, from below `wanted` at `start`, reaches it; `end` if it does not before.
+
+    Some places are looked at at once: at first ever farther from the start, then between the two around the root.
+    """
+    lo, hi = start, end
+    if np.isinf(end):
+        steps: Floats = np.asarray(start + np.exp2(np.arange(-2, 10)), dtype=np.float64)
+        reached = rises(steps) >= wanted
+        first = int(np.argmax(reached)) if reached.any() else len(steps)
+        lo, hi = float(steps[first - 1]) if first else start, float(steps[min(first, len(steps) - 1)])
+    while hi - lo > _EXACT:
+        places = np.linspace(lo, hi, _PLACES + 2)[1:-1]
+        first = int(np.searchsorted(rises(places), wanted))
+        lo, hi = (lo if first == 0 else float(places[first - 1])), (hi if first == _PLACES else float(places[first]))
+    return hi
 
 
 def _smallest(convex: Callable[[Floats], Floats], lo: Floats, hi: Floats) -> Floats:
@@ -391,7 +529,7 @@ def _smallest(convex: Callable[[Floats], Floats], lo: Floats, hi: Floats) -> Flo
     ratio = (np.sqrt(5) - 1) / 2
     left, right = hi - ratio * (hi - lo), lo + ratio * (hi - lo)
     at_left, at_right = convex(left), convex(right)
-    for _ in range(50):  # the bounds come together to 1e-10 of their distance
+    for _ in range(30):  # the bounds come together to 1e-6 of their distance, and the smallest value to its square
         smaller = at_left < at_right
         lo, hi = np.where(smaller, lo, left), np.where(smaller, right, hi)
         new = np.where(smaller, hi - ratio * (hi - lo), lo + ratio * (hi - lo))

@@ -16,8 +16,8 @@ from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Arm, Evidence, Plan, Record, Request, Stop, Trial
 from smartops_chaos.schema import healerfile
-from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, Store
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.campaign_folder import SHARD, CampaignFile, CampaignFolder
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.timeline import before, derive
 from smartops_chaos.timeline.calibration import calibrations
 
@@ -60,7 +60,7 @@ class Measured:
 
     name: str
     file: CampaignFile
-    home: Mapping[str, Store]
+    home: Mapping[str, CampaignFolder]
     records: Mapping[str, Record]
     table: pd.DataFrame
     summary: Summary
@@ -68,7 +68,7 @@ class Measured:
     stops: tuple[Stop, ...]
 
 
-def shared(stores: Sequence[Store]) -> CampaignFile:
+def shared(stores: Sequence[CampaignFolder]) -> CampaignFile:
     """What all directories have in common. Raises UsageError if their plans differ."""
     files = [store.read() for store in stores]
     for store, file in zip(stores, files, strict=True):
@@ -77,7 +77,7 @@ def shared(stores: Sequence[Store]) -> CampaignFile:
     return files[0]
 
 
-def recorded(stores: Sequence[Store], plan: Plan) -> Iterator[tuple[Trial, Store, Record]]:
+def recorded(stores: Sequence[CampaignFolder], plan: Plan) -> Iterator[tuple[Trial, CampaignFolder, Record]]:
     """Every recorded trial with the directory that has it. Raises UsageError if a trial is in two of them."""
     for trial in plan.trials:
         found = [(store, record) for store in stores if (record := store.trial(trial.id).read_record())]
@@ -88,7 +88,7 @@ def recorded(stores: Sequence[Store], plan: Plan) -> Iterator[tuple[Trial, Store
             yield trial, store, record
 
 
-def campaign(stores: Sequence[Store]) -> CampaignData:
+def campaign(stores: Sequence[CampaignFolder]) -> CampaignData:
     """One campaign from its directory, or from the directories of its shards.
 
     Raises UsageError if the plans differ or a trial is in two of them, NothingSelected without any record.
@@ -96,7 +96,7 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     found = measured(stores)
     plan, home = found.file.plan, found.home
 
-    def folder(trial_id: str) -> TrialDir:
+    def folder(trial_id: str) -> TrialFolder:
         return home[trial_id].trial(trial_id)
 
     def requests(trial_id: str) -> Sequence[Request]:
@@ -129,10 +129,10 @@ def campaign(stores: Sequence[Store]) -> CampaignData:
     )
 
 
-def measured(stores: Sequence[Store]) -> Measured:
+def measured(stores: Sequence[CampaignFolder]) -> Measured:
     """What `campaign` is made from, but for the evidence. Raises as `campaign`."""
     first = shared(stores)
-    home: dict[str, Store] = {}
+    home: dict[str, CampaignFolder] = {}
     records: dict[str, Record] = {}
     for trial, store, record in recorded(stores, first.plan):
         home[trial.id], records[trial.id] = store, record
@@ -140,8 +140,7 @@ def measured(stores: Sequence[Store]) -> Measured:
         raise NothingSelected(f"{stores[0].name} has no finished trial", "`smartops-chaos run` makes some")
     rows = table.from_records({str(home[name].trial(name).record): record for name, record in records.items()})
     stops = tuple(stop for store in stores for stop in store.stops())
-    # before its end a campaign with looks has no more of alpha to use than its next look
-    asked = question.of_plan(first.plan, stops, look=1 + max(len(store.looks()) for store in stores))
+    asked = question.of_plan(first.plan, stops)
     found = [finding for store in stores for finding in store.disturbances()]
     asked = replace(asked, disturbed=before.disturbed(found))
     summary = summarise.summarise(rows, asked, campaign=stores[0].name)
@@ -154,8 +153,9 @@ def measured(stores: Sequence[Store]) -> Measured:
 
 def bare(path: Path, baseline: Arm) -> CampaignData:
     """A trials table that somebody measured with another tool. Raises FileProblems."""
-    rows = table.read(path)
+    rows, notes = table.read_with_notes(path)
     summary = summarise.summarise(rows, Question(baseline=baseline), campaign=path.stem)
+    summary = replace(summary, warnings=(*notes, *summary.warnings))
     return CampaignData(name=path.stem, plan=None, provenance={"trials table": path.name}, summary=summary, table=rows)
 
 

@@ -16,23 +16,23 @@ from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.errors import ChaosError, NothingSelected, UsageError
 from smartops_chaos.model import MOST_LOST, Outcome
 from smartops_chaos.plan.look_schedule import spared
-from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, Store, number
+from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder, name_and_number
 from smartops_chaos.store.campaign_folder import campaigns as store_campaigns
 
 
-def is_history(stores: Sequence[Store]) -> bool:
+def is_history(stores: Sequence[CampaignFolder]) -> bool:
     """Several campaigns are the shards of one if one of them was run with `--shard`; else each stands for itself."""
     return len(stores) > 1 and not any(SHARD in _provenance(store) for store in stores)
 
 
-def _provenance(store: Store) -> Mapping[str, str]:
+def _provenance(store: CampaignFolder) -> Mapping[str, str]:
     try:
         return store.read().provenance
     except ChaosError:
         return {}
 
 
-def campaigns(stores: Sequence[Store]) -> History:
+def campaigns(stores: Sequence[CampaignFolder]) -> History:
     """Campaigns of one matrix as a history, oldest first. One that cannot be read is a night that failed.
 
     Raises UsageError if they are of several matrices or one is given twice, NothingSelected without any result.
@@ -42,7 +42,7 @@ def campaigns(stores: Sequence[Store]) -> History:
     for store in stores:
         if not store.path.is_dir():
             store.read()  # says what is wrong: a night that failed has a folder at least
-    ordered = sorted(stores, key=lambda store: (number(store.path), str(store.path.parent)))
+    ordered = sorted(stores, key=lambda store: (name_and_number(store.path), str(store.path.parent)))
     times = Counter(store.name for store in ordered)
     found: list[CampaignInHistory] = []
     for store in ordered:
@@ -66,15 +66,15 @@ def campaigns(stores: Sequence[Store]) -> History:
     return history.history(next(iter(matrices)), found)
 
 
-def nights_before(store: Store) -> list[Side]:
+def nights_before(store: CampaignFolder) -> list[Side]:
     """The campaigns of the same plan beside this one that came before it by number: how much do nights differ?
 
     What cannot be read, or has no trial of the baseline, tells nothing and is left out.
     """
     digest, found = store.read().plan.digest, []
     for other in store_campaigns(store.path.parent):
-        name, at = number(other.path)
-        if name != number(store.path)[0] or at >= number(store.path)[1]:
+        name, at = name_and_number(other.path)
+        if name != name_and_number(store.path)[0] or at >= name_and_number(store.path)[1]:
             continue
         try:
             file = other.read()
@@ -90,7 +90,7 @@ def nights_before(store: Store) -> list[Side]:
     return found
 
 
-def _night(store: Store, name: str, after: str) -> CampaignInHistory:
+def _night(store: CampaignFolder, name: str, after: str) -> CampaignInHistory:
     """`after`: when the campaign before it by number began, for one that does not say."""
     file: CampaignFile | None = None
     try:

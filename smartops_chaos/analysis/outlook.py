@@ -13,33 +13,36 @@ from smartops_chaos.analysis.cells import Cell
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import Verdict
 from smartops_chaos.analysis.table import texts
-from smartops_chaos.analysis.verdicts import ArmTests, decide, run_tests
+from smartops_chaos.analysis.verdicts import ArmTests, holm_over_arms, proven_p
 from smartops_chaos.model import Goal
 
 FACTORS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 _MOST_TRIALS = 2000  # of an arm; a campaign larger than that is not short of trials
 
 
-def repeats_needed(tests: Sequence[ArmTests], question: Question) -> dict[tuple[str, Goal], int | None]:
-    """(arm, target) of each verdict that is only observed -> repeats in all that would prove it; None = none found.
+def repeats_needed(
+    tests: Sequence[ArmTests], verdicts: Sequence[Verdict], question: Question
+) -> dict[tuple[str, Goal], int | None]:
+    """(arm, target) of each verdict that is observed above -> repeats in all that would prove it; None = none found.
 
     The trials at hand are taken 2, 3, ... times; the same tests decide. Targets that fail for another reason than the
     number of trials come out as None.
     """
-    _, verdicts = decide(tests, question)
-    waiting = {_key(v) for v in verdicts if v.verdict == "observed" and v.arm not in question.stopped}
+    waiting = {_key(v) for v in verdicts if v.verdict == "observed above" and v.arm not in question.stopped}
     found: dict[tuple[str, Goal], int | None] = dict.fromkeys(sorted(waiting))
     if any(sum(c.n for c in t.cells) > _MOST_TRIALS for t in tests):
         return found
     repeats = max((c.n + c.lost for t in tests for c in (*t.cells, *t.baseline)), default=0)
+    names = [[(str(t.arm), test.target) for test in t.targets if test.in_sequence] for t in tests]
     for factor in FACTORS:
         if not waiting:
             break
-        more = [run_tests(t.arm, _times(t.cells, factor), _times(t.baseline, factor), question) for t in tests]
-        _, verdicts = decide(more, question)
-        for key in [_key(v) for v in verdicts if v.verdict == "proven" and _key(v) in waiting]:
-            found[key] = factor * repeats
-            waiting.discard(key)
+        more = [proven_p(_times(t.cells, factor), _times(t.baseline, factor), question) for t in tests]
+        for keys, adjusted in zip(names, holm_over_arms(more), strict=True):
+            for key, p in zip(keys, adjusted, strict=False):
+                if p <= question.alpha and key in waiting:
+                    found[key] = factor * repeats
+                    waiting.discard(key)
     return found
 
 
@@ -66,6 +69,7 @@ def _times(cells: Sequence[Cell], factor: int) -> list[Cell]:
             c,
             time_s=np.tile(c.time_s, factor),
             recovered=np.tile(c.recovered, factor),
+            repeat=None,
             impact_s=None,
             bad_s=None if c.bad_s is None else np.tile(c.bad_s, factor),
             outcomes=Counter({outcome: factor * n for outcome, n in c.outcomes.items()}),

@@ -35,6 +35,8 @@ class SlaTest:
     bound: float | None  # lower bound of availability
     undecidable: str
     trivial: str  # why the target holds whatever the healer does; empty: it can be missed
+    at_worst: float | None = None  # the availability if every lost trial had been bad to the end
+    at_best: float | None = None
 
 
 def window(sla: Sla) -> str:
@@ -43,7 +45,13 @@ def window(sla: Sla) -> str:
 
 
 def availability(
-    cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float, within_trials: float | None
+    cells: Sequence[Cell],
+    sla: Sla | None,
+    target: float,
+    alpha: float,
+    within_trials: float | None,
+    *,
+    looks: bool = False,
 ) -> SlaNumbers:
     """Availability with its two-sided interval (1 - 2 alpha), which follows from that of the mean bad seconds.
 
@@ -52,7 +60,7 @@ def availability(
     known = None if sla is None else samples([c for c in cells if c.n], sla)
     if sla is None or not known:
         return SlaNumbers(None, None, None, within_trials)
-    least_s, most_s = likelihood_ratio.mean_interval(known, alpha)
+    least_s, most_s = likelihood_ratio.mean_interval(known, alpha, looks=looks)
     return SlaNumbers(
         availability=_available(_mean_s(known), sla),
         lo=_available(float(most_s[0]), sla),
@@ -62,7 +70,7 @@ def availability(
     )
 
 
-def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) -> SlaTest:
+def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float, *, looks: bool = False) -> SlaTest:
     """Is the availability at least `target`, a fraction? Tests the mean bad seconds of a fault."""
     if sla is None:
         return _undecidable("the matrix has no `sla:`; add a line such as `sla: {window: 30d, faults: 4}`")
@@ -71,12 +79,15 @@ def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float) 
     if any(c.bad_s is None for c in cells):
         return _undecidable("the table has no column `bad_seconds`")
     empty = next((c.scenario for c in cells if not c.n), None)
-    trials = sum(c.n for c in cells)
-    if empty is not None or trials < FEWEST_PAIRS:
-        where = f"{trials} counted trials" if empty is None else f"no counted trial in {empty}"
+    number = sum(c.n for c in cells)
+    if empty is not None or number < FEWEST_PAIRS:
+        where = f"{number} counted trials" if empty is None else f"no counted trial in {empty}"
         return _undecidable(f"{where}: {FEWEST_PAIRS} trials in all are needed, and one in each scenario")
-    found = likelihood_ratio.mean(samples(cells, sla), allowed_s(sla, target), alpha)
-    return SlaTest(found.p, found.p_ruled_out, _available(found.hi_s, sla), "", "")
+    trials = samples(cells, sla)
+    found = likelihood_ratio.mean(trials, allowed_s(sla, target), alpha, looks=looks)
+    worst, best = likelihood_ratio.at_worst(trials, ())[0], likelihood_ratio.at_best(trials, ())[0]
+    ends = (_available(_mean_s(side), sla) for side in (worst, best))
+    return SlaTest(found.p, found.p_ruled_out, _available(found.hi_s, sla), "", "", *ends)
 
 
 def _undecidable(why: str) -> SlaTest:

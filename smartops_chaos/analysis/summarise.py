@@ -58,8 +58,9 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
             measured,
             cells,
             summaries,
+            comparisons,
             calibration,
-            outlook.repeats_needed(tests, question),
+            outlook.repeats_needed(tests, decided, question),
             outlook.minutes_a_trial(measured),
             before.drift_warning(_with_service_time(table)),
         ),
@@ -150,7 +151,7 @@ def _arm(
     arm: Arm, measured: pd.DataFrame, cells: Sequence[Cell], baseline: Sequence[Cell], question: Question
 ) -> ArmSummary:
     """`baseline`: the cells that `cells` are held against; empty for the baseline itself."""
-    alpha = question.alpha * question.alpha_fraction(arm)  # with looks wider: so intervals hold over all looks together
+    alpha, looks = question.alpha, question.looks > 1
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
     counted = rows_of(rows, outcome_is(outcome, lambda o: o.counted))
@@ -177,8 +178,8 @@ def _arm(
         p_mitigated=mitigation.share if mitigation else None,
         detection=detection,
         mitigation=mitigation,
-        auto_heal=auto_heal(cells, baseline, alpha),
-        sla=sla.availability(cells, question.sla, question.targets.sla, alpha, _good_share(counted)),
+        auto_heal=auto_heal(cells, baseline, alpha, looks=looks),
+        sla=sla.availability(cells, question.sla, question.targets.sla, alpha, _good_share(counted), looks=looks),
         rca=rca.rca(counted, alpha),
         phases=steps,
         aside=aside,
@@ -211,9 +212,11 @@ def _mttr(cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArr
     samples = [c.sample(t) for c, t, _ in known]
     mean = mean_over_scenarios(samples).mean
     lo, hi = interval(samples, alpha)
-    longest = max(c.horizon_s for c, _, _ in known)
+    horizons = {c.horizon_s for c, _, _ in known}
+    if len(horizons) > 1:  # a trial that was watched for less time tells nothing of the rest of the longer one
+        return Mttr(mean, lo, hi, max(horizons), None, None)
     km = kaplan_meier(np.concatenate([t for _, t, _ in known]), np.concatenate([e for _, _, e in known]))
-    return Mttr(mean, lo, hi, longest, quantile(km, 0.5), quantile(km, 0.9))
+    return Mttr(mean, lo, hi, max(horizons), quantile(km, 0.5), quantile(km, 0.9))
 
 
 def _until_seen(times: Sequence[tuple[Cell, Floats | None]], alpha: float) -> Mttr:
@@ -255,13 +258,13 @@ def _cell_numbers(cell: Cell) -> CellNumbers:
 
 
 def _curves(cells: Sequence[Cell], alpha: float) -> tuple[Curve, ...]:
-    """All scenarios pooled, then each one."""
+    """All scenarios pooled, to the shortest of their horizons, then each one."""
     filled = [c for c in cells if c.n]
     if not filled:
         return ()
-    every = np.concatenate([c.time_s for c in filled]), np.concatenate([c.recovered for c in filled])
-    longest = max(c.horizon_s for c in filled)
-    pooled = _curve("", *every, longest, alpha)
+    shortest_s = min(c.horizon_s for c in filled)
+    time, recovered = np.concatenate([c.time_s for c in filled]), np.concatenate([c.recovered for c in filled])
+    pooled = _curve("", np.minimum(time, shortest_s), recovered & (time <= shortest_s), shortest_s, alpha)
     return pooled, *(_curve(c.scenario, c.time_s, c.recovered, c.horizon_s, alpha) for c in filled)
 
 
@@ -287,6 +290,7 @@ def _applied(question: Question, cells: Sequence[Cell]) -> AppliedPlan:
         baseline=question.baseline,
         targets=question.targets,
         sla=question.sla,
+        order=question.order,
         alpha=question.alpha,
         weights=dict(question.weights),
         horizons_s={c.scenario: c.horizon_s for c in cells},

@@ -11,7 +11,9 @@ from typing import Literal
 from smartops_chaos.model import ALPHA, Arm, Goal, Reference, Sla, Slo, Stop, Targets
 from smartops_chaos.timeline.calibration import Calibration
 
-Decision = Literal["proven", "observed", "missed", "undecidable"]
+# proven: the target is met, and chance is ruled out; missed: that it is met is ruled out; between them it is only known
+# on which side of the target the estimate lies. trivial: it is met whatever the healer does. See analysis.verdicts.
+Decision = Literal["proven", "observed above", "observed below", "missed", "trivial", "undecidable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,10 @@ class Mttr:
     """RMST(tau) over the arm's scenarios, equally weighted unless the plan says otherwise."""
 
     rmst_s: float | None
-    lo: float | None  # two-sided, 1 - 2 alpha; both ends allow for a pseudo-trial, see analysis.estimate
+    lo: float | None  # two-sided, 1 - 2 alpha, see analysis.likelihood_ratio
     hi: float | None
     horizon_s: float | None  # the largest of the scenarios' horizons
-    median_s: float | None  # Kaplan-Meier; None = not reached by the horizon
+    median_s: float | None  # over all trials, unrecovered = infinite; None = not reached, or the horizons are unlike
     p90_s: float | None
 
 
@@ -236,10 +238,12 @@ class ArmSummary:
 @dataclass(frozen=True, slots=True)
 class Reduction:
     estimate: float | None
-    lo: float | None  # two-sided, 1 - 2 alpha; it allows for pseudo-trials, see analysis.estimate: this end decides
+    lo: float | None  # two-sided, 1 - 2 alpha, by inversion of the test that decides, see analysis.likelihood_ratio
     hi: float | None
-    p: float | None  # one-sided, H0: reduction <= target; it belongs to `lo`
-    p_adjusted: float | None  # Holm over arms x targets, of the largest p that a `proven` needs
+    p: float | None  # one-sided, H0: reduction <= target, also with the lost trials at their worst
+    p_adjusted: float | None  # of that target, after those before it in the sequence, Holm over the arms
+    at_worst: float | None = None  # the estimate if every lost trial had gone badly for the arm
+    at_best: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +254,16 @@ class Comparison:
     scope: Literal["these-scenarios", "faults-like-these"]
     decides: bool
     mttr_reduction: Reduction
-    from_impact: Reduction
-    at_horizons: dict[str, Reduction]  # "tau/4", "tau/2", "tau"
+    from_impact: Reduction  # an estimate; unrecovered = the whole horizon, so a later impact gains nothing
+    at_horizons: dict[str, Reduction]  # "tau/4", "tau/2": estimates; "tau"
     by_scenario: dict[str, Reduction]  # "chaos / workload", descriptive
     verdict: Decision
     why: str
+    shares: dict[str, float]  # "chaos / workload" -> its share of the baseline's weighted mean time
+    block_correlation: float | None  # of the arm's and the baseline's times in the same block; None: not known
+    blocks: int  # of which that is
+    proven_from: float | None  # proven for every horizon from this share of the stated ones on; None: not proven
+    proven_from_s: float | None  # the same in seconds, where the horizons are alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +275,8 @@ class Verdict:
     bound: float | None  # the one-sided lower confidence bound that decides, before Holm
     verdict: Decision
     why: str
+    at_worst: float | None = None  # the value if the trials without a result had gone badly
+    at_best: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +297,7 @@ class AppliedPlan:
     baseline: Arm
     targets: Targets
     sla: Sla | None
+    order: tuple[Goal, ...]  # of the targets: one is decided if those before it are proven
     alpha: float  # one-sided
     weights: dict[str, float]  # by chaos level; absent = 1
     horizons_s: dict[str, float]  # "chaos / workload" -> seconds
@@ -301,7 +313,7 @@ class Summary:
     campaign: str
     plan: AppliedPlan | None  # None: the campaign has no result
     excluded: dict[str, dict[str, int]]  # arm -> reason -> trials
-    warnings: tuple[str, ...]  # what makes this result weak, each with the mend
+    warnings: tuple[str, ...]  # what makes this result weak, each with a hint
     calibration: tuple[Calibration, ...]
     arms: tuple[ArmSummary, ...]
     comparisons: tuple[Comparison, ...]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from smartops_chaos.analysis import foreign_table
 from smartops_chaos.errors import FileProblems, Problem, UsageError
 from smartops_chaos.model import COLUMNS, FALSE_ALARMS, MOMENTS, Outcome, Record
 
@@ -39,7 +40,7 @@ def from_rows(rows: Iterable[Mapping[str, object]], name: str = "records") -> pd
 
     Raises FileProblems with every problem; its line is the row's number, counted from 1, its column the field's.
     """
-    return _validated(pd.DataFrame(list(rows), dtype=object), name, first_line=1)
+    return _validated(pd.DataFrame(list(rows), dtype=object), name)
 
 
 def from_records(records: Mapping[str, Record]) -> pd.DataFrame:
@@ -54,7 +55,12 @@ def from_records(records: Mapping[str, Record]) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A trials table from `.csv` (UTF-8, comma) or `.parquet`.
+    """A trials table from `.csv` (UTF-8) or `.parquet`: see `read_with_notes`."""
+    return read_with_notes(path)[0]
+
+
+def read_with_notes(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The same with what was cleaned of it, in words.
 
     Raises FileProblems (line = line of the file for plain CSV, row for Parquet; column = number of the field), or
     UsageError if the file cannot be opened.
@@ -62,8 +68,9 @@ def read(path: Path) -> pd.DataFrame:
     name = str(path)
     try:
         if path.suffix.lower() == ".parquet":
-            return _validated(_read_parquet(path), name, first_line=1)
-        return _validated(_read_csv(path), name, first_line=2)
+            return _validated(_read_parquet(path), name), ()
+        raw, lines, notes = _read_csv(path)
+        return _validated(raw, name, lines), notes
     except UnicodeDecodeError as error:
         raise FileProblems([Problem(name, 0, 0, "is not UTF-8 text", "save it as CSV in UTF-8")]) from error
     except pd.errors.EmptyDataError as error:
@@ -112,19 +119,25 @@ def rows_of(table: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
     return table if wanted.all() else table[wanted]
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        header = next(csv.reader(lines), [])
-    if len(header) == 1 and ";" in header[0]:
-        raise FileProblems([Problem(str(path), 1, 1, "columns are separated by `;`", "separate them by commas")])
-    repeated = sorted({c for c in header if header.count(c) > 1})
-    if repeated:
-        raise FileProblems([Problem(str(path), 1, 0, f"column names appear twice: {', '.join(repeated)}")])
-    counted = [c for c in header if c in NUMBERS]
-    try:  # numbers parsed while reading: several times faster
-        return _parsed(path, dict.fromkeys(header, object) | dict.fromkeys(counted, "float64"), counted)
-    except ValueError:  # some field is no number: read all as text, so that it can be named by row and column
-        return _parsed(path, str, [])
+def _read_csv(path: Path) -> tuple[pd.DataFrame, Sequence[int], tuple[str, ...]]:
+    """The raw table, the line of each row, and what was cleaned of it."""
+    text = path.read_text(encoding="utf-8-sig")
+    if foreign_table.is_plain(text):
+        header = next(csv.reader(io.StringIO(text)), [])
+        counted = [c for c in header if c in NUMBERS]
+        with suppress(ValueError):  # some field is no number, or a row is too long: read as text to say which
+            raw = _parsed(text, header, counted)
+            if not any(_has_blanks(raw[column]) for column in raw if column in COLUMNS and column not in NUMBERS):
+                return raw, range(2, len(raw) + 2), ()
+    if not text.strip():
+        raise pd.errors.EmptyDataError
+    texts = [column for column in COLUMNS if column not in NUMBERS]
+    cleaned = foreign_table.clean(text, texts, NUMBERS)
+    return cleaned.table, cleaned.lines, cleaned.notes
+
+
+def _has_blanks(column: pd.Series) -> bool:
+    return any(value != value.strip() for value in column.unique() if isinstance(value, str))
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -140,18 +153,21 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return read
 
 
-def _parsed(path: Path, dtype: Any, may_be_empty: list[str]) -> pd.DataFrame:
+def _parsed(text: str, header: Sequence[str], counted: list[str]) -> pd.DataFrame:
+    """Numbers parsed while reading: several times faster than from texts."""
+    if len(set(header)) < len(header):
+        raise ValueError("column names appear twice")
     return pd.read_csv(
-        path,
-        dtype=dtype,
+        io.StringIO(text),
+        dtype=dict.fromkeys(header, object) | dict.fromkeys(counted, "float64"),
         keep_default_na=False,
-        na_values={c: [""] for c in may_be_empty},
-        encoding="utf-8-sig",
+        na_values={c: [""] for c in counted},
         index_col=False,
     )
 
 
-def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
+def _validated(raw: pd.DataFrame, name: str, lines: Sequence[int] | None = None) -> pd.DataFrame:
+    """`lines` are those of the rows; counted from 1 unless given."""
     absent = [c for c in REQUIRED if c not in raw]
     if absent and (len(raw) or len(raw.columns)):
         raise FileProblems([Problem(name, 1, 0, f"column `{c}` is missing", _near(c, raw.columns)) for c in absent])
@@ -159,12 +175,14 @@ def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
         raise FileProblems([Problem(name, 0, 0, "has no trials", "bring at least one row")])
     problems: list[Problem] = []
     table = raw.reset_index(drop=True)
+    lines = lines if lines is not None else range(1, len(table) + 1)
+    unread: dict[str, np.ndarray] = {}  # of a column, the rows whose fields are no numbers: told once
 
     def report(bad: np.ndarray, column: str, what: str, hint: str = "") -> None:
-        rows = np.flatnonzero(bad)
+        rows = np.flatnonzero(bad & ~unread[column] if column in unread else bad)
         field = list(table.columns).index(column) + 1 if column in table else 0
         for row in rows[:_SHOWN]:
-            problems.append(Problem(name, int(row) + first_line, field, f"{column}: {what}", hint))
+            problems.append(Problem(name, int(lines[row]), field, f"{column}: {what}", hint))
         if len(rows) > _SHOWN:
             problems.append(Problem(name, 0, 0, f"{column}: {what}: {len(rows) - _SHOWN} more rows like this"))
 
@@ -172,7 +190,10 @@ def _validated(raw: pd.DataFrame, name: str, first_line: int) -> pd.DataFrame:
     for column in table.columns:
         if column in NUMBERS:
             parsed, bad = _numbers(table[column])
-            report(bad, column, "not a finite number", "seconds or counts; empty = not seen")
+            habits = [foreign_table.why_not_a_number(str(value)) for value in table[column][bad]]
+            hint = next((habit for habit in habits if habit), "seconds or counts; empty = not seen")
+            report(bad, column, "not a finite number", hint)
+            unread[column] = bad
             typed[column] = pd.Series(parsed)
         elif column in COLUMNS:
             typed[column] = _texts(table[column])

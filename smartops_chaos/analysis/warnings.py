@@ -11,16 +11,17 @@ from smartops_chaos.analysis import instrument, sla
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell
 from smartops_chaos.analysis.phrases import GOALS, count, first_names, percent
 from smartops_chaos.analysis.question import Question
-from smartops_chaos.analysis.summary import ArmSummary, MomentAgreement
+from smartops_chaos.analysis.summary import ArmSummary, Comparison, MomentAgreement
 from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import unexplained
-from smartops_chaos.model import FALSE_ALARMS, LEAST_TRIALS, MOST_LOST, Goal, Outcome
+from smartops_chaos.analysis.words import number
+from smartops_chaos.model import FALSE_ALARMS, MOST_LOST, Goal, Outcome
 from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 
 RUN = "smartops-chaos run MATRIX"
 UNEVEN = 0.05
 AGREEMENT = 0.90  # wanted of metrics and logs, over the moments that both tell
-ENOUGH_TRIALS = 20  # in a cell: from here on the intervals cover what they say
+OPPOSITE = -0.2  # a correlation within blocks below this is warned of
 _FLAGS = {
     "conflict": "sources disagree about an event: see `smartops-chaos derive --explain TRIAL`",
     "telemetry_missing": "telemetry is missing, so phases are empty: check with `smartops-chaos doctor MATRIX`",
@@ -38,6 +39,7 @@ def weaknesses(
     measured: pd.DataFrame,
     cells: Sequence[Cell],
     arms: Sequence[ArmSummary],
+    comparisons: Sequence[Comparison],
     calibration: Sequence[Calibration],
     needed: Mapping[tuple[str, Goal], int | None],
     minutes_a_trial: float | None,
@@ -53,7 +55,7 @@ def weaknesses(
         *_lost(arms, cells),
         *_why_left_out(measured),
         *_scenarios(question, cells),
-        *_too_few(running),
+        *_opposite(comparisons),
         *_outlook(needed, running, minutes_a_trial),
         *_sla(question, cells),
         *([drift] if drift else []),
@@ -142,14 +144,14 @@ def _scenarios(question: Question, cells: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def _too_few(cells: Sequence[Cell]) -> list[str]:
-    least = min((c.n for c in cells), default=0)
-    if not cells or least >= ENOUGH_TRIALS:
-        return []
-    if least < LEAST_TRIALS:
-        return [f"A cell has {least} counted trials; an MTTR is compared from {LEAST_TRIALS} on: `{RUN} --repeats 3`."]
-    rough = f"With {least} trials in a cell the intervals are rough and may be too narrow"
-    return [f"{rough}: `{RUN} --repeats {ENOUGH_TRIALS}`."]
+def _opposite(comparisons: Sequence[Comparison]) -> list[str]:
+    return [
+        f"Where {c.arm} takes longer than usual in a block, the baseline tends to take less (correlation "
+        f"{number(c.block_correlation, 2)} over {c.blocks} blocks): the tests take both as independent or alike, so a "
+        "`proven` may be wrong somewhat more often than stated. Do arms disturb each other? Use fewer lanes."
+        for c in comparisons
+        if c.decides and c.block_correlation is not None and c.block_correlation < OPPOSITE
+    ]
 
 
 def _outlook(
@@ -232,7 +234,7 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
                 "health had lasted for `stop_after_good`. In the other trials nobody would have seen that, so their "
                 "times may be too short: make `stop_after_good` longer, or leave it out."
             )
-        if not arm.baseline and arm.rca.n and arm.rca.answers < 2:
+        if not (arm.baseline or arm.reference) and arm.rca.n and arm.rca.answers < 2:
             lines.append(f"{arm.arm} named {_answers(arm.rca.answers)}: no diagnostic information.")
     if arms and not any(a.controls for a in arms):
         lines.append("No trial without a fault shows false alarms: add `none: {}` to the chaos levels.")

@@ -16,7 +16,9 @@ import typer
 
 from smartops_chaos import __version__
 from smartops_chaos.cli import (
+    attach_command,
     compare_command,
+    healer_command,
     lab_commands,
     plan_command,
     report_command,
@@ -41,6 +43,8 @@ app = typer.Typer(
 )
 lab_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="One lane of the embedded lab, to play with.")
 app.add_typer(lab_app, name="lab")
+healer_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A healer file, before it is run with.")
+app.add_typer(healer_app, name="healer")
 
 
 def main() -> None:
@@ -136,6 +140,7 @@ def doctor(
         raise typer.Exit(4)
 
 
+app.command()(attach_command.attach)
 app.command()(plan_command.plan)
 app.command()(run_command.run)
 app.command()(report_command.report)
@@ -145,3 +150,5 @@ app.command()(status_commands.status)
 app.command()(status_commands.revert)
 lab_app.command()(lab_commands.up)
 lab_app.command()(lab_commands.down)
+healer_app.command()(healer_command.check)
+healer_app.command()(healer_command.schema)

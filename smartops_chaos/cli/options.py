@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import Arm
+
+if TYPE_CHECKING:
+    from smartops_chaos.model import Arm
 
 MatrixArgument = Annotated[Path, typer.Argument(metavar="MATRIX", help="The matrix file.")]
 OnlyOption = Annotated[list[str] | None, typer.Option("--only", help="Such as chaos=pod-kill or model=off,zscore.")]
@@ -27,6 +29,8 @@ def campaign_path(path: Path, results: Path) -> Path:
 
 def arm_of(text: str) -> Arm:
     """The arm of `--baseline model=off,policy=default`. Raises UsageError."""
+    from smartops_chaos.model import Arm  # its many classes take a fifth of the time in which `--help` is there
+
     parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
     if set(parts) != {"model", "policy"}:
         raise UsageError(f"--baseline {text} is no arm", "write model=off,policy=default")

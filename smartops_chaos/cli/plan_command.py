@@ -84,10 +84,10 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
     )
     print("; ".join(f"on {_lanes(n)} about {_time(seconds)}" for n, seconds in told.lanes_s.items()))
     for look in told.looks:
-        print(f"\nLook {look.look}, after {look.repeat} repeats, with {look.share:.0%} of alpha:")
+        print(f"\nLook {look.look}, after {look.repeat} repeats:")
         print("\n".join(f"  {proof}" for proof in look.proofs))
     if told.looks:
-        print("An arm stops at a look when each of its targets is proven or ruled out.\n\nAt the end:", end="")
+        print("An arm stops at a look when its targets are proven, or one is missed.\n\nAt the end:", end="")
     for proof in told.proofs:
         print(f"\n{proof}" + (f"\n  {proof.hint}" if proof.hint else ""))
     if likely is not None:

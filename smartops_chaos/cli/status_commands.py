@@ -22,9 +22,9 @@ def derive(
 ) -> None:
     """Compute the records again from the stored evidence."""
     from smartops_chaos.run import status
-    from smartops_chaos.store.campaign_folder import Store, newest
+    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
-    store = Store(campaign_path(campaign, results) if campaign else newest(results))
+    store = CampaignFolder(campaign_path(campaign, results) if campaign else newest(results))
     if explain:
         print(status.explain(store, explain))
         return
@@ -83,9 +83,9 @@ def revert(
         print(f"nothing of any campaign is in force in {cluster}")
         return
     from smartops_chaos.run import campaign as runner
-    from smartops_chaos.store.campaign_folder import Store, newest
+    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
-    store = Store((campaign_path(campaign, results) if campaign else newest(results)).resolve())
+    store = CampaignFolder((campaign_path(campaign, results) if campaign else newest(results)).resolve())
     if not store.has_trials():
         store.read()  # a word about what it is, before a lock makes a folder of it
     with store.locked():

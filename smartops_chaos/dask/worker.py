@@ -26,7 +26,7 @@ from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.model import Record
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Attempts
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress
 from smartops_chaos.trial.process import ensure_undone
@@ -35,6 +35,8 @@ RESOURCE = "lane"
 _IDLE_S = 60.0  # lanes that no trial has wanted for so long belong to a runner that is gone
 _END_S = 120.0  # for the rollbacks of the trials under way
 
+# A task is only a function call to Dask: what lives from one task to the next has nowhere else to be. Tasks run in the
+# worker's threads, and a pool's timer in another, so whoever looks at the pools holds the lock.
 _pools: dict[str, _Pool] = {}
 _lock = threading.Lock()
 
@@ -55,7 +57,7 @@ async def check(path: str, digest: str, version: str, dask_worker: Worker) -> li
         found.append(("it offers more lanes than it has threads", f"add `--nthreads {_offered(dask_worker)}`"))
     share = "let all machines have the results folder at the same path"
     try:
-        plan = Store(Path(path)).read().plan
+        plan = CampaignFolder(Path(path)).read().plan
     except Exception as error:  # whatever it is, this worker does not see what the runner sees
         return [*found, (f"it does not see the campaign: {error}", share)]
     if plan.digest != digest:
@@ -93,7 +95,7 @@ class _Pool:
     """The lanes of one campaign on this worker. Raises PreflightFailed if they cannot be opened."""
 
     def __init__(self, path: str, worker: Worker) -> None:
-        self.store = Store(Path(path))
+        self.store = CampaignFolder(Path(path))
         self.tasks = 0
         self.idle = threading.Timer(_IDLE_S, _end, (path,))
         plan = self.store.read().plan

@@ -26,7 +26,7 @@ from smartops_chaos.errors import HarnessFailed, PreflightFailed, UsageError
 from smartops_chaos.model import Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.run.attempts import Say
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.targets.base import LaneAddress, Target, Tell, silent
 from smartops_chaos.trial.process import ensure_undone
 
@@ -37,7 +37,7 @@ _LOOK_S = 5.0  # how often a trial that nobody has finished asks whether there a
 class Workers(Target):
     """The workers that offer lanes. Raises UsageError, PreflightFailed when there is no scheduler."""
 
-    def __init__(self, address: str, plan: Plan, store: Store, most: int | None) -> None:
+    def __init__(self, address: str, plan: Plan, store: CampaignFolder, most: int | None) -> None:
         self._plan, self._path, self._most = plan, str(store.path.resolve()), most
         self.address = address
         if not re.fullmatch(r"((tcp|tls)://)?[^/\s]+:\d+", address):
@@ -114,7 +114,7 @@ class RemoteAttempts:
 
     def __init__(self, workers: Workers, path: str, say: Say) -> None:
         self._workers, self._path, self._say = workers, path, say
-        self._store = Store(Path(path))
+        self._store = CampaignFolder(Path(path))
         self._lanes: dict[str, str] = {}  # trial -> lane of the runner, in whose name events are shown
         self._stopped = False
         self._alone = False

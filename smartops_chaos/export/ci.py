@@ -24,8 +24,9 @@ _NOTHING = "Nothing was judged: no arm beside the baseline has a result."
 def check(summary: Summary, require: Require = "proven") -> tuple[bool, list[str]]:
     """Whether every target of every arm is met, and one line for each. `observed` also accepts point estimates.
 
-    A summary without verdicts does not pass, nor does a simulated one: a check that looked at nothing must not be
-    green. Of a simulated one the lines still tell what each verdict would be.
+    A target that is trivial, met whatever the healer does, does not pass, nor does a summary without verdicts or a
+    simulated one: a check that looked at nothing must not be green. Of a simulated one the lines still tell what each
+    verdict would be.
     """
     lines = [f"{'pass' if passes(v, require) else 'FAIL'}  {verdict_line(v)}" for v in summary.verdicts]
     passed = bool(lines) and all(passes(v, require) for v in summary.verdicts)
@@ -35,7 +36,7 @@ def check(summary: Summary, require: Require = "proven") -> tuple[bool, list[str
 
 
 def passes(verdict: Verdict, require: Require) -> bool:
-    return verdict.verdict == "proven" or (require == "observed" and verdict.verdict == "observed")
+    return verdict.verdict == "proven" or (require == "observed" and verdict.verdict == "observed above")
 
 
 def junit(summary: Summary, require: Require = "proven") -> str:

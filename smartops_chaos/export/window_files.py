@@ -28,7 +28,7 @@ from smartops_chaos.export.windows import NORMAL, UNKNOWN, NoWindows
 from smartops_chaos.model import ChaosLevel, Evidence, Plan, Record, Series
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.healerfile import HealerFile
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.timeline.rules import process_of
 
 _HINT = "windows need trials that ran here, and a healer file that names `metrics`"
@@ -59,7 +59,7 @@ class _Contents:
         return "; ".join(f"{n} {why}" for why, n in sorted(self.left_out.items()))
 
 
-def write(stores: Sequence[Store], out: Path) -> list[Path]:
+def write(stores: Sequence[CampaignFolder], out: Path) -> list[Path]:
     """Write the four files into `out`, the card first; one trial is in memory at a time.
 
     Raises UsageError as `load.recorded`, and NothingSelected where no trial has windows.

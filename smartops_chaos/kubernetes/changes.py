@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from smartops_chaos.kubernetes import objects
-from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, path
+from smartops_chaos.kubernetes import objects, patches
+from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, path, path_of
 from smartops_chaos.kubernetes.controller import DEPLOYMENT
 from smartops_chaos.kubernetes.objects import CAMPAIGN, Former
+from smartops_chaos.schema.healer_kubernetes import ObjectRef
 
 LOCK = "smartops-chaos"  # the ConfigMap that says whose the namespace is
 
@@ -38,13 +39,16 @@ class ChangedObjects:
     campaign: str
     ledger: Path | None
     kinds: tuple[str, ...] = (DEPLOYMENT.name,)  # of controllers that it changes
+    others: tuple[str, ...] = ()  # kinds of other objects, as `ObjectRef.kind` writes them
 
     @property
     def _kinds(self) -> tuple[str, ...]:
         """In this order they are put back: what a new pod reads must be there before it."""
-        return ("configmap", *self.kinds)
+        return ("configmap", *self.others, *self.kinds)
 
     def path(self, kind: str, name: str = "") -> str:
+        if ":" in kind:
+            return path_of(ObjectRef.collection(kind, self.namespace), name)
         return path(self.namespace, f"{kind}s", name)
 
     def read(self, kind: str, name: str) -> Json:
@@ -198,6 +202,6 @@ def _saved(found: Json, noted: Former) -> Former:
 
 def _still_ours(found: Json, field: str, one: dict[str, Any]) -> bool:
     try:
-        return bool(objects.get(found, field) == one["set"] != one["was"])
+        return bool(patches.holds(objects.get(found, field), one["set"]) and one["set"] != one["was"])
     except KeyError:
         return False

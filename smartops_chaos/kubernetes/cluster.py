@@ -304,6 +304,11 @@ def path(namespace: str, collection: str, name: str = "") -> str:
     return f"{inside}/{_checked(name, is_subdomain)}" if name else inside
 
 
+def path_of(collection: str, name: str = "") -> str:
+    """Of an object in a collection of any API, whose path is known. Raises ClusterError for what is no name."""
+    return f"{collection}/{_checked(name, is_subdomain)}" if name else collection
+
+
 def proxy(namespace: str, collection: str, name: str, port: int | str, path_there: str = "") -> str:
     """The path through the API server to a server in the cluster; `collection` is "services" or "pods"."""
     if not (str(port).isascii() and str(port).isdigit()) and not is_label(str(port)):

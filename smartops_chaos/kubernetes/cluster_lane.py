@@ -58,7 +58,8 @@ class ClusterLane:
         campaign = given.get("SMARTOPS_CAMPAIGN", _BY_HAND)
         self._kinds = kinds_of(options)
         self._autoscaled = frozenset(given.get(AUTOSCALED, "").split())
-        self._objects = ChangedObjects(self._cluster, self._namespace, campaign, ledger, self._kinds)
+        others = tuple(dict.fromkeys(kind for kind, _ in self._block.others()))
+        self._objects = ChangedObjects(self._cluster, self._namespace, campaign, ledger, self._kinds, others)
         if given.get(cluster.IDENTITY):
             self._cluster.expect(Identity.parse(given[cluster.IDENTITY]))
         self._tail = recording.RecordingTail(self._folder / _RECORDING)
@@ -78,6 +79,8 @@ class ClusterLane:
         stamp = datetime.now(UTC).isoformat()  # with a fraction: a second reset within the second restarts too
         for name in dict.fromkeys(change.configmap for change in self._block.all_changes() if change.configmap):
             self._objects.set("configmap", name, partial(self._values, "configmap", name, ""))
+        for kind_and_name in self._block.others():
+            self._objects.set(*kind_and_name, partial(self._of_other, kind_and_name))
         there = Controller.listed(self._cluster, self._namespace, self._block.controllers())
         changed = []
         for name in self._block.controllers():
@@ -104,6 +107,13 @@ class ClusterLane:
                 values[objects.RESTARTED] = restart
         for change in self._changes:
             if (change.configmap if kind == "configmap" else change.deployment) == name:
+                values |= objects.wanted(change, found)
+        return values
+
+    def _of_other(self, kind_and_name: tuple[str, str], found: Json) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for change in self._changes:
+            if change.other == kind_and_name:
                 values |= objects.wanted(change, found)
         return values
 
@@ -147,7 +157,15 @@ class ClusterLane:
         return False
 
     def watch(self, folder: Path, clock: Clock) -> None:
-        watched = recorder.Watched(self._cluster.connection, self._namespace, self._block.components, self._kinds)
+        block = self._block
+        watched = recorder.Watched(
+            self._cluster.connection,
+            self._namespace,
+            block.components,
+            self._kinds,
+            elsewhere=block.elsewhere,
+            objects=block.watch,
+        )
         recorder.start(watched, folder / _RECORDING, clock)
 
     def unwatch(self) -> None:
@@ -163,6 +181,25 @@ class ClusterLane:
 
     def load(self) -> None:
         """A cluster's service is anybody's: how busy it is is not known."""
+
+    def repairable(self) -> tuple[str, ...]:
+        """The Deployments whose size the reset declares, but for the healer's own; none where there is no reset."""
+        if self._between != "reset":
+            return ()
+        names = dict.fromkeys([self._block.service, *self._block.reset.replicas])
+        return tuple(f"{self._namespace}/{name}" for name in names if name not in self._block.components)
+
+    def repair(self, target: str, replicas: int | None) -> None:
+        """As `kubectl rollout restart` and `kubectl scale` do it; the next reset puts back what was there."""
+        name = target.rpartition("/")[2]
+        stamp = datetime.now(UTC).isoformat()
+        values: dict[str, Any] = {objects.RESTARTED: stamp} if replicas is None else {"replicas": replicas}
+
+        def act() -> None:
+            kind = Controller.read(self._cluster, self._namespace, name).kind
+            self._objects.set(kind.name, name, lambda _: values)
+
+        self._guard(act)
 
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         """Of our own drivers' faults; an action of another extension leaves no receipt, and nobody to ask."""

@@ -22,7 +22,7 @@ from smartops_chaos.kubernetes.identity import Identity
 from smartops_chaos.kubernetes.lock import OWNER, NamespaceLock, owner
 from smartops_chaos.schema.clustertarget import kinds_of, says_production
 from smartops_chaos.schema.healer_kubernetes import Address, KubernetesBlock, Source
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Tell, silent
 from smartops_chaos.telemetry.connection import with_keys
 
@@ -49,6 +49,7 @@ class ClusterTarget:
         self._block = KubernetesBlock.from_plan(options)
         self._names = [lane["namespace"] for lane in options["lanes"]][:lanes]
         self._kinds = kinds_of(options)
+        self._others = tuple(dict.fromkeys(kind for kind, _ in self._block.others()))
         self._locks: list[NamespaceLock] = []
         self._directory: Path | None = None
 
@@ -137,7 +138,7 @@ class ClusterTarget:
             here = self._here(known.get(name))
             if name in known:
                 here.expect(known[name])
-            changed = ChangedObjects(here, name, campaign, None, self._kinds)
+            changed = ChangedObjects(here, name, campaign, None, self._kinds, self._others)
             try:
                 held = NamespaceLock(changed, "", ()).held() or {}
                 here.identify(name)
@@ -163,7 +164,7 @@ class ClusterTarget:
         if identity is not None:
             here.expect(identity)
         ledger = directory.resolve() / name / "former.ndjson"
-        changed = ChangedObjects(here, name, directory.resolve().parent.name, ledger, self._kinds)
+        changed = ChangedObjects(here, name, directory.resolve().parent.name, ledger, self._kinds, self._others)
         return NamespaceLock(changed, ours, self._block.controllers(), identity)
 
     def _address(self, lock: NamespaceLock) -> LaneAddress:
@@ -230,8 +231,11 @@ class ClusterTarget:
                     objects.wanted(change, there[change.deployment].found)
                 elif change.configmap:
                     known.read("configmap", change.configmap)
+                elif change.other is not None:
+                    objects.wanted(change, known.read(*change.other))
             except Gone:
-                yield f"{name} has no ConfigMap {change.configmap}, which the healer file names", "create it"
+                what = f"ConfigMap {change.configmap}" if change.configmap else " ".join(change.other or ()).lstrip(":")
+                yield f"{name} has no {what}, which the healer file names", "create it, or correct the healer file"
             except KeyError as error:
                 yield f"{name}: {error.args[0]}, which the healer file names", "correct the healer file"
 
@@ -277,7 +281,7 @@ def identities(told: Mapping[str, str]) -> dict[str, Identity]:
 
 def recorded(directory: Path) -> dict[str, Identity]:
     """The namespaces on which a campaign has begun, by its folder; `directory` is that of its lanes."""
-    store = Store(directory.resolve().parent)
+    store = CampaignFolder(directory.resolve().parent)
     return identities(store.read().provenance) if store.exists() else {}
 
 
@@ -332,7 +336,8 @@ def _everything(here: Cluster, name: str) -> tuple[ChangedObjects, list[str]]:
 
     A kind that the lock names was used, so it must be asked. Raises ClusterError.
     """
-    used = (NamespaceLock(ChangedObjects(here, name, "", None), "", ()).held() or {}).get("kinds", "").split()
+    held = NamespaceLock(ChangedObjects(here, name, "", None), "", ()).held() or {}
+    used = held.get("kinds", "").split()
     asked, unseen = [], []
     for kind in KINDS.values():
         try:
@@ -343,7 +348,7 @@ def _everything(here: Cluster, name: str) -> tuple[ChangedObjects, list[str]]:
                 raise
             if error.status == 403:
                 unseen.append(kind.plural)
-    return ChangedObjects(here, name, "", None, tuple(asked)), unseen
+    return ChangedObjects(here, name, "", None, tuple(asked), tuple(held.get("objects", "").split())), unseen
 
 
 def _asked(context: str) -> str:

@@ -126,7 +126,7 @@ def look(namespace: str, context: str = "") -> FoundSystem:
         healer = _healer(namespace, set(there))
         assert healer.kubernetes is not None
         replicas = Controller.read(cluster, namespace, healer.kubernetes.service).replicas
-        stores = {kind: found for kind in _STORES if (found := _store(cluster, namespace, kind))}
+        stores = {kind: found for kind in _STORES if (found := store(cluster, namespace, kind))}
         return FoundSystem(namespace, context, healer, replicas, stores, _tools(cluster, namespace, healer))
     except Gone as error:
         raise PreflightFailed(
@@ -142,17 +142,18 @@ def _healer(namespace: str, there: set[str]) -> HealerFile:
     for file in sorted(shipped("healers").glob("*.yaml")):
         healer = healerfile.load(file.stem)
         block = healer.kubernetes
-        if block is not None and set(block.controllers()) - set(block.optional) <= there:
+        # One without components is for any service, and says nothing of what is there.
+        if block is not None and block.components and set(block.controllers()) - set(block.optional) <= there:
             fits.append((len(set(block.controllers()) & there), healer))
     if not fits:
         raise PreflightFailed(
             f"no shipped healer file fits {namespace}, which has: {', '.join(sorted(there)) or 'no Deployment'}",
-            "write one (docs/healers.md shows how, in 30 lines) and name it in the matrix's `target.healer`",
+            f"`smartops-chaos attach {namespace}` begins one, which a matrix's `target.healer` names",
         )
     return max(fits, key=lambda one: one[0])[1]
 
 
-def _store(cluster: Cluster, namespace: str, kind: str) -> dict[str, Any] | None:
+def store(cluster: Cluster, namespace: str, kind: str) -> dict[str, Any] | None:
     """The address of a Service that answers as a Prometheus or Loki does; the namespace's own is preferred."""
     services: list[dict[str, Any]] = []
     for place in (path(namespace, "services"), "/api/v1/services"):

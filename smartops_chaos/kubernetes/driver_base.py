@@ -32,10 +32,11 @@ class Right:
     verbs: tuple[str, ...]
     why: str
     names: tuple[str, ...] = ()
+    of_group: str = ""  # of a resource that is not one of ours
 
     @property
     def group(self) -> str:
-        return GROUPS.get(self.resource, "")
+        return self.of_group or GROUPS.get(self.resource, "")
 
 
 def on_controllers(namespace: str, verbs: tuple[str, ...], why: str, names: tuple[str, ...]) -> list[Right]:

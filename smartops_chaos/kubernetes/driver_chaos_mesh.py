@@ -26,7 +26,7 @@ from chaoslib.exceptions import ActivityFailed
 
 from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.chaos_mesh_effect import FELT_S, Expected, effect, used
-from smartops_chaos.kubernetes.chaos_mesh_spec import KINDS, MOMENTARY, resource, traps
+from smartops_chaos.kubernetes.chaos_mesh_spec import GROUP, KINDS, MOMENTARY, resource, traps
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, connect, path
 from smartops_chaos.kubernetes.container import each_within, until
 from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure
@@ -173,12 +173,22 @@ def _failure(record: Mapping[str, Any]) -> str:
     return f"{record.get('phase', '')} {told[-1] if told else ''}".strip()
 
 
+def _installed(cluster: Cluster) -> list[str]:
+    """Collections of the kinds that are known both here and there; none without Chaos Mesh. Raises ClusterError."""
+    try:
+        listed = cluster.request("GET", f"/apis/{GROUP}/v1alpha1")["resources"]
+    except Gone:
+        return []
+    names = {one["name"] for one in listed}
+    return [plural for plural in KINDS.values() if plural in names]
+
+
 def _stored(cluster: Cluster, namespace: str, fault_id: str = "") -> Iterator[Json]:
     """Resources of our faults, or of one. A kind that is not installed has none; nor has one that we may not list,
     unless that is so of every kind: then nobody knows. Raises ClusterError."""
     refused: list[ClusterError] = []
     there = 0
-    for plural in KINDS.values():
+    for plural in _installed(cluster):
         try:
             listed = cluster.items(path(namespace, plural), {"labelSelector": LABEL})
         except ClusterError as error:
@@ -342,12 +352,10 @@ def _told(kind: str, error: ClusterError) -> tuple[str, str]:
 
 def abilities(cluster: Cluster, namespace: str, controller: str, faults: str) -> str:
     del namespace, controller
-    try:
-        listed = cluster.request("GET", "/apis/chaos-mesh.org/v1alpha1")["resources"]
-    except Gone:
+    known = _installed(cluster)
+    if not known:
         return "not possible: Chaos Mesh is not installed here"
-    known = {one["kind"] for one in listed}
-    missing = [kind for kind in KINDS if kind not in known]
+    missing = [kind for kind, plural in KINDS.items() if plural not in known]
     return faults + (f"; without {', '.join(missing)}, which are not installed" if missing else "")
 
 

@@ -114,8 +114,15 @@ def revert_all(cluster: Cluster, namespace: str, kinds: Iterable[str] = (DEPLOYM
 
 def _marks(cluster: Cluster, namespace: str, kinds: Iterable[str]) -> list[Mark]:
     """Those on pods and controllers, on the Deployments of proxies, and on Chaos Mesh's resources."""
-    collections = (*victims.PODS, DEPLOYMENT.plural, *(KINDS[kind].plural for kind in kinds))
-    return [*victims.marks(cluster, namespace, collections), *driver_chaos_mesh.marks(cluster, namespace)]
+    collections = [*victims.PODS, *(KINDS[kind].plural for kind in kinds)]
+    found = victims.marks(cluster, namespace, collections)
+    if DEPLOYMENT.plural not in collections:
+        try:
+            found += victims.marks(cluster, namespace, (DEPLOYMENT.plural,))
+        except ClusterError as error:
+            if error.status != 403:  # who may not see Deployments has made no proxy
+                raise
+    return [*found, *driver_chaos_mesh.marks(cluster, namespace)]
 
 
 def _kind(mark: Mark) -> str:

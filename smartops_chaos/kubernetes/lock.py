@@ -47,6 +47,8 @@ class NamespaceLock:
         hint = f"wait for that campaign; if it is dead: smartops-chaos revert --cluster {name}"
         data = {"campaign": campaign, "owner": self.owner, "host": socket.gethostname(), "since": utc_now()}
         data |= {"namespace": str(self.identity or name), "kinds": " ".join(self.changed.kinds)}
+        if self.changed.others:
+            data["objects"] = " ".join(self.changed.others)
         meta = {"name": LOCK, "labels": {objects.CAMPAIGN: campaign}}
         try:
             body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}

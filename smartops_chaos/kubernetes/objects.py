@@ -1,7 +1,8 @@
 """Named fields of controllers and ConfigMaps: read, set, and put back as they were. Pure, on plain JSON.
 
 A field is a text: `replicas`, `env/<container>/<NAME>`, `image/<container>`, `args/<container>`, `annotation/<key>`,
-`template/<annotation of the pod template>`, `data/<file>`, `file/<container>/<path>`. None means that it is not there.
+`template/<annotation of the pod template>`, `data/<file>`, `file/<container>/<path>`, and `at/<steps>` of a patch (see
+`patches`). None means that it is not there.
 
 A file is put over one of the image's by the controller alone: its text is an annotation of the pod template, which the
 downward API mounts. So a new text is a new template, and the rollout comes by itself.
@@ -12,6 +13,7 @@ it `was` and what we last `set`: the object alone is enough to put it back.
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import json
@@ -19,6 +21,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from smartops_chaos.kubernetes import patches
 from smartops_chaos.kubernetes.cluster import Json
 from smartops_chaos.kubernetes.controller import main_container
 from smartops_chaos.schema.healer_kubernetes import Change
@@ -38,7 +41,8 @@ def label(campaign: str) -> str:
 
 def wanted(change: Change, found: Json) -> dict[str, Any]:
     """What a change of a healer file sets on the object `found`. Raises KeyError for a container that is not there."""
-    values: dict[str, Any] = {f"data/{name}": text for name, text in change.data.items()}
+    values: dict[str, Any] = {f"data/{name}": _stored(change, text) for name, text in change.data.items()}
+    values |= patches.fields_of(change.patch, found, former(found))
     if change.replicas is not None:
         values["replicas"] = change.replicas
     if change.env or change.image or change.args is not None or change.files:
@@ -58,9 +62,15 @@ def wanted(change: Change, found: Json) -> dict[str, Any]:
     return values
 
 
+def _stored(change: Change, text: str) -> str:
+    return base64.b64encode(text.encode()).decode() if change.secret else text
+
+
 def get(found: Json, field: str) -> Any:
     """The value of a field, None if it is not there. Raises KeyError for a container that is not there."""
     kind, _, rest = field.partition("/")
+    if kind == patches.AT:
+        return patches.get(found, rest)
     if kind == "replicas":
         return found["spec"]["replicas"]
     if kind == "env":
@@ -76,7 +86,9 @@ def get(found: Json, field: str) -> Any:
 def put(found: Json, field: str, value: Any) -> None:
     """Set a field in place; the order of environment variables stays, since one may use another."""
     kind, _, rest = field.partition("/")
-    if kind == "replicas":
+    if kind == patches.AT:
+        patches.put(found, rest, value)
+    elif kind == "replicas":
         found["spec"]["replicas"] = value
     elif kind == "env":
         container, _, name = rest.partition("/")
@@ -139,11 +151,13 @@ def changed(found: Json, campaign: str, values: Mapping[str, Any], noted: Former
     `noted` is what a ledger knows, for an object whose annotation somebody has removed.
     """
     after, saved = copy.deepcopy(found), former(found) or copy.deepcopy(noted)
-    for field in dict.fromkeys([*saved, *values]):
-        was = saved[field]["was"] if field in saved else get(found, field)
-        value = values.get(field, was)
-        saved[field] = {"was": was, "set": value}
+    for field in sorted(saved.keys() - values.keys()):  # one that lies in another after it
+        put(after, field, saved[field]["was"])
+    for field, value in values.items():  # after those, since one may lie in another
+        saved.setdefault(field, {"was": get(after, field)})
         put(after, field, value)
+    for field, one in saved.items():
+        one["set"] = get(after, field)
     if saved:
         _texts(after, "annotation")[FORMER] = json.dumps(saved, sort_keys=True)
         _labels(after)[CAMPAIGN] = label(campaign)
@@ -153,14 +167,14 @@ def changed(found: Json, campaign: str, values: Mapping[str, Any], noted: Former
 def restored(found: Json, saved: Former) -> tuple[Json, list[str]]:
     """The object without anything of ours, and the fields that somebody else has changed in the meantime."""
     after, surprises = copy.deepcopy(found), []
-    for field, one in saved.items():
+    for field, one in sorted(saved.items()):
         try:
             now = get(found, field)
             put(after, field, one["was"])
         except KeyError:  # the container itself is gone, and our change with it
             surprises.append(f"{field} is not there any more")
             continue
-        if now not in (one["set"], one["was"]):
+        if now != one["was"] and not patches.holds(now, one["set"]):
             surprises.append(f"{field} was {shown(now)}, not {shown(one['set'])} as we had set it")
     _set(_texts(after, "annotation"), FORMER, None)
     _set(_labels(after), CAMPAIGN, None)

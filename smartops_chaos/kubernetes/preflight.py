@@ -17,7 +17,7 @@ from smartops_chaos.model import FaultPart, Plan
 from smartops_chaos.schema.clustertarget import touched_elsewhere
 from smartops_chaos.schema.faultfile import shipped_faults
 from smartops_chaos.schema.healer_kubernetes import KubernetesBlock
-from smartops_chaos.telemetry import prometheus
+from smartops_chaos.telemetry import lateness, prometheus
 from smartops_chaos.telemetry.connection import connection
 
 _READY_S = 60.0
@@ -58,17 +58,20 @@ def _metrics(plan: Plan) -> Iterator[tuple[str, str]]:
             yield str(error), "mend it, or correct `prometheus` in the matrix's target or in the healer file"
             continue
         if query:
-            yield from _value(url, query.replace("${namespace}", lane["namespace"]))
+            yield from _value(url, query.replace("${namespace}", lane["namespace"]), plan.analysis.slo.lag_s)
 
 
-def _value(where: str, query: str) -> Iterator[tuple[str, str]]:
+def _value(where: str, query: str, lag_s: float) -> Iterator[tuple[str, str]]:
     try:
         found = prometheus.instant(where, query)["result"]
+        late = lateness.understated(where, query, lag_s)
     except prometheus.PrometheusError as error:
         yield str(error), "correct `slo.query`"
         return
     if not found:
         yield f"`slo.query` has no value now: {query}", "correct it, and see that your own load runs"
+    if late:
+        yield late
 
 
 def _faults(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from smartops_chaos.kubernetes.changes import LOCK
 from smartops_chaos.kubernetes.cluster import Cluster
 from smartops_chaos.kubernetes.driver_base import Right, on_controllers, on_kinds
 from smartops_chaos.kubernetes.drivers import DRIVERS
-from smartops_chaos.model import FaultPart, Plan
+from smartops_chaos.model import REFERENCE_HEALERS, FaultPart, Plan
 from smartops_chaos.schema.clustertarget import kinds_of
 from smartops_chaos.schema.healer_kubernetes import Address, Change, KubernetesBlock
 
@@ -45,6 +45,12 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
     yield Right(namespace, "pods", ("get", "list", "watch"), "to see what the platform does")
     yield Right(namespace, "pods/log", ("get",), "to read what the healer says")
     yield Right(namespace, "events", ("list", "watch"), "to see what the platform does")
+    for elsewhere in system.elsewhere:
+        yield Right(elsewhere, "pods", ("get", "list", "watch"), "to find the healer's pods")
+        yield Right(elsewhere, "pods/log", ("get",), "to read what the healer says")
+    for one in system.watch:
+        why = "to see fields of objects change"
+        yield Right(one.namespace or namespace, one.resource, ("list", "watch"), why, of_group=one.group)
     yield from on_kinds(namespace, ("get", "list", "watch"), "to wait for rollouts", kinds_of(plan.target))
     yield Right(namespace, "configmaps", ("create", "list"), "the mark of the campaign that has the namespace")
     yield Right(namespace, "configmaps", ("get", "delete"), "the mark of the campaign that has the namespace", (LOCK,))
@@ -52,6 +58,12 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
         yield Right(namespace, "configmaps", ("get",), "the settings of the arms", tuple(maps))
     if set_maps:
         yield Right(namespace, "configmaps", ("patch",), "to set the arms", tuple(set_maps))
+    for change in system.all_changes():
+        if change.other is not None:
+            of, api, resource = change.other[0].split(":")
+            why, group = "to set the arms", api.rpartition("/")[0]
+            yield Right(of or namespace, resource, ("list",), why, of_group=group)
+            yield Right(of or namespace, resource, ("get", "patch"), why, (change.other[1],), of_group=group)
     if patched:
         yield from on_controllers(namespace, ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
     for name, part in faults(plan):
@@ -82,7 +94,9 @@ def _changes(plan: Plan, system: KubernetesBlock) -> list[Change]:
     """The changes of every arm that the plan has, the healer being off in calibration among them."""
     arms = {(trial.model, trial.policy) for trial in plan.trials}
     settings = [plan.models[model].over(plan.policies[policy]) for model, policy in arms]
-    if any(trial.phase == "calibrate" for trial in plan.trials):
+    alone = [one for one in settings if one.get("healer") in REFERENCE_HEALERS]  # then it is off, too
+    settings = [one for one in settings if one not in alone]
+    if alone or any(trial.phase == "calibrate" for trial in plan.trials):
         settings.append({"healer": "off"})
     return [change for one in settings for change in system.changes(one)]
 

@@ -4,7 +4,9 @@ File format, NDJSON, `at` = the runner's clock when the line was known here, in 
 
     {"at", "pod": {...}, "gone": bool}              every change of a pod, reduced to what a record needs
     {"at", "deployment": name, "replicas", "generation", "by": who has set the number of replicas last}
-    {"at", "event": {"reason", "object", "message", "count"}}          the namespace's own events
+    {"at", "event": {"reason", "object", "message", "count", "by", "type", "stamp", "cut"}}    the namespace's;
+                        `stamp` is the latest time that it names, true to `cut` nanoseconds
+    {"at", "object": name, "field", "was", "now"}   a change of a field that the healer file names, as text
     {"at", "log": component, "uid", "stamp": ns, "text"}     `stamp` is the container runtime's; "live"
                         if it was written while we read
     {"at", "server": [before, after, second]}       the API server's clock: `second` was its Date between the two
@@ -21,9 +23,9 @@ import json
 import multiprocessing
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
@@ -45,6 +47,8 @@ from smartops_chaos.kubernetes.controller import (
     owner_reference,
 )
 from smartops_chaos.kubernetes.victims import OURS
+from smartops_chaos.schema.fieldpath import field_text
+from smartops_chaos.schema.healer_kubernetes import WatchedObject
 from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.trial import sidecar
 
@@ -64,6 +68,8 @@ class Watched:
     namespace: str
     components: tuple[str, ...]  # controllers whose containers' logs are followed
     kinds: tuple[str, ...] = (DEPLOYMENT.name,)  # of the system's controllers
+    elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # namespace -> the same there
+    objects: tuple[WatchedObject, ...] = ()
 
 
 def start(watched: Watched, file: Path, clock: Clock) -> None:
@@ -97,6 +103,7 @@ class _Recorder:
         self._watched, self._out, self._clock, self._ready = watched, out, clock, ready
         self._since_ns = clock.now_ns() - _MARGIN_NS
         self._listed: set[str] = set()
+        self._known: dict[tuple[str, str, str], str | None] = {}  # fields of objects
         self._old: set[str] = set()  # pods that were on their way out before we began
         self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._readers: dict[tuple[str, str], LogReader] = {}
@@ -107,6 +114,12 @@ class _Recorder:
         handlers: dict[str, Callable[[ObjectChange], None]] = {"pods": self._pod, "events": self._event}
         handlers |= {KINDS[kind].plural: partial(self._controller, KINDS[kind]) for kind in self._watched.kinds}
         seen = {path(self._watched.namespace, collection): handler for collection, handler in handlers.items()}
+        for namespace, components in self._watched.elsewhere.items():
+            if namespace != self._watched.namespace:
+                seen[path(namespace, "pods")] = partial(self._pod_elsewhere, components)
+        for one in self._watched.objects:
+            where = one.path(self._watched.namespace)
+            seen[where] = self._each(seen.get(where), partial(self._fields, one))
         async with ApiStream(self._watched.server) as self._api:
             watches = [
                 self._api.watch(where, one, partial(self._begun, where, len(seen))) for where, one in seen.items()
@@ -143,6 +156,35 @@ class _Recorder:
                 if container["started"]:
                     self._follow(pod, name, container["restarts"])
 
+    def _pod_elsewhere(self, components: tuple[str, ...], change: ObjectChange) -> None:
+        """Of a pod in another namespace only the log is of interest."""
+        pod = compact(change.object)
+        if change.first and pod["deleting"]:
+            self._old.add(pod["uid"])
+        if pod["deployment"] in components and not change.gone and pod["uid"] not in self._old:
+            for name, container in pod["containers"].items():
+                if container["started"]:
+                    self._follow(pod, name, container["restarts"])
+
+    def _each(self, *handlers: Callable[[ObjectChange], None] | None) -> Callable[[ObjectChange], None]:
+        def call(change: ObjectChange) -> None:
+            for handler in handlers:
+                if handler is not None:
+                    handler(change)
+
+        return call
+
+    def _fields(self, watched: WatchedObject, change: ObjectChange) -> None:
+        if change.object["metadata"]["name"] != watched.name:
+            return
+        for path_of in watched.fields:
+            now = None if change.gone else field_text(change.object, path_of)
+            key = (watched.resource, watched.name, path_of)
+            if key in self._known and self._known[key] != now:
+                name = f"{watched.resource}/{watched.name}"
+                self._write(object=name, field=path_of, was=self._known[key], now=now)
+            self._known[key] = now
+
     def _controller(self, kind: ControllerKind, change: ObjectChange) -> None:
         now = Controller(kind, change.object)
         replicas, generation = 0 if change.gone else now.replicas, now.found["metadata"]["generation"]
@@ -160,7 +202,10 @@ class _Recorder:
             "uid": on.get("uid", ""),
             "message": event.get("message", "")[:300],
             "count": event.get("count") or 1,
+            "by": event.get("reportingComponent") or (event.get("source") or {}).get("component", ""),
+            "type": event.get("type", ""),
         }
+        told["stamp"], told["cut"] = event_time(event)
         self._write(event=told)
 
     # ---- logs ------------------------------------------------------------------------------------------------
@@ -191,7 +236,7 @@ class _Recorder:
         if before is not None:
             await asyncio.wait([before], timeout=ANSWER_S)
             before.cancel()
-        log = path(self._watched.namespace, "pods", pod["name"]) + "/log"
+        log = path(pod["namespace"] or self._watched.namespace, "pods", pod["name"]) + "/log"
         generation = reader.restarts
         if previous:
             try:
@@ -317,6 +362,7 @@ def compact(pod: Json) -> Json:
     return {
         "uid": meta["uid"],
         "name": meta["name"],
+        "namespace": meta.get("namespace", ""),
         "deployment": owner(pod),
         "hash": template(pod),
         "node": spec.get("nodeName", ""),
@@ -366,7 +412,20 @@ def template(pod: Json) -> str:
 
 def seconds(stamp: str | None) -> int:
     """A stamp of the API server (whole seconds, UTC) in nanoseconds since the epoch; 0 for none."""
-    return round(datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()) * 10**9 if stamp else 0
+    return int(datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()) * 10**9 if stamp else 0
+
+
+def event_time(event: Json) -> tuple[int, int]:
+    """The latest time that an event of Kubernetes names and how coarse that is, in nanoseconds; 0 for none.
+
+    The old form has whole seconds, the new one microseconds, and in a series the time of its last.
+    """
+    fine = (event.get("series") or {}).get("lastObservedTime") or event.get("eventTime")
+    coarse = event.get("lastTimestamp") or event.get("firstTimestamp")
+    if coarse and seconds(coarse) > (seconds(fine) if fine else 0):
+        return seconds(coarse), 10**9
+    parsed = parse(f"{fine} ".encode()) if fine else None
+    return (parsed.stamp_ns, 1000) if parsed else (0, 0)
 
 
 def _container_state(status: Json) -> Json:

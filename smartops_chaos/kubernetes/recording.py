@@ -19,8 +19,10 @@ from pathlib import Path
 
 from smartops_chaos.kubernetes.cluster import Json
 from smartops_chaos.model import Cause, Interval, LogLine, PlatformEvent
+from smartops_chaos.schema.healerfile import OF_KUBERNETES
 
 _STAMP = len(b'{"at": 1795532330809352249')
+EVENTS, OBJECTS = f"{OF_KUBERNETES}events", f"{OF_KUBERNETES}objects"  # components of such lines
 # Who sets sizes for an autoscaler, as managed fields name it: the controller of a HorizontalPodAutoscaler, and KEDA.
 _AUTOSCALERS = ("kube-controller-manager", "horizontal-pod-autoscaler", "keda", "keda-operator")
 _LIVE_NS = 500_000_000  # a line that is followed is here within this after it was stamped
@@ -89,11 +91,27 @@ def server_offset(entries: Iterable[Json]) -> Interval | None:
 
 
 def lines(entries: Sequence[Json], since_ns: int) -> tuple[LogLine, ...]:
-    """Log lines since then on the runner's clock, in order of their stamps."""
-    offset = node_offset(entries)
-    from_ns = since_ns + (offset.lo_ns if offset else 0)
+    """Log lines since then on the nodes' clock, in order of their stamps; events and changed fields are lines too."""
+    offset = node_offset(entries) or Interval(0, 0)
+    from_ns = since_ns + offset.lo_ns
     found = [LogLine(one["stamp"], one["log"], one["text"]) for one in entries if "log" in one]
-    return tuple(sorted((line for line in found if line.at_ns >= from_ns), key=lambda line: line.at_ns))
+    found += [line for one in entries if (line := _of_kubernetes(one, offset)) is not None]
+    return tuple(sorted((line for line in found if line.at_ns + line.cut_ns >= from_ns), key=lambda line: line.at_ns))
+
+
+def _of_kubernetes(entry: Json, offset: Interval) -> LogLine | None:
+    """An event or a changed field as a line; it was written before it was known here, and not long before."""
+    latest_ns = entry["at"] + offset.hi_ns
+    if "object" in entry:
+        earliest_ns = entry["at"] - _LIVE_NS + offset.lo_ns
+        text = f"{entry['object']} {entry['field']}: {entry['was']} -> {entry['now']}"
+        return LogLine(earliest_ns, OBJECTS, text, cut_ns=latest_ns - earliest_ns + 1)
+    event = entry.get("event")
+    if event is None or not event.get("stamp"):
+        return None
+    stamp_ns = event["stamp"]
+    text = f"reason={event['reason']} object={event['object']} by={event['by']} type={event['type']} {event['message']}"
+    return LogLine(stamp_ns, EVENTS, text, cut_ns=max(1, min(event["cut"], latest_ns - stamp_ns)))
 
 
 def down(entries: Iterable[Json], since_ns: int) -> list[tuple[Interval, str]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from smartops_chaos.lab.platform import lane as lane_file
 
 
 class LaneGone(ConnectionError):
@@ -33,37 +34,27 @@ class LabClient:
         return self.call("DELETE", path, timeout_s=timeout_s)
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, timeout_s: float = 10) -> Any:
-        """One request, one connection.
+        """One request, one connection; the lane file is read anew each time, as it is gone when the lane is.
 
         Raises LaneGone when the lane has ended, LabError when the node refuses, OSError when it does not answer.
         """
         try:
-            lane = json.loads(self.lane_file.read_text(encoding="utf-8"))
+            lane = lane_file.read(self.lane_file)
         except FileNotFoundError:
             raise LaneGone(f"{self.lane_file}: the lane has ended") from None
-        address = urlsplit(lane["control"])
+        address = urlsplit(lane.control)
         connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=timeout_s)
         try:
-            headers = {"Authorization": f"Bearer {lane['token']}", "Content-Type": "application/json"}
+            headers = {"Authorization": f"Bearer {lane.token}", "Content-Type": "application/json"}
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             answer = connection.getresponse()
             text = answer.read().decode()
         except (OSError, http.client.HTTPException) as error:
-            if not _alive(lane["pid"]):
-                raise LaneGone(f"{self.lane_file}: the lane's node (process {lane['pid']}) is dead") from error
+            if not lane_file.runs(lane):
+                raise LaneGone(f"{self.lane_file}: the lane's node (process {lane.pid}) is dead") from error
             raise OSError(f"{method} {path} on the lane's node: {error}") from error
         finally:
             connection.close()
         if answer.status >= 400:
             raise LabError(f"{method} {path}: {answer.status} {text[:500]}")
         return json.loads(text) if text else None
-
-
-def _alive(pid: int) -> bool:
-    """Whether the node runs: the process exists, is no zombie, and is a node of ours (pids are used again)."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        os.kill(pid, 0)
-    except (OSError, ProcessLookupError):
-        return False
-    return b"smartops_chaos" in command

@@ -14,11 +14,12 @@ from smartops_chaos import lab
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient, LabError, LaneGone
-from smartops_chaos.lab.platform import procs, warmup
+from smartops_chaos.lab.platform import warmup
 from smartops_chaos.lab.smartops import detect, orders
+from smartops_chaos.lab.smartops.hands import DEPLOYMENT, LabNode
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
-from smartops_chaos.schema.healerfile import LokiLogs
-from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLoad, LaneLost, Tell, When, silent
+from smartops_chaos.run import machine
+from smartops_chaos.targets.base import Lane, LaneAddress, LaneEnded, LaneLoad, LaneLost, Tell, When, silent
 from smartops_chaos.telemetry import alerts, prometheus
 
 _ANSWERS_WITHIN_S = 5.0
@@ -50,7 +51,7 @@ class LabTarget:
         shutil.rmtree(directory, ignore_errors=True)
         self._directory = directory
         asked = self._lanes
-        cpus = procs.cpus()
+        cpus = machine.usable_cores()
         self._lanes = min(asked, max(1, int(cpus)))
         if self._lanes < asked:
             say(f"this machine carries {_lanes(self._lanes)}, not {asked}: each wants a CPU, and there are {cpus:g}")
@@ -164,8 +165,8 @@ def mean_load(replicas: Sequence[orders.Recent]) -> LaneLoad | None:
     )
 
 
-class LabLane:
-    """A lane by its address, from any process."""
+class LabLane(Lane):
+    """A lane by its address, from any process. Its node keeps all that happens, so nothing has to be recorded."""
 
     def __init__(self, address: LaneAddress, replicas: int) -> None:
         self.address = address
@@ -189,14 +190,20 @@ class LabLane:
     def leaks(self) -> list[str]:
         return [fault["id"] for fault in self._guard(lambda: self._client.get("/faults"))["faults"]]
 
-    def watch(self, folder: Path, clock: Clock) -> None:
-        """The node keeps all of it."""
-
-    def unwatch(self) -> None: ...
-
     def load(self) -> LaneLoad | None:
         replicas = self._guard(lambda: self._client.get("/load"))["replicas"]
         return mean_load([orders.Recent(**recent) for recent in replicas.values()])
+
+    def repairable(self) -> tuple[str, ...]:
+        """The service; the healer's own Deployment is no object of a repair."""
+        return (f"{LabNode.namespace}/{DEPLOYMENT}",)
+
+    def repair(self, target: str, replicas: int | None) -> None:
+        path = f"/apis/deployments/{target.rpartition('/')[2]}"
+        if replicas is None:
+            self._guard(lambda: self._client.post(f"{path}/restart", {}))
+        else:
+            self._guard(lambda: self._client.post(f"{path}/scale", {"replicas": replicas}))
 
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         del calls  # the node knows better
@@ -211,10 +218,6 @@ class LabLane:
             for e in events
         )
 
-    def lost(self, since_ns: int) -> tuple[str, ...]:
-        del since_ns
-        return ()
-
     def logs(self, since_ns: int) -> tuple[LogLine, ...]:
         lines = self._guard(lambda: self._client.get(f"/logs?since_ns={since_ns}"))["lines"]
         return tuple(LogLine(line["at_ns"], line["component"], line["text"]) for line in lines)
@@ -224,9 +227,6 @@ class LabLane:
 
     def alerts(self, names: Sequence[str], start_ns: int, end_ns: int) -> alerts.Alerts:
         return alerts.fetch(self._prometheus, names, start_ns, end_ns)
-
-    def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int) -> None:
-        """The lab's node keeps all lines itself."""
 
     def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
         """The node stamps log lines and platform events, Prometheus its samples: two sources, two offsets."""

@@ -10,9 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from smartops_chaos.model import LEAST_TRIALS_AT_LOOK, Arm
+from smartops_chaos.model import Arm
 from smartops_chaos.plan.levels import Levels
-from smartops_chaos.plan.look_schedule import ends, fewest_repeats
 from smartops_chaos.schema.matrix import FACTORS, Matrix, Selector
 from smartops_chaos.schema.partial_matrix import PartialMatrix
 from smartops_chaos.schema.slospec import QuerySpec, SloSpec
@@ -52,7 +51,7 @@ def check(found: PartialMatrix, levels: Levels) -> None:
 
 
 def check_cells(found: PartialMatrix, matrix: Matrix, left: Sequence[CellNames]) -> None:
-    """Refuse levels, or a baseline, of which `exclude` has left nothing, and too few repeats for the looks.
+    """Refuse levels, or a baseline, of which `exclude` has left nothing, and more looks than repeats.
 
     `matrix` has the repeats of the command line, if they were given.
     """
@@ -85,13 +84,9 @@ def _emptied(found: PartialMatrix, matrix: Matrix, left: Sequence[CellNames]) ->
 
 
 def _looks(found: PartialMatrix, matrix: Matrix) -> None:
-    fewest, looks = fewest_repeats(matrix.looks), matrix.looks
-    if matrix.repeats < fewest:
-        what = (
-            f"with {matrix.repeats} repeats the first of {looks} looks comes after {ends(matrix.repeats, looks)[0]} "
-            f"trials of a cell, {LEAST_TRIALS_AT_LOOK} are needed"
-        )
-        found.refuse(("looks",), what, f"use {fewest} repeats at least, or `looks: 1`")
+    if matrix.looks > matrix.repeats:
+        what = f"{matrix.looks} looks are more than the {matrix.repeats} repeats after which they could be"
+        found.refuse(("looks",), what, f"use at most `looks: {matrix.repeats}`: one after every repeat")
 
 
 def _known(found: PartialMatrix, loc: Loc, factor: str, name: str, *, at_key: bool = False) -> None:

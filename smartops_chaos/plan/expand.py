@@ -13,20 +13,22 @@ import hashlib
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product, starmap
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import (
+    GOALS,
+    REFERENCE_HEALERS,
     AnalysisPlan,
     Arm,
     ChaosLevel,
     FaultPart,
     Plan,
-    ReferenceHealer,
     Sla,
     Targets,
     Trial,
@@ -67,6 +69,12 @@ def load_plan(path: Path, *, only: Sequence[str] = (), repeats: int | None = Non
     crosschecks.check_cells(found, matrix, left)
     found.whole()
     plan = expand(matrix, levels, healer.model_dump(mode="json"), left)
+    for name, count in Counter(trial.id for trial in plan.trials).items():
+        if count > 1:
+            found.refuse(
+                ("factors",), f"two trials would be called {name}", "rename a level that has a dot", at_key=True
+            )
+    found.whole()
     return replace(plan, trials=select(plan, only, shard))
 
 
@@ -177,7 +185,7 @@ def equal_arms(levels: Levels, arms: Sequence[Arm], baseline: Arm) -> dict[Arm, 
     for arm in dict.fromkeys((baseline, *arms)):
         model, policy = levels.models[arm.model], levels.policies[arm.policy]
         merged = model.over(policy)
-        if (healer := merged.get("healer")) in ("off", *get_args(ReferenceHealer)):
+        if (healer := merged.get("healer")) in ("off", *REFERENCE_HEALERS):
             merged = {**model.settings, "healer": healer}
         merged.pop("file", None)  # the text counts, not where it came from
         again = [variant.name for variant in (model, policy) if variant.same_as]
@@ -222,6 +230,8 @@ def digest(plan: Plan) -> str:
     del data["digest"], data["name"], data["target"]["lanes"]
     if data["analysis"]["looks"] == 1:
         del data["analysis"]["looks"]  # as before there were looks
+    if data["analysis"]["order"] == GOALS:
+        del data["analysis"]["order"]  # as before targets had an order
     if not data["analysis"]["slo"]["query"]:
         for key in ("query", "at_least", "every_s", "lag_s"):
             del data["analysis"]["slo"][key]  # as before there were queries
@@ -249,6 +259,7 @@ def _analysis(matrix: Matrix, chaos: Mapping[str, ChaosLevel], baseline: Arm) ->
         sla=None if matrix.sla is None else Sla(matrix.sla.window, matrix.sla.faults, matrix.sla.repair),
         weights=dict(matrix.weights),
         looks=matrix.looks,
+        order=matrix.targets.order,
     )
 
 

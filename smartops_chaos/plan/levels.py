@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smartops_chaos.errors import FileProblems
-from smartops_chaos.model import ChaosLevel, FaultPart, Variant, WorkloadLevel
+from smartops_chaos.model import REFERENCE_HEALERS, ChaosLevel, FaultPart, Variant, WorkloadLevel
 from smartops_chaos.schema import faultfile, yamlfile
 from smartops_chaos.schema.faultfile import FaultFile
-from smartops_chaos.schema.matrix import ChaosSpec, SettingsSpec, check_name
+from smartops_chaos.schema.matrix import ChaosSpec, SettingsSpec, check_level
 from smartops_chaos.schema.partial_matrix import PartialMatrix
 from smartops_chaos.schema.slospec import QuerySpec
 from smartops_chaos.schema.yamlfile import did_you_mean
@@ -52,7 +52,7 @@ def _check_names(found: PartialMatrix, factor: str, names: Sequence[str]) -> Non
     for name in names:
         loc = ("factors", factor, name)
         try:
-            check_name(name)
+            check_level(name)
         except ValueError as error:
             found.refuse(loc, str(error), at_key=True)
         other = seen.setdefault(name.casefold(), name)
@@ -204,6 +204,8 @@ def _given(found: PartialMatrix, loc: Loc, spec: SettingsSpec, settings: Setting
     given: dict[str, object] = {}
     for key, value in {**spec.settings, **({"file": spec.file} if "file" in spec.model_fields_set else {})}.items():
         allowed = settings.get(key)
+        if key == "healer" and not isinstance(allowed, str):
+            allowed = [*(allowed or ()), *REFERENCE_HEALERS]
         written = str(value).lower() if isinstance(value, bool) else value
         if allowed is None:
             what, hint = f"the healer has no setting `{key}`", did_you_mean(key, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smartops_chaos.model import Plan
 from smartops_chaos.planning.forecast import MOST_REPEATS, Budget, budget_of, plans_at_looks
@@ -68,34 +68,36 @@ def chances(plan: Plan, pilot: Pilot | None = None) -> Chances | None:
     """How large an effect has to be so that 80 % of such campaigns prove it. None if no arm is compared with the
     baseline.
 
-    Holm's hardest level is used, as if no other target were proven. `pilot` says how much times spread; without one a
-    spread is supposed, and said.
+    The hardest level is used, as if no other arm were proven. `pilot` says how much times spread; without one a spread
+    is supposed, and said.
     """
     budget = budget_of(plan)
-    if not budget.tests or not budget.scenarios:
+    if not budget.arms or not budget.scenarios:
         return None
     spreads = _spreads(plan, budget, pilot)
-    targets, alpha = plan.analysis.targets, budget.alpha / budget.tests
+    targets, alpha = plan.analysis.targets, budget.hardest
     heals = ASSUMED_HEALS if pilot is None or pilot.heals is None else pilot.heals
     truths = _beyond(targets.mttr_reduction, (1 / 3, 2 / 3))
     rates = _beyond(targets.auto_heal, (0.7, 0.9))
     return Chances(
         supposed=_supposed(budget, pilot),
         per_cell=budget.per_cell,
-        proves_target_from=smallest_reduction(spreads, budget.per_cell, targets.mttr_reduction, alpha),
+        proves_target_from=smallest_reduction(spreads, budget.design(), targets.mttr_reduction),
         proves_at_looks={
-            repeat: smallest_reduction(
-                spreads, (at := budget_of(so_far, look)).per_cell, targets.mttr_reduction, at.alpha / at.tests
-            )
-            for look, (repeat, so_far) in enumerate(plans_at_looks(plan), 1)
+            repeat: smallest_reduction(spreads, budget_of(so_far).design(), targets.mttr_reduction)
+            for repeat, so_far in plans_at_looks(plan)
         },
-        shows_reduction_from=smallest_reduction(spreads, budget.per_cell, 0.0, budget.alpha),
-        shows_uplift_from=smallest_uplift(heals, budget.trials, budget.base_trials, budget.alpha),
+        shows_reduction_from=smallest_reduction(spreads, replace(budget.design(), alpha=budget.alpha), 0.0),
+        shows_uplift_from=smallest_uplift(heals, budget.trials, budget.base_trials, budget.alpha, looks=budget.looks),
         base_heals=heals,
         trials_for={
-            format_fraction(t): trials_for(spreads, t, targets.mttr_reduction, alpha, MOST_REPEATS) for t in truths
+            format_fraction(t): trials_for(spreads, t, budget.design(), targets.mttr_reduction, MOST_REPEATS)
+            for t in truths
         },
-        incidents_for={format_fraction(t): heals_needed(targets.auto_heal, t, alpha, _MOST_INCIDENTS) for t in rates},
+        incidents_for={
+            format_fraction(t): heals_needed(targets.auto_heal, t, alpha, _MOST_INCIDENTS, looks=budget.looks)
+            for t in rates
+        },
     )
 
 

@@ -7,12 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from smartops_chaos.model import LEAST_TRIALS, ChaosLevel, Goal, Plan
+from smartops_chaos.analysis.likelihood_ratio import FEWEST_PAIRS
+from smartops_chaos.analysis.phrases import count
+from smartops_chaos.model import ChaosLevel, Goal, Plan
 from smartops_chaos.plan import durations
-from smartops_chaos.plan.look_schedule import ALPHA_SPENDING, before_end
+from smartops_chaos.plan.look_schedule import before_end
 from smartops_chaos.planning.power import (
+    Design,
+    availability_provable,
     failures_allowed,
-    provable,
+    fewest_provable,
     slowest_provable,
     trials_needed,
 )
@@ -42,7 +46,6 @@ class InterimProofs:
 
     look: int
     repeat: int  # after which it is
-    share: float  # of alpha
     proofs: tuple[Proof, ...]
 
 
@@ -61,7 +64,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a plan spends: the trials that its verdicts rest on, and the part of alpha that they may use."""
+    """The trials that a plan's verdicts rest on, and the level at which they are decided."""
 
     trials: int  # the fewest with a fault in a compared arm
     base_trials: int  # with a fault in the baseline
@@ -69,8 +72,17 @@ class Budget:
     repeats: int
     scenarios: tuple[tuple[str, str], ...]  # (chaos, workload) that an arm shares with the baseline
     weights: tuple[float, ...]  # of those
-    tests: int  # compared arms x targets: Holm's family
+    arms: int  # that are compared with the baseline
     alpha: float
+    looks: bool
+
+    @property
+    def hardest(self) -> float:
+        """The level of an arm while nothing is proven of any: Holm's first step."""
+        return self.alpha / self.arms
+
+    def design(self) -> Design:
+        return Design(self.per_cell, self.weights, self.hardest, self.looks)
 
 
 def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
@@ -104,11 +116,10 @@ def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
 
 
 def _looks(plan: Plan) -> Iterator[InterimProofs]:
-    shares = ALPHA_SPENDING[plan.analysis.looks]
     for look, (repeat, so_far) in enumerate(plans_at_looks(plan), 1):
-        proofs = _proofs(so_far, budget_of(so_far, look), lambda _: "")
+        proofs = _proofs(so_far, budget_of(so_far), lambda _: "")
         asked = tuple(replace(p, hint="") for p in proofs if p.target != "sla" or plan.analysis.sla)
-        yield InterimProofs(look, repeat, shares[look - 1], asked)
+        yield InterimProofs(look, repeat, asked)
 
 
 def plans_at_looks(plan: Plan) -> list[tuple[int, Plan]]:
@@ -117,14 +128,15 @@ def plans_at_looks(plan: Plan) -> list[tuple[int, Plan]]:
     return [(end, replace(plan, trials=tuple(t for t in plan.trials if t.repeat <= end))) for end in ends]
 
 
-def budget_of(plan: Plan, look: int = 0) -> Budget:
-    """The trials that count for the verdicts. `look`: whose fraction of alpha is used; 0 = the one at the end."""
+def budget_of(plan: Plan) -> Budget:
+    """The trials that count for the verdicts."""
     measured = plan.measured
     baseline = plan.analysis.baseline
-    faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
+    shown = plan.references  # no competitors
+    faults = [trial for trial in measured if plan.chaos[trial.chaos].parts and trial.arm not in shown]
     arms = Counter(trial.arm for trial in faults)
     cells = Counter((trial.chaos, trial.workload, trial.arm) for trial in faults)
-    compared = [arm for arm in arms if arm != baseline]
+    compared = [arm for arm in arms if arm != baseline and arm not in plan.references]
     shared = {(chaos, workload) for chaos, workload, arm in cells if arm == baseline} & {
         (chaos, workload) for chaos, workload, arm in cells if arm != baseline
     }
@@ -135,8 +147,9 @@ def budget_of(plan: Plan, look: int = 0) -> Budget:
         repeats=len({trial.repeat for trial in measured}),
         scenarios=tuple(sorted(shared)),
         weights=tuple(plan.analysis.weights.get(chaos, 1.0) for chaos, _ in sorted(shared)),
-        tests=len(compared) * (3 if plan.analysis.sla is not None else 2),
-        alpha=plan.analysis.alpha * ALPHA_SPENDING[plan.analysis.looks][look - 1],
+        arms=len(compared),
+        alpha=plan.analysis.alpha,
+        looks=plan.analysis.looks > 1,
     )
 
 
@@ -148,7 +161,7 @@ def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) ->
         "auto_heal": f"auto-heal of {format_fraction(targets.auto_heal)}",
         "sla": f"SLA of {format_fraction(targets.sla)}",
     }
-    if not budget.tests:
+    if not budget.arms:
         why, hint = "no arm with a fault is compared with the baseline", "add a model or a policy, and a fault"
         return tuple(Proof(target, False, f"{text}: {why}", hint) for target, text in wanted.items())
     levels = [plan.chaos[name] for name in dict.fromkeys(trial.chaos for trial in measured)]
@@ -158,7 +171,7 @@ def _proofs(plan: Plan, budget: Budget, command: Callable[[int | None], str]) ->
     return (
         _reduction(plan, wanted["mttr_reduction"], budget, command),
         _auto_heal(plan, wanted["auto_heal"], budget, command),
-        _sla(plan, wanted["sla"], levels, budget, command),
+        _sla(plan, wanted["sla"], budget, command),
     )
 
 
@@ -174,58 +187,61 @@ def _unexplained(target: Goal, text: str, silent: list[ChaosLevel]) -> Proof:
 
 
 def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:
-    target, hardest = plan.analysis.targets.mttr_reduction, budget.alpha / budget.tests
-    counts = range(LEAST_TRIALS, MOST_REPEATS + 1)
-    enough = next((n for n in counts if provable(_QUICK, n, budget.weights, target, hardest)), None)
+    target, design = plan.analysis.targets.mttr_reduction, budget.design()
+    enough = fewest_provable(design, _QUICK, target, MOST_REPEATS)
     if not budget.weights:
         what = f"{text}: no scenario runs in both an arm and the baseline"
         return Proof("mttr_reduction", False, what, "let the baseline run in the same scenarios")
-    if budget.per_cell < LEAST_TRIALS:
-        what = f"{text}: a cell has {budget.per_cell} of the {LEAST_TRIALS} trials that a verdict takes"
+    if not design.decides:
+        what = f"{text}: {budget.per_cell * len(budget.weights)} trials of an arm are fewer than {FEWEST_PAIRS}"
         return Proof("mttr_reduction", False, what, command(enough))
-    share, alone = (slowest_provable(budget.per_cell, budget.weights, target, a) for a in (hardest, budget.alpha))
+    share, alone = (slowest_provable(d, target) for d in (design, replace(design, alpha=budget.alpha)))
     ideal = "if the baseline never recovers and the arm always does"
     if share is not None:
         return Proof("mttr_reduction", True, f"{text}: can be proven {ideal} within {share:.0%} of the horizon")
-    what = f"{budget.per_cell} trials in a cell do not do"
+    what = f"{text}: {count(budget.per_cell, 'trial')} in a cell"
     if alone is None:
-        return Proof("mttr_reduction", False, f"{text}: {what}, not even {ideal} at once", command(enough))
-    what = f"{text}: {what} while other targets are open (Holm over {budget.tests} tests); if all others are proven, "
+        return Proof("mttr_reduction", False, f"{what} do not do, not even {ideal} at once", command(enough))
+    what = f"{what} do not do while other arms are open (Holm over {budget.arms} arms); if all others are proven, "
     return Proof("mttr_reduction", True, f"{what}{ideal} within {alone:.0%} of the horizon", command(enough))
 
 
 def _auto_heal(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:
-    target, n = plan.analysis.targets.auto_heal, budget.trials
-    alone, hardest = trials_needed(target, budget.alpha), trials_needed(target, budget.alpha / budget.tests)
+    target, n, looks = plan.analysis.targets.auto_heal, budget.trials, budget.looks
+    alone, hardest = (trials_needed(target, alpha, looks=looks) for alpha in (budget.alpha, budget.hardest))
     per_repeat = n / budget.repeats
     more = command(math.ceil(hardest / per_repeat) if hardest / per_repeat <= MOST_REPEATS else None)
     fewest = f"the fewest that prove it are {alone} of {alone}"
     if hardest > alone:
-        fewest += f", or {hardest} of {hardest} as the hardest of {budget.tests} tests (Holm)"
+        fewest += f", or {hardest} of {hardest} while other arms are open (Holm over {budget.arms} arms)"
     if n < alone:
         return Proof("auto_heal", False, f"{text}: an arm has {n} trials with a fault, {fewest}", more)
-    failures = failures_allowed(n, target, budget.alpha / budget.tests)
+    failures = failures_allowed(n, target, budget.hardest, looks=looks)
     if failures < 0:
-        what = f"{text}: an arm has {n} trials with a fault, which do only if all other targets are proven; {fewest}"
+        what = f"{text}: an arm has {n} trials with a fault, which do only if all other arms are proven; {fewest}"
         return Proof("auto_heal", True, what, more)
     return Proof("auto_heal", True, f"{text}: can be proven by {n - failures} successes of {n} in an arm")
 
 
-def _sla(
-    plan: Plan, text: str, levels: list[ChaosLevel], budget: Budget, command: Callable[[int | None], str]
-) -> Proof:
+def _sla(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:
     sla, target = plan.analysis.sla, plan.analysis.targets.sla
     if sla is None:
         what = f"{text}: how often faults come is not said, so it is undecidable"
         return Proof("sla", False, what, "sla: {window: 30d, faults: 4}")
-    if budget.per_cell < LEAST_TRIALS:
-        what = f"{text}: a cell has {budget.per_cell} of the {LEAST_TRIALS} trials that a verdict takes"
-        return Proof("sla", False, what, command(LEAST_TRIALS))
     allowed_s = (1 - target) * sla.window_s / sla.faults
-    longest_s = max(level.horizon_s for level in levels)
-    if allowed_s >= longest_s:
-        what = f"{text}: holds whatever the healer does, since {sla.faults:g} faults cost {sla.faults * longest_s:g} s"
+    longest = [plan.chaos[chaos].horizon_s + sla.repair_s for chaos, _ in budget.scenarios]
+    mean_s = sum(w * s for w, s in zip(budget.weights, longest, strict=True)) / (sum(budget.weights) or 1.0)
+    if allowed_s >= mean_s:
+        what = f"{text}: trivial, it holds whatever the healer does, since {sla.faults:g} faults cost at most"
+        cost = f"{sla.faults * mean_s:.6g} s of {format_duration(sla.window_s)}"
+        return Proof("sla", False, f"{what} {cost}", "raise targets.sla or sla.faults, or shorten sla.window")
+
+    def enough(trials: int) -> bool:
+        return availability_provable(longest, budget.weights, trials, allowed_s, budget.hardest, looks=budget.looks)
+
+    if enough(budget.per_cell):
         return Proof(
-            "sla", True, f"{what} of {format_duration(sla.window_s)} at most", "raise targets.sla or sla.faults"
+            "sla", True, f"{text}: can be proven if a fault costs clearly less than {allowed_s:.3g} bad seconds"
         )
-    return Proof("sla", True, f"{text}: can be proven if a fault costs clearly less than {allowed_s:.3g} bad seconds")
+    what = f"{text}: {count(budget.per_cell, 'trial')} in a cell do not do, not even without a bad second"
+    return Proof("sla", False, what, command(next((n for n in range(1, MOST_REPEATS) if enough(n)), None)))

@@ -13,14 +13,14 @@ from typing import Any
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import COLUMNS, Plan, Record, Stop
 from smartops_chaos.plan.look_schedule import spared
-from smartops_chaos.store.campaign_folder import SIMULATED, CampaignFile, Store
+from smartops_chaos.store.campaign_folder import SIMULATED, CampaignFile, CampaignFolder
 
 MOST_RECORDS = 20_000  # files; a larger campaign is a table
 
 
 def write(plan: Plan, matrix: Path, truth: Path, columns: Mapping[str, Any], stops: Sequence[Stop], out: Path) -> None:
     """Raises UsageError if `out` is there already, or for more trials than `MOST_RECORDS`."""
-    store, trials = Store(out), columns["trial"]
+    store, trials = CampaignFolder(out), columns["trial"]
     if out.exists():
         raise UsageError(f"{out} is there already", "give --out another name")
     if len(trials) > MOST_RECORDS:

@@ -42,7 +42,14 @@ from smartops_chaos.report.document import (
 from smartops_chaos.report.page import MANY_ARMS, Page
 
 _MOST_CARDS = 5  # arms; more stand in a table, so that the first page holds what they rest on as well
-_TONES: dict[Decision, Tone] = {"proven": "good", "observed": "weak", "missed": "bad", "undecidable": "none"}
+_TONES: dict[Decision, Tone] = {
+    "proven": "good",
+    "observed above": "weak",
+    "observed below": "weak",
+    "missed": "bad",
+    "trivial": "none",
+    "undecidable": "none",
+}
 _IDS_IN_WORDS = 6
 _UNTOLD = "The trials table does not say."
 

@@ -47,7 +47,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     return simulated.marked(report) if data.summary.simulated else report
 
 
-def timeline(data: CampaignData, trials: Sequence[str]) -> Report:
+def trial_course(data: CampaignData, trials: Sequence[str]) -> Report:
     """One figure: the course of one trial, or of two on one time axis.
 
     Raises UsageError for more, for a trial that the campaign does not have, and for one without evidence.
@@ -71,17 +71,14 @@ def timeline(data: CampaignData, trials: Sequence[str]) -> Report:
     )
 
 
-def write(report: Report, out: Path, *, pdf: bool = True, html: bool = True, figures: bool = True) -> list[Path]:
+def write(report: Report, out: Path, *, pdf: bool = True) -> list[Path]:
     """Write report.pdf, report.html and the files of figures/ below `out`; returns the files, the PDF first."""
     out.mkdir(parents=True, exist_ok=True)
-    contents: dict[Path, bytes] = {}
-    if pdf:
-        contents[out / "report.pdf"] = render.pdf(report)
-    if html:
-        contents[out / "report.html"] = render.html(report).encode()
+    contents = {out / "report.pdf": render.pdf(report)} if pdf else {}
+    contents[out / "report.html"] = render.html(report).encode()
     for path, content in contents.items():
         path.write_bytes(content)
-    return [*contents, *(figure_files.write(report, out / "figures") if figures else ())]
+    return [*contents, *figure_files.write(report, out / "figures")]
 
 
 def _subtitle(data: CampaignData) -> str:

@@ -214,37 +214,37 @@ class Report:
     subtitle: str
     sections: tuple[Section, ...]
 
-    def figures(self) -> Iterator[Figure]:
+    def blocks(self) -> Iterator[Block]:
+        """Everything, in reading order."""
         for section in self.sections:
-            for block in section.blocks:
-                if isinstance(block, Figure):
-                    yield block
+            yield from section.blocks
+
+    def figures(self) -> list[Figure]:
+        return [block for block in self.blocks() if isinstance(block, Figure)]
 
     def tables(self) -> dict[str, Table]:
         """Every table by its id."""
-        return {block.id: block for section in self.sections for block in section.blocks if isinstance(block, Table)}
+        return {block.id: block for block in self.blocks() if isinstance(block, Table)}
 
     def numbers(self) -> dict[str, str]:
         """Caption labels by id: "Figure 1", "Table 1" and so on, in reading order."""
         labels: dict[str, str] = {}
         counts = {"Figure": 0, "Table": 0}
-        for section in self.sections:
-            for block in section.blocks:
-                if isinstance(block, Figure | Table | Gallery):
-                    kind = "Table" if isinstance(block, Table) else "Figure"
-                    counts[kind] += 1
-                    labels[block.id] = f"{kind} {counts[kind]}"
+        for block in self.blocks():
+            if isinstance(block, Figure | Table | Gallery):
+                kind = "Table" if isinstance(block, Table) else "Figure"
+                counts[kind] += 1
+                labels[block.id] = f"{kind} {counts[kind]}"
         return labels
 
     def anchors(self) -> set[str]:
         """The ids that something can lead to."""
         found = {section.id for section in self.sections}
-        for section in self.sections:
-            for block in section.blocks:
-                if isinstance(block, Figure | Table | Gallery):
-                    found.add(block.id)
-                if isinstance(block, Table):
-                    found.update(block.ids)
-                if isinstance(block, Gallery):
-                    found.update(card.id for card in block.cards)
+        for block in self.blocks():
+            if isinstance(block, Figure | Table | Gallery):
+                found.add(block.id)
+            if isinstance(block, Table):
+                found.update(block.ids)
+            if isinstance(block, Gallery):
+                found.update(card.id for card in block.cards)
         return found

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from smartops_chaos.analysis.headlines import HEADLINES
 from smartops_chaos.analysis.history import Against, CampaignInHistory, History, PlanChange
 from smartops_chaos.analysis.sentences import level
-from smartops_chaos.analysis.summary import ArmSummary, Summary
+from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import (
     NONE,
     count,
@@ -21,9 +22,9 @@ from smartops_chaos.analysis.words import (
     target_value,
     with_range,
 )
-from smartops_chaos.model import Targets
+from smartops_chaos.model import Goal, Targets
 from smartops_chaos.report.document import Block, Box, Facts, Figure, Paragraph, Report, Section, Table, col, table
-from smartops_chaos.report.figures.campaign_series import LETTERS, Bounded, Unit, by_campaign
+from smartops_chaos.report.figures.campaign_series import LETTERS, Unit, by_campaign
 from smartops_chaos.report.page import arm_name
 from smartops_chaos.report.style import Styles, arm_styles
 
@@ -138,37 +139,24 @@ class _Measure:
     id: str
     title: str
     unit: Unit
-    read: Callable[[Summary, ArmSummary], Bounded]
+    headline: str  # of `analysis.headlines`
     target: float | None
 
 
-def _reduction(summary: Summary, arm: ArmSummary) -> Bounded:
-    comparison = summary.deciding(arm.arm)
-    found = comparison.mttr_reduction if comparison else None
-    return (found.estimate, found.lo, found.hi) if found else (None, None, None)
-
-
 def _measures(targets: Targets) -> Iterable[_Measure]:
-    yield _Measure("mttr", "MTTR", "seconds", lambda _, a: (a.mttr.rmst_s, a.mttr.lo, a.mttr.hi), None)
-    yield _Measure("reduction", "MTTR reduction", "fraction", _reduction, targets.mttr_reduction)
-    yield _Measure(
-        "heal",
-        "Auto-heal rate",
-        "fraction",
-        lambda _, a: (a.auto_heal.no_human, a.auto_heal.lo, a.auto_heal.hi),
-        targets.auto_heal,
-    )
-    yield _Measure(
-        "sla", "Availability", "fraction", lambda _, a: (a.sla.availability, a.sla.lo, a.sla.hi), targets.sla
-    )
+    yield _Measure("mttr", "MTTR", "seconds", "mttr", None)
+    yield _Measure("reduction", "MTTR reduction", "fraction", "mttr_reduction", targets.mttr_reduction)
+    yield _Measure("heal", "Auto-heal rate", "fraction", "auto_heal", targets.auto_heal)
+    yield _Measure("sla", "Availability", "fraction", "availability", targets.sla)
 
 
 def _series(history: History) -> Iterable[Block]:
     styles = _styles(history)
     plan = next((night.plan for night in reversed(history.campaigns) if night.plan), None)
     for measure in _measures(plan.analysis.targets if plan else Targets()):
+        read = HEADLINES[measure.headline]
         points = [
-            {a.arm: found for a in night.summary.arms if (found := measure.read(night.summary, a))[0] is not None}
+            {a.arm: found for a in night.summary.arms if (found := read(night.summary, a))[0] is not None}
             for night in history.campaigns
         ]
         if not any(points):
@@ -197,16 +185,16 @@ def _numbers(history: History) -> Table:
     def of_arm(read: Callable[[ArmSummary], str]) -> Callable[[Line], str]:
         return lambda line: NONE if line[2] is None else read(line[2])
 
-    def of_target(target: str) -> Callable[[Line], str]:
+    def of_target(target: Goal, headline: str) -> Callable[[Line], str]:
         """A target's value with its verdict."""
 
         def told(line: Line) -> str:
             _, night, arm = line
             if arm is None:
                 return NONE
-            reads = {"mttr_reduction": _reduction(night.summary, arm)[0], "auto_heal": arm.auto_heal.no_human}
+            value = HEADLINES[headline](night.summary, arm)[0]
             said = [v.verdict for v in night.summary.verdicts if (v.arm, v.target) == (arm.arm, target)]
-            return " ".join([target_value(reads.get(target, arm.sla.availability), target), *said])
+            return " ".join([target_value(value, target), *said])
 
         return told
 
@@ -222,9 +210,9 @@ def _numbers(history: History) -> Table:
                 f"MTTR ({level(history.newest.summary)} interval)",
                 of_arm(lambda a: with_range(seconds(a.mttr.rmst_s), seconds_range(a.mttr.lo, a.mttr.hi))),
             ),
-            col("Reduction", of_target("mttr_reduction"), align="left"),
-            col("Auto-heal", of_target("auto_heal"), align="left"),
-            col("Availability", of_target("sla"), align="left"),
+            col("Reduction", of_target("mttr_reduction", "mttr_reduction"), align="left"),
+            col("Auto-heal", of_target("auto_heal", "auto_heal"), align="left"),
+            col("Availability", of_target("sla", "availability"), align="left"),
         ],
         "All intervals are in history.csv, beside this report.",
         small=True,

@@ -137,8 +137,20 @@ def _scenarios(plan: Plan) -> Table:
             col("Kind", lambda level: "; ".join(map(kind, level.parts)) or NONE, align="left"),
             col("Horizon", lambda level: stated_seconds(level.horizon_s)),
         ],
-        f"Workloads: {loads}.",
+        " ".join([f"Workloads: {loads}.", *_untouched(plan)]),
     )
+
+
+def _untouched(plan: Plan) -> list[str]:
+    """What faults leave alone, as their files say it."""
+    parts = {part.fault: part for level in plan.chaos.values() for part in level.parts}
+    said = {
+        fault: extension["untouched"]
+        for fault, part in parts.items()
+        for extension in part.definition.get("extensions", ())
+        if extension.get("untouched")
+    }
+    return [f"Not touched by {fault}: {what}." for fault, what in said.items()]
 
 
 def _arms(plan: Plan) -> Table:

@@ -133,10 +133,18 @@ def draw(
     return re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
 
 
-def shares(n: int, most: int) -> list[slice]:
+def even_slices(n: int, most: int) -> list[slice]:
     """Slices of n things for figures that hold at most `most` of them, as even as possible."""
     parts = -(-n // max(most, 1))
     return [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
+
+
+def panels(drawing: Drawing, n: int, columns: int, *, sharey: bool = False) -> list[Axes]:
+    """`n` axes in rows of `columns`; the last row may be shorter."""
+    grid = drawing.subplots(-(-n // columns), columns, sharey=sharey, squeeze=False).ravel().tolist()
+    for left_over in grid[n:]:
+        left_over.set_visible(False)
+    return list(grid[:n])
 
 
 def row_axis(axes: Axes, labels: Sequence[str]) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from statistics import mean
 
 from smartops_chaos.errors import ChaosError
-from smartops_chaos.model import Evidence, Plan, Record, Trial
+from smartops_chaos.model import REFERENCE_HEALERS, Evidence, Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.clustertarget import longest_between_s
-from smartops_chaos.store.campaign_folder import Store
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.campaign_folder import CampaignFolder
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
 from smartops_chaos.timeline.derive import derive
 from smartops_chaos.trial import experiment
@@ -25,9 +26,10 @@ _PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, thre
 class Attempts:
     """The trials of one plan on the lanes of one target. Several threads may call it, each with a lane of its own."""
 
-    def __init__(self, plan: Plan, store: Store, target: Target, say: Say, where: str = "") -> None:
+    def __init__(self, plan: Plan, store: CampaignFolder, target: Target, say: Say, where: str = "") -> None:
         """`where` goes before a lane's name in records: lanes of several machines have the same names."""
         self._plan, self._store, self._target, self._say, self._where = plan, store, target, say, where
+        self._calibrations = [trial for trial in plan.trials if trial.phase == "calibrate"]
         self._children: dict[str, int] = {}
         self._signal = 0
 
@@ -56,7 +58,7 @@ class Attempts:
             clean = undo(folder)
         return folder.read_record() or self._record(folder, job, code), clean
 
-    def _record(self, folder: TrialDir, job: experiment.Job, code: int) -> Record:
+    def _record(self, folder: TrialFolder, job: experiment.Job, code: int) -> Record:
         """The record of a trial whose process has died: by its evidence if that was complete, else of an error."""
         folder.tidy()
         try:
@@ -74,7 +76,9 @@ class Attempts:
         plan, chaos = self._plan, self._plan.chaos[trial.chaos]
         bare = replace(chaos, parts=tuple(replace(part, definition={}) for part in chaos.parts))
         model = plan.models[trial.model]
-        if trial.phase == "calibrate":  # nobody but the harness may end the fault
+        healer = model.over(plan.policies[trial.policy]).get("healer")
+        role = healer if healer in REFERENCE_HEALERS and trial.phase == "measure" else None
+        if trial.phase == "calibrate" or role:  # nobody but the harness may end the fault
             model = replace(model, settings={**model.settings, "healer": "off"})
         prefix = f"{self._store.name}.{trial.id}.{attempt}"
         return experiment.Job(
@@ -90,12 +94,22 @@ class Attempts:
             rate_per_s=plan.workloads[trial.workload].rate_per_s,
             slo=plan.analysis.slo,
             stop_after_good_s=plan.analysis.stop_after_good_s,
+            reference=role,
+            drain_s=self._drain_s(trial),
             healer=plan.healer,
             fault_ids=tuple(f"{prefix}.{part}" for part in range(len(chaos.parts))),
             digest=plan.digest,
         )
 
-    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialDir, job: experiment.Job) -> int:
+    def _drain_s(self, trial: Trial) -> float:
+        """Mean drain of the scenario's calibration trials that are recorded by now; they come first."""
+        scenario = trial.chaos, trial.workload
+        ours = [one.id for one in self._calibrations if (one.chaos, one.workload) == scenario]
+        rows = [row for name in ours if (row := self._store.row(name)) is not None]
+        drains = [float(drain) for row in rows if isinstance(drain := row.get("drain_s"), int | float)]
+        return mean(drains) if drains else 0.0
+
+    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialFolder, job: experiment.Job) -> int:
         def phase(text: str) -> None:
             self._say(events.PhaseReached(lane.name, trial.id, text))
 

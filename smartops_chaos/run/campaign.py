@@ -23,7 +23,7 @@ from smartops_chaos.run.block_queue import BlockQueue
 from smartops_chaos.run.interim_looks import InterimLooks, decide
 from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
 from smartops_chaos.run.run_options import RunOptions
-from smartops_chaos.store.campaign_folder import Start, Store
+from smartops_chaos.store.campaign_folder import CampaignFolder, Start
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, Target
 from smartops_chaos.timeline.before import disturbed, drift_warning
@@ -39,7 +39,7 @@ class _Interrupted(Exception):
     """A signal came while the lanes were prepared."""
 
 
-def revert(store: Store) -> int:
+def revert(store: CampaignFolder) -> int:
     """Undo everything of a campaign that may still be in force; how many trials that were. Raises RevertFailed."""
     pending = store.open_ledgers()
     failed = [trial for trial in pending if not undo(trial)]
@@ -51,13 +51,13 @@ def revert(store: Store) -> int:
     return len(pending)
 
 
-def restore(store: Store) -> list[str]:
+def restore(store: CampaignFolder) -> list[str]:
     """Put back what the campaign has set on its target, after `revert`; what that was. Raises RevertFailed."""
     campaign = store.read()
     return kinds.target(kinds.pinned(campaign.plan, campaign.provenance).target).restore(store.lanes)
 
 
-def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Emit) -> Result:
+def run(plan: Plan, store: CampaignFolder, options: RunOptions, likely_s: float, emit: Emit) -> Result:
     """Run what is not recorded yet, and what no look has spared. The caller holds the store's lock.
 
     Raises PreflightFailed before anything is injected, RevertFailed if an earlier trial cannot be undone, OSError if
@@ -102,7 +102,7 @@ def run(plan: Plan, store: Store, options: RunOptions, likely_s: float, emit: Em
         return _without_lanes(result, store)
 
 
-def _opened(target: Target, store: Store, threads: LaneThreads, emit: Emit) -> Sequence[LaneAddress]:
+def _opened(target: Target, store: CampaignFolder, threads: LaneThreads, emit: Emit) -> Sequence[LaneAddress]:
     """The target's lanes; none if a signal came while they were prepared, which takes some 15 s on the lab."""
 
     def say(text: str) -> None:
@@ -130,7 +130,7 @@ def _look_around(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:
     return Start(utc_now(), asdict(seen), found)
 
 
-def _closing(store: Store, plan: Plan) -> Iterator[events.Event]:
+def _closing(store: CampaignFolder, plan: Plan) -> Iterator[events.Event]:
     """What the end says of the instrument: its calibration, and trials before which the service was another."""
     rows = [row for trial in plan.trials if (row := store.row(trial.id)) is not None]
     for found in calibrations(row for row in rows if row["phase"] == "calibrate"):
@@ -147,7 +147,7 @@ def _check(plan: Plan, target: Target) -> None:
         raise PreflightFailed("\n".join(what for what, _ in problems), "\n".join(hint for _, hint in problems))
 
 
-def _lanes(plan: Plan, store: Store, options: RunOptions) -> tuple[Target, Callable[[Say], AnyAttempts]]:
+def _lanes(plan: Plan, store: CampaignFolder, options: RunOptions) -> tuple[Target, Callable[[Say], AnyAttempts]]:
     """Lanes here, or on the workers of a Dask scheduler. Raises PreflightFailed, UsageError."""
     if not options.scheduler:
         target = kinds.target(plan.target, options.lanes)
@@ -161,7 +161,7 @@ def _lanes(plan: Plan, store: Store, options: RunOptions) -> tuple[Target, Calla
     return workers, workers.attempts
 
 
-def _without_lanes(result: Result, store: Store) -> Result:
+def _without_lanes(result: Result, store: CampaignFolder) -> Result:
     """What was in force on a blocked lane may be over with the lane, or can be undone by now."""
     if result.blocked:
         with suppress(RevertFailed, OSError):
@@ -171,7 +171,7 @@ def _without_lanes(result: Result, store: Store) -> Result:
     return result
 
 
-def _todo(plan: Plan, store: Store, options: RunOptions, spared: frozenset[str], emit: Emit) -> list[Trial]:
+def _todo(plan: Plan, store: CampaignFolder, options: RunOptions, spared: frozenset[str], emit: Emit) -> list[Trial]:
     """What is not recorded, and what shall run again; a trial by which an arm was decided stays as it was then."""
     outcomes = {trial.id: store.outcome(trial.id) for trial in plan.trials if trial.id not in spared}
     again = {name for name, outcome in outcomes.items() if outcome in options.retry}
@@ -185,7 +185,7 @@ def _todo(plan: Plan, store: Store, options: RunOptions, spared: frozenset[str],
     return [trial for trial in plan.trials if trial.id in again or outcomes.get(trial.id, "") is None]
 
 
-def _begun_on(plan: Plan, store: Store, todo: Sequence[Trial]) -> dict[int, str]:
+def _begun_on(plan: Plan, store: CampaignFolder, todo: Sequence[Trial]) -> dict[int, str]:
     """The lanes on which an earlier run has begun blocks of which trials are left."""
     open_blocks, left = {trial.block for trial in todo} - {0}, {trial.id for trial in todo}
     recorded = [t for t in plan.trials if t.block in open_blocks and t.id not in left]
@@ -193,7 +193,7 @@ def _begun_on(plan: Plan, store: Store, todo: Sequence[Trial]) -> dict[int, str]
     return {block: str(row["lane"]) for block, row in rows if row is not None}
 
 
-def judge(result: Result, store: Store, plan: Plan) -> None:
+def judge(result: Result, store: CampaignFolder, plan: Plan) -> None:
     """Raise what the exit code must say: RevertFailed first, then HarnessFailed."""
     if result.blocked:
         raise RevertFailed(
@@ -239,7 +239,7 @@ def judge(result: Result, store: Store, plan: Plan) -> None:
         )
 
 
-def _why(store: Store, plan: Plan, outcome: Outcome) -> str:
+def _why(store: CampaignFolder, plan: Plan, outcome: Outcome) -> str:
     """The reasons of the trials that ended so, each with one of them as the example."""
     found: dict[str, list[str]] = {}
     details: dict[str, str] = {}

@@ -54,9 +54,9 @@ def sentence(event: events.Event) -> str:
             detail = f"\n  {event.detail}" if event.detail else ""
             return f"{event.lane}: {event.trial}: {event.outcome}{reason}{after} [{event.done}/{event.trials}]{detail}"
         case events.LookTaken():
-            told = f"{', '.join(event.stopped) or 'no arm'} decided"
+            decided = f"{', '.join(event.stopped) or 'no arm'} decided"
             spared = f", {event.spared} trials are spared" if event.spared else ""
-            return f"look {event.look}, after {event.repeat} repeats: {told}{spared}"
+            return f"look {event.look}, after {event.repeat} repeats: {decided}{spared}"
         case events.Preparing() | events.Warned() | events.Noted():
             return event.text
         case events.LaneBlocked():

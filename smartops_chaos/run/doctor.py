@@ -24,13 +24,8 @@ class Check:
     note: bool = False  # only to know; with a hint it is a warning
 
     def as_dict(self) -> dict[str, object]:
-        told = asdict(self)
-        return {
-            "what": told.pop("what"),
-            "ok": told.pop("ok"),
-            "mend": told.pop("hint"),
-            **told,
-        }  # the keys as published
+        """As it is published, where a hint has always been called `mend`."""
+        return {"mend" if name == "hint" else name: value for name, value in asdict(self).items()}
 
 
 def checks(matrix: Path | None, results: Path) -> list[Check]:
@@ -66,8 +61,8 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
 def _machine() -> list[Check]:
     """The numbers also when all is well. A busy machine fails no check: it may be quiet when a campaign starts."""
     seen = machine.measure()
-    told = [Check(f"machine: {finding.what}", True, finding.hint, note=True) for finding in machine.findings(seen)]
-    return [Check(f"machine: {seen}", True, note=bool(told)), *told]
+    disturbing = [Check(f"machine: {one.what}", True, one.hint, note=True) for one in machine.findings(seen)]
+    return [Check(f"machine: {seen}", True, note=bool(disturbing)), *disturbing]
 
 
 def roles(matrix: Path | None) -> list[str]:

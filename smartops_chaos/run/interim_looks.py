@@ -17,13 +17,13 @@ from smartops_chaos.errors import HarnessFailed
 from smartops_chaos.model import Plan, Stop, Trial
 from smartops_chaos.plan.look_schedule import before_end, spared
 from smartops_chaos.run.events import LookTaken
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 _DECIDE = "smartops_chaos.analysis.interim"  # run as a program
-Decide = Callable[[Store, int], tuple[Stop, ...]]  # the look's number, from 1 -> the arms that it stops
+Decide = Callable[[CampaignFolder, int], tuple[Stop, ...]]  # the look's number, from 1 -> the arms that it stops
 
 
-def decide(store: Store, look: int) -> tuple[Stop, ...]:
+def decide(store: CampaignFolder, look: int) -> tuple[Stop, ...]:
     """The arms that a look stops, by the records on disk. Raises HarnessFailed.
 
     In a process of its own, which ends with it: a runner has no room for pandas, and Ctrl-C does not reach it.
@@ -40,7 +40,7 @@ def decide(store: Store, look: int) -> tuple[Stop, ...]:
 class InterimLooks:
     """The looks of one campaign. Not safe for threads: whoever calls it holds the lock of the lanes."""
 
-    def __init__(self, plan: Plan, store: Store, decide: Decide) -> None:
+    def __init__(self, plan: Plan, store: CampaignFolder, decide: Decide) -> None:
         """Raises UsageError if what was decided earlier cannot be read."""
         self._plan, self._store, self._decide = plan, store, decide
         self._ends = before_end(plan)

@@ -26,7 +26,7 @@ from smartops_chaos.run.attempts import Say
 from smartops_chaos.run.block_queue import BlockQueue
 from smartops_chaos.run.interim_looks import InterimLooks
 from smartops_chaos.run.run_options import RunOptions
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.targets.base import LaneAddress
 
 Emit = Callable[[events.Event], None]
@@ -56,7 +56,7 @@ class LaneThreads:
 
     def __init__(
         self,
-        store: Store,
+        store: CampaignFolder,
         options: RunOptions,
         attempts: Callable[[Say], AnyAttempts],
         todo: BlockQueue,

@@ -56,7 +56,7 @@ class Machine:
     stretch: float  # 9 of 10 pieces took no more times as long as the best on the same core; cores may differ
     used: float | None  # cores' worth of time that all others used, on the usable cores; without the idle class
     stolen: float | None  # cores' worth of time that the hypervisor withheld
-    load: float | None  # processes that run or want to, averaged over a minute
+    load: float  # processes that run or want to, averaged over a minute
     busiest: tuple[BusyProcess, ...]  # of the others, the one that uses most first
 
     @property
@@ -66,16 +66,14 @@ class Machine:
 
     def __str__(self) -> str:
         limit = f", {self.quota:g} by the limit of its cgroup" if self.quota is not None else ""
-        told = [f"{self.cores} of {_cores(self.present)} usable{limit}"]
-        told.append("timers late by {:.1f} ms (median), {:.1f} ms (99 of 100), {:.1f} ms (all)".format(*self.late_ms))
-        told.append(f"a piece of work takes {self.work_ms:.1f} ms, {self.stretch:.2f} times the best (9 of 10)")
+        parts = [f"{self.cores} of {_cores(self.present)} usable{limit}"]
+        parts.append("timers late by {:.1f} ms (median), {:.1f} ms (99 of 100), {:.1f} ms (all)".format(*self.late_ms))
+        parts.append(f"a piece of work takes {self.work_ms:.1f} ms, {self.stretch:.2f} times the best (9 of 10)")
         if self.used is not None:
-            told.append(f"others use {self.used:.2f} cores" + (f" ({_listed(self.busiest)})" if self.busiest else ""))
+            parts.append(f"others use {self.used:.2f} cores" + (f" ({_listed(self.busiest)})" if self.busiest else ""))
         if self.stolen is not None:
-            told.append(f"the hypervisor withholds {self.stolen:.2f}")
-        if self.load is not None:
-            told.append(f"load {self.load:.1f}")
-        return "; ".join(told)
+            parts.append(f"the hypervisor withholds {self.stolen:.2f}")
+        return "; ".join([*parts, f"load {self.load:.1f}"])
 
 
 def measure() -> Machine:
@@ -85,7 +83,8 @@ def measure() -> Machine:
     late_ms = _timers(_TIMERS_S)
     after = _Counters.read(usable)
     work = _work(usable)
-    used, stolen = _shares(before, after, usable)
+    processes = _used(before, after, usable)
+    used, stolen = _shares(before, after, processes)
     return Machine(
         present=os.cpu_count() or len(usable),
         cores=len(usable),
@@ -95,8 +94,8 @@ def measure() -> Machine:
         stretch=_rank(sorted(took / min(pieces) for pieces in work for took in pieces), 0.9),
         used=used,
         stolen=stolen,
-        load=_load(),
-        busiest=_busiest(before, after, usable),
+        load=round(os.getloadavg()[0], 2),
+        busiest=_busiest(processes),
     )
 
 
@@ -208,7 +207,7 @@ class _Counters:
         return _Counters(time.monotonic(), *_cpu_seconds(cores), _processes())
 
 
-def _deltas(before: _Counters, after: _Counters, cores: Sequence[int]) -> dict[tuple[int, int], _Counted]:
+def _used(before: _Counters, after: _Counters, cores: Sequence[int]) -> dict[int, _Counted]:
     """What each process on those cores has used in between, in cores' worth of time.
 
     With what its children used that began and ended in between: a compiler lives shorter than this looks.
@@ -223,17 +222,20 @@ def _deltas(before: _Counters, after: _Counters, cores: Sequence[int]) -> dict[t
         was = before.processes.get(key) or replace(now, cpu_s=0.0, reaped_s=0.0)
         used_s = now.cpu_s - was.cpu_s + max(0.0, now.reaped_s - was.reaped_s - known_s[key[0]])
         if now.core in cores:
-            found[key] = replace(now, cpu_s=used_s / took_s)
+            found[key[0]] = replace(now, cpu_s=used_s / took_s)
     return found
 
 
-def _shares(before: _Counters, after: _Counters, cores: Sequence[int]) -> tuple[float | None, float | None]:
+def _shares(
+    before: _Counters, after: _Counters, processes: Mapping[int, _Counted]
+) -> tuple[float | None, float | None]:
+    """Cores' worth of time that others used, and that the hypervisor withheld."""
     if before.busy_s is None or after.busy_s is None or before.stolen_s is None or after.stolen_s is None:
         return None, None
     took_s = after.at_s - before.at_s
     busy = (after.busy_s - before.busy_s) / took_s
     by_kind = {"own": 0.0, "idle": 0.0, "other": 0.0}
-    for one in _deltas(before, after, cores).values():
+    for one in processes.values():
         by_kind[one.kind] += one.cpu_s
     # What cannot be seen from a container is in `busy` alone. A process with several threads may have used other cores
     # too, so what is known of the others is the least.
@@ -241,10 +243,10 @@ def _shares(before: _Counters, after: _Counters, cores: Sequence[int]) -> tuple[
     return round(used, 3), round((after.stolen_s - before.stolen_s) / took_s, 3)
 
 
-def _busiest(before: _Counters, after: _Counters, cores: Sequence[int]) -> tuple[BusyProcess, ...]:
+def _busiest(processes: Mapping[int, _Counted]) -> tuple[BusyProcess, ...]:
     found = [
         BusyProcess(pid, one.name, round(one.cpu_s, 3))
-        for (pid, _), one in _deltas(before, after, cores).items()
+        for pid, one in processes.items()
         if one.kind == "other" and one.cpu_s >= _LEAST_NAMED
     ]
     return tuple(sorted(found, key=lambda one: -one.cores)[:_NAMED])
@@ -283,14 +285,13 @@ def _processes() -> dict[tuple[int, int], _Counted]:
     }
 
 
-def _load() -> float | None:
-    try:
-        return round(os.getloadavg()[0], 2)
-    except OSError:
-        return None
-
-
 # ---- what this process may use -------------------------------------------------------------------------------
+
+
+def usable_cores() -> float:
+    """Cores' worth of time that this process can get at best: those it is allowed on, or less by a cgroup's limit."""
+    allowed = float(len(os.sched_getaffinity(0)))
+    return min(allowed, quota() or allowed)
 
 
 def quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:

@@ -23,7 +23,7 @@ from smartops_chaos.run import campaign, events
 from smartops_chaos.run.lanes import Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.schema.clustertarget import lane_count
-from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, Store, campaigns, next_free
+from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder, campaigns, next_free
 from smartops_chaos.targets import kinds
 
 
@@ -35,7 +35,7 @@ class PreparedRun:
     options: RunOptions
     full: Plan  # all trials of the matrix: what the campaign's folder keeps
     selected: Plan  # those that this run is about
-    store: Store
+    store: CampaignFolder
 
 
 def prepare(matrix: Path, results: Path, options: RunOptions) -> PreparedRun:
@@ -86,7 +86,7 @@ def _campaign_file(run: PreparedRun) -> CampaignFile:
     return CampaignFile(run.matrix.name, run.matrix.read_text(encoding="utf-8"), run.full, made_by)
 
 
-def open_store(results: Path, full: Plan, name: str = "") -> Store:
+def open_store(results: Path, full: Plan, name: str = "") -> CampaignFolder:
     """The campaign that a run goes on with; one that is not there yet is new.
 
     The last one of the matrix's name if it is unfinished, else a new one; one with a name of its own has to be named.
@@ -95,7 +95,7 @@ def open_store(results: Path, full: Plan, name: str = "") -> Store:
     if name:
         if Path(name).name != name or name.startswith("."):
             raise UsageError(f"--campaign {name} is no name", "give the name of a folder in results/")
-        store = Store(results / name)
+        store = CampaignFolder(results / name)
         if not store.exists():
             return store
         if SIMULATED in store.read().provenance:
@@ -115,7 +115,7 @@ def open_store(results: Path, full: Plan, name: str = "") -> Store:
     return store
 
 
-def _unfinished(store: Store) -> bool:
+def _unfinished(store: CampaignFolder) -> bool:
     plan = store.read().plan
     done_without = spared(plan, store.stops())
     return any(trial.id not in done_without and store.outcome(trial.id) is None for trial in plan.trials)

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from smartops_chaos.errors import ChaosError, UsageError
-from smartops_chaos.model import Outcome, Stop
+from smartops_chaos.model import LogLine, Outcome, Stop
 from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.schema import healerfile
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.timeline import derive as timeline
 
 
-def state(store: Store) -> dict[str, Any]:
+def state(store: CampaignFolder) -> dict[str, Any]:
     """What `status` shows of a campaign. A file that cannot be read is one of its `problems`, and hides no other.
 
     What is left is `trials` - `spared` - `done`: looks have made some superfluous.
@@ -51,7 +51,7 @@ def state(store: Store) -> dict[str, Any]:
     }
 
 
-def derive_all(store: Store) -> tuple[int, list[str], list[str]]:
+def derive_all(store: CampaignFolder) -> tuple[int, list[str], list[str]]:
     """Write every record anew: how many came out the same, which did not, and which evidence cannot be read."""
     plan = store.read().plan
     healer = healerfile.restore(plan.healer)
@@ -74,7 +74,14 @@ def derive_all(store: Store) -> tuple[int, list[str], list[str]]:
     return same, changed, failed
 
 
-def explain(store: Store, trial_id: str) -> str:
+def log_lines(store: CampaignFolder, trial_id: str) -> tuple[LogLine, ...]:
+    """The log lines that one trial has stored. Raises UsageError for an unknown trial."""
+    if trial_id not in {trial.id for trial in store.read().plan.trials}:
+        raise UsageError(f"{store.name} has no trial {trial_id}", "`smartops-chaos plan` lists their names")
+    return store.trial(trial_id).read_evidence().logs
+
+
+def explain(store: CampaignFolder, trial_id: str) -> str:
     """What each rule matched in one trial. Raises UsageError for an unknown trial."""
     plan = store.read().plan
     found = [trial for trial in plan.trials if trial.id == trial_id]

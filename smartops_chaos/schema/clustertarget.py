@@ -69,6 +69,11 @@ def check(found: PartialMatrix, block: KubernetesBlock | None) -> None:
     if workload is not None and workload.namespace and not isinstance(found.slo, QuerySpec):
         place = ("target", "workload", "namespace") if target.workload else ("target", "healer")
         _allowed(found, target, place, workload.namespace, "requests are sent to it")
+    for change in block.all_changes() if block is not None else ():
+        if change.object is not None and change.object.namespace and len(target.lanes) > 1:
+            what = f"the healer file changes {change.object.name} in {change.object.namespace}, which all lanes share"
+            found.refuse(("target", "lanes"), what, "name one lane: two would set it at once")
+            break
     for name in target.replicas:
         if block is not None and name not in block.controllers():
             hint = did_you_mean(name, block.controllers())

@@ -82,6 +82,7 @@ class _Extension(BaseModel):
     limit_s: float = Field(default=30.0, gt=0, le=600)  # an activity that does not return by then has failed
     hits: list[str] = []  # Deployments that it touches, where the target itself cannot know
     leaks: list[str] = []  # metrics by which the fault itself gives away that it is in force
+    untouched: str = ""  # what goes on as if there were no fault, where a reader might think otherwise; for the report
     parameters: dict[str, Parameter] = {}
 
 

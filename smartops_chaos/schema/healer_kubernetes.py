@@ -12,11 +12,22 @@ A setting lists changes of objects by its values; what no setting of an arm name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from smartops_chaos.schema.names import (
     AnyContainerName,
@@ -25,6 +36,8 @@ from smartops_chaos.schema.names import (
     AnyObjectName,
     AnyServiceName,
     ControllerName,
+    Namespace,
+    ObjectName,
     Port,
 )
 from smartops_chaos.schema.units import parse_duration
@@ -39,11 +52,22 @@ def _seconds(value: object, info: ValidationInfo) -> float:
     return parse_duration(value)
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "examples": ["500ms"]})]
 
 
 class HealerPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    added: ClassVar[frozenset[str]] = frozenset()  # keys of later versions, which are not stored while at their default
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A plan that uses none of the later keys has the digest that it had: its campaign can be resumed."""
+        dumped: dict[str, Any] = whole(self)
+        return {
+            name: value
+            for name, value in dumped.items()
+            if name not in self.added or getattr(self, name) != type(self).model_fields[name].default
+        }
 
 
 class Address(HealerPart):
@@ -96,11 +120,46 @@ class Source(Address):
         return {name: value for name, value in texts.items() if value} | ({} if self.verify else {"verify": "no"})
 
 
+class ObjectRef(HealerPart):
+    """An object of any kind. `api` and `resource` are the columns APIVERSION and NAME of `kubectl api-resources`."""
+
+    api: str = Field(pattern=r"^([a-z0-9.-]+/)?v[a-z0-9]+$", examples=["autoscaling/v2"])
+    resource: str = Field(pattern=r"^[a-z0-9]+$", examples=["horizontalpodautoscalers"])
+    name: ObjectName = Field(examples=["my-service"])
+    namespace: AnyNamespace = ""  # empty: the lane's own
+
+    @property
+    def group(self) -> str:
+        return self.api.rpartition("/")[0]
+
+    @property
+    def kind(self) -> str:
+        """What ledgers have: where the object is, without its name."""
+        return f"{self.namespace}:{self.api}:{self.resource}"
+
+    @staticmethod
+    def collection(kind: str, lane: str) -> str:
+        """The API's path of a kind in a lane."""
+        namespace, api, resource = kind.split(":")
+        return f"/{'apis' if '/' in api else 'api'}/{api}/namespaces/{namespace or lane}/{resource}"
+
+    def path(self, lane: str) -> str:
+        """Of the collection that it is in."""
+        return self.collection(self.kind, lane)
+
+
 class Change(HealerPart):
     """What to set on one object. In texts `{value}` stands for the setting's value."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"secret", "object", "patch"})
+
     deployment: AnyControllerName = Field("", examples=["agent-detect"])
     configmap: AnyObjectName = Field("", examples=["policies"])
+    secret: AnyObjectName = Field("", examples=["playbooks"])
+    object: ObjectRef | None = Field(
+        None, examples=["{api: autoscaling/v2, resource: horizontalpodautoscalers, name: a}"]
+    )
+    patch: dict[str, Any] = Field({}, examples=["{spec: {minReplicas: 2}}"])  # what is merged into it; null removes
     container: AnyContainerName = ""  # empty: the Deployment's first
     env: dict[str, str] = {}
     image: str = ""
@@ -111,17 +170,27 @@ class Change(HealerPart):
 
     @model_validator(mode="after")
     def _one_object(self) -> Change:
-        if bool(self.deployment) == bool(self.configmap):
-            raise ValueError("either `deployment` or `configmap`: write one of them")
+        named = [self.deployment, self.configmap, self.secret, self.object]
+        if sum(map(bool, named)) != 1:
+            raise ValueError("one of `deployment`, `configmap`, `secret` and `object`: write one of them")
         of_pods = self.env or self.image or self.args is not None or self.files
         of_deployment = of_pods or self.replicas is not None
-        if self.configmap and (of_deployment or self.container):
-            raise ValueError("a ConfigMap has only `data`")
-        if self.deployment and self.data:
-            raise ValueError("`data` belongs to a `configmap`")
-        if not (of_deployment or self.data):
-            raise ValueError("nothing is changed: add env, image, args, files, replicas or data")
+        if not self.deployment and (of_deployment or self.container):
+            raise ValueError("of a Deployment alone: env, image, args, files, replicas and container")
+        if self.data and not (self.configmap or self.secret):
+            raise ValueError("`data` belongs to a `configmap` or a `secret`")
+        if self.patch and not (self.deployment or self.object):
+            raise ValueError("`patch` belongs to a `deployment` or an `object`")
+        if not (of_deployment or self.data or self.patch):
+            raise ValueError("nothing is changed: add env, image, args, files, replicas, data or patch")
         return self
+
+    @property
+    def other(self) -> tuple[str, str] | None:
+        """Kind and name of an object that is neither a controller nor a ConfigMap."""
+        if self.secret:
+            return ":v1:secrets", self.secret
+        return (self.object.kind, self.object.name) if self.object else None
 
     def with_value(self, value: str) -> Change:
         """The change for one value of its setting."""
@@ -134,10 +203,23 @@ class Change(HealerPart):
                 "env": {name: put(text) for name, text in self.env.items()},
                 "files": {path: put(text) for path, text in self.files.items()},
                 "data": {name: put(text) for name, text in self.data.items()},
+                "patch": _with_value(self.patch, value),
                 "image": put(self.image),
                 "args": None if self.args is None else tuple(map(put, self.args)),
             }
         )
+
+
+def _with_value(patch: Any, value: str) -> Any:
+    """A text that is `{value}` alone becomes the number or the truth that the value says."""
+    if isinstance(patch, dict):
+        return {key: _with_value(one, value) for key, one in patch.items()}
+    if isinstance(patch, list):
+        return [_with_value(one, value) for one in patch]
+    if patch == "{value}":
+        words: dict[str, Any] = {"true": True, "false": False, "null": None}
+        return words[value] if value in words else int(value) if re.fullmatch("-?[0-9]{1,15}", value) else value
+    return patch.replace("{value}", value) if isinstance(patch, str) else patch
 
 
 class Reset(HealerPart):
@@ -159,7 +241,16 @@ class Armed(HealerPart):
     query: str = Field("", examples=["min(detector_armed)"])
 
 
+class WatchedObject(ObjectRef):
+    """An object whose fields tell something: each change of one is a line of the component `kubernetes/objects`."""
+
+    # Paths such as status.conditions[type=Ready].status
+    fields: tuple[str, ...] = Field(min_length=1, examples=["[status.desiredReplicas]"])
+
+
 class KubernetesBlock(HealerPart):
+    added: ClassVar[frozenset[str]] = frozenset({"elsewhere", "watch"})
+
     service: ControllerName = Field(examples=["my-service"])  # the Deployment under attack
     workload: Address
     prometheus: Source | None = None
@@ -167,6 +258,8 @@ class KubernetesBlock(HealerPart):
     components: tuple[
         ControllerName, ...
     ]  # Deployments whose logs the rules read; a rule's `component` is one of these names
+    elsewhere: dict[Namespace, tuple[ControllerName, ...]] = {}  # namespace -> further components, read there
+    watch: tuple[WatchedObject, ...] = ()
     optional: tuple[ControllerName, ...] = ()  # of all named Deployments, those that need not be there
     settings: dict[str, tuple[Change, ...] | dict[str, tuple[Change, ...]]] = {}
     reset: Reset = Reset()
@@ -202,6 +295,10 @@ class KubernetesBlock(HealerPart):
             by_value.values() if isinstance(by_value, dict) else (by_value,) for by_value in self.settings.values()
         ]
         return tuple(change for changes in lists for one in changes for change in one)
+
+    def others(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of every object that settings change and that is neither a controller nor a ConfigMap."""
+        return tuple(dict.fromkeys(change.other for change in self.all_changes() if change.other is not None))
 
     def controllers(self) -> tuple[str, ...]:
         """Every Deployment that is named, once, the attacked one first."""

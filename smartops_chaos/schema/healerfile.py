@@ -9,10 +9,11 @@ Patterns are Python regular expressions that are searched anywhere in a line; th
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -26,8 +27,18 @@ from pydantic import (
 from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import yamlfile
+from smartops_chaos.schema.fieldpath import field_text
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, HealerPart, KubernetesBlock, Seconds
 from smartops_chaos.schema.yamlfile import did_you_mean
+
+OF_KUBERNETES = "kubernetes/"  # components that are none: events of a namespace, and fields of objects
+# Labels by which collectors name a line's writer. Of a pod's name its controller's is taken.
+WRITERS = (
+    *("app", "app_kubernetes_io_name", "container", "service_name"),
+    *("k8s_deployment_name", "k8s_container_name", "kubernetes_container_name"),
+    *("pod", "k8s_pod_name", "kubernetes_pod_name"),
+)
+_JSON = json.JSONDecoder()
 
 
 def _pattern(text: str) -> str:
@@ -50,12 +61,23 @@ def _setting(value: object) -> object:
     raise ValueError("neither a list of the values allowed nor `text`: write for example [on, off]")
 
 
+def _json_in(text: str) -> Any:
+    """The JSON object that a line holds, also behind a prefix; None if there is none."""
+    try:
+        return _JSON.raw_decode(text, text.index("{"))[0]
+    except (ValueError, RecursionError):
+        return None
+
+
 def _groups(*needed: str) -> AfterValidator:
     def check(rules: tuple[LogRule, ...]) -> tuple[LogRule, ...]:
         for rule in rules:
-            missing = [name for name in needed if name not in re.compile(rule.log).groupindex]
+            missing = [name for name in needed if name not in rule.groups()]
             if missing:
-                raise ValueError(f"the pattern has no group {missing[0]}: put (?P<{missing[0]}>...) around that part")
+                raise ValueError(
+                    f"the pattern has no group {missing[0]}: put (?P<{missing[0]}>...) around that part, or say it: "
+                    f"means: {{{missing[0]}: ...}}"
+                )
         return rules
 
     return AfterValidator(check)
@@ -66,28 +88,69 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class LogRule(HealerPart):
-    """Lines in which `log` is found; `component` limits it to one writer."""
+    """Lines in which `log` is found and, of lines that hold JSON, each field of `json`; `component` limits it to one
+    writer."""
 
-    log: Pattern = Field(examples=["'POST /v1/signals/anomaly'"])
+    added: ClassVar[frozenset[str]] = frozenset({"fields", "means"})
+
+    log: Pattern | None = Field(None, examples=["'POST /v1/signals/anomaly'"])
+    # Path of a field, with dots -> a pattern that is searched in its value.
+    fields: dict[str, Pattern] = Field({}, alias="json", examples=["{msg: restarting, pod: '(?P<target>.+)'}"])
+    means: dict[str, str] = Field({}, examples=["{kind: restart, target: my-service}"])  # groups that no line names
     component: str | None = None
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.log is None and not self.fields:
+            raise ValueError("a rule has a pattern: write `log: '...'`, or `json: {field: '...'}` for lines of JSON")
+        return self
 
-class Rule(HealerPart):
-    """A log pattern, the increase of a counter, or the firing of an alert whose labels include `labels`."""
+    def concerns(self, component: str) -> bool:
+        """Whether it is about lines of a component. Lines of Kubernetes itself are meant only where that is said."""
+        return self.component == component or (self.component is None and not component.startswith(OF_KUBERNETES))
 
-    log: Pattern | None = None
-    component: str | None = None
+    @property
+    def reads_lines(self) -> bool:
+        return self.log is not None or bool(self.fields)
+
+    def groups(self) -> frozenset[str]:
+        """The names of the groups that a match can have."""
+        patterns = [one for one in (self.log, *self.fields.values()) if one is not None]
+        return frozenset(name for one in patterns for name in re.compile(one).groupindex) | self.means.keys()
+
+    def match(self, text: str) -> dict[str, str] | None:
+        """What the groups have read in a line; None if the line is not meant."""
+        found: dict[str, str | None] = {**self.means}
+        if self.log is not None:
+            whole = re.search(self.log, text)
+            if whole is None:
+                return None
+            found |= whole.groupdict()
+        if self.fields:
+            told = _json_in(text)
+            for field, pattern in self.fields.items():
+                value = field_text(told, field)
+                part = None if value is None else re.search(pattern, value)
+                if part is None:
+                    return None
+                found |= part.groupdict()
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Rule(LogRule):
+    """A pattern of lines, the increase of a counter, or the firing of an alert whose labels include `labels`."""
+
     increase: str | None = None
     alert: str | None = Field(None, examples=["HighErrorRate"])
     labels: dict[str, str] = Field({})
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Rule:
-        if sum(one is not None for one in (self.log, self.increase, self.alert)) != 1:
+    def _one_kind(self) -> Self:
+        if sum((self.reads_lines, self.increase is not None, self.alert is not None)) != 1:
             raise ValueError("a rule has one of `log`, `increase` and `alert`: write one of them")
-        if self.log is None and self.component is not None:
+        if not self.reads_lines and self.component is not None:
             raise ValueError("`component` belongs to `log`: use `labels` with `increase` and `alert`")
-        if self.log is not None and self.labels:
+        if self.reads_lines and self.labels:
             raise ValueError("`labels` belongs to `increase` and `alert`: use `component` with `log`")
         return self
 
@@ -110,7 +173,7 @@ class LokiLogs(HealerPart):
     """
 
     query: str = Field(examples=['\'{namespace="${namespace}", container=~"agent.*"}\''])
-    component: tuple[str, ...] = ("app", "container")  # labels that name the writer, the first that a line has
+    component: tuple[str, ...] = WRITERS  # labels that name the writer, the first that a line has
     time: LineTime | None = None
 
 

@@ -7,10 +7,20 @@ to fit together).
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
 
+from smartops_chaos.model import GOALS, Goal
 from smartops_chaos.schema.slospec import AnySlo
 from smartops_chaos.schema.targetspec import MatrixPart, Present, Scalar, TargetSpec
 from smartops_chaos.schema.units import Count, Duration, Fraction, Rate, between
@@ -18,6 +28,7 @@ from smartops_chaos.schema.units import Count, Duration, Fraction, Rate, between
 FACTORS = ("chaos", "workload", "model", "policy")  # in the order of a trial's id
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+_LEVEL = re.compile(r"(?=.{1,41}\Z)[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 
 
 def check_name(name: str) -> str:
@@ -25,6 +36,16 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         shown = name if len(name) <= 50 else name[:50] + "..."
         raise ValueError(f"`{shown}` is not a name: use letters, digits, - and _, at most 41, first a letter or digit")
+    return name
+
+
+def check_level(name: str) -> str:
+    """As a name, but with single dots in it: a model's version is its name. Raises ValueError."""
+    if not _LEVEL.fullmatch(name):
+        shown = name if len(name) <= 50 else name[:50] + "..."
+        raise ValueError(
+            f"`{shown}` is not a name: use letters, digits, -, _ and single dots, at most 41, first a letter or digit"
+        )
     return name
 
 
@@ -151,7 +172,9 @@ class SlaSpec(MatrixPart):
 
 
 class TargetsSpec(MatrixPart):
-    """What the healer should reach. Each is decided against the trials' uncertainty."""
+    """What the healer should reach, the most important first: a target is decided if those before it are proven."""
+
+    _order: tuple[Goal, ...] = PrivateAttr(GOALS)
 
     mttr_reduction: Annotated[Fraction, between("fraction", 0, 0.99)] = Field(
         default=0.40, description="Against the baseline.", examples=["40%"]
@@ -162,6 +185,19 @@ class TargetsSpec(MatrixPart):
     sla: Annotated[Fraction, between("fraction", 0.01, 0.999999)] = Field(
         default=0.99, description="Availability in one `sla.window`.", examples=["99%"]
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_written(cls, data: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        found = check(data)
+        if isinstance(data, Mapping):
+            found._order = tuple(dict.fromkeys([*(key for key in data if key in GOALS), *GOALS]))
+        return found
+
+    @property
+    def order(self) -> tuple[Goal, ...]:
+        """As they are written, then those that are not written."""
+        return self._order
 
 
 class Matrix(MatrixPart):
@@ -180,9 +216,10 @@ class Matrix(MatrixPart):
         examples=["[{chaos: none, model: off}]"],
     )
     repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(description="Trials of each cell.", examples=[3])
-    looks: Annotated[int, Field(ge=1, le=3)] = Field(
+    looks: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=1,
-        description="Decisions at equal shares of the repeats, the end included: an arm stops when all is decided.",
+        description="Decisions at equal shares of the repeats, the end included: an arm stops when all is decided. "
+        "As many as repeats: after each of them.",
         examples=[2],
     )
     calibrate: Annotated[Count, between("count", 0, 20)] = Field(

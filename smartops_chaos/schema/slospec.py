@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from smartops_chaos.model import Slo
+from smartops_chaos.schema import promql
 from smartops_chaos.schema.targetspec import MatrixPart, Present
-from smartops_chaos.schema.units import Duration, Fraction, between, parse_fraction, prometheus_duration_s
+from smartops_chaos.schema.units import Duration, Fraction, between, parse_fraction
 
 _ANSWERED_S = 2.0  # how long Prometheus may take to answer the query
-_RANGE = re.compile(r"\[((?:[0-9]+(?:ms|[smhdwy]))+)")
 
 
 def _number(value: object) -> object:
@@ -56,21 +55,27 @@ class QuerySpec(MatrixPart):
     every: Annotated[Duration, between("duration", 0.1, 60)] = Field(
         default=1.0, description="How often it is asked: its scrape interval is often enough.", examples=["1s"]
     )
-    lag: Annotated[Annotated[Duration, between("duration", 0, 3600)] | None, Present] = Field(
+    lag: Annotated[Annotated[Duration, between("duration", 0, 86400)] | None, Present] = Field(
         default=None,
-        description="How late its values can show a change; the longest range in it unless said.",
+        description="How late its values can show a change; its ranges and `every` unless said.",
         examples=["15s"],
     )
     hold: Hold = Field(description=_HOLD, examples=["10s"])
 
+    @model_validator(mode="after")
+    def _known(self) -> QuerySpec:
+        """How late a recorded series is depends on its rule, which no query tells."""
+        if self.lag is None and (names := promql.recorded(self.query)):
+            raise ValueError(
+                f"how late {names[0]} is depends on its recording rule: add `lag:`, the range that the rule looks back "
+                "with its evaluation and scrape intervals, such as 330s; `doctor` asks Prometheus whether it is enough"
+            )
+        return self
+
     def slo(self) -> Slo:
-        lag_s = _longest_range_s(self.query) if self.lag is None else self.lag
+        # A sample is as old as its scrape interval, which `every` is advised to be; `doctor` asks Prometheus for it.
+        lag_s = promql.looks_back_s(self.query) + self.every if self.lag is None else self.lag
         return Slo(_ANSWERED_S, 1.0, self.hold, self.query, self.at_least, self.every, lag_s)
-
-
-def _longest_range_s(query: str) -> float:
-    """Of the ranges such as [1m30s] in a query; 0 without one."""
-    return max(map(prometheus_duration_s, _RANGE.findall(query)), default=0.0)
 
 
 def _kind(slo: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from smartops_chaos.resources import shipped
+from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.schema.matrix import json_schema
 
 SCHEMA = "matrix.schema.json"
@@ -25,3 +26,9 @@ def files(name: str = "first") -> dict[str, str]:
 def schema_text() -> str:
     """The JSON Schema as a file: what editors check a matrix with."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def healer_schema_text() -> str:
+    """The JSON Schema of a healer file."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **HealerFile.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -15,14 +15,25 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 Unit = Literal["duration", "fraction", "rate", "size", "count"]
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([a-zA-Zµ%/]*)")
+_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|min|[smhdw])")
+# ISO 8601 without years and months, whose length depends on when they begin.
+_ISO = re.compile(r"P(?:([0-9.]+)W)?(?:([0-9.]+)D)?(?:T(?:([0-9.]+)H)?(?:([0-9.]+)M)?(?:([0-9.]+)S)?)?", re.IGNORECASE)
 _LONGEST_RETRY_S = 5.0  # whatever a server asks for
 _LONGEST = 40  # characters of a quantity; no sensible one is longer
 
 # Largest first. The first spelling of each factor is the one that is written.
-_SECONDS = {"d": Exact(86400), "h": Exact(3600), "m": Exact(60), "min": Exact(60), "s": Exact(1)} | {
+_SECONDS = {
+    "w": Exact(604800),
+    "d": Exact(86400),
+    "h": Exact(3600),
+    "m": Exact(60),
+    "min": Exact(60),
+    "s": Exact(1),
+} | {
     "ms": Exact(1, 1000),
     "us": Exact(1, 1_000_000),
     "µs": Exact(1, 1_000_000),
+    "ns": Exact(1, 1_000_000_000),
 }
 _PROMETHEUS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _PER_SECOND = {"/s": Exact(1), "/m": Exact(1, 60), "/min": Exact(1, 60), "/h": Exact(1, 3600)}
@@ -38,13 +49,32 @@ class UnitError(ValueError):
 
 
 def parse_duration(value: object) -> float:
-    """Seconds of a text such as "250ms" or "12s"; the number 0 needs no unit. Raises UnitError."""
+    """Seconds of a text such as "250ms" or "12s"; the number 0 needs no unit. Raises UnitError.
+
+    Also as Go and Prometheus write them, "1h2m3.5s", and as ISO 8601 does, "PT1M30S".
+    """
     if value == 0 and not isinstance(value, bool | str):
         return 0.0
+    if isinstance(value, str) and (several := _of_parts(value.strip())) is not None:
+        return several
     number, unit = _split(value, "a duration", "write a number and ms, s, m, h or d, such as 250ms", "s", "ms")
     if unit not in _SECONDS:
         raise UnitError(f"{value} has an unknown unit `{unit}`: durations have ms, s, m, h or d")
     return float(number * _SECONDS[unit])
+
+
+def _of_parts(text: str) -> float | None:
+    """Seconds of "1m30s" or "PT1M30S"; None for another writing."""
+    parts = _PARTS.findall(text) if len(text) <= _LONGEST else []
+    if len(parts) > 1 and "".join(number + unit for number, unit in parts) == text:
+        return float(sum(Exact(number) * _SECONDS[unit] for number, unit in parts))
+    iso = _ISO.fullmatch(text) if len(text) <= _LONGEST else None
+    given = (
+        [] if iso is None else [(number, unit) for number, unit in zip(iso.groups(), "wdhms", strict=True) if number]
+    )
+    if not given or any(re.fullmatch(r"[0-9]+(\.[0-9]+)?", number) is None for number, _ in given):
+        return None
+    return float(sum(Exact(number) * _SECONDS[unit] for number, unit in given))
 
 
 def format_duration(seconds: float) -> str:
@@ -188,7 +218,11 @@ def _text(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), _text("^[0-9.]+ ?(us|ms|s|m|min|h|d)$", "250ms")]
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    _text("^([0-9.]+ ?(ns|us|µs|ms|s|m|min|h|d|w))+$|^[Pp][0-9.TtWwDdHhMmSs]+$", "250ms"),
+]
 Rate = Annotated[float, BeforeValidator(parse_rate), _text("^[0-9.]+ ?/(s|m|min|h)$", "40/s")]
 Count = Annotated[int, BeforeValidator(parse_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 Fraction = Annotated[

@@ -1,4 +1,4 @@
-"""A YAML 1.2 file from a person -> a pydantic model, or every problem in it at once with file:line:col and its mend.
+"""A YAML 1.2 file from a person -> a pydantic model, or every problem in it at once with file:line:col and its hint.
 
     matrix = load(Path("matrix.yaml"), Matrix)
 
@@ -29,7 +29,10 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Document:
-    """A file's plain data (dict, list, str, int, float, bool, None) with the place of every value."""
+    """A file's plain data (dict, list, str, int, float, bool, None) with the place of every value.
+
+    Places are kept beside the data and not in it: pydantic sees plain values, and what it objects to is looked up here.
+    """
 
     name: str
     data: dict[str, Any]
@@ -63,8 +66,8 @@ def read(path: Path) -> Document:
     return parse(read_text(path), str(path))
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises FileProblems if there is none, or more than half a megabyte."""
+def read_text(path: Path, biggest: int = _BIGGEST) -> str:
+    """The text of a UTF-8 file. Raises FileProblems if there is none, or more than so many bytes."""
 
     def refuse(what: str, hint: str = "") -> FileProblems:
         return FileProblems([Problem(str(path), 0, 0, what, hint)])
@@ -73,14 +76,14 @@ def read_text(path: Path) -> str:
         if path.exists() and not path.is_file():
             raise refuse("this is a folder" if path.is_dir() else "this is not a regular file", "name a file")
         with path.open("rb") as file:
-            raw = file.read(_BIGGEST + 1)
+            raw = file.read(biggest + 1)
     except FileNotFoundError:
         raise refuse("no such file", _neighbours(path)) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise refuse(f"cannot be read ({reason})", "check the path and its permissions") from None
-    if len(raw) > _BIGGEST:
-        raise refuse(f"is larger than {_BIGGEST // 1000} kB", "make it smaller")
+    if len(raw) > biggest:
+        raise refuse(f"is larger than {biggest // 1000} kB", "make it smaller")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -99,7 +102,7 @@ def parse(text: str, name: str) -> Document:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The mend for a misspelt word: the nearest known one, or all of them."""
+    """The hint for a misspelt word: the nearest known one, or all of them."""
     words = sorted(known)
     folded = {w.casefold(): w for w in reversed(words)}
     near = difflib.get_close_matches(word.casefold(), folded, n=1)

@@ -25,7 +25,7 @@ from typing import Any
 from smartops_chaos.errors import NothingSelected, PreflightFailed, UsageError
 from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record, Stop
 from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, read, try_lock, write_atomically
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
@@ -60,7 +60,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class CampaignFolder:
     path: Path
 
     @property
@@ -142,11 +142,11 @@ class Store:
         """The arms that looks have stopped. Raises UsageError as `looks`."""
         return tuple(stop for look in self.looks() for stop in look)
 
-    def trial(self, trial_id: str) -> TrialDir:
+    def trial(self, trial_id: str) -> TrialFolder:
         """Raises UsageError for an ID, from a file that others may have written, that would lead elsewhere."""
         if not trial_id or trial_id in (".", "..") or "/" in trial_id or "\0" in trial_id:
             raise UsageError(f"{self.path}: {trial_id!r} is no name of a trial", "somebody has changed campaign.json")
-        return TrialDir(self.path / "trials" / trial_id)
+        return TrialFolder(self.path / "trials" / trial_id)
 
     def outcome(self, trial_id: str) -> str | None:
         """The outcome of a trial that is done: None if it is still to do. Raises UsageError for a damaged record."""
@@ -163,7 +163,7 @@ class Store:
         record = self.trial(trial_id).read_record()
         return None if record is None or record.row["outcome"] in _AGAIN else record
 
-    def attempts(self, trial_id: str) -> int:
+    def _attempt(self, trial_id: str) -> int:
         """One more than those set aside. Found by name: a listing of thousands of trials would take its time."""
         number = 1
         while (self.path / "trials" / f"{trial_id}~{number}").exists():
@@ -176,13 +176,13 @@ class Store:
         if current.exists():
             with self.trial(trial_id).held():
                 self.trial(trial_id).tidy()
-                current.rename(current.with_name(f"{trial_id}~{self.attempts(trial_id)}"))
-        return self.attempts(trial_id)
+                current.rename(current.with_name(f"{trial_id}~{self._attempt(trial_id)}"))
+        return self._attempt(trial_id)
 
-    def open_ledgers(self) -> list[TrialDir]:
+    def open_ledgers(self) -> list[TrialFolder]:
         """Trials of which something may still be in force, earlier attempts included."""
         folders = sorted((self.path / "trials").glob("*"))
-        return [trial for trial in map(TrialDir, folders) if trial.is_open()]
+        return [trial for trial in map(TrialFolder, folders) if trial.is_open()]
 
     def append_event(self, event: dict[str, Any]) -> None:
         file = self.path / "events.ndjson"
@@ -214,15 +214,19 @@ class Store:
             yield
 
 
-def campaigns(results: Path, *, headless: bool = False) -> list[Store]:
+Store = CampaignFolder  # its former name, for branches that are about to land
+
+
+def campaigns(results: Path, *, headless: bool = False) -> list[CampaignFolder]:
     """Every campaign below `results`, oldest number first; `headless`: also one whose campaign.json is missing."""
     found = {
         file.parent for name in (_CAMPAIGN, *(["trials"] if headless else [])) for file in results.glob(f"*/{name}")
     }
-    return [Store(path) for path in sorted(found, key=number)]
+    return [CampaignFolder(path) for path in sorted(found, key=name_and_number)]
 
 
-def number(path: Path) -> tuple[str, int]:
+def name_and_number(path: Path) -> tuple[str, int]:
+    """Of `nightly-12` ("nightly", 12); 0 where it has none."""
     match = re.fullmatch(r"(.*?)-(\d+)", path.name)
     return (match[1], int(match[2])) if match else (path.name, 0)
 
@@ -235,6 +239,7 @@ def newest(results: Path) -> Path:
     return found[-1].parent
 
 
-def next_free(results: Path, name: str) -> Store:
-    taken = [number(path)[1] for path in results.glob(f"{name}-*") if number(path)[0] == name]
-    return Store(results / f"{name}-{max(taken, default=0) + 1}")
+def next_free(results: Path, name: str) -> CampaignFolder:
+    numbered = map(name_and_number, results.glob(f"{name}-*"))
+    taken = [number for known, number in numbered if known == name]
+    return CampaignFolder(results / f"{name}-{max(taken, default=0) + 1}")

@@ -6,7 +6,7 @@
             before.json           how busy the service was when the gate ended
             calls.ndjson          each activity when it begins and when it ends
             requests.csv(.gz)     every request; packed when the trial is over
-            cluster.ndjson(.gz)   on a cluster: what its API server said
+            cluster.ndjson(.gz)   on a cluster: what its API server said; written and read by `kubernetes` alone
             evidence.json.gz      all that a record is derived from, but for the requests
 
 Chaos Toolkit calls activities by name, each on its own: through these files they, the control around them and the
@@ -43,7 +43,7 @@ def warm() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialDir:
+class TrialFolder:
     path: Path
 
     @property
@@ -66,11 +66,6 @@ class TrialDir:
     def requests_file(self) -> Path:
         """Where the workload writes while the trial runs, in the form of `request_log`."""
         return self.samples / "requests.csv"
-
-    @property
-    def cluster_file(self) -> Path:
-        """Where the recorder of a cluster writes while the trial runs."""
-        return self.samples / "cluster.ndjson"
 
     def begin(self, experiment: dict[str, Any], fault_ids: tuple[str, ...]) -> None:
         """The intent, on disk before anything is injected."""
@@ -242,3 +237,6 @@ class TrialDir:
         except (KeyError, TypeError):
             raise UsageError(f"{self.record} cannot be read: it has no outcome", _DERIVE) from None
         return row
+
+
+TrialDir = TrialFolder  # its former name, for branches that are about to land

@@ -32,7 +32,7 @@ def fetch(where: str | Connection, names: Sequence[str], start_ns: int, end_ns: 
     """
     source = connection(where)
     query = prometheus.selector({"__name__": ["ALERTS"], "alertname": names})
-    series = prometheus.raw(source, query, *prometheus.window(start_ns, end_ns))
+    series = prometheus.raw(source, query, *prometheus.asked_ms(start_ns, end_ns))
     return Alerts(series, _rules(source, names))
 
 

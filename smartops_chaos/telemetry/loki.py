@@ -19,6 +19,9 @@ from smartops_chaos.model import Interval, LogLine
 from smartops_chaos.schema.healerfile import LineTime, LokiLogs
 from smartops_chaos.telemetry.connection import Connection, SourceError, connection
 
+# What a controller adds to its own name for a pod: a Deployment's template and a suffix, or a StatefulSet's number.
+# Kubernetes makes suffixes of these letters alone, so that no word comes of them.
+_OF_A_POD = re.compile(r"(?:-[bcdfghjklmnpqrstvwxz0-9]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}$|-[0-9]+$")
 _LIMIT = 5_000  # the server's own default for the most lines that one answer may have
 _LOOKS = 5
 _DOUBT_NS = 1_000_000_000  # further apart, the line's time and the store's stamp cannot both be good
@@ -65,7 +68,7 @@ def fetch(
         raise LokiError(f"nothing is known to put for {gap[0]} in Loki's query {logs.query}: write it out")
     reader = _Pages(source, query)
     found = reader.window(start_ns, end_ns)
-    for _ in range(_LOOKS):
+    for _ in range(_LOOKS):  # bounded: a log that never rests must not hold up the campaign
         sleep(settle_s)
         again = reader.window(start_ns, end_ns)
         late = sum((again - found).values())
@@ -77,7 +80,7 @@ def fetch(
             None
         )
     lines = sorted((_line(key, logs) for key in found.elements()), key=lambda line: (line.at_ns, line.stored_ns))
-    return Found(tuple(lines), (*reader.notes, *_doubts(lines, logs)))
+    return Found(tuple(lines), (*reader.notes, *_nameless(found, logs), *_doubts(lines, logs)))
 
 
 class _Pages:
@@ -158,11 +161,30 @@ class _Pages:
 def _line(key: _Key, logs: LokiLogs) -> LogLine:
     stream, stored_ns, text = key
     labels = dict(stream)
-    component = next((labels[name] for name in logs.component if name in labels), "")
+    component = _writer(labels, logs)
     at = named(text, logs.time) if logs.time else None
     if at is None or abs(at.mid_ns - stored_ns) > _FAR_NS:
         return LogLine(stored_ns, component, text)
     return LogLine(at.lo_ns, component, text, cut_ns=at.hi_ns - at.lo_ns + 1, stored_ns=stored_ns)
+
+
+def _writer(labels: Mapping[str, str], logs: LokiLogs) -> str:
+    """Who wrote a line, by the first label that says so: the controller where it names a pod; empty if none does."""
+    name = next((name for name in logs.component if name in labels), "")
+    return _OF_A_POD.sub("", labels[name]) if "pod" in name else labels.get(name, "")
+
+
+def _nameless(found: _Lines, logs: LokiLogs) -> list[str]:
+    """Lines whose writer no label names: no rule of a component can match them."""
+    counts = Counter({stream: 0 for stream, _, _ in found})
+    for (stream, _, _), count in found.items():
+        counts[stream] += count
+    nameless = [stream for stream in counts if not _writer(dict(stream), logs)]
+    if not nameless:
+        return []
+    theirs = ", ".join(sorted({name for stream in nameless for name, _ in stream})) or "none"
+    told = f"{sum(counts[stream] for stream in nameless)} lines have none of the labels {', '.join(logs.component)}"
+    return [f"{told}: theirs are {theirs}; name the right one under `loki.component`"]
 
 
 def _doubts(lines: list[LogLine], logs: LokiLogs) -> list[str]:
@@ -225,7 +247,7 @@ def _number(text: str, unit_ns: int) -> Interval | None:
 
 
 def _interval(date: datetime, fraction: str) -> Interval:
-    """`fraction` are the digits behind the whole second."""
+    """`fraction` are the digits after the whole second."""
     since = (date if date.tzinfo else date.replace(tzinfo=UTC)) - _EPOCH
     at_ns = (since.days * 86400 + since.seconds) * _SECOND_NS + int(fraction.ljust(9, "0"))
     return Interval(at_ns, at_ns + 10 ** (9 - len(fraction)) - 1)

@@ -19,6 +19,7 @@ _UP, _DURATION = "up", "scrape_duration_seconds"
 _SLACK_MS = 60_000  # a born or vanished series needs the sample before the window to be bracketed
 _PAGE_MS = 3_600_000
 _SHORTEST_PAGE_MS = 1_000
+_TRIES = 3  # to read the clock: the one with the shortest way there and back counts
 
 Labels = Mapping[str, str]
 _Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -28,7 +29,7 @@ class PrometheusError(SourceError):
     source = "Prometheus"
 
 
-def offset_ns(where: str | Connection, clock: Clock, *, tries: int = 3) -> tuple[int, int]:
+def offset_ns(where: str | Connection, clock: Clock) -> tuple[int, int]:
     """Bounds of Prometheus' clock minus the runner's, from `time()`: the tightest of a few calls.
 
     The server stamped its answer between our two readings, so the offset lies in [server - after, server - before].
@@ -37,7 +38,7 @@ def offset_ns(where: str | Connection, clock: Clock, *, tries: int = 3) -> tuple
     source = connection(where)
     low, high = -math.inf, math.inf
     failure: PrometheusError | None = None
-    for _ in range(tries):
+    for _ in range(_TRIES):
         before = clock.now_ns()
         try:
             server = round(float(_query(source, "time()", retries=0)["result"][1]) * 1e9)
@@ -60,7 +61,7 @@ def fetch(
     PrometheusError.
     """
     source = connection(where)
-    between = window(start_ns, end_ns)
+    between = asked_ms(start_ns, end_ns)
     series = raw(source, selector({"__name__": names}), *between)
     instances = sorted({one.labels.get("instance", "") for one in series})
     scrape = selector({"__name__": [_UP, _DURATION], "instance": instances})
@@ -81,7 +82,7 @@ def fetch(
     return tuple(wanted[key] for key in sorted(wanted)), scrape_s
 
 
-def window(start_ns: int, end_ns: int) -> tuple[int, int]:
+def asked_ms(start_ns: int, end_ns: int) -> tuple[int, int]:
     """What to ask for, in milliseconds: a minute more than wanted, which brackets what is born at the start."""
     return start_ns // 1_000_000 - _SLACK_MS, -(-end_ns // 1_000_000)
 

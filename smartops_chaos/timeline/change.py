@@ -45,10 +45,10 @@ def likeliest(bad: Sequence[int], lo: int, hi: int, candidates: range, *, falls:
     """
     found: list[tuple[float, int]] = []
     for k in candidates:
-        before, behind = bad[k] - bad[lo], bad[hi] - bad[k]
-        rise = behind * (k - lo) - before * (hi - k)
+        before, after = bad[k] - bad[lo], bad[hi] - bad[k]
+        rise = after * (k - lo) - before * (hi - k)
         if (rise < 0) if falls else (rise > 0):
-            found.append((_log_likelihood(before, k - lo) + _log_likelihood(behind, hi - k), k))
+            found.append((_log_likelihood(before, k - lo) + _log_likelihood(after, hi - k), k))
     if not found:
         return None
     top, best = max(found, key=lambda one: one[0])

@@ -12,7 +12,7 @@ by the change of the rate of bad requests (timeline.change), near the window tha
 makes the first bad window bad, and not before the one that begins the good windows.
 
 A change lies after the schedule of the request before it, and not after the schedule of the request that shows it.
-Where several requests are likely to be the first behind the change, its interval spans all of them: the fewer answers
+Where several requests are likely to be the first after the change, its interval spans all of them: the fewer answers
 are bad, the wider it is. The values of a query tolerate nothing bad, so their change shows in one value.
 """
 
@@ -263,7 +263,7 @@ def _dated(
     bad = [0, *accumulate(not one for one in good)]
 
     def near(i: int, holds: int) -> int:
-        """The first request not more than so many H before, or not less than so many behind, request `i`."""
+        """The first request not more than so many H before, or not less than so many after, request `i`."""
         return bisect_left(sched, sched[i] + holds * hold_ns)
 
     found: list[tuple[RateChange, RateChange | None]] = []
@@ -295,7 +295,7 @@ def _sharp(i: int) -> RateChange:
 
 
 def _lasting(good: Sequence[bool], states: Sequence[WindowState], after: int) -> int | None:
-    """The first good request behind `after` from which on every window is good."""
+    """The first good request later than `after` from which on every window is good."""
     first = len(states)
     while first > after + 1 and states[first - 1] == "good":
         first -= 1

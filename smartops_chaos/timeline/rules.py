@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from smartops_chaos.model import Action, Event, Evidence, Interval, LogLine, Series
-from smartops_chaos.schema.healerfile import HealerFile, LogRule, Rule
+from smartops_chaos.model import Action, Call, Event, Evidence, Interval, LogLine, Series
+from smartops_chaos.schema.healerfile import OF_KUBERNETES, HealerFile, LogRule, Rule
 from smartops_chaos.timeline.interval import Frame, combine, fired, firings, increases, offset_of, shift
 
 NODE_CLOCK, METRICS_CLOCK = "node", "prometheus"
+
+OWN_CALL = "own call"
 
 # Prometheus writes these itself, also when a scrape failed and for what is not scraped at all.
 _NOT_SCRAPED = re.compile(r"up|scrape_.*|ALERTS|ALERTS_FOR_STATE")
@@ -79,14 +81,14 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
     found: list[RuleMatches] = []
     moments: dict[str, list[RuleMatches]] = {}
     for moment, rules in healer.moments:
-        moments[moment] = [RuleMatches(moment, _label(rule), source.find(rule)) for rule in rules]
+        moments[moment] = [RuleMatches(moment, label(rule), source.find(rule)) for rule in rules]
         found += moments[moment]
 
-    steps = [RuleMatches(step, _label(rule), source.find(rule)) for step, rules in healer.actions for rule in rules]
+    steps = [RuleMatches(step, label(rule), source.find(rule)) for step, rules in healer.actions for rule in rules]
     lives = _lives(steps, frame.injected.lo_ns)
     blocks: dict[str, int] = {}
     for kind, rules in healer.blocks:
-        lines = [RuleMatches(kind, _label(rule), source.find(rule)) for rule in rules]
+        lines = [RuleMatches(kind, label(rule), source.find(rule)) for rule in rules]
         blocks[kind] = sum(1 for one in lines for _ in _since(one, frame.injected.lo_ns))
         found += lines
     found += steps
@@ -94,8 +96,8 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
     events: dict[str, Event] = {}
     conflicts: list[str] = []
 
-    def add(moment: str, after_ns: int, own: Match | None = None) -> int:
-        sources = [("log of the action", own)] if own else []
+    def add(moment: str, after_ns: int, own: tuple[str, Match] | None = None) -> int:
+        sources = [own] if own else []
         sources += _sources(moments[moment], after_ns, frame.injected.lo_ns)
         if not sources:
             return after_ns
@@ -103,19 +105,26 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
         conflicts.extend(clash)
         return events[moment].at.lo_ns
 
-    detected_ns = add("detected", frame.injected.lo_ns)
+    ours = _own_repairs(evidence.calls)
+    if ours:
+        lives += ours
+        found.append(RuleMatches("action", OWN_CALL, tuple(life.start for life in ours)))
+    begun = ours[0].told(ours[0].start) if ours else None
+    detected_ns = add("detected", frame.injected.lo_ns, begun)
     add("diagnosed", detected_ns)
-    add("decided", detected_ns)
+    add("decided", detected_ns, begun)
     objects = {name for fact in evidence.faults for name in fact.objects}
     done = [life for life in lives if life.status == "success"]
     first = next((life for life in done if not objects or hits(life.target, objects)), None)
     if first or not done:
-        acted_ns = add("acted", first.start.at.lo_ns, first.end) if first else add("acted", detected_ns)
-        add("verified", acted_ns, first.verified if first else None)
+        acted_ns = add(
+            "acted", first.start.at.lo_ns if first else detected_ns, first.told(first.end) if first else None
+        )
+        add("verified", acted_ns, first.told(first.verified) if first else None)
 
     causes: tuple[str, ...] = ()
     if healer.diagnosis is not None:
-        answers = RuleMatches("diagnosis", _label(healer.diagnosis), source.find(healer.diagnosis))
+        answers = RuleMatches("diagnosis", label(healer.diagnosis), source.find(healer.diagnosis))
         found.append(answers)
         if line := next(_since(answers, detected_ns), None):
             causes = tuple(dict.fromkeys(m["cause"] for m in re.finditer(healer.diagnosis.causes, line.raw)))
@@ -145,27 +154,26 @@ class _Source:
         self._lines: dict[str | None, list[LogLine]] = {None: sorted(evidence.logs, key=lambda line: line.at_ns)}
         for line in self._lines[None]:
             self._lines.setdefault(line.component, []).append(line)
+        self._lines[None] = [line for line in self._lines[None] if not line.component.startswith(OF_KUBERNETES)]
         self._scrapes: dict[tuple[str, str], list[int]] = {}
 
     def find(self, rule: Rule | LogRule) -> tuple[Match, ...]:
-        if rule.log is not None:
-            found = self._in_logs(rule.log, rule.component)
+        if rule.reads_lines:
+            found = self._in_logs(rule)
         elif isinstance(rule, Rule) and rule.alert is not None:
             found = self._in_alerts(rule.alert, rule.labels)
         else:
             found = self._in_series(rule)
         return tuple(sorted((m for m in found if m.at.lo_ns <= self._until_ns), key=lambda m: (m.at.hi_ns, m.at.lo_ns)))
 
-    def _in_logs(self, pattern: str, component: str | None) -> Iterable[Match]:
-        search = re.compile(pattern).search
-        for line in self._lines.get(component, ()):
-            if match := search(line.text):
+    def _in_logs(self, rule: LogRule) -> Iterable[Match]:
+        for line in self._lines.get(rule.component, ()):
+            if (groups := rule.match(line.text)) is not None:
                 at = shift(Interval(line.at_ns, line.at_ns + max(0, line.cut_ns - 1)), self._log_offset)
-                groups = {name: value for name, value in match.groupdict().items() if value is not None}
                 yield Match(at, line.at_ns, line.text, groups)
 
     def _in_series(self, rule: Rule | LogRule) -> Iterable[Match]:
-        if isinstance(rule, LogRule):
+        if not isinstance(rule, Rule):
             return
         for series in self._series:
             if series.name == rule.increase and rule.labels.items() <= series.labels.items():
@@ -213,9 +221,10 @@ def _shown(series: Series) -> str:
     return f"{series.name}{{{', '.join(f'{key}={value}' for key, value in sorted(series.labels.items()))}}}"
 
 
-def _label(rule: Rule | LogRule) -> str:
-    if rule.log is not None:
-        return f"log {rule.log}"
+def label(rule: Rule | LogRule) -> str:
+    if rule.reads_lines:
+        fields = ", ".join(f"{field}: {pattern}" for field, pattern in rule.fields.items())
+        return "log " + " ".join(part for part in (rule.log or "", f"{{{fields}}}" if fields else "") if part)
     assert isinstance(rule, Rule)
     labels = ", ".join(f"{key}={value}" for key, value in rule.labels.items())
     return f"alert {rule.alert}{{{labels}}}" if rule.alert else f"increase of {rule.increase}{{{labels}}}"
@@ -273,10 +282,26 @@ class _Life:
     end: Match | None = None
     verified: Match | None = None
     status: Status = "running"
+    source: str = "log of the action"
+
+    def told(self, match: Match | None) -> tuple[str, Match] | None:
+        """A moment of this action as a source of an event."""
+        return (self.source, match) if match else None
 
     def action(self) -> Action:
         end, verified = (None if match is None else match.at for match in (self.end, self.verified))
         return Action(self.kind, self.target, self.start.at, end, verified, self.status)
+
+
+def _own_repairs(calls: Iterable[Call]) -> list[_Life]:
+    """What the trial itself did in an arm of reference (`trial.reference`), between two readings of our own clock."""
+    lives = []
+    for call in calls:
+        for one in call.output or () if call.what == "repair" and call.ok else ():
+            what = f"{one['kind']} {one['target']}"
+            start, end = (Match(Interval(ns, ns), ns, what, {}) for ns in (call.at.lo_ns, call.at.hi_ns))
+            lives.append(_Life(one["kind"], one["target"], start, end, None, "success", OWN_CALL))
+    return lives
 
 
 def _lives(steps: Sequence[RuleMatches], from_ns: int) -> list[_Life]:

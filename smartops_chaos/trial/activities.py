@@ -10,9 +10,9 @@ import re
 from typing import Any
 
 from smartops_chaos.model import Call, Interval
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 
-_ACTIVITY = re.compile(r"(gate|prepare|inject|confirm|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
+_ACTIVITY = re.compile(r"(gate|prepare|inject|confirm|repair|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
 
 
 def is_ours(name: str) -> bool:
@@ -29,7 +29,7 @@ def what_and_part(name: str) -> tuple[str, int]:
     return what, int(match[2] or 0) if what in ("prepare", "inject", "confirm", "revert") else -1
 
 
-def calls(trial: TrialDir) -> tuple[Call, ...]:
+def calls(trial: TrialFolder) -> tuple[Call, ...]:
     """Every activity of the experiment, in order of its end; one that never ended is not ok and ends where it began."""
     begun: dict[str, int] = {}
     ended: list[Call] = []

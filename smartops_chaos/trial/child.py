@@ -31,7 +31,7 @@ from smartops_chaos.errors import UNWRITTEN, RevertFailed
 from smartops_chaos.model import MOST_FALSE_ALARMS, ClockOffset, Evidence
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store import trial_folder
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
 from smartops_chaos.timeline.derive import derive
@@ -55,7 +55,7 @@ def child(directory: str, said: Connection, undo: bool) -> None:
     """Entry of the forked process. Phases go to the parent through `said`; the result is on disk."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    trial = TrialDir(Path(directory))
+    trial = TrialFolder(Path(directory))
     # A Ctrl-C in a terminal goes to every process of the foreground group. This one leaves the group, so that the
     # runner alone gets it and decides who is stopped.
     os.setpgid(0, 0)
@@ -66,7 +66,7 @@ def child(directory: str, said: Connection, undo: bool) -> None:
         sys.exit(1)
 
 
-def run(trial: TrialDir, *handlers: logging.Handler, undo: bool = False, parent: int | None = None) -> int:
+def run(trial: TrialFolder, *handlers: logging.Handler, undo: bool = False, parent: int | None = None) -> int:
     """Run or undo the trial in `trial`: an exit code.
 
     0: done; 5: something may still be in force; 6: undone, but the ledger could not be written; 1: it came to nothing.
@@ -103,7 +103,7 @@ def run(trial: TrialDir, *handlers: logging.Handler, undo: bool = False, parent:
 class _Child:
     """A trial from its experiment to its record. Raises RevertFailed, after the record is written."""
 
-    def __init__(self, trial: TrialDir, content: dict[str, Any], job: experiment.Job, parent: int | None) -> None:
+    def __init__(self, trial: TrialFolder, content: dict[str, Any], job: experiment.Job, parent: int | None) -> None:
         self._trial, self._content, self._job, self._parent = trial, content, job, parent
         self._healer = healerfile.restore(job.healer)
         self._interrupted = False
@@ -223,6 +223,7 @@ class _Child:
             "slo": job.slo,
             "horizon_s": job.chaos.horizon_s,
             "stop_after_good_s": job.stop_after_good_s,
+            "drain_s": job.drain_s,
             "gate_false_alarms": self._alarms,
             "aborted": self._interrupted,
         }
@@ -287,4 +288,4 @@ def _utc() -> logging.Formatter:
 
 
 if __name__ == "__main__":
-    sys.exit(run(TrialDir(Path(sys.argv[1]).resolve()), logging.StreamHandler()))
+    sys.exit(run(TrialFolder(Path(sys.argv[1]).resolve()), logging.StreamHandler()))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from smartops_chaos.model import ChaosLevel, FaultPart, Slo, Trial, Variant
+from smartops_chaos.model import ChaosLevel, FaultPart, ReferenceHealer, Slo, Trial, Variant
 
 NAME = "smartops-chaos"
 HERE = "smartops_chaos.trial.protocol"
@@ -46,6 +46,8 @@ class Job:
     healer: dict[str, Any]
     fault_ids: tuple[str, ...]  # made before injection: the only thing that a revert needs
     digest: str = ""
+    reference: ReferenceHealer | None = None  # the trial itself takes the healer's place
+    drain_s: float = 0.0  # of the scenario, by its calibration trials so far
 
     @property
     def wait_s(self) -> float:
@@ -84,6 +86,9 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
     module = job.target.get("protocol") or HERE  # a target of one's own may measure in its own way
     arguments = {"target": job.target, "load": _load(job), "limit_s": max(map(limit_s, parts), default=_LIMIT_S)}
     method = [*preparations, *injections, *confirmations]
+    if job.reference and parts:
+        arguments_of = {"role": job.reference, "seed": job.trial.seed, "fault_ids": list(job.fault_ids)}
+        method.append({**_activity(module, "repair", {**arguments_of, "target": job.target}), "type": "action"})
     if job.trial.phase == "calibrate":
         method.append(_activity(module, "wait", {"seconds": calibration_s(job.chaos.horizon_s)}))
         method += [{**revert, "name": revert["name"].replace("revert", "end", 1)} for revert in reverts]
@@ -245,7 +250,11 @@ def _gate(module: str, job: Job) -> list[dict[str, Any]]:
         },
     }
     moments, actions = job.healer.get("moments", {}), job.healer.get("actions", {})
-    alarms = [rule["log"] for rule in (*moments.get("detected", ()), *actions.get("start", ())) if rule.get("log")]
+    alarms = [
+        {key: rule[key] for key in ("log", "fields", "component") if rule.get(key)}
+        for rule in (*moments.get("detected", ()), *actions.get("start", ()))
+        if rule.get("log") or rule.get("fields")
+    ]
     arguments = {
         "slo": asdict(job.slo),
         "settle_s": round(float(job.healer["warm_up_s"]) + job.wait_s, 3),

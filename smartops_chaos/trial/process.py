@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 from smartops_chaos.errors import UNWRITTEN, RevertFailed
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 
 UNKNOWN = 255  # exit code of a child whose fork server was gone by then
 _UNDO_S = 60.0
@@ -27,7 +27,7 @@ _loaded = ["__main__", "smartops_chaos.cli.commands", "smartops_chaos.trial.chil
 
 
 def in_child(
-    folder: TrialDir,
+    folder: TrialFolder,
     *,
     undo: bool = False,
     limit_s: float = _UNDO_S,
@@ -51,7 +51,7 @@ def in_child(
     return code
 
 
-def undo(trial: TrialDir) -> bool:
+def undo(trial: TrialFolder) -> bool:
     """Play a trial's rollbacks; whether nothing of it is in force. Raises OSError when that cannot be written down."""
     for _ in range(2):  # if the first process was killed, nobody knows whether it undid everything
         code = in_child(trial, undo=True)
@@ -64,7 +64,7 @@ def undo(trial: TrialDir) -> bool:
     return False
 
 
-def ensure_undone(trial: TrialDir) -> None:
+def ensure_undone(trial: TrialFolder) -> None:
     """Undo a trial of which something may be in force. Raises RevertFailed, and OSError as `undo`."""
     if trial.is_open() and not undo(trial):
         raise RevertFailed(f"{trial.path.name} could not be reverted; see {trial.log}")
@@ -75,7 +75,7 @@ def preload(modules: Sequence[str]) -> None:
     _loaded.extend(module for module in modules if module not in _loaded)
 
 
-def _start(folder: TrialDir, undo: bool) -> tuple[ForkServerProcess, Connection]:
+def _start(folder: TrialFolder, undo: bool) -> tuple[ForkServerProcess, Connection]:
     context = get_context("forkserver")
     context.set_forkserver_preload(_loaded)
     for last in (False, True):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 import signal
 import threading
 import time
@@ -22,16 +21,17 @@ from chaoslib.exceptions import ActivityFailed, InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import Slo
+from smartops_chaos.model import ReferenceHealer, Slo
+from smartops_chaos.schema.healerfile import LogRule
 from smartops_chaos.store import request_log
 from smartops_chaos.store.request_log import RequestTail
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLoad, LaneLost
 from smartops_chaos.telemetry import prometheus
 from smartops_chaos.timeline.before import last_window, unhealthy
 from smartops_chaos.timeline.health import Watch
-from smartops_chaos.trial import workload
+from smartops_chaos.trial import reference, workload
 from smartops_chaos.trial.activities import calls, failure, is_ours, what_and_part
 from smartops_chaos.trial.experiment import lane_names
 from smartops_chaos.trial.slo_query import good
@@ -156,7 +156,7 @@ def gate(
     slo: dict[str, Any],
     settle_s: float,
     target: dict[str, Any],
-    alarms: list[str],
+    alarms: list[dict[str, Any] | str],
     steady: str,
     configuration: dict[str, Any],
 ) -> bool:
@@ -195,7 +195,7 @@ def gate(
         time.sleep(_TICK_S)
 
 
-def _note_load(trial: TrialDir, lane: Lane) -> LaneLoad | None:
+def _note_load(trial: TrialFolder, lane: Lane) -> LaneLoad | None:
     """Ask the lane how busy it is and note that. A target of one's own may be older than this question."""
     load = lane.load() if hasattr(lane, "load") else None
     trial.write_lane_load(asdict(load) if load else None)
@@ -210,10 +210,11 @@ def _watched(url: str, query: str) -> bool:
         return False
 
 
-def alarm(lane: Lane, since_ns: int, patterns: list[str]) -> str:
-    """The healer's first line since then that matches a pattern; empty if there is none."""
+def alarm(lane: Lane, since_ns: int, rules: list[dict[str, Any] | str]) -> str:
+    """The healer's first line since then that a rule means; empty if there is none. A text is a rule's pattern."""
+    read = [LogRule.model_validate({"log": rule} if isinstance(rule, str) else rule) for rule in rules]
     for line in lane.logs(since_ns):
-        if any(re.search(pattern, line.text) for pattern in patterns):
+        if any(rule.concerns(line.component) and rule.match(line.text) is not None for rule in read):
             return line.text
     return ""
 
@@ -225,6 +226,22 @@ def wait(seconds: float, configuration: dict[str, Any]) -> bool:
     left_s = (_zero_ns(trial, clock) - clock.now_ns()) / 1e9 + seconds
     time.sleep(max(0.0, left_s))
     return True
+
+
+def repair(
+    role: ReferenceHealer, seed: int, fault_ids: list[str], target: dict[str, Any], configuration: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Take the healer's place: what was done, of which `timeline.rules` makes the moments of the repair."""
+    trial = _trial(configuration)
+    lane = kinds.connect(target, _address(target, configuration))
+    hit = [name for fact in lane.faults(fault_ids, calls(trial)) for name in fact.objects]
+    there = lane.repairable()
+    if not there:
+        raise ActivityFailed("no object may be acted on: this target has no reset that would undo it")
+    done = reference.choose(role, seed, hit, there)
+    for one in done:
+        lane.repair(one.target, one.replicas)
+    return [asdict(one) for one in done]
 
 
 def observe(
@@ -261,7 +278,7 @@ def at_least(lowest: float, value: dict[str, Any] | None = None) -> bool:
 class _Sight:
     """What users saw so far."""
 
-    def __init__(self, trial: TrialDir, slo: Slo) -> None:
+    def __init__(self, trial: TrialFolder, slo: Slo) -> None:
         load = trial.read_load()
         self.watch = Watch(slo, load["rate_per_s"])
         self._tail = RequestTail(trial.requests_file)
@@ -280,11 +297,11 @@ class _Sight:
             raise RuntimeError(f"{self._asks} for {self._patience_s:.0f} s: it hangs, or the disk is full")
 
 
-def _trial(configuration: dict[str, Any]) -> TrialDir:
-    return TrialDir(Path(configuration["trial_dir"]))
+def _trial(configuration: dict[str, Any]) -> TrialFolder:
+    return TrialFolder(Path(configuration["trial_dir"]))
 
 
-def _zero_ns(trial: TrialDir, clock: Clock) -> int:
+def _zero_ns(trial: TrialFolder, clock: Clock) -> int:
     """The moment of the last injection, from which the horizon counts; now for a control trial, which has none."""
     injected = [call.at.mid_ns for call in calls(trial) if call.what == "inject" and call.ok]
     return max(injected, default=clock.now_ns())

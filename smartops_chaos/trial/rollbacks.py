@@ -10,7 +10,7 @@ from chaoslib.experiment import run_experiment
 from chaoslib.types import Strategy
 
 from smartops_chaos.errors import RevertFailed
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost
 from smartops_chaos.trial import experiment
@@ -21,7 +21,7 @@ _OURS = "smartops_chaos.faults."
 logger = logging.getLogger("smartops_chaos")
 
 
-def play(trial: TrialDir, content: dict[str, Any], job: experiment.Job) -> bool:
+def play(trial: TrialFolder, content: dict[str, Any], job: experiment.Job) -> bool:
     """Returns when nothing is in force: whether the ledger could be made to say so. Raises RevertFailed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     journal = run_experiment(experiment.undo(content), settings=experiment.SETTINGS, strategy=Strategy.SKIP)

@@ -40,7 +40,7 @@ class Load:
     limit_s: float  # the loop ends by itself, whatever becomes of the trial
     query: str = ""  # not empty: `url` is a Prometheus that is asked this instead, see `slo_query`
     at_least: float = 0.0
-    path: str = ""  # behind the server's address
+    path: str = ""  # after the server's address
 
 
 def start(load: Load, file: Path, clock: Clock) -> None:

@@ -72,8 +72,9 @@ def test_equal_times_have_no_variance_at_all() -> None:
 
 
 def test_nothing_is_known_of_one_trial_or_none() -> None:
-    assert interval([Sample(np.array([3.0]), 1, 10)], 0.025) == (None, None)
+    assert np.isnan(mean_over_scenarios([Sample(np.array([3.0]), 1, 10)]).variance)
     assert interval([], 0.025) == (None, None)
+    assert interval([Sample(np.zeros(0), 1, 10)], 0.025) == (None, None)
 
 
 @pytest.mark.parametrize("value", [0.0, 2.0, 10.0])

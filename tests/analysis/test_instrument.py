@@ -15,7 +15,7 @@ from smartops_chaos.analysis.summarise import summarise, to_json
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.export import ci
 from smartops_chaos.model import Arm, Finding, Sla, Targets
-from smartops_chaos.store.campaign_folder import Start, Store
+from smartops_chaos.store.campaign_folder import CampaignFolder, Start
 from smartops_chaos.timeline.before import disturbed
 
 Trials = Callable[..., list[dict[str, Any]]]
@@ -108,7 +108,7 @@ def test_a_machine_that_is_a_little_busy_is_told_and_decides_nothing() -> None:
 
 
 def test_what_disturbed_a_start_of_which_no_trial_is_kept_is_forgotten(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = CampaignFolder(tmp_path)
     assert store.starts() == ()
     store.write_start(BUSY, first=True)
     store.write_start(BUSYISH, first=False)

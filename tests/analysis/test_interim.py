@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from smartops_chaos.analysis import table
-from smartops_chaos.analysis.interim import interim_look, rehearse, upper_share
+from smartops_chaos.analysis.interim import interim_look, rehearse
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summarise import plan_to_json, summarise
 from smartops_chaos.analysis.verdicts import conclude, decide
@@ -46,8 +46,8 @@ def test_an_arm_with_all_decided_is_stopped_and_another_runs_on(trials: Trials) 
     assert found.stop[0] == Stop(Arm("bad", "default"), 1, 100)
     verdicts = {(v.arm.model, v.target): v.verdict for v in found.verdicts}
     assert verdicts["good", "mttr_reduction"] == verdicts["good", "auto_heal"] == "proven"
-    assert verdicts["bad", "auto_heal"] == "missed"
-    assert verdicts["between", "auto_heal"] == "observed"
+    assert verdicts["bad", "mttr_reduction"] == "missed"
+    assert verdicts["between", "auto_heal"].startswith("observed")
 
 
 def test_few_trials_decide_nothing(trials: Trials) -> None:
@@ -58,14 +58,20 @@ def test_the_last_look_is_the_end(trials: Trials) -> None:
     assert interim_look(table.from_rows(campaign(trials, 200, good=(5, 0.0))), ASKED, 2, 200).stop == ()
 
 
-def test_a_look_uses_its_share_of_alpha(trials: Trials) -> None:
-    rows = campaign(trials, 36, good=(5, 0.0))  # 36 of 36 prove 90 % at 2.5 %, and no less
+def test_with_looks_everything_is_by_e_values(trials: Trials) -> None:
+    rows = campaign(trials, 36, good=(5, 0.0))  # 36 of 36 prove 90 % at one look, and no less
     heal = {v.target: v for v in summarise(table.from_rows(rows), replace(ASKED, looks=1), campaign="x").verdicts}
+    assert heal["auto_heal"].verdict == "proven"
     assert heal["auto_heal"].bound == pytest.approx(stats.beta.ppf(0.025, 36, 1))
-    split = {v.target: v for v in summarise(table.from_rows(rows), ASKED, campaign="x").verdicts}
-    assert split["auto_heal"].bound == pytest.approx(stats.beta.ppf(0.8 * 0.025, 36, 1))
-    first = {v.target: v for v in interim_look(table.from_rows(rows), ASKED, 1, 36).verdicts}
-    assert first["auto_heal"].bound == pytest.approx(stats.beta.ppf(0.2 * 0.025, 36, 1))
+    for looks in (2, 36):  # however many
+        found = {
+            v.target: v for v in summarise(table.from_rows(rows), replace(ASKED, looks=looks), campaign="x").verdicts
+        }
+        assert found["mttr_reduction"].verdict == "proven"
+        assert found["auto_heal"].verdict == "observed above"
+        assert found["auto_heal"].bound == pytest.approx(0.868, abs=0.01)
+        at_look = {v.target: v for v in interim_look(table.from_rows(rows), ASKED, 1, 36).verdicts}
+        assert at_look["auto_heal"].bound == found["auto_heal"].bound
 
 
 def test_a_stopped_arm_is_judged_by_the_trials_of_its_look(trials: Trials) -> None:
@@ -87,24 +93,24 @@ def test_a_stopped_arm_is_judged_by_the_trials_of_its_look(trials: Trials) -> No
 
 
 def test_what_was_proven_with_holms_help_stays_proven_when_the_help_goes(trials: Trials) -> None:
-    # one: 58 of 58 incidents heal, enough after two other tests are rejected, not enough after one
-    # two: 62 of 62, and what it does to the time is open, so it runs on, and heals none any more
-    n = 62
-    unhurt = [row | {"outcome": "no_effect"} for row in trials("one", [0.0] * 4)]
-    one = numbered(trials("one", np.linspace(4, 6, 58).tolist()) + unhurt)
-    two = numbered(trials("two", np.linspace(50, 70, n).tolist() + [100.0] * n))
+    # `one` is done at 2.5 %, once `two` is done at 1.25 %; then `two`, which had nothing to decide, heals none any more
+    n, quick = 40, replace(ASKED, targets=Targets(auto_heal=0.8))
+    one = numbered(trials("one", np.linspace(4, 6, 25).tolist()))
+    two = numbered(trials("two", np.linspace(4, 6, n).tolist() + [100.0] * n))
     rows = numbered(trials("off", [100.0] * (2 * n))) + one + two
-    at_look = interim_look(table.from_rows(rows), ASKED, 1, n)
-    assert [s.arm.model for s in at_look.stop] == ["one"]
-    asked = replace(ASKED, stopped={s.arm: s for s in at_look.stop})
-    now = {(v.arm.model, v.target): v for v in summarise(table.from_rows(rows), asked, campaign="x").verdicts}
+    made = table.from_rows(rows)
+    at_look = interim_look(made, quick, 1, n)
+    told = {(v.arm.model, v.target): v.verdict for v in at_look.verdicts}
+    assert told["one", "auto_heal"] == told["two", "auto_heal"] == "proven"
+    stopped = replace(quick, stopped={s.arm: s for s in at_look.stop if s.arm.model == "one"})
+    now = {(v.arm.model, v.target): v for v in summarise(made, stopped, campaign="x").verdicts}
     assert now["one", "auto_heal"].verdict == "proven"
-    assert now["one", "auto_heal"].why.endswith("; decided at look 1, after 62 repeats")
+    assert now["one", "auto_heal"].why.endswith("; decided at look 1, after 40 repeats")
     assert now["two", "auto_heal"].verdict == "missed"
     # the test above can fail: with the other arm as it is at the end, the tests alone would not prove it
-    tests = conclude(table.from_rows(rows), asked, [Arm("one", "default"), Arm("two", "default")])[0]
-    later = {(v.arm.model, v.target): v.verdict for v in decide(tests, asked)[1]}
-    assert later["one", "auto_heal"] == "observed"
+    tests = conclude(made, stopped, [Arm("one", "default"), Arm("two", "default")])[0]
+    later = {(v.arm.model, v.target): v.verdict for v in decide(tests, stopped)[1]}
+    assert later["one", "auto_heal"] == "observed above"
 
 
 def test_a_baseline_that_changes_after_the_look_changes_nothing_for_a_stopped_arm(trials: Trials) -> None:
@@ -124,14 +130,6 @@ def test_a_baseline_that_changes_after_the_look_changes_nothing_for_a_stopped_ar
     assert not any("of good" in line for line in found.warnings), "more repeats cannot be asked of it"
 
 
-@pytest.mark.parametrize("others", [(), ("more",)])
-def test_what_is_decided_by_few_trials_is_not_asked_for_more(trials: Trials, others: tuple[str, ...]) -> None:
-    rows = campaign(trials, 5, good=(5, 0.0), **dict.fromkeys(others, (40, 0.0)))
-    stop = Stop(Arm("good", "default"), 1, 5)
-    found = summarise(table.from_rows(rows), replace(ASKED, stopped={stop.arm: stop}), campaign="x")
-    assert any("rough" in line for line in found.warnings) == bool(others)
-
-
 def test_intervals_hold_over_all_looks_together(trials: Trials) -> None:
     rows = table.from_rows(campaign(trials, 30, good=(20, 0.1)))
     plain, split = (summarise(rows, replace(ASKED, looks=looks), campaign="x") for looks in (1, 2))
@@ -146,7 +144,7 @@ def test_a_rehearsal_takes_every_look_before_the_end(trials: Trials) -> None:
     found = rehearse(table.from_rows(rows), replace(ASKED, looks=3), ends(120, 3)[:-1])
     assert {arm.model: (stop.look, stop.repeat) for arm, stop in found.stopped.items()} == {
         "bad": (1, 40),
-        "good": (2, 80),
+        "good": (1, 40),
     }
 
 
@@ -162,9 +160,3 @@ def test_a_useless_arm_is_proven_in_at_most_as_many_campaigns(trials: Trials) ->
         ]
         proven += any(v.verdict == "proven" for verdicts in found for v in verdicts)
     assert proven <= 3
-
-
-@pytest.mark.parametrize("successes", [0, 3, 9, 10])
-def test_the_upper_bound_is_exact(successes: int) -> None:
-    expected = stats.binomtest(successes, 10, alternative="less").proportion_ci(0.975, "exact").high
-    assert upper_share(successes, 10, 0.025) == pytest.approx(expected)

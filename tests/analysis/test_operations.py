@@ -15,11 +15,11 @@ from smartops_chaos.analysis.summarise import summarise
 from smartops_chaos.analysis.summary import Operations
 from smartops_chaos.model import Arm, Sla, Targets
 from smartops_chaos.schema import healerfile
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 Trials = Callable[..., list[dict[str, Any]]]
 OFF = Arm("off", "default")
-SAMPLE = Store(Path(__file__).parents[2] / "results" / "sample")
+SAMPLE = CampaignFolder(Path(__file__).parents[2] / "results" / "sample")
 
 
 def operations(rows: list[dict[str, Any]], asked: Question | None = None) -> Operations:

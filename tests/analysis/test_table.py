@@ -38,7 +38,7 @@ def test_only_the_required_columns_are_needed(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["NA", "None", "null", "nan", "NaN", "off", "1", "1.0", "true", " "])
+@pytest.mark.parametrize("name", ["NA", "None", "null", "nan", "NaN", "off", "1", "1.0", "true"])
 def test_level_names_are_taken_as_written(tmp_path: Path, name: str) -> None:
     found = table.read(file(tmp_path, HEADER, f"{name},steady,{name},default,platform,3.5,12"))
     assert (found["chaos"][0], found["model"][0]) == (name, name)
@@ -143,9 +143,9 @@ def test_missing_columns_are_named_with_a_guess(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (HEADER.encode() + b"\n", "has no trials"),
-        (HEADER.replace(",", ";").encode() + b"\nx", "columns are separated by `;`"),
+        (f"{HEADER}\n{GOOD}\n{GOOD},1,2,3\n".encode(), "is not a table: line 3 has 10 fields, and there are 7 columns"),
         (b"\xff\xfe\x00\x01", "is not UTF-8 text"),
-        (f"{HEADER},chaos\n{GOOD},x\n".encode(), "column names appear twice: chaos"),
+        (f"{HEADER},chaos\n{GOOD},x\n".encode(), "is not a table: column names appear twice: chaos"),
         (f'{HEADER}\n"kill\n'.encode(), "is not a table"),
         (f"{HEADER}\n{GOOD}\n{GOOD},1,2,3\n".encode(), "is not a table"),
     ],
@@ -202,3 +202,44 @@ def test_records_with_problems_name_row_and_column(trials: Callable[..., list[di
     assert [str(p) for p in caught.value.problems] == [
         "records:2:3: model: is empty: name the level, such as `default`"
     ]
+
+
+PLAIN = table.from_rows([dict(zip(HEADER.split(","), GOOD.split(","), strict=True))])
+SPREADSHEETS = {
+    f"{HEADER}\n{GOOD}\n,,,,,,\n,,,,,,\n": "rows of delimiters alone (2)",
+    f"sep=,\n{HEADER}\n{GOOD}\n": "a first line that names the delimiter `,` (1)",
+    f"sep=;\r\n{HEADER.replace(',', ';')}\r\n{GOOD.replace(',', ';')}\r\n": "that names the delimiter `;` (1)",
+    f"{HEADER.replace(',', ';')}\n{GOOD.replace(',', ';').replace('.', ',')}\n": "decimal commas (1)",
+    f"{HEADER.replace(',', chr(9))}\n{GOOD.replace(',', chr(9))}\n": "columns separated by tabs (1)",
+    f"{HEADER.replace(',', ' , ')}\n{GOOD}\n": "blanks around names of columns (7)",
+    f"{HEADER}\n{GOOD.replace('off', 'off' + chr(160))}\n": "blanks around values of `model` (1)",
+    f"{HEADER},,\n{GOOD},,\n": "",
+    f"\ufeff{HEADER}\n\n{GOOD}\n": "",
+}
+
+
+@pytest.mark.parametrize("text", SPREADSHEETS)
+def test_what_a_spreadsheet_leaves_is_cleaned_with_a_note(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "trials.csv"
+    path.write_bytes(text.encode())
+    found, notes = table.read_with_notes(path)
+    pd.testing.assert_frame_equal(found, PLAIN)
+    assert SPREADSHEETS[text] in "; ".join(notes)
+    assert bool(notes) == bool(SPREADSHEETS[text])
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        ('"3,5"', "3,5 has a decimal comma: write a point, as in 3.5"),
+        ('"1,200"', "1,200 has a comma or a mark between thousands: write 1200 or 1.2"),
+        ("1 200", "1 200 has a comma or a mark between thousands: write 1200 or 1.2"),
+        ("soon", "seconds or counts; empty = not seen"),
+    ],
+)
+def test_a_number_with_a_habit_is_told_once_in_words(tmp_path: Path, field: str, hint: str) -> None:
+    path = file(tmp_path, HEADER, ",,,,,,", GOOD.replace("3.5", field))
+    with pytest.raises(FileProblems) as caught:
+        table.read(path)
+    (told,) = caught.value.problems
+    assert (told.line, told.column, told.what, told.hint) == (3, 6, "time_s: not a finite number", hint)

@@ -161,3 +161,14 @@ def test_help_and_version(cli: Any) -> None:
     assert cli("--version").stdout.startswith("smartops-chaos 0.")
     assert cli("run").returncode == 2
     assert cli("nonsense").returncode == 2
+
+
+def test_a_healer_file_is_tried_on_lines_and_its_schema_printed(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "o.log").write_text('INFO POST /v1/signals/anomaly HTTP/1.1" 202 Accepted\nnothing\n', encoding="utf-8")
+    done = cli("healer", "check", "smartops", "--logs", "smartops-orchestrator=o.log")
+    assert done.returncode == 0
+    assert "1 of 2 lines are matched" in done.stdout
+    assert cli("healer", "check", "smartops").returncode == 2
+    missing = cli("healer", "check", "smartops", "--logs", "a=absent.log")
+    assert (missing.returncode, "absent.log: no such file" in missing.stderr) == (2, True)
+    assert "kubernetes" in json.loads(cli("healer", "schema").stdout)["properties"]

@@ -43,7 +43,7 @@ def refused(done: Any, code: int = 2) -> str:
         (b'{"schema_version": 1, "timeline": null, "row": {"outcome": "healed"}}', "horizon_s: must be above 0"),
     ],
 )
-def test_a_damaged_record_is_named_with_its_mend(cli: Any, trial: Path, content: bytes, told: str) -> None:
+def test_a_damaged_record_is_named_with_its_hint(cli: Any, trial: Path, content: bytes, told: str) -> None:
     (trial / "record.json").write_bytes(content)
     for command in (["report", "c-1"], ["report", "c-1", "--json"], ["compare", "c-1", "c-1"]):
         error = refused(cli(*command))

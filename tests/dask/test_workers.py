@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos import api
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
@@ -73,7 +73,7 @@ def test_a_killed_workers_trials_run_again_elsewhere_and_all_are_recorded_once(
         found = []
         for log in campaign.glob("trials/*/log.txt"):
             job = json.loads(log.with_name("experiment.json").read_text(encoding="utf-8"))["extensions"][0]["job"]
-            under_way = "phase observe" in log.read_text(encoding="utf-8") and not Store(campaign).outcome(
+            under_way = "phase observe" in log.read_text(encoding="utf-8") and not CampaignFolder(campaign).outcome(
                 log.parent.name
             )
             if under_way and job["lane"].startswith(f"{name}/"):
@@ -86,7 +86,7 @@ def test_a_killed_workers_trials_run_again_elsewhere_and_all_are_recorded_once(
     assert runner.returncode == 0, said
     found = rows(campaign)
     assert set(found) == {trial.id for trial in api.plan(matrix).trials}
-    assert not Store(campaign).open_ledgers()
+    assert not CampaignFolder(campaign).open_ledgers()
     aside = {folder.name.partition("~")[0] for folder in campaign.glob("trials/*~1")}
     assert aside
     assert all(found[name]["attempt"] == 2 and found[name]["lane"].startswith("b/") for name in aside)

@@ -19,7 +19,14 @@ def verdict(decision) -> Verdict:
 
 @pytest.mark.parametrize(
     ("decision", "proven", "observed"),
-    [("proven", True, True), ("observed", False, True), ("missed", False, False), ("undecidable", False, False)],
+    [
+        ("proven", True, True),
+        ("observed above", False, True),
+        ("observed below", False, False),
+        ("missed", False, False),
+        ("trivial", False, False),
+        ("undecidable", False, False),
+    ],
 )
 def test_what_passes(nothing, decision, proven, observed):
     summary = replace(nothing, verdicts=(verdict("proven"), verdict(decision)))
@@ -85,7 +92,7 @@ def test_the_job_summary_says_verdicts_why_weaknesses_and_where_the_report_is(no
 
 def test_annotations_are_errors_for_what_is_required_and_warnings_for_weaknesses(nothing):
     hostile = replace(verdict("missed"), arm=Arm("a: b, 5%\n::error::x", "default"))
-    summary = replace(nothing, verdicts=(hostile, verdict("observed")), warnings=("few\r\n::error::y",))
+    summary = replace(nothing, verdicts=(hostile, verdict("observed above")), warnings=("few\r\n::error::y",))
     title = "Auto-heal rate of a%3A b%2C 5%25%0A%3A%3Aerror%3A%3Ax%3A missed"
     told = github_annotations(summary, "observed")
     assert told[0].startswith(f"::error title={title}::a: b, 5%25 ::error::x: Auto-heal rate 95\u00a0%25")

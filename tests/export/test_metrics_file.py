@@ -45,7 +45,7 @@ def test_the_numbers_are_those_of_the_summary(small):
     for verdict in summary.verdicts:
         name = f'smartops_chaos_verdict{{{labels},target="{verdict.target}",verdict='
         assert [key for key in found if key.startswith(name) and found[key]] == [f'{name}"{verdict.verdict}"}}']
-        assert sum(key.startswith(name) for key in found) == 4
+        assert sum(key.startswith(name) for key in found) == 6
 
 
 def test_what_cannot_be_given_has_no_sample(nothing):

@@ -16,10 +16,10 @@ from smartops_chaos import api
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.export import window_files
 from smartops_chaos.model import Series
-from smartops_chaos.store.campaign_folder import CampaignFile, Store
+from smartops_chaos.store.campaign_folder import CampaignFile, CampaignFolder
 from smartops_chaos.timeline.interval import offset_of
 
-SAMPLE = Store(Path(__file__).parents[2] / "results" / "sample")
+SAMPLE = CampaignFolder(Path(__file__).parents[2] / "results" / "sample")
 HEALED = "cpu-90.steady.zscore.default.1"
 
 
@@ -35,9 +35,9 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text.decode())))
 
 
-def campaign(folder: Path, count: int, change=lambda evidence: evidence) -> Store:
+def campaign(folder: Path, count: int, change=lambda evidence: evidence) -> CampaignFolder:
     """A campaign of so many copies of one trial."""
-    file, store = SAMPLE.read(), Store(folder)
+    file, store = SAMPLE.read(), CampaignFolder(folder)
     chosen = next(trial for trial in file.plan.trials if trial.id == HEALED)
     copies = tuple(replace(chosen, id=f"trial-{n}", block=n + 1) for n in range(count))
     store.create(CampaignFile(file.matrix_file, "", replace(file.plan, trials=copies), {}))

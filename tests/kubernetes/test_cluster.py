@@ -146,7 +146,7 @@ def test_an_address_through_the_api_server(here: Cluster, server: _Server, conte
     assert server.asked == []
 
 
-def test_no_cluster_at_all_is_said_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_cluster_at_all_is_said_with_the_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     cluster.connect.cache_clear()
     with pytest.raises(ClusterError, match=r"set KUBECONFIG, or `target\.context` in the matrix"):

@@ -23,8 +23,8 @@ from smartops_chaos.model import Variant
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.run import campaign
 from smartops_chaos.run.attempts import Attempts
-from smartops_chaos.store.campaign_folder import CampaignFile, Store
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.campaign_folder import CampaignFile, CampaignFolder
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, LaneLost
 from smartops_chaos.trial import experiment
@@ -32,16 +32,16 @@ from smartops_chaos.trial import experiment
 _UNDO = """
 import sys
 from pathlib import Path
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.trial import child
-sys.exit(child.run(TrialDir(Path(sys.argv[1])), undo=True))
+sys.exit(child.run(TrialFolder(Path(sys.argv[1])), undo=True))
 """
 
 
 @dataclass
 class Begun:
-    store: Store
-    trial: TrialDir
+    store: CampaignFolder
+    trial: TrialFolder
     job: experiment.Job
 
     def undo(self) -> int:
@@ -56,7 +56,7 @@ def begun(matrix_on_cluster: Path, tmp_path: Path) -> Callable[[], Begun]:
     def make() -> Begun:
         plan = load_plan(matrix_on_cluster)
         told = kinds.provenance(plan.target)
-        store = Store((tmp_path / "results" / "w-1").resolve())
+        store = CampaignFolder((tmp_path / "results" / "w-1").resolve())
         store.create(CampaignFile("matrix.yaml", matrix_on_cluster.read_text(encoding="utf-8"), plan, told))
         plan = kinds.pinned(plan, told)
         target = kinds.target(plan.target)

@@ -2,7 +2,6 @@ import dataclasses
 import itertools
 import subprocess
 import sys
-import time
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from smartops_chaos.lab.smartops.exposition import BUCKETS_S, Metrics
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
 from smartops_chaos.targets import kinds
+from tests.conftest import until
 
 HEALTHY = Window(requests=80, error_share=0.0, p95_s=0.05, cpu={"a": 0.2, "b": 0.2}, cpu_per_answer_s=0.01)
 FAILING = Window(requests=80, error_share=0.3, p95_s=0.16, cpu={"a": 0.3}, cpu_per_answer_s=0.011)
@@ -27,10 +27,7 @@ def watch(detector=None, warm=HEALTHY):
     for _ in range(detect.WARM_UP_WINDOWS):
         assert not watching.armed
         assert watching.see(warm) is None
-    deadline = time.monotonic() + 10
-    while not watching.armed and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert watching.armed
+    until(lambda: watching.armed)
     return watching
 
 
@@ -108,7 +105,7 @@ def test_only_the_healer_that_uses_it_loads_scikit_learn():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_without_scikit_learn_a_run_is_refused_with_the_mend(monkeypatch):
+def test_without_scikit_learn_a_run_is_refused_with_the_hint(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)  # as importlib sees a package that is not there
     plan = load_plan(shipped("matrix", "nightly.yaml"))
     [(what, hint)] = kinds.check(plan, LabTarget(1, 2))
@@ -201,8 +198,8 @@ def test_a_sample_is_read_from_the_real_expositions():
     for code, seconds in itertools.product(("200", "404", "503"), (0.02, 0.2)):
         gateway.inc("gateway_requests_total", code=code)
         gateway.observe("gateway_request_duration_seconds", seconds)
-    node.count("container_cpu_usage_seconds_total", 1.5, pod="erp-1", container="erp")
-    node.count("container_cpu_usage_seconds_total", 2.5, pod="other-1", container="other")
+    node.set_counter("container_cpu_usage_seconds_total", 1.5, pod="erp-1", container="erp")
+    node.set_counter("container_cpu_usage_seconds_total", 2.5, pod="other-1", container="other")
     for pod, limit in (("erp-1", 400), ("erp-2", 0)):
         node.set("container_memory_working_set_bytes", 100, pod=pod, container="erp")
         node.set("container_spec_memory_limit_bytes", limit, pod=pod, container="erp")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from kubernetes_healer import Counters, Totals, counters
+
 from smartops_chaos.lab.smartops import detect
 from smartops_chaos.lab.smartops.exposition import BUCKETS_S, Metrics
-from smartops_chaos.lab.smartops.kubernetes_hands import Counters, Totals, counters
 
 LENGTH = len(BUCKETS_S) + 1
 
@@ -41,7 +42,7 @@ def test_an_exposition_is_read_as_the_erp_writes_it() -> None:
     metrics.inc("erp_simulator_requests_total", 9, method="GET", endpoint="/healthz")
     metrics.inc("erp_simulator_errors_total", 2, endpoint="/simulate/load")
     metrics.observe("erp_simulator_load_duration_seconds", 0.03)
-    metrics.count("container_cpu_usage_seconds_total", 1.25)
+    metrics.set_counter("container_cpu_usage_seconds_total", 1.25)
     metrics.set("container_memory_working_set_bytes", 96e6)
     metrics.set("container_spec_memory_limit_bytes", 128e6)
     found = counters(metrics.render())

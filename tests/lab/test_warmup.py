@@ -13,7 +13,8 @@ import pytest
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient
 from smartops_chaos.lab.lab_target import LabTarget
-from smartops_chaos.lab.platform.procs import cpus, environment
+from smartops_chaos.lab.platform.procs import environment
+from smartops_chaos.run.machine import usable_cores
 
 pytestmark = pytest.mark.lab
 EASY_S, IMPOSSIBLE_S = 0.2, 0.0005
@@ -64,10 +65,10 @@ def test_only_the_cores_that_it_may_use_are_counted() -> None:
     core = min(os.sched_getaffinity(0))
     count = (
         f"import os; os.sched_setaffinity(0, {{{core}}}); "
-        "from smartops_chaos.lab.platform.procs import cpus; print(cpus())"
+        "from smartops_chaos.run.machine import usable_cores; print(usable_cores())"
     )
     told = subprocess.run(
         [sys.executable, "-c", count], env=environment({}), capture_output=True, text=True, check=True
     )
     assert 0 < float(told.stdout) <= 1
-    assert float(told.stdout) <= cpus()
+    assert float(told.stdout) <= usable_cores()

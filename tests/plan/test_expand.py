@@ -18,7 +18,7 @@ from smartops_chaos.planning.forecast import forecast
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.matrix import Matrix
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 Write = Callable[..., Path]
 FACTORS = ("chaos", "workload", "model", "policy")
@@ -256,6 +256,18 @@ def test_an_arm_that_is_the_same_as_another_runs_beside_it_and_is_not_judged(mat
     assert load_plan(matrix()).digest != plan.digest
 
 
+def test_the_trial_takes_the_healers_place_in_arms_of_reference_whatever_the_policy(matrix: Write) -> None:
+    level, policy = "    zscore: {detector: zscore}\n", "    default: {file: default.policy}\n"
+    more = f"{level}    oracle: {{healer: oracle}}\n    random: {{healer: random}}\n"
+    changes = (
+        (policy, f"{policy}    none: {{}}\n"),
+        ("baseline: {model: off}", "baseline: {model: off, policy: default}"),
+    )
+    plan = load_plan(matrix((level, more), *changes))
+    assert plan.references == {Arm("oracle", "default"): "oracle", Arm("random", "default"): "random"}
+    assert plan.same_arm["oracle/none"] == "oracle/default"
+
+
 @pytest.mark.parametrize(
     ("level", "message"),
     [
@@ -318,7 +330,7 @@ def test_a_repair_after_the_horizon_is_part_of_the_digest_only_if_it_is_said(mat
 
 
 def test_the_sample_keeps_its_digest() -> None:
-    stored = Store(Path("results/sample")).read().plan
+    stored = CampaignFolder(Path("results/sample")).read().plan
     assert digest(stored) == stored.digest
 
 
@@ -437,3 +449,14 @@ def test_the_full_matrix_has_every_fault_detector_and_policy_of_the_lab() -> Non
     policies = {Path(str(policy.settings["file"])).name for policy in plan.policies.values()}
     assert policies == {"default.policy", "scale-first.policy"}
     assert len(plan.workloads) == 3
+
+
+def test_a_version_may_be_a_level_s_name_unless_two_trials_would_be_called_alike(
+    matrix: Callable[..., Path],
+) -> None:
+    plan = load_plan(matrix(("    none: {}", "    cpu-0.9: {}")))
+    assert any(trial.id.startswith("cpu-0.9.steady.") for trial in plan.trials)
+    both = "    a: {}\n    a.b: {fault: memory-leak}"
+    path = matrix(("    none: {}", both), ("    steady: {rate: 40/s}", "    b.c: {rate: 40/s}\n    c: {rate: 20/s}"))
+    with pytest.raises(FileProblems, match=r"two trials would be called a\.b\.c\..*: rename a level that has a dot"):
+        load_plan(path)

@@ -11,17 +11,17 @@ import pytest
 from scipy import stats
 
 from smartops_chaos import api
-from smartops_chaos.analysis.compare import Pair, at_share, these_scenarios
-from smartops_chaos.analysis.estimate import Sample
-from smartops_chaos.analysis.rates import clopper_pearson_lower, newcombe
+from smartops_chaos.analysis.likelihood_ratio import Trials, reduction_p
+from smartops_chaos.analysis.rates import clopper_pearson_lower, uplift_p
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.planning import pilot
 from smartops_chaos.planning.chances import chances
 from smartops_chaos.planning.power import (
+    Design,
     Spread,
     heals_needed,
-    likely,
     lognormal,
+    power,
     smallest_reduction,
     smallest_uplift,
     trials_for,
@@ -30,51 +30,47 @@ from smartops_chaos.resources import shipped
 
 Write = Callable[..., Path]
 SURE = Spread(1.0, (1.0,), 1.0, 0.1)
+LEVEL = Design(1, (1.0, 1.0), 0.025)
 TWO = [Spread(1.0, lognormal(0.5, 0.6), 1.0, 0.6)] * 2
 
 
-@pytest.mark.parametrize("n", [15, 30])
+@pytest.mark.parametrize("n", [10, 20])
 def test_the_smallest_reduction_is_proven_in_about_80_percent(n: int) -> None:
-    reduction = smallest_reduction(TWO, n, 0.4, 0.025)
+    reduction = smallest_reduction(TWO, replace(LEVEL, trials=n), 0.4)
     assert reduction is not None
     rng = np.random.default_rng(n)
 
-    def drawn(mean: float) -> np.ndarray:
+    def drawn(mean: float) -> list[Trials]:
         sigma = np.sqrt(np.log1p(0.6**2))
-        return np.minimum(rng.lognormal(np.log(mean) - sigma**2 / 2, sigma, n), 1.0)
+        times = rng.lognormal(np.log(mean) - sigma**2 / 2, sigma, (2, 300, n))
+        return [Trials(np.minimum(one, 1.0), 1.0) for one in times]
 
     base = float(np.mean(TWO[0].base))
-    proven = 0
-    for _ in range(200):
-        pairs = [
-            Pair("f", Sample(drawn((1 - reduction) * base), 1.0, 1.0), Sample(drawn(0.5), 1.0, 0.0)) for _ in range(2)
-        ]
-        found = [these_scenarios(at_share(pairs, tau), 0.4, 0.025).p for tau in (0.5, 1.0)]
-        proven += all(p is not None and p <= 0.025 for p in found)
-    assert 0.7 <= proven / 200 <= 0.99
+    proven = reduction_p(drawn((1 - reduction) * base), drawn(0.5), 0.4) <= LEVEL.alpha
+    assert 0.72 <= proven.mean() <= 0.92
 
 
 def test_more_trials_show_less() -> None:
-    found = [smallest_reduction(TWO, n, 0.4, 0.025) or 1.0 for n in (5, 10, 20, 50, 200)]
+    found = [smallest_reduction(TWO, replace(LEVEL, trials=n), 0.4) or 1.0 for n in (5, 10, 50)]
     assert found == sorted(found, reverse=True)
     assert 0.4 < found[-1] < found[0]
 
 
 def test_the_fewest_trials_are_the_fewest() -> None:
-    n = trials_for(TWO, 0.8, 0.4, 0.025, 500)
+    n = trials_for(TWO, 0.8, LEVEL, 0.4, 500)
     assert n is not None
-    assert likely(TWO, 0.8, n, 0.4, 0.025)
-    assert not likely(TWO, 0.8, n - 1, 0.4, 0.025)
-    assert trials_for(TWO, 0.41, 0.4, 0.025, 500) is None
+    assert power(TWO, 0.8, replace(LEVEL, trials=n), 0.4) >= 0.8
+    assert power(TWO, 0.8, replace(LEVEL, trials=n - 1), 0.4) < 0.8
+    assert trials_for(TWO, 0.41, LEVEL, 0.4, 40) is None
 
 
 def test_the_smallest_uplift_is_shown_in_about_80_percent() -> None:
     difference = smallest_uplift(0.3, 60, 60, 0.025)
     assert difference is not None
     rng = np.random.default_rng(1)
-    pairs = zip(rng.binomial(60, 0.3 + difference, 500), rng.binomial(60, 0.3, 500), strict=True)
-    shown = sum(newcombe(int(a), 60, int(b), 60, 0.025)[0] > 0 for a, b in pairs)
-    assert 0.75 <= shown / 500 <= 0.92
+    pairs = zip(rng.binomial(60, 0.3 + difference, 200), rng.binomial(60, 0.3, 200), strict=True)
+    shown = sum(uplift_p(int(a), 60, int(b), 60) <= 0.025 for a, b in pairs)
+    assert 0.70 <= shown / 200 <= 0.92
     assert smallest_uplift(0.9, 5, 5, 0.025) is None
 
 

@@ -1,12 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from smartops_chaos.analysis.compare import Pair, at_share, these_scenarios
-from smartops_chaos.analysis.estimate import Sample
-from smartops_chaos.planning.power import failures_allowed, provable, slowest_provable, trials_needed
+from smartops_chaos.analysis.likelihood_ratio import Trials, reduction
+from smartops_chaos.planning.power import (
+    Design,
+    Spread,
+    availability_provable,
+    failures_allowed,
+    fewest_provable,
+    power,
+    slowest_provable,
+    trials_for,
+    trials_needed,
+)
 
 
 def test_thirty_six_of_thirty_six_prove_ninety_percent() -> None:
@@ -33,40 +44,46 @@ def test_failures_allowed_by_the_exact_binomial_test(n: int, share: float, alpha
     assert p_value(failures + 1) > alpha * (1 - 1e-9)
 
 
-def _proven_by_the_analysis(share: float, trials: int, weights: list[float], target: float, alpha: float) -> bool:
-    pairs = [
-        Pair("pod", Sample(np.full(trials, share * 30), w, 30.0), Sample(np.full(trials, 30.0), w, 0.0))
-        for w in weights
-    ]
-    found = [these_scenarios(at_share(pairs, tau), target, alpha).p for tau in (0.5, 1.0)]
-    return all(p is not None and p <= alpha for p in found)
-
-
-@given(
-    st.integers(0, 100).map(lambda i: i / 100),
-    st.integers(3, 40),
-    st.lists(st.sampled_from([0.5, 1.0, 2.0]), min_size=1, max_size=5),
-    st.sampled_from([0.2, 0.4, 0.6]),
-    st.sampled_from([0.025, 0.025 / 3, 0.025 / 9]),
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize(
+    "design", [Design(3, (1.0, 1.0), 0.025), Design(5, (1.0, 2.0), 0.025 / 3), Design(20, (1.0,), 0.025)]
 )
-def test_the_best_case_is_decided_as_the_analysis_decides_it(
-    share: float, trials: int, weights: list[float], target: float, alpha: float
-) -> None:
-    assert provable(share, trials, weights, target, alpha) == _proven_by_the_analysis(
-        share, trials, weights, target, alpha
-    )
+def test_the_best_case_is_decided_as_the_analysis_decides_it(design: Design, looks: bool) -> None:
+    design = replace(design, looks=looks)
+    slowest = slowest_provable(design, 0.4)
+    for share in (0.0, 0.1, 0.2, 0.3, 0.5):
+        ours, theirs = (
+            [Trials(np.full(design.trials, 30 * value), 30.0, w) for w in design.weights] for value in (share, 1.0)
+        )
+        found = reduction(ours, theirs, 0.4, design.alpha, looks=looks)
+        assert (found.p <= design.alpha) == (slowest is not None and share <= slowest)
 
 
-@pytest.mark.parametrize("trials", [0, 1, 2])
-def test_under_three_trials_nothing_is_proven(trials: int) -> None:
-    assert slowest_provable(trials, [1.0], 0.4, 0.025) is None
+def test_under_five_pairs_nothing_is_proven() -> None:
+    assert slowest_provable(Design(4, (1.0,), 0.025), 0.4) is None
+    assert slowest_provable(Design(5, (1.0,), 0.025), 0.4) is not None
+    assert slowest_provable(Design(50, (), 0.025), 0.4) is None
 
 
-def test_without_a_scenario_nothing_is_proven() -> None:
-    assert slowest_provable(50, [], 0.4, 0.025) is None
+def test_the_fewest_trials_that_prove() -> None:
+    # at 2.5 % and a third of it: an arm that always takes a tenth, a quarter, 40 % of the horizon
+    found = [
+        [fewest_provable(Design(1, (1.0,), alpha), share, 0.4, 100) for share in (0.1, 0.25, 0.4)]
+        for alpha in (0.025, 0.025 / 3)
+    ]
+    assert found == [[5, 7, 11], [7, 9, 14]]
 
 
-def test_more_trials_allow_slower_recoveries() -> None:
-    found = [slowest_provable(n, [1.0, 1.0], 0.4, 0.025) or 0.0 for n in (3, 5, 10, 30, 100, 1000)]
+def test_more_trials_and_larger_effects_are_likelier_to_prove() -> None:
+    spreads = [Spread(1.0, (1.0,) * 9 + (0.75,), 1.0, 0.5)] * 2
+    found = [power(spreads, 0.75, Design(n, (1.0, 1.0), 0.025 / 3), 0.4) for n in (3, 5, 8)]
     assert found == sorted(found)
-    assert 0 < found[1] < found[-1] <= 0.3  # a recovery at 30 % of the horizon is 60 % of its half
+    assert found[0] < 0.5
+    assert found[1] >= 0.75  # benchmarks/power.py: 5 repeats have 80 %
+    assert trials_for(spreads, 0.75, Design(1, (1.0, 1.0), 0.025 / 3), 0.4, 40) in (4, 5, 6)
+
+
+def test_no_bad_second_at_all_may_still_prove_nothing() -> None:
+    assert availability_provable([12.0, 12.0], [1.0, 1.0], 10, 6.0, 0.025, looks=False)
+    assert not availability_provable([12.0, 12.0], [1.0, 1.0], 10, 0.5, 0.025, looks=False)
+    assert not availability_provable([12.0], [1.0], 4, 11.0, 0.5, looks=False)

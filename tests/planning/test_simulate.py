@@ -27,7 +27,7 @@ from smartops_chaos.report import build
 from smartops_chaos.report.document import Paragraph
 from smartops_chaos.run.start import open_store
 from smartops_chaos.schema import yamlfile
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 Write = Callable[..., Path]
 TRUTH = """
@@ -196,7 +196,7 @@ def test_nothing_that_is_made_of_it_passes_for_measured(folder: Path, tmp_path: 
     with pytest.raises(UsageError, match="is simulated"):
         metrics_file.text(data.summary)
     with pytest.raises(UsageError, match="a history is of measured nights"):
-        load_history.campaigns([Store(folder)])
+        load_history.campaigns([CampaignFolder(folder)])
     compared = api.compare(data, data)
     assert compared.simulated == ("made-1", "made-1")
     assert compare_command.told(compared)[0].startswith("SIMULATED")
@@ -204,7 +204,7 @@ def test_nothing_that_is_made_of_it_passes_for_measured(folder: Path, tmp_path: 
 
 
 def test_nothing_is_run_in_a_simulated_folder(folder: Path) -> None:
-    plan = Store(folder).read().plan
+    plan = CampaignFolder(folder).read().plan
     taken = folder.rename(folder.parent / f"{plan.name}-1")
     assert open_store(folder.parent, plan).name == f"{plan.name}-2", (
         "its calibration is not there, and it is not resumed"

@@ -143,7 +143,22 @@ def nothing() -> Summary:
 
     off, zscore = Arm("off", "default"), Arm("zscore", "default")
     comparison = Comparison(
-        zscore, off, None, "these-scenarios", True, none, none, {"tau": none}, {}, "undecidable", "no trial counts"
+        arm=zscore,
+        baseline=off,
+        baseline_rmst_s=None,
+        scope="these-scenarios",
+        decides=True,
+        mttr_reduction=none,
+        from_impact=none,
+        at_horizons={"tau": none},
+        by_scenario={},
+        verdict="undecidable",
+        why="no trial counts",
+        shares={},
+        block_correlation=None,
+        blocks=0,
+        proven_from=None,
+        proven_from_s=None,
     )
     verdicts = tuple(
         Verdict(target, zscore, 0.4, None, None, "undecidable", "no trial counts")

@@ -43,7 +43,7 @@ def again(data, name, **changes):
 
 
 def test_a_trial_against_that_of_the_baseline_in_its_block(sample):
-    report = build.timeline(sample, [OFF, HEALED])
+    report = build.trial_course(sample, [OFF, HEALED])
     row = sample.records[HEALED].row
     told = caption(report)
     assert "Both are of block 1" in told
@@ -57,13 +57,13 @@ def test_a_trial_against_that_of_the_baseline_in_its_block(sample):
 
 
 def test_trials_of_two_blocks_are_no_pair(sample):
-    assert "not of one block" in caption(build.timeline(sample, [OFF, HEALED.replace(".1", ".2")]))
+    assert "not of one block" in caption(build.trial_course(sample, [OFF, HEALED.replace(".1", ".2")]))
     calibration = "calibration.cpu-90.steady.1"
-    assert "not of one block" in caption(build.timeline(sample, [calibration, HEALED]))
+    assert "not of one block" in caption(build.trial_course(sample, [calibration, HEALED]))
 
 
 def test_the_same_trials_give_the_same_figure(sample):
-    assert build.timeline(sample, [HEALED]) == build.timeline(sample, [HEALED])
+    assert build.trial_course(sample, [HEALED]) == build.trial_course(sample, [HEALED])
 
 
 def test_a_trial_in_error_shows_its_requests_the_fault_and_our_revert(sample):
@@ -98,19 +98,19 @@ def test_a_trial_without_requests_has_no_course(sample):
         ([HEALED, OFF, "x"], "3 trials for one figure", "two different trials"),
     ],
 )
-def test_what_cannot_be_shown_is_told_with_its_mend(sample, names, said, hint):
+def test_what_cannot_be_shown_is_told_with_its_hint(sample, names, said, hint):
     with pytest.raises(UsageError, match=said) as error:
-        build.timeline(sample, names)
+        build.trial_course(sample, names)
     assert hint in error.value.hint
 
 
 def test_a_trial_that_is_not_finished_or_has_no_evidence(sample, small):
     with pytest.raises(UsageError, match="is not finished"):
-        build.timeline(replace(sample, records={}), [HEALED])
+        build.trial_course(replace(sample, records={}), [HEALED])
     with pytest.raises(UsageError, match="has no evidence"):
-        build.timeline(small.data(), [small.plan.trials[0].id])
+        build.trial_course(small.data(), [small.plan.trials[0].id])
     with pytest.raises(UsageError, match="bare trials table"):
-        build.timeline(replace(small.data(), plan=None), ["x"])
+        build.trial_course(replace(small.data(), plan=None), ["x"])
 
 
 def test_values_of_a_query_are_good_or_bad_and_have_no_latency(sample):

@@ -13,7 +13,7 @@ import pytest
 
 from smartops_chaos.analysis.load_history import campaigns
 from smartops_chaos.report import history_report, render
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 SAMPLE = Path(__file__).parents[2] / "results" / "sample"
 Make = Callable[..., Path]
@@ -78,7 +78,7 @@ def test_a_night_that_lost_its_trials_is_not_complete(make: Make) -> None:
     folders = [make(f"quick-{n}", n) for n in (1, 2, 3)]
     lose(folders[1])
     lose(folders[2], keep=9)
-    found = campaigns([Store(folder) for folder in folders])
+    found = campaigns([CampaignFolder(folder) for folder in folders])
     assert [(night.state, night.recorded) for night in found.campaigns] == [
         ("complete", 14), ("failed", 14), ("incomplete", 14),
     ]  # fmt: skip
@@ -120,7 +120,7 @@ def test_what_is_no_history_is_refused(cli: Any, make: Make) -> None:
 
 
 def test_nights_of_one_name_in_several_folders_are_told_apart(make: Make) -> None:
-    stores = [Store(make(f"{day}/quick-1", n)) for n, day in enumerate(("tue", "mon"), 1)]
+    stores = [CampaignFolder(make(f"{day}/quick-1", n)) for n, day in enumerate(("tue", "mon"), 1)]
     found = campaigns(stores)
     assert [night.name for night in found.campaigns] == ["tue/quick-1", "mon/quick-1"]
 
@@ -131,7 +131,7 @@ def test_both_renderers_carry_every_section_and_hostile_names_are_text(make: Mak
     def rename(file: dict[str, Any]) -> None:
         file["provenance"].update({"git commit": hostile, "Images": hostile})
 
-    found = campaigns([Store(make("quick-1", 1)), Store(make("quick-2", 2, rename))])
+    found = campaigns([CampaignFolder(make("quick-1", 1)), CampaignFolder(make("quick-2", 2, rename))])
     report = history_report.build(found)
     page = render.html(report)
     assert "<b>#panic" not in page

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from smartops_chaos.analysis.summary import MomentAgreement
 from smartops_chaos.model import Arm, Slo, Stop
+from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.report import method
 from smartops_chaos.report.document import Code, Facts, Table
 
@@ -84,3 +86,22 @@ def test_looks_are_told_with_what_each_arm_was_judged_by(small):
     assert "2 looks at equal shares" in told
     assert "zscore at look 1, by the first 10 repeats" in told
     assert "one look, at the end" in str(method.method(small.page(summary)))
+
+
+def test_what_a_fault_leaves_alone_is_told(tmp_path: Path) -> None:
+    text = """\
+version: 1
+name: m
+target: {kind: kubernetes, healer: lab-kubernetes, lanes: [{namespace: a}], allow: [a]}
+factors:
+  chaos: {slow: {fault: network-delay}, kill: {fault: pod-kill}}
+  model: {off: {healer: off}}
+repeats: 1
+baseline: {model: off}
+slo: {latency: 250ms, objective: 95%, hold: 2s}
+horizon: {after: 12s, because: "a test"}
+"""
+    (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
+    caption = method._scenarios(load_plan(tmp_path / "matrix.yaml")).note
+    assert "Not touched by network-delay: calls to a pod's own address" in caption
+    assert "by pod-kill" not in caption

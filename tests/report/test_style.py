@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import arm_styles, draw, shares, two_lines
+from smartops_chaos.report.style import arm_styles, draw, even_slices, two_lines
 
 ARMS = [Arm(name, "default") for name in ("a", "off", "b", "c", "d", "e", "f")]
 
@@ -62,6 +62,6 @@ def test_long_labels_take_two_short_lines(text):
 )
 def test_figures_share_what_does_not_fit_into_one(n, most, sizes):
     things = list(range(n))
-    parts = [things[part] for part in shares(n, most)]
+    parts = [things[part] for part in even_slices(n, most)]
     assert [len(part) for part in parts] == sizes
     assert [thing for part in parts for thing in part] == things

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smartops_chaos import api
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from tests.conftest import until
 from tests.run.conftest import holder, phase
 
@@ -20,7 +20,7 @@ def test_ctrl_c_reverts_records_and_resumes(cli: Any, start: Any, standins: Any,
     runner.send_signal(signal.SIGINT)
     said, _ = runner.communicate(timeout=60)
     assert runner.returncode == 130, said
-    assert not Store(campaign).open_ledgers()
+    assert not CampaignFolder(campaign).open_ledgers()
     changed = matrix.read_text(encoding="utf-8").replace("50ms", "60ms")
     matrix.with_name("changed.yaml").write_text(changed, encoding="utf-8")
     refused = cli("run", "changed.yaml")
@@ -41,7 +41,7 @@ def test_a_killed_child_is_an_error_until_it_is_asked_for_again(
     said, _ = runner.communicate(timeout=60)
     assert runner.returncode == 6, said
     assert (rows(campaign)[trial]["outcome"], rows(campaign)[trial]["time_s"]) == ("error", None)
-    assert not Store(campaign).open_ledgers()
+    assert not CampaignFolder(campaign).open_ledgers()
     done = cli("run", *one, "--retry", "error")
     assert done.returncode == 0, done.stderr
     assert rows(campaign)[trial]["outcome"] == "unrecovered"

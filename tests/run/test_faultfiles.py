@@ -13,7 +13,7 @@ import pytest
 from chaoslib.experiment import ensure_experiment_is_valid
 
 from smartops_chaos.schema import faultfile
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from tests.conftest import until
 
 GUIDE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -135,7 +135,7 @@ def test_a_fault_that_does_not_behave_makes_its_trial_invalid_and_leaves_nothing
     assert "no such disk" in said["raising"]
     assert "did not return within 1 s" in said["hanging"]
     assert "exit code 3: no space" in said["failing"]
-    assert not Store(folder / "results" / "odd-1").open_ledgers()
+    assert not CampaignFolder(folder / "results" / "odd-1").open_ledgers()
 
 
 def test_what_cannot_be_undone_is_said_aloud_until_revert_can_from_anywhere(
@@ -159,7 +159,7 @@ def test_what_cannot_be_undone_is_said_aloud_until_revert_can_from_anywhere(
     mended = cli("revert", campaign)
     assert mended.returncode == 0, mended.stderr
     assert "1 trial(s) reverted" in mended.stdout
-    assert not Store(campaign).open_ledgers()
+    assert not CampaignFolder(campaign).open_ledgers()
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_trial_that_does_not_listen(start: Any, folder: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_trial_that_does_not_listen(start: A
     said, _ = runner.communicate(timeout=60)
     assert runner.returncode == 130, said
     assert "not waiting for the trials" in said
-    store = Store(folder / "results" / "odd-1")
+    store = CampaignFolder(folder / "results" / "odd-1")
     assert not store.open_ledgers()
     row = store.trial("deaf.steady.off.default.1").row()
     assert row is not None

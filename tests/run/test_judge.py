@@ -13,7 +13,7 @@ from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
 from smartops_chaos.run.campaign import judge
 from smartops_chaos.run.lanes import Result
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from smartops_chaos.store.campaign_folder import Store
 def test_a_run_whose_instrument_is_off_or_whose_lane_does_not_recover_ends_with_6(
     calibrated: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
-    plan, store = load_plan(shipped("matrix", "quick.yaml")), Store(tmp_path)
+    plan, store = load_plan(shipped("matrix", "quick.yaml")), CampaignFolder(tmp_path)
     for trial in plan.trials:
         ours = {"outcome": "healed", "time_s": 1.0} if trial.phase == "measure" else calibrated
         row = {"chaos": trial.chaos, "workload": trial.workload, "reason": "", "fault_end_s": 4.0, **ours}

@@ -100,7 +100,7 @@ def test_a_quiet_machine_has_numbers_and_no_finding() -> None:
 
 
 def test_what_a_machine_does_not_tell_is_left_out() -> None:
-    silent = replace(QUIET, used=None, stolen=None, load=None)
+    silent = replace(QUIET, used=None, stolen=None)
     assert machine.findings(silent) == ()
     assert "others" not in str(silent)
 
@@ -131,7 +131,7 @@ def test_what_a_machine_does_not_tell_is_left_out() -> None:
         (replace(QUIET, quota=1.5), "let this process use 1.5 of 2 cores", False),
     ],
 )
-def test_what_disturbs_is_said_with_its_mend(seen: Machine, what: str, severe: bool) -> None:
+def test_what_disturbs_is_said_with_its_hint(seen: Machine, what: str, severe: bool) -> None:
     (found,) = machine.findings(seen)
     assert what in found.what
     assert found.hint

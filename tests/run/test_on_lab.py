@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos import api
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.trial import experiment
 from tests.conftest import until
 from tests.run.conftest import ours, phase
@@ -78,7 +78,7 @@ def test_a_campaign_from_matrix_to_report(cli: Any, rows: Any, campaign: Path, t
     )
     for file in campaign.glob("trials/*/experiment.json"):
         chaos_toolkit_takes(file)
-    the_storm_is_reverted_in_reverse_order(Store(campaign))
+    the_storm_is_reverted_in_reverse_order(CampaignFolder(campaign))
 
 
 def chaos_toolkit_takes(experiment: Path) -> None:
@@ -94,7 +94,7 @@ def chaos_toolkit_takes(experiment: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-def the_storm_is_reverted_in_reverse_order(store: Store) -> None:
+def the_storm_is_reverted_in_reverse_order(store: CampaignFolder) -> None:
     """Three faults were in force together, in two replicas."""
     assert not store.open_ledgers()
     trial = store.trial("storm.steady.off.default.1")
@@ -134,7 +134,7 @@ def test_a_killed_runner_leaves_nothing_and_the_same_command_resumes(
     assert done.returncode == 0, done.stderr
     assert "undid" in done.stderr
     assert set(rows(campaign)) == {f"slow.steady.off.default.{n}" for n in (1, 2)}
-    assert not Store(campaign).open_ledgers()
+    assert not CampaignFolder(campaign).open_ledgers()
 
 
 def test_a_killed_node_is_an_error_never_health_and_the_campaign_goes_on(
@@ -193,7 +193,7 @@ stop_after_good: 3s
     assert (row["outcome"], row["reason"]) == ("platform", "no-action")  # the kubelet starts the pod again
     assert row["impacted_hi_s"] < row["recovered_lo_s"]
     assert row["recovered_hi_s"] - row["recovered_lo_s"] > 1.4  # at least one value, and the lag
-    store = Store(tmp_path / "results" / "own-1")
+    store = CampaignFolder(tmp_path / "results" / "own-1")
     values = store.trial("kill.default.off.default.1").requests()
     assert {value.status for value in values} == {200, 503}
     assert values[1].sched_ns - values[0].sched_ns == 500_000_000

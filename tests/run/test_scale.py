@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from smartops_chaos import api
-from smartops_chaos.store.campaign_folder import Store
+from smartops_chaos.store.campaign_folder import CampaignFolder
 
 TRIALS = 60
 
@@ -44,7 +44,7 @@ def test_a_campaign_of_many_trials_is_whole_and_its_commands_agree(
 
 
 def test_nothing_about_one_trial_looks_at_all_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path)
+    store = CampaignFolder(tmp_path)
     listed: list[str] = []
     for function in ("scandir", "listdir"):
         real = getattr(os, function)

@@ -12,7 +12,7 @@ from smartops_chaos.model import COLUMNS, Plan, Record
 from smartops_chaos.plan.expand import as_before
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.run.start import open_store, prepare
-from smartops_chaos.store.campaign_folder import CampaignFile, Store
+from smartops_chaos.store.campaign_folder import CampaignFile, CampaignFolder
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def plan(matrix: Path) -> Plan:
     return api.plan(matrix)
 
 
-def make(results: Path, name: str, plan: Plan, *, finished: bool) -> Store:
-    store = Store(results / name)
+def make(results: Path, name: str, plan: Plan, *, finished: bool) -> CampaignFolder:
+    store = CampaignFolder(results / name)
     store.create(CampaignFile("small.yaml", "", plan, {}))
     for trial in plan.trials if finished else ():
         store.trial(trial.id).begin({}, ())
@@ -30,16 +30,16 @@ def make(results: Path, name: str, plan: Plan, *, finished: bool) -> Store:
 
 
 def test_the_last_unfinished_campaign_of_the_name_goes_on(tmp_path: Path, plan: Plan) -> None:
-    assert open_store(tmp_path, plan) == Store(tmp_path / "small-1")
+    assert open_store(tmp_path, plan) == CampaignFolder(tmp_path / "small-1")
     make(tmp_path, "small-9", plan, finished=True)
     make(tmp_path, "small-10", plan, finished=False)
     make(tmp_path, "zeta", plan, finished=True)
-    assert open_store(tmp_path, plan) == Store(tmp_path / "small-10")
+    assert open_store(tmp_path, plan) == CampaignFolder(tmp_path / "small-10")
 
 
 def test_after_a_finished_one_a_new_one_begins(tmp_path: Path, plan: Plan) -> None:
     make(tmp_path, "small-10", plan, finished=True)
-    assert open_store(tmp_path, plan) == Store(tmp_path / "small-11")
+    assert open_store(tmp_path, plan) == CampaignFolder(tmp_path / "small-11")
 
 
 def test_a_campaign_planned_before_blocks_were_watched_goes_on_as_it_was(tmp_path: Path, matrix: Path) -> None:

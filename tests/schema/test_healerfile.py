@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from smartops_chaos.errors import FileProblems
+from smartops_chaos.resources import shipped
+from smartops_chaos.schema import healerfile, yamlfile
 from smartops_chaos.schema.healerfile import HealerFile, load, restore
 
 SHORT = """\
@@ -100,7 +104,8 @@ def test_a_healer_that_is_not_shipped() -> None:
         (
             "metrics: [signals_total]",
             "metrics: []\nactions:\n  start:\n    - {log: 'executing (?P<kind>.+)'}",
-            "start: the pattern has no group target: put (?P<target>...) around that part",
+            "start: the pattern has no group target: put (?P<target>...) around that part, or say it: "
+            "means: {target: ...}",
         ),
         (
             "metrics: [signals_total]",
@@ -109,7 +114,7 @@ def test_a_healer_that_is_not_shipped() -> None:
         ),
     ],
 )
-def test_problems_are_told_with_their_place_and_mend(tmp_path: Path, old: str, new: str, expected: str) -> None:
+def test_problems_are_told_with_their_place_and_hint(tmp_path: Path, old: str, new: str, expected: str) -> None:
     found = problems(tmp_path, SHORT.replace(old, new))
     assert any(problem.endswith(expected) for problem in found), found
     assert all(problem.startswith("healer.yaml:") for problem in found)
@@ -131,3 +136,28 @@ def test_the_lab_is_read_alike_on_a_cluster() -> None:
     for part in ("workload", "moments", "actions", "diagnosis", "blocks", "causes"):
         assert getattr(here, part) == getattr(there, part), part
     assert set(here.metrics) - set(there.metrics) == {"gateway_requests_total"}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in shipped("healers").glob("*.yaml")))
+def test_every_shipped_file_loads_and_comes_back_from_a_plan(name: str) -> None:
+    healer = healerfile.load(name)
+    assert healerfile.restore(healer.model_dump(mode="json")) == healer
+
+
+def test_the_recipes_of_the_guide_are_healer_files() -> None:
+    """docs/healers.md: each recipe with what every file has."""
+    text = (Path(__file__).parents[2] / "docs" / "healers.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```yaml\n((?:moments|actions|kubernetes):.*?)```", text, re.DOTALL)
+    assert len(recipes) == 5
+    for recipe in recipes:
+        given = yamlfile.parse(recipe, "healers.md").data
+        whole: dict[str, Any] = {
+            "version": 1,
+            "name": "recipe",
+            "poll": "1s",
+            "warm_up": "1s",
+            "workload": {"path": "/", "timeout": "1s"},
+            "settings": {"healer": ["on", "off"], "playbooks": "text"},
+        }
+        block = {"service": "shop", "workload": {"service": "shop"}, "components": []}
+        healerfile.HealerFile.model_validate(whole | given | {"kubernetes": block | given["kubernetes"]})

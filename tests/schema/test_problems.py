@@ -128,13 +128,13 @@ ONE_CHANGE = {
         "8:5: `Pod-Kill` and `pod-kill` differ in case only: rename one: they become names of folders"
     ),
     ("    none: {}", "    a/b: {}"): (
-        "8:5: `a/b` is not a name: use letters, digits, - and _, at most 41, first a letter or digit"
+        "8:5: `a/b` is not a name: use letters, digits, -, _ and single dots, at most 41, first a letter or digit"
     ),
-    ("    none: {}", "    a.b: {}"): (
-        "8:5: `a.b` is not a name: use letters, digits, - and _, at most 41, first a letter or digit"
+    ("    none: {}", "    a..b: {}"): (
+        "8:5: `a..b` is not a name: use letters, digits, -, _ and single dots, at most 41, first a letter or digit"
     ),
     ("    none: {}", "    größe: {}"): (
-        "8:5: `größe` is not a name: use letters, digits, - and _, at most 41, first a letter or digit"
+        "8:5: `größe` is not a name: use letters, digits, -, _ and single dots, at most 41, first a letter or digit"
     ),
     ("    none: {}", "    90: {}"): '8:5: the key `90` is not a text: put it in quotes: "90"',
     # the other factors

@@ -11,12 +11,12 @@ import pytest
 from smartops_chaos import api
 from smartops_chaos.errors import ChaosError, NothingSelected, PreflightFailed, UsageError
 from smartops_chaos.model import COLUMNS, Record
-from smartops_chaos.store.campaign_folder import CampaignFile, Store, campaigns, newest, next_free
+from smartops_chaos.store.campaign_folder import CampaignFile, CampaignFolder, campaigns, newest, next_free
 
 
 @pytest.fixture
-def store(tmp_path: Path, matrix: Path) -> Store:
-    made = Store(tmp_path / "results" / "small-1")
+def store(tmp_path: Path, matrix: Path) -> CampaignFolder:
+    made = CampaignFolder(tmp_path / "results" / "small-1")
     made.create(CampaignFile("small.yaml", matrix.read_text(encoding="utf-8"), api.plan(matrix), {"Python": "3"}))
     return made
 
@@ -25,13 +25,13 @@ def record(outcome: str) -> Record:
     return Record({**dict.fromkeys(COLUMNS), "outcome": outcome}, None)
 
 
-def test_a_campaign_reads_back_as_it_was_written(store: Store, matrix: Path) -> None:
+def test_a_campaign_reads_back_as_it_was_written(store: CampaignFolder, matrix: Path) -> None:
     assert store.read().plan == api.plan(matrix)
     assert [found.name for found in campaigns(store.path.parent)] == ["small-1"]
     assert next_free(store.path.parent, "small").name == "small-2"
 
 
-def test_a_trial_is_done_when_its_record_is_there_and_its_attempts_are_kept(store: Store) -> None:
+def test_a_trial_is_done_when_its_record_is_there_and_its_attempts_are_kept(store: CampaignFolder) -> None:
     assert store.set_aside("t") == 1
     store.trial("t").begin({"a": 1}, ("f",))
     assert store.trial("t").is_open()
@@ -49,35 +49,35 @@ def test_a_trial_is_done_when_its_record_is_there_and_its_attempts_are_kept(stor
     assert [trial.path.name for trial in store.open_ledgers()] == ["t~1"]
 
 
-def test_an_aborted_trial_is_to_be_run_again(store: Store) -> None:
+def test_an_aborted_trial_is_to_be_run_again(store: CampaignFolder) -> None:
     store.trial("t").begin({}, ())
     store.trial("t").write_record(record("aborted"))
     assert store.outcome("t") is None
     assert store.trial("t").read_record() is not None
 
 
-def test_a_ledger_that_cannot_be_read_counts_as_open(store: Store) -> None:
+def test_a_ledger_that_cannot_be_read_counts_as_open(store: CampaignFolder) -> None:
     store.trial("t").begin({}, ())
     (store.trial("t").path / "ledger.json").write_text("{", encoding="utf-8")
     assert store.trial("t").is_open()
 
 
-def test_damaged_and_foreign_files_are_told(store: Store, tmp_path: Path) -> None:
+def test_damaged_and_foreign_files_are_told(store: CampaignFolder, tmp_path: Path) -> None:
     store.trial("t").begin({}, ())
     (store.trial("t").path / "record.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ChaosError, match=r"record\.json cannot be read"):
         store.outcome("t")
     with pytest.raises(UsageError, match="is no campaign"):
-        Store(tmp_path / "nothing").read()
+        CampaignFolder(tmp_path / "nothing").read()
     (store.path / "campaign.json").write_text('{"matrix_file": 1}', encoding="utf-8")
     with pytest.raises(UsageError, match="cannot be read"):
         store.read()
 
 
-def test_a_live_owner_keeps_the_lock_and_a_dead_one_does_not(store: Store) -> None:
+def test_a_live_owner_keeps_the_lock_and_a_dead_one_does_not(store: CampaignFolder) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from smartops_chaos.store.campaign_folder import Store\n"
-        f"with Store(Path({str(store.path)!r})).locked(): print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from smartops_chaos.store.campaign_folder import CampaignFolder\n"
+        f"with CampaignFolder(Path({str(store.path)!r})).locked(): print('held', flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
@@ -94,5 +94,5 @@ def test_a_live_owner_keeps_the_lock_and_a_dead_one_does_not(store: Store) -> No
 def test_the_newest_campaign_is_the_last_one(tmp_path: Path, matrix: Path) -> None:
     with pytest.raises(NothingSelected):
         newest(tmp_path)
-    Store(tmp_path / "small-1").create(CampaignFile("small.yaml", "", api.plan(matrix), {}))
+    CampaignFolder(tmp_path / "small-1").create(CampaignFile("small.yaml", "", api.plan(matrix), {}))
     assert newest(tmp_path).name == "small-1"

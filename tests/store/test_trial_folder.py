@@ -19,8 +19,8 @@ from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import ClockOffset, Evidence, LogLine, Request, Series, Slo, Trial
 from smartops_chaos.run import status
 from smartops_chaos.run.start import open_store
-from smartops_chaos.store.campaign_folder import CampaignFile, Store
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.campaign_folder import CampaignFile, CampaignFolder
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.timeline.interval import stepped
 
 BEGIN_NS = 1_795_000_000_123_456_789
@@ -71,7 +71,7 @@ def long_trial(dice: random.Random) -> Evidence:
 
 def test_ten_minutes_of_evidence_take_less_than_a_megabyte_and_read_back(tmp_path: Path) -> None:
     evidence = long_trial(random.Random(1))
-    trial = TrialDir(tmp_path / "t")
+    trial = TrialFolder(tmp_path / "t")
     trial.begin({}, ())
     trial.write_evidence(evidence)
     assert sum(file.stat().st_size for file in trial.path.rglob("*") if file.is_file()) < 1_000_000
@@ -80,7 +80,7 @@ def test_ten_minutes_of_evidence_take_less_than_a_megabyte_and_read_back(tmp_pat
 
 def test_a_name_cannot_lead_out_of_the_campaign(matrix: Path, tmp_path: Path) -> None:
     text = matrix.read_text(encoding="utf-8")
-    for hostile in ("../../out", "/etc/out", "..", "a/b", "a~1", "a.b", "a\\nb"):
+    for hostile in ("../../out", "/etc/out", "..", "a/b", "a~1", "a..b", ".a", "a\\nb"):
         matrix.write_text(text.replace("    cpu: {", f'    "{hostile}": {{'), encoding="utf-8")
         with pytest.raises(FileProblems, match="is not a name"):
             api.plan(matrix)
@@ -98,7 +98,7 @@ def test_a_trial_id_in_a_stored_file_cannot_lead_out_of_the_campaign(
     matrix: Path, tmp_path: Path, hostile: str
 ) -> None:
     plan = api.plan(matrix)
-    store = Store(tmp_path / "results" / "small-1")
+    store = CampaignFolder(tmp_path / "results" / "small-1")
     trials = (replace(plan.trials[0], id=hostile), *plan.trials[1:])
     store.create(CampaignFile("small.yaml", "", replace(plan, trials=trials), {}))
     before = sorted(tmp_path.rglob("*"))
@@ -114,7 +114,7 @@ def test_evidence_of_another_shape_is_refused_and_not_run(tmp_path: Path) -> Non
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "sprung",))
 
-    trial = TrialDir(tmp_path / "t")
+    trial = TrialFolder(tmp_path / "t")
     trial.begin({}, ())
     (trial.path / "samples").mkdir()
     for content in (pickle.dumps(Trap()), json.dumps({"trial": "!!python/object/apply:os.system"}).encode()):

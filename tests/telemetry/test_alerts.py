@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from smartops_chaos.model import AlertRule, Series
 from smartops_chaos.telemetry import alerts, prometheus
 from smartops_chaos.timeline.interval import fired, firings
+from tests.conftest import until
 
 S = 1_000_000_000
 CONFIG = """\
@@ -41,14 +42,6 @@ class Live:
     found: alerts.Alerts = field(default_factory=lambda: alerts.Alerts((), ()))
 
 
-def until(holds: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 20
-    while not (found := holds()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-    return found
-
-
 @pytest.fixture(scope="module")
 def live(program: str, run_prometheus: Any, serve: Any, answer: Any, tmp_path_factory: Any) -> Iterator[Live]:
     """The target answers, gets hot, is gone for a while with everything it counted, and is back as it was."""
@@ -73,17 +66,17 @@ def live(program: str, run_prometheus: Any, serve: Any, answer: Any, tmp_path_fa
             return list(prometheus.instant(state.url, query)["result"])
 
         started_ns = time.time_ns()
-        until(lambda: value("hot == 0"), "the first scrape")
-        until(lambda: value("count_over_time(hot[1m]) > 3"), "some scrapes more")
+        until(lambda: value("hot == 0"), why=lambda: "the first scrape")
+        until(lambda: value("count_over_time(hot[1m]) > 3"), why=lambda: "some scrapes more")
         state.hot_ns = time.time_ns()
-        until(lambda: value('ALERTS{alertname="TooHotForLong",alertstate="firing"}'), "the alert")
+        until(lambda: value('ALERTS{alertname="TooHotForLong",alertstate="firing"}'), why=lambda: "the alert")
         gone[0] = True
-        until(lambda: value("count_over_time((up == 0)[1m:200ms]) > 2"), "the failed scrapes")
-        until(lambda: not value("hot"), "the stale marker")
+        until(lambda: value("count_over_time((up == 0)[1m:200ms]) > 2"), why=lambda: "the failed scrapes")
+        until(lambda: not value("hot"), why=lambda: "the stale marker")
         gone[0] = False
         state.back_ns = time.time_ns()
-        until(lambda: value("hot"), "the scrape of what is back")
-        until(lambda: value('ALERTS{alertname="TooHot",alertstate="firing"}'), "the alert again")
+        until(lambda: value("hot"), why=lambda: "the scrape of what is back")
+        until(lambda: value('ALERTS{alertname="TooHot",alertstate="firing"}'), why=lambda: "the alert again")
         state.until_ns = time.time_ns()
         state.series, state.scrape_s = prometheus.fetch(state.url, ("calls_total", "hot"), started_ns, state.until_ns)
         state.found = alerts.fetch(state.url, ("TooHot", "TooHotForLong"), started_ns, state.until_ns)

@@ -231,3 +231,37 @@ def test_a_line_s_time_is_an_interval(reading: Any) -> None:
     line = LogLine(START_NS, "a", "signal", cut_ns=1_000_000_000)
     (match,) = reading({"log": "signal"}, START_NS, END_NS, logs=(line,))
     assert (match.at.lo_ns, match.at.hi_ns) == (START_NS, START_NS + 999_999_999)
+
+
+@pytest.mark.parametrize(
+    ("labels", "writer"),
+    [
+        ({"app": "a", "container": "c"}, "a"),
+        ({"app_kubernetes_io_name": "agent", "container": "manager"}, "agent"),
+        ({"service_name": "agent-remediate", "k8s_container_name": "main"}, "agent-remediate"),
+        ({"kubernetes_container_name": "c"}, "c"),
+        ({"pod": "agent-remediate-7d4b9c6f5-x2x4z", "namespace": "n"}, "agent-remediate"),
+        ({"pod": "db-0"}, "db"),
+        ({"pod": "kured-x2x4z"}, "kured"),
+        ({"pod": "my-agent"}, "my-agent"),
+    ],
+)
+def test_the_writer_by_the_labels_that_collectors_give(
+    serve: Any, answer: Any, labels: dict[str, str], writer: str
+) -> None:
+    result = [{"stream": labels, "values": [[str(START_NS + 1), "x"]]}]
+    body = json.dumps({"status": "success", "data": {"resultType": "streams", "result": result}})
+    with serve(lambda _: answer(body)) as url:
+        found = loki.fetch(url, LokiLogs(query="{}"), START_NS, END_NS, settle_s=0, sleep=lambda _: None)
+    assert [line.component for line in found.lines] == [writer]
+    assert found.notes == ()
+
+
+def test_lines_whose_writer_no_label_names_are_told(serve: Any, answer: Any) -> None:
+    result = [{"stream": {"job": "j", "filename": "f"}, "values": [[str(START_NS + 1), "x"], [str(START_NS + 2), "y"]]}]
+    body = json.dumps({"status": "success", "data": {"resultType": "streams", "result": result}})
+    with serve(lambda _: answer(body)) as url:
+        found = loki.fetch(url, LokiLogs(query="{}"), START_NS, END_NS, settle_s=0, sleep=lambda _: None)
+    (note,) = found.notes
+    assert note.startswith("2 lines have none of the labels app, ")
+    assert "theirs are filename, job; name the right one under `loki.component`" in note

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from chaoslib.exceptions import InterruptExecution
 
-from smartops_chaos.store.trial_folder import TrialDir
+from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.trial import protocol
 
 ANSWER = {"status": 200, "body": '{"on": true, "load": 0.9, "nodes": [1, 2]}'}
@@ -34,8 +34,8 @@ OUTSIDE: list[tuple[Any, Any, str]] = [
 ]
 
 
-def ended(tmp_path: Path, name: str, tolerance: Any, output: Any) -> tuple[TrialDir, dict[str, Any]]:
-    trial = TrialDir(tmp_path)
+def ended(tmp_path: Path, name: str, tolerance: Any, output: Any) -> tuple[TrialFolder, dict[str, Any]]:
+    trial = TrialFolder(tmp_path)
     trial.start_clock()
     context = {"name": name, "tolerance": tolerance}
     protocol.before_activity_control(context, {"trial_dir": str(tmp_path)}, limit_s=5)

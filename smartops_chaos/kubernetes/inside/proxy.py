@@ -33,6 +33,7 @@ import resource
 import signal
 import socket
 import ssl
+import statistics
 import struct
 import sys
 import threading
@@ -47,6 +48,7 @@ ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/"
 SEGMENT = 1448  # bytes, of a usual path
 RTO_S = 0.2
 DECK = 200
+MOST_HELD = 1 << 19  # bytes that wait on one way of a connection; beyond them its sender has to wait
 IDLE_S = 2.0  # a connection whose server spoke last, so long ago, may be closed at the end
 BUSY_S = 20.0  # from then on also one whose server spoke last just now
 PREPARED_S = 120.0  # so long a fault may be prepared and not begun
@@ -134,8 +136,9 @@ Chunk = tuple[float, float, bytes, tuple[Trouble, ...]]  # due, received, data (
 class Flow:
     """One direction of a connection: data in their order, each when it is due."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, emptied: Callable[[], None]) -> None:
-        self.loop, self.emptied = loop, emptied
+    def __init__(self, loop: asyncio.AbstractEventLoop, went_on: Callable[[], None]) -> None:
+        self.loop, self.went_on = loop, went_on
+        self.held = 0  # bytes that wait
         self.to: asyncio.Transport | None = None
         self.waiting: collections.deque[Chunk] = collections.deque()
         self.timer: asyncio.TimerHandle | None = None
@@ -143,6 +146,7 @@ class Flow:
 
     def add(self, due: float, data: bytes, by: tuple[Trouble, ...]) -> None:
         self.waiting.append((due, self.loop.time(), data, by))
+        self.held += len(data)
         if len(self.waiting) == 1:
             self.go_on()
 
@@ -154,14 +158,14 @@ class Flow:
         now = self.loop.time()
         while self.waiting and self.waiting[0][0] <= now:
             _, received, data, by = self.waiting.popleft()
+            self.held -= len(data)
             for trouble in by:
                 trouble.exchanges += 1
                 trouble.waited_s += now - received
             self.send(data)
         if self.waiting and self.waiting[0][0] != FAR:
             self.timer = self.loop.call_at(self.waiting[0][0], self.go_on)
-        if not self.waiting:
-            self.emptied()
+        self.went_on()
 
     def send(self, data: bytes) -> None:
         if self.to is None or self.to.is_closing():
@@ -214,7 +218,8 @@ class Carried:
         self.own = troubles  # of a measurement
         self.pod = ""
         self.ends: list[asyncio.Transport | None] = [None, None]
-        self.flows = (Flow(proxy.loop, self.maybe_done), Flow(proxy.loop, self.maybe_done))
+        self.flows = (Flow(proxy.loop, self.went_on), Flow(proxy.loop, self.went_on))
+        self.full = [False, False]  # whether an end is not read any more, since so much of it waits
         self.gone = False  # one end
         self.delay_s = 0.0
         self.delayed_by: tuple[Trouble, ...] = ()
@@ -255,9 +260,20 @@ class Carried:
         if not troubles and not flow.waiting:
             flow.send(data)
         else:
-            flow.add(self.due(way, data, now, begins, troubles), data, self.delayed_by if begins else ())
+            due = self.due(way, data, now, begins, troubles)
+            flow.add(due, data, self.delayed_by if begins else ())
+            if flow.held > MOST_HELD and not self.full[way]:
+                self.full[way] = True
+                self.hold(way, True)
         if not data:
             self.maybe_done()
+
+    def went_on(self) -> None:
+        for way, flow in enumerate(self.flows):
+            if self.full[way] and flow.held <= MOST_HELD // 2:
+                self.full[way] = False
+                self.hold(way, False)
+        self.maybe_done()
 
     def due(self, way: int, data: bytes, now: float, begins: bool, troubles: list[Trouble]) -> float:
         mine = [trouble for trouble in troubles if self.own is not None or trouble.hits(self.pod)]
@@ -311,6 +327,7 @@ class Carried:
                 end.abort()
         for flow in self.flows:
             flow.waiting.clear()
+            flow.held = 0
         self.proxy.carried.discard(self)
 
 
@@ -320,7 +337,9 @@ class Api:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.url = urllib.parse.urlsplit(
             settings.get("api")
-            or "https://{KUBERNETES_SERVICE_HOST}:{KUBERNETES_SERVICE_PORT}".format(**os.environ).replace("::", "[::]")
+            or "https://{}:{}".format(
+                _bracketed(os.environ["KUBERNETES_SERVICE_HOST"]), os.environ["KUBERNETES_SERVICE_PORT"]
+            )
         )
         self.ahead_s = 0.0  # its clock minus ours
 
@@ -378,6 +397,10 @@ class Api:
 
     def now(self) -> float:
         return time.time() + self.ahead_s
+
+
+def _bracketed(host: str) -> str:
+    return "[" + host + "]" if ":" in host else host  # an IPv6 address
 
 
 def _utc(told: time.struct_time) -> float:
@@ -632,7 +655,7 @@ class Proxy:
         intime = [there for there in theres if there <= late_s]
         told: dict[str, Any] = {
             "exchanges": count,
-            "delay": sum(intime) / len(intime) if intime else None,
+            "delay": statistics.median(intime) if intime else None,
             "loss": lost / firsts if firsts else None,
             "reset": resets / count,
             "passed": sum(there != FAR for there in theres),

@@ -8,7 +8,7 @@ import subprocess
 from collections import deque
 from contextlib import suppress
 
-from smartops_chaos.lab.platform.faults import Fault, FaultHost, Order, join, number
+from smartops_chaos.lab.platform.faults import Fault, FaultHost, Order, join, number_between
 from smartops_chaos.lab.platform.pods import Pod
 from smartops_chaos.lab.platform.procs import Process
 from smartops_chaos.lab.smartops.orders import MAX_WAITING, Recent
@@ -39,9 +39,9 @@ class CpuStress(Fault):
 
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
-        self.load = number(order.params, "load", 0.01, 1)
-        self.slowdown = number({"slowdown": 3, **order.params}, "slowdown", 1, 100)
-        self.most = int(number(order.params, "workers", 1, MOST_WORKERS))
+        self.load = number_between(order.params, "load", 0.01, 1)
+        self.slowdown = number_between({"slowdown": 3, **order.params}, "slowdown", 1, 100)
+        self.most = int(number_between(order.params, "workers", 1, MOST_WORKERS))
         self._workers: list[Process] = []
         self._looks: deque[Recent] = deque(maxlen=LOOKS)  # at what it is with so many workers
         self._orders, self._took_s = 0, 0.0  # of all looks since the injection
@@ -52,7 +52,7 @@ class CpuStress(Fault):
         assert pod is not None
         self._add(pod, (self.most + 1) // 2)
         if pod.main is not None:
-            pod.main.tell(signal.SIGUSR1)
+            pod.main.send_signal(signal.SIGUSR1)  # its own work gives way: only root may put the workers first
         self._tasks = [asyncio.create_task(work) for work in (self._watch_out(pod), self._look_on(pod))]
 
     async def measure(self) -> None:
@@ -81,7 +81,7 @@ class CpuStress(Fault):
             worker.kill()
         others = [one for one in self.host.faults_of(CpuStress) if one.pod is self.pod and one.in_force]
         if self.pod is not None and self.pod.running and self.pod.main is not None and not others:
-            self.pod.main.tell(signal.SIGUSR2)
+            self.pod.main.send_signal(signal.SIGUSR2)
         await self._gone()
 
     def _add(self, pod: Pod, count: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from smartops_chaos.lab.platform.cpustress import CpuStress
-from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, join, number
+from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, join, number_between
 from smartops_chaos.lab.platform.network import NetworkFault
 from smartops_chaos.lab.platform.pods import Pod
 from smartops_chaos.lab.platform.procs import Process
@@ -28,8 +28,8 @@ class MemoryLeak(Fault):
 
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
-        self.size = int(number(order.params, "size", 1e6, 1e9))
-        self.ramp_s = number(order.params, "ramp", 0.1, 300)
+        self.size = int(number_between(order.params, "size", 1e6, 1e9))
+        self.ramp_s = number_between(order.params, "ramp", 0.1, 300)
         self._process: Process | None = None
         self._peak = self._kills = 0
 
@@ -70,13 +70,13 @@ class MemoryLeak(Fault):
         self._process = join(self.pod, self.host.core, 0, "leak.py", str(self.size), str(self.ramp_s))
 
 
-class OnTheWay(Fault):
-    """At the gateway, for one pod; like a network path's, it outlasts a restart of the container."""
+class PathFault(Fault):
+    """A fault of the network path to one pod, applied at the gateway; so it outlasts a restart of the container."""
 
     ends_when_pod = "leaves"
 
     @property
-    def trouble(self) -> NetworkFault:
+    def on_path(self) -> NetworkFault:
         raise NotImplementedError
 
     async def inject(self) -> None:
@@ -88,16 +88,16 @@ class OnTheWay(Fault):
         await self.host.push_routes()
 
 
-class NetworkDelay(OnTheWay):
+class NetworkDelay(PathFault):
     parameters = frozenset({"delay", "jitter"})
 
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
-        self.delay_s = number(order.params, "delay", 0.001, 10)
-        self.jitter_s = number(order.params, "jitter", 0, 10)
+        self.delay_s = number_between(order.params, "delay", 0.001, 10)
+        self.jitter_s = number_between(order.params, "jitter", 0, 10)
 
     @property
-    def trouble(self) -> NetworkFault:
+    def on_path(self) -> NetworkFault:
         return NetworkFault(self.order.id, self.order.seed, delay_s=self.delay_s, jitter_s=self.jitter_s)
 
     async def measure(self) -> None:
@@ -108,15 +108,15 @@ class NetworkDelay(OnTheWay):
         self.confirmed = self.confirmed or (requests > 0 and mean_s >= 0.5 * self.delay_s)
 
 
-class NetworkLoss(OnTheWay):
+class NetworkLoss(PathFault):
     parameters = frozenset({"loss"})
 
     def __init__(self, order: Order, host: FaultHost) -> None:
         super().__init__(order, host)
-        self.loss = number(order.params, "loss", 0.001, 0.9)
+        self.loss = number_between(order.params, "loss", 0.001, 0.9)
 
     @property
-    def trouble(self) -> NetworkFault:
+    def on_path(self) -> NetworkFault:
         return NetworkFault(self.order.id, self.order.seed, loss=self.loss)
 
     async def measure(self) -> None:

@@ -124,7 +124,7 @@ class Fault:
         raise NotImplementedError
 
 
-def number(values: Mapping[str, Any], name: str, low: float, high: float) -> float:
+def number_between(values: Mapping[str, Any], name: str, low: float, high: float) -> float:
     """Raises BadFault."""
     value = values.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from smartops_chaos.lab.platform.faultkinds import KINDS, OnTheWay, PodKill
-from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, number
+from smartops_chaos.lab.platform.faultkinds import KINDS, PathFault, PodKill
+from smartops_chaos.lab.platform.faults import BadFault, Fault, FaultHost, NotEnded, Order, number_between
 from smartops_chaos.lab.platform.network import NetworkFault
 from smartops_chaos.lab.platform.pods import Pod
 from smartops_chaos.model import Cause, EndedBy
@@ -72,9 +72,9 @@ class FaultTable:
     def of_kind(self, kind: type[Fault]) -> list[Fault]:
         return [fault for fault in self._faults.values() if isinstance(fault, kind)]
 
-    def troubles_of(self, pod: Pod) -> tuple[NetworkFault, ...]:
+    def path_faults_of(self, pod: Pod) -> tuple[NetworkFault, ...]:
         """In force on the way to a pod: a request meets them all, one after the other."""
-        return tuple(fault.trouble for fault in self._on(pod) if isinstance(fault, OnTheWay) and fault.in_force)
+        return tuple(fault.on_path for fault in self._on(pod) if isinstance(fault, PathFault) and fault.in_force)
 
     def pod_ready(self, pod: Pod) -> None:
         for fault in self._on(pod):
@@ -117,7 +117,7 @@ class FaultTable:
                 await fault.end("expiry")
 
         task = asyncio.create_task(end())
-        self._tasks.add(task)
+        self._tasks.add(task)  # the event loop itself keeps only a weak reference
         task.add_done_callback(self._tasks.discard)
 
 
@@ -131,4 +131,4 @@ def order_from(body: Mapping[str, Any]) -> Order:
     seed = body.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise BadFault(f"seed is {seed!r}: a whole number is needed")
-    return Order(fault_id, str(body.get("kind")), seed, number(body, "expires_s", 0.1, 86_400), params)
+    return Order(fault_id, str(body.get("kind")), seed, number_between(body, "expires_s", 0.1, 86_400), params)

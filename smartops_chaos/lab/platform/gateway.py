@@ -27,7 +27,7 @@ UPSTREAM_TIMEOUT_S = 2.0
 class Route:
     pod: str
     port: int
-    troubles: tuple[NetworkFault, ...] = ()  # in force on the way to the pod
+    faults: tuple[NetworkFault, ...] = ()  # in force on the way to the pod
 
 
 @dataclass
@@ -35,9 +35,7 @@ class Gateway:
     client: aiohttp.ClientSession
     metrics: Metrics = field(default_factory=Metrics)
     routes: tuple[Route, ...] = ()
-    ways: dict[str, NetworkPath] = field(
-        default_factory=dict
-    )  # by fault; they stay after its end, for who asks what it did
+    paths: dict[str, NetworkPath] = field(default_factory=dict)  # by fault; they outlast it, for who asks what it did
     in_flight: Counter[str] = field(default_factory=Counter)
     _turn: int = 0
     _passing: set[asyncio.Task[tuple[int, bytes]]] = field(default_factory=set)
@@ -64,18 +62,18 @@ class Gateway:
             return 503, b'{"detail": "no replica is ready"}'
         self._turn += 1
         route = self.routes[self._turn % len(self.routes)]
-        troubled = [self._way(trouble) for trouble in route.troubles]
+        faulty = [self._path(fault) for fault in route.faults]
         self.in_flight[route.pod] += 1
         try:
-            async with asyncio.timeout(UPSTREAM_TIMEOUT_S if troubled else None):
-                for one in troubled:
+            async with asyncio.timeout(UPSTREAM_TIMEOUT_S if faulty else None):
+                for one in faulty:
                     await one.there()
                 url = f"http://127.0.0.1:{route.port}{path}"
                 async with self.client.request(
                     method, url, data=body, headers={"Content-Type": "application/json"}
                 ) as reply:
                     status, answer = reply.status, await reply.read()
-                for one in troubled:
+                for one in faulty:
                     await one.back()
                 return status, answer
         except TimeoutError:
@@ -86,28 +84,28 @@ class Gateway:
             self.in_flight[route.pod] -= 1
             self.in_flight += Counter()  # forgets the pods with nothing under way
 
-    def _way(self, trouble: NetworkFault) -> NetworkPath:
+    def _path(self, fault: NetworkFault) -> NetworkPath:
         """Its dice go on from request to request."""
-        known = self.ways.get(trouble.fault)
-        if known is None or known.trouble != trouble:
-            known = self.ways[trouble.fault] = NetworkPath(trouble)
+        known = self.paths.get(fault.id)
+        if known is None or known.fault != fault:
+            known = self.paths[fault.id] = NetworkPath(fault)
         return known
 
     async def put_routes(self, request: web.Request) -> web.Response:
         """Replace the routes; `flush` also drops every request that is under way and forgets what was measured."""
         wanted: dict[str, Any] = await request.json()
         self.routes = tuple(
-            Route(route["pod"], route["port"], tuple(NetworkFault(**trouble) for trouble in route["troubles"]))
+            Route(route["pod"], route["port"], tuple(NetworkFault(**fault) for fault in route["faults"]))
             for route in wanted["routes"]
         )
         if wanted.get("flush"):
-            self.ways.clear()
+            self.paths.clear()
             for passing in self._passing:
                 passing.cancel()
         return self.status()
 
     def status(self) -> web.Response:
-        seen = {fault: way.seen() for fault, way in self.ways.items()}
+        seen = {fault_id: path.seen() for fault_id, path in self.paths.items()}
         return web.json_response({"in_flight": self.in_flight, "seen": seen})
 
 

@@ -89,6 +89,8 @@ def start(
         *("--replicas", str(replicas), "--slot", str(slot_s)),
         *(["--lifeline"] if lifeline else []),
     )
+    # In a session of its own: Ctrl-C goes to all processes of a terminal, and the lane has to last until the trials on
+    # it have reverted their faults.
     with (directory / "node.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -125,19 +127,20 @@ def stop(lane_file: Path) -> bool:
     except ValueError:
         lane_file.unlink()
         return False
-    running = _runs(lane)
+    running = runs(lane)
     if running:
         os.kill(lane.pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_WITHIN_S
-        while _runs(lane) and time.monotonic() < deadline:
+        while runs(lane) and time.monotonic() < deadline:
             time.sleep(0.02)
-        if _runs(lane):
+        if runs(lane):
             os.kill(lane.pid, signal.SIGKILL)
     lane_file.unlink(missing_ok=True)
     return running
 
 
-def _runs(lane: LaneFile) -> bool:
+def runs(lane: LaneFile) -> bool:
+    """Whether the lane's node is alive: the same process and not a later one with its number."""
     now = usage(lane.pid)
     return now is not None and not now.zombie and now.started_ticks == lane.started
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from smartops_chaos.lab.platform.ask import ask
 from smartops_chaos.lab.platform.procs import Process, prometheus_program
 
 _TRIES = 5
@@ -90,12 +91,8 @@ class Monitor:
     async def _ready(self, within_s: float) -> bool:
         deadline = asyncio.get_running_loop().time() + within_s
         while self._process is not None and self._process.running and asyncio.get_running_loop().time() < deadline:
-            try:
-                async with self._client.get(f"{self.url}/-/ready") as answer:
-                    if answer.status == 200:
-                        return True
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                pass  # not yet
+            if await ask(self._client, f"{self.url}/-/ready") is not None:
+                return True
             await asyncio.sleep(0.02)
         return False
 

@@ -24,7 +24,7 @@ RTO_S = 0.2
 class NetworkFault:
     """A fault on the way to one pod."""
 
-    fault: str  # its ID
+    id: str
     seed: int
     delay_s: float = 0.0
     jitter_s: float = 0.0  # uniform, to both sides of the delay
@@ -32,19 +32,19 @@ class NetworkFault:
 
 
 class NetworkPath:
-    """One trouble with its own dice, and what requests have met on it."""
+    """The path to a pod with one fault on it, which has its own dice; and what requests have met there."""
 
-    def __init__(self, trouble: NetworkFault) -> None:
-        self.trouble = trouble
-        self._dice = random.Random(trouble.seed)
+    def __init__(self, fault: NetworkFault) -> None:
+        self.fault = fault
+        self._dice = random.Random(fault.seed)
         self._requests = self._sent = self._lost = 0
         self._waited_s = 0.0
 
     async def there(self) -> None:
         """The way of a request."""
         self._requests += 1
-        jitter_s = self.trouble.jitter_s
-        await self._wait(max(0.0, self.trouble.delay_s + self._dice.uniform(-jitter_s, jitter_s)) + self.lost_s())
+        jitter_s = self.fault.jitter_s
+        await self._wait(max(0.0, self.fault.delay_s + self._dice.uniform(-jitter_s, jitter_s)) + self.lost_s())
 
     async def back(self) -> None:
         """The way of its answer."""
@@ -57,13 +57,13 @@ class NetworkPath:
 
     def lost_s(self) -> float:
         """Seconds that one way's segments wait for their retransmissions."""
-        if not self.trouble.loss:
+        if not self.fault.loss:
             return 0.0
         total_s = 0.0
         for _ in range(SEGMENTS):
             time_out_s = RTO_S
             self._sent += 1
-            while self._dice.random() < self.trouble.loss:
+            while self._dice.random() < self.fault.loss:
                 self._sent += 1
                 self._lost += 1
                 total_s += time_out_s

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from smartops_chaos.clock import Clock
+from smartops_chaos.lab.platform.ask import ask
 from smartops_chaos.lab.platform.faults import Fault
 from smartops_chaos.lab.platform.faulttable import FaultTable
 from smartops_chaos.lab.platform.gateway import Route
@@ -131,6 +132,7 @@ class Node:
         )
         new = self.directory / "lane.new"
         new.unlink(missing_ok=True)
+        # It holds the tokens, so it is made with its mode: before a later chmod somebody else could open it.
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             json.dump(asdict(lane), out)
         new.replace(self.directory / "lane.json")  # nobody reads half of it
@@ -172,7 +174,7 @@ class Node:
 
     # ---- what pods tell ------------------------------------------------------------------------------------
 
-    def report(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
+    def pod_event(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
         self.events.append(NodeEvent(self.now_ns(), pod.object, kind, cause, detail))
         if kind == "exited":
             self.faults.pod_went(pod, "exits", cause)
@@ -183,7 +185,7 @@ class Node:
         if kind == "started":
             self.set_targets()
 
-    def leaving(self, pod: Pod, cause: Cause) -> None:
+    def pod_leaving(self, pod: Pod, cause: Cause) -> None:
         """The pod takes no new requests and will not come back."""
         self.faults.pod_went(pod, "leaves", cause)
         self.set_targets()
@@ -213,11 +215,8 @@ class Node:
 
     async def load_of(self, pod: Pod, span_s: float = orders.SPAN_S) -> orders.Recent | None:
         """What the orders of a replica took in the last `span_s` seconds; None where it does not answer."""
-        try:
-            async with self._client.get(f"http://127.0.0.1:{pod.port}/load?span_s={span_s}") as answer:
-                return orders.Recent(**await answer.json())
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
+        text = await ask(self._client, f"http://127.0.0.1:{pod.port}/load?span_s={span_s}")
+        return orders.Recent(**json.loads(text)) if text else None
 
     def faults_of(self, kind: type[Fault]) -> Sequence[Fault]:
         return self.faults.of_kind(kind)
@@ -227,7 +226,7 @@ class Node:
 
     async def place_order(self, pod: Pod) -> None:
         """One request straight to a replica."""
-        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+        with suppress(aiohttp.ClientError, OSError):
             async with self._client.post(f"http://127.0.0.1:{pod.port}/simulate/load") as answer:
                 await answer.read()
 
@@ -235,17 +234,14 @@ class Node:
         """Tell the gateway who is ready and who is delayed; `flush` drops what is under way in it."""
         async with self._pushing:  # the last to get in sends the newest state
             ready = [pod for pod in self.pods(ERP) if pod.ready.is_set()]
-            await self.service.put([Route(pod.name, pod.port, self.faults.troubles_of(pod)) for pod in ready], flush)
+            await self.service.put([Route(pod.name, pod.port, self.faults.path_faults_of(pod)) for pod in ready], flush)
 
     async def healer_says_armed(self) -> bool:
         """Whether the healer can detect by now; where nothing can, there is nothing to wait for."""
         if self.arm.healer == "off" or self.arm.detector == "none":
             return True
-        try:
-            async with self._client.get(self.healer_url + "/metrics") as answer:
-                return parse(await answer.text()).get(("smartops_detector_armed", ())) == 1
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        text = await ask(self._client, f"{self.healer_url}/metrics")
+        return text is not None and parse(text).get(("smartops_detector_armed", ())) == 1
 
     def _healer_command(self, port: int) -> list[str]:
         policy = self.directory / "healer.policy"

@@ -11,6 +11,7 @@ from typing import IO, Protocol
 
 import aiohttp
 
+from smartops_chaos.lab.platform.ask import ask
 from smartops_chaos.lab.platform.procs import Process, hold_port
 from smartops_chaos.model import Cause
 
@@ -26,10 +27,10 @@ class PodHost(Protocol):
 
     def now_ns(self) -> int: ...
 
-    def report(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
+    def pod_event(self, pod: Pod, kind: str, cause: Cause, detail: str = "") -> None:
         """Note what happened to the pod, and let everybody act on it whom it concerns."""
 
-    def leaving(self, pod: Pod, cause: Cause) -> None:
+    def pod_leaving(self, pod: Pod, cause: Cause) -> None:
         """The pod takes no new requests and will not come back."""
 
     async def drained(self, pod: Pod) -> None:
@@ -113,7 +114,7 @@ class Pod:
             self._gone.set()
             self._stop_probing()
             self._set_ready(False, cause)
-            self._host.leaving(self, cause)
+            self._host.pod_leaving(self, cause)
         if drain:
             await self._host.drained(self)
         await self.kill(cause)
@@ -132,7 +133,7 @@ class Pod:
             self._stop_probing()
             self._limiting.cancel()
             cause, self._exit_cause = self._exit_cause, "platform"
-            self._host.report(self, "exited", cause, f"code {_code(self.main)}{self._exit_reason}")
+            self._host.pod_event(self, "exited", cause, f"code {_code(self.main)}{self._exit_reason}")
             self._exit_reason = ""
             self._set_ready(False, cause)
             if self._gone.is_set():
@@ -156,7 +157,7 @@ class Pod:
             follow(process.stderr, "stderr")
         self.processes.append(process)
         self.started_ns = self._host.now_ns()
-        self._host.report(self, "started", cause, f"pid {process.pid}")
+        self._host.pod_event(self, "started", cause, f"pid {process.pid}")
         return process
 
     async def _probe(self, cause: Cause) -> None:
@@ -176,12 +177,7 @@ class Pod:
         await self.kill("platform")
 
     async def _healthy(self) -> bool:
-        timeout = aiohttp.ClientTimeout(total=PROBE_TIMEOUT_S)
-        try:
-            async with self._client.get(f"http://127.0.0.1:{self.port}/healthz", timeout=timeout) as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        return await ask(self._client, f"http://127.0.0.1:{self.port}/healthz", PROBE_TIMEOUT_S) is not None
 
     def _set_ready(self, ready: bool, cause: Cause) -> None:
         if ready != self.ready.is_set():
@@ -189,7 +185,7 @@ class Pod:
                 self.ready.set()
             else:
                 self.ready.clear()
-            self._host.report(self, "ready" if ready else "not_ready", cause)
+            self._host.pod_event(self, "ready" if ready else "not_ready", cause)
 
     def _stop_probing(self) -> None:
         if self._probing is not None:

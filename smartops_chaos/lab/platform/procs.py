@@ -19,7 +19,6 @@ from typing import IO
 _PR_SET_PDEATHSIG = 1
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_CGROUPS = Path("/sys/fs/cgroup")
 _ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -42,36 +41,6 @@ def usage(pid: int) -> ProcessUsage | None:
     fields = text.rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])
     return ProcessUsage(ticks / _TICKS_PER_S, int(fields[21]) * _PAGE_BYTES, int(fields[19]), fields[0] == "Z")
-
-
-def cpus() -> float:
-    """How many CPUs this process may use: those it is allowed on, or less by the quota of a cgroup it is in."""
-    allowed = float(len(os.sched_getaffinity(0)))
-    own = dict.fromkeys(("", "cpu"), "")  # version 2, and the controller of version 1
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
-        own |= {name: path for name in controllers.split(",") if name in own}
-    for root, path, read in ((_CGROUPS, own[""], _quota_2), (_CGROUPS / "cpu", own["cpu"], _quota_1)):
-        folder = root / path.strip("/")
-        for above in (folder, *folder.parents):
-            with suppress(OSError, ValueError):
-                allowed = min(allowed, read(above))
-            if above == root:
-                break
-    return allowed
-
-
-def _quota_2(folder: Path) -> float:
-    """CPUs by `cpu.max`. Raises OSError where there is none, ValueError where it says `max`."""
-    quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
-    return int(quota) / int(period)
-
-
-def _quota_1(folder: Path) -> float:
-    quota, period = (int((folder / f"cpu.cfs_{what}_us").read_text(encoding="utf-8")) for what in ("quota", "period"))
-    if quota < 0:
-        raise ValueError("no quota")
-    return quota / period
 
 
 def module(name: str, *arguments: str) -> list[str]:
@@ -126,6 +95,8 @@ class Process:
         libc = ctypes.CDLL(None)
 
         def prepare() -> None:
+            # The kernel sends this when the thread ends that has forked, not only when the process does; so children
+            # are started by the event loop's thread, which lives as long as the process.
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setpgid(0, group)
             if os.getppid() != parent:  # it died before the line above could tell
@@ -169,8 +140,8 @@ class Process:
         """As in subprocess: negative for a signal, None while it runs."""
         return self._popen.returncode
 
-    def tell(self, number: int) -> None:
-        """Send a signal to it alone."""
+    def send_signal(self, number: int) -> None:
+        """To it alone, not to its group."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from smartops_chaos.lab.platform.ask import ask
 from smartops_chaos.lab.platform.gateway import Route
 from smartops_chaos.lab.platform.procs import Process, hold_port, module
 
@@ -27,19 +28,11 @@ class Service:
 
     async def up(self) -> None:
         """Returns when the gateway answers, or has died."""
-        while self.process.running:
-            try:
-                async with self._client.get(f"{self.url}/metrics"):
-                    return
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                await asyncio.sleep(0.02)
+        while self.process.running and not await self.answers():
+            await asyncio.sleep(0.02)
 
     async def answers(self) -> bool:
-        try:
-            async with self._client.get(f"{self.url}/metrics"):
-                return True
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        return await ask(self._client, f"{self.url}/metrics") is not None
 
     async def put(self, routes: Sequence[Route], flush: bool) -> None:
         """Replace the routes; `flush` drops what is under way."""
@@ -66,5 +59,5 @@ class Service:
         try:
             async with self._client.request(method, f"{self.url}/-/routes", json=body, headers=headers) as answer:
                 return dict(await answer.json())
-        except (aiohttp.ClientError, TimeoutError, OSError):
+        except (aiohttp.ClientError, OSError):
             return {"in_flight": {}, "seen": {}}  # not up yet, or dead: then the node ends

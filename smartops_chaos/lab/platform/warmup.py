@@ -11,14 +11,14 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from smartops_chaos.lab.client import LabClient
 from smartops_chaos.lab.platform.lane import LaneProcess
+from smartops_chaos.targets.base import Tell
 
-Tell = Callable[[str], None]
 NEAR = 0.05  # two rounds agree, and a lane carries what is set
 WITHIN_S = 15.0
 LOAD_S = 1.2

@@ -63,21 +63,15 @@ class Anomaly:
 
 def sample(at_s: float, gateway: str, node: str, container: str) -> ServiceSample:
     """From the text expositions of the gateway and the node; `container` is the one whose pods count."""
-    codes = {
-        dict(labels)["code"]: v for (name, labels), v in parse(gateway).items() if name == "gateway_requests_total"
-    }
+    seen, used_by = (
+        [(name, dict(labels), value) for (name, labels), value in parse(page).items()] for page in (gateway, node)
+    )
+    codes = {labels["code"]: value for name, labels, value in seen if name == "gateway_requests_total"}
     bounds = [*map(str, BUCKETS_S), "+Inf"]
-    cumulative = {
-        dict(labels)["le"]: value
-        for (name, labels), value in parse(gateway).items()
-        if name == "gateway_request_duration_seconds_bucket"
-    }
+    buckets = "gateway_request_duration_seconds_bucket"
+    cumulative = {labels["le"]: value for name, labels, value in seen if name == buckets}
     cpu, used, limit = (
-        {
-            dict(labels)["pod"]: value
-            for (name, labels), value in parse(node).items()
-            if name == wanted and dict(labels)["container"] == container
-        }
+        {labels["pod"]: value for name, labels, value in used_by if name == wanted and labels["container"] == container}
         for wanted in _CADVISOR
     )
     memory = {pod: value / limit[pod] for pod, value in used.items() if limit.get(pod)}
@@ -199,7 +193,7 @@ DETECTORS: Mapping[str, Callable[[], Detector] | None] = {
 
 
 def lacking(detector: str) -> str:
-    """What a detector needs that is not installed, and the mend; "" = nothing."""
+    """What a detector needs that is not installed, and how to install it; "" = nothing."""
     if detector == "isolation-forest" and find_spec("sklearn") is None:
         return "the detector isolation-forest needs scikit-learn: pip install 'smartops-chaos[forest]'"
     return ""

@@ -46,14 +46,14 @@ class Erp:
     def exposition(self) -> str:
         with self.metrics_lock:
             self.metrics.set("erp_simulator_modes_enabled", sum(self.modes.on.values()))
-            self.metrics.count("erp_simulator_memory_leak_bytes_total", self.modes.leaked_bytes)
+            self.metrics.set_counter("erp_simulator_memory_leak_bytes_total", self.modes.leaked_bytes)
             done = self.worker.timetable
-            self.metrics.count("erp_simulator_orders_total", done.orders)
-            self.metrics.count("erp_simulator_busy_seconds_total", done.busy_s)
-            self.metrics.count("erp_simulator_work_seconds_total", done.work_s)
+            self.metrics.set_counter("erp_simulator_orders_total", done.orders)
+            self.metrics.set_counter("erp_simulator_busy_seconds_total", done.busy_s)
+            self.metrics.set_counter("erp_simulator_work_seconds_total", done.work_s)
             if self._cgroup is not None:
                 used = cgroup.usage(self._cgroup)
-                self.metrics.count("container_cpu_usage_seconds_total", used.cpu_s)
+                self.metrics.set_counter("container_cpu_usage_seconds_total", used.cpu_s)
                 self.metrics.set("container_memory_working_set_bytes", used.memory_bytes)
                 self.metrics.set("container_spec_memory_limit_bytes", used.memory_limit_bytes or 0)
             return self.metrics.render()

@@ -31,7 +31,7 @@ class Metrics:
     def set(self, name: str, value: float, **labels: str) -> None:
         self._series(name, "gauge")[_key(labels)] = value
 
-    def count(self, name: str, total: float, **labels: str) -> None:
+    def set_counter(self, name: str, total: float, **labels: str) -> None:
         """A counter that somebody else counts."""
         self._series(name, "counter")[_key(labels)] = total
 

@@ -1,7 +1,7 @@
 """The lab's SmartOps in one process: detector, diagnosis, policy engine, orchestrator.
 
-`python -m smartops_chaos.lab.smartops.healer --port N --detector NAME --policy FILE`, and where it works:
-`--node URL --gateway URL` with the token of both in LAB_TOKEN, or `--kubernetes NAMESPACE`.
+`python -m smartops_chaos.lab.smartops.healer --port N --detector NAME --policy FILE --node URL --gateway URL`, with the
+token of both in LAB_TOKEN. On a cluster `platform/lab/programs/kubernetes_healer.py` runs it.
 The parts talk to each other over HTTP, as in a SmartOps installation, so every signal is a request that can be seen.
 It knows of the target only what it scrapes.
 """
@@ -231,40 +231,44 @@ def _optional(body: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: body.get(name) for name in names} | {"metadata": body.get("metadata", {})}
 
 
-async def serve(options: argparse.Namespace) -> None:
+async def serve(options: argparse.Namespace, hands: Callable[[aiohttp.ClientSession], Hands]) -> None:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
-        cluster: Hands
-        token = os.environ.get("LAB_TOKEN", "")
-        if options.kubernetes:
-            from smartops_chaos.lab.smartops.kubernetes_hands import (
-                Kubernetes,  # an optional dependency, and a slow import
-            )
-
-            cluster = Kubernetes(options.kubernetes, client)
-        else:
-            cluster = LabNode(options.node, options.gateway, token, client)
         policies = parse_policies(options.policy.read_text(encoding="utf-8"))
-        healer = Healer(f"http://127.0.0.1:{options.port}", token, options.detector, policies, cluster, client)
+        own_url = f"http://127.0.0.1:{options.port}"
+        healer = Healer(own_url, _token(), options.detector, policies, hands(client), client)
         runner = web.AppRunner(healer.application(), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, options.host, options.port, reuse_port=True).start()
         await asyncio.gather(healer.loop.run(), healer.poll())
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+def _token() -> str:
+    return os.environ.get("LAB_TOKEN", "")
+
+
+def add_options(options: argparse.ArgumentParser) -> None:
+    """Those that the healer has wherever it works."""
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--detector", choices=detect.DETECTORS, required=True)
     options.add_argument("--policy", type=Path, required=True)
-    where = options.add_mutually_exclusive_group(required=True)
-    where.add_argument("--node")
-    where.add_argument("--kubernetes", metavar="NAMESPACE")
-    options.add_argument("--gateway")
+
+
+def run(options: argparse.Namespace, hands: Callable[[aiohttp.ClientSession], Hands]) -> None:
+    """Until the process is ended; `hands` makes what it works with, in the running event loop."""
     trace = "trace_id=0 span_id=0 resource.service.name=smartops-orchestrator trace_sampled=False"
     form = f"%(asctime)s %(levelname)s [%(name)s] [%(filename)s:%(lineno)d] [{trace}] - %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=form)
-    asyncio.run(serve(options.parse_args()))
+    asyncio.run(serve(options, hands))
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    add_options(options)
+    options.add_argument("--node", required=True)
+    options.add_argument("--gateway", required=True)
+    given = options.parse_args()
+    run(given, lambda client: LabNode(given.node, given.gateway, _token(), client))
 
 
 if __name__ == "__main__":

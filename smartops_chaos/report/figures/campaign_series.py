@@ -9,13 +9,13 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from smartops_chaos.analysis.headlines import Bounded
 from smartops_chaos.analysis.history import History, Kind
 from smartops_chaos.model import Arm
 from smartops_chaos.report.figures import marks
 from smartops_chaos.report.style import BAD, HAIR, QUIET, ArmStyle, Styles, draw, legend
 
 Unit = Literal["seconds", "fraction"]
-Bounded = tuple[float | None, float | None, float | None]  # value, lower and upper bound
 
 LETTERS: dict[Kind, str] = {"plan": "P", "git": "G", "images": "I", "versions": "V"}
 _LABELS = 16  # of campaigns that fit below the axis
@@ -79,8 +79,8 @@ def _scale(axes: Axes, unit: Unit, target: float | None) -> None:
 
 
 def _marks(axes: Axes, history: History) -> None:
-    for i, (night, changes) in enumerate(zip(history.campaigns, history.changes, strict=True)):
-        if night.state == "failed":
+    for i, (campaign, changes) in enumerate(zip(history.campaigns, history.changes, strict=True)):
+        if campaign.state == "failed":
             axes.axvspan(i - 0.4, i + 0.4, color=HAIR, alpha=0.35, linewidth=0)
             axes.annotate("×", (i, 0.5), xycoords=("data", "axes fraction"), ha="center", va="center", color=BAD)
         kinds = {change.kind for change in changes}

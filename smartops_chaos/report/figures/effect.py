@@ -21,9 +21,9 @@ from smartops_chaos.report.style import (
     ArmStyle,
     Styles,
     draw,
+    even_slices,
     legend,
     row_axis,
-    shares,
 )
 
 _FEW_ARMS = 6  # more stand closer together
@@ -31,8 +31,17 @@ _AROUND_STRIP_IN = 0.9  # height of what is around the rows
 _MANY_POINTS = 1500  # from here on points are drawn as a bitmap inside the SVG
 
 
-def forest(figure_id: str, comparisons: Sequence[Comparison], styles: Styles, target: float) -> str:
-    """Reduction of MTTR with its interval: each arm over all scenarios, then scenario by scenario."""
+def forest(
+    figure_id: str,
+    comparisons: Sequence[Comparison],
+    styles: Styles,
+    target: float,
+    references: Sequence[tuple[str, float]] = (),
+) -> str:
+    """Reduction of MTTR with its interval: each arm over all scenarios, then scenario by scenario.
+
+    `references` are lines to hold them against: the floor and the chance level, by name.
+    """
     rows: list[tuple[Comparison, str, Reduction, bool]] = []
     for comparison in comparisons:
         name = styles[comparison.arm].label if comparison.decides else "faults like these"
@@ -48,6 +57,9 @@ def forest(figure_id: str, comparisons: Sequence[Comparison], styles: Styles, ta
         axes.set_xlim(left, 1.05)
         axes.axvline(0, color=QUIET, linewidth=0.8)
         marks.target_across(axes, target, marks.LARGE)
+        for name, reached in references:
+            axes.axvline(max(reached, left), color=QUIET, linewidth=0.8, linestyle=":")
+            marks.below(axes, max(reached, left), name, color=QUIET)
         for y, (comparison, _, reduction, whole) in enumerate(rows):
             _interval(axes, y, reduction, styles[comparison.arm], whole, left)
             if whole:
@@ -92,7 +104,7 @@ def strips(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) ->
     """Every counted trial's time to recover, by scenario and arm; as many figures as the scenarios need pages."""
     scenarios = list(dict.fromkeys((c.chaos, c.workload) for arm in arms for c in arm.cells))
     height_in = max(0.42, (0.17 if len(arms) <= _FEW_ARMS else 0.13) * len(arms))
-    parts = shares(len(scenarios), int((TALLEST_IN - _AROUND_STRIP_IN) / height_in))
+    parts = even_slices(len(scenarios), int((TALLEST_IN - _AROUND_STRIP_IN) / height_in))
     return [
         _strip(f"fig-trials-{i}" if i > 1 else "fig-trials", counted, arms, styles, scenarios[part], height_in)
         for i, part in enumerate(parts, 1)

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import clip, seconds
 from smartops_chaos.model import MOMENTS
-from smartops_chaos.report.style import INK, TALLEST_IN, Styles, draw, row_axis, shares, two_lines
+from smartops_chaos.report.style import INK, TALLEST_IN, Styles, draw, even_slices, panels, row_axis, two_lines
 
 # One hue, light to dark, so that the order survives print in grey; hatches as the second cue.
 _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\\\\\\\\"), ("#4f2c3b", ""))
@@ -67,10 +67,7 @@ def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:
     lines = -(-len(arms) // columns)
 
     def paint(drawing: Drawing) -> None:
-        grid = np.atleast_1d(drawing.subplots(lines, columns, sharey=True, squeeze=False)).ravel()
-        for axes in grid[len(arms) :]:
-            axes.set_visible(False)
-        for axes, arm in zip(grid, arms, strict=False):
+        for axes, arm in zip(panels(drawing, len(arms), columns, sharey=True), arms, strict=True):
             reached = {step.moment: step.reached for step in arm.funnel}
             row_axis(axes, MOMENTS)
             top = max(reached.values(), default=0) or 1
@@ -93,7 +90,7 @@ def confusions(arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
     """
     expected = sorted({cause for arm in arms for cause in arm.rca.confusion})
     height_in = 1.35 + 0.24 * len(expected)
-    parts = shares(len(arms), 2 * max(int(TALLEST_IN / height_in), 1))
+    parts = even_slices(len(arms), 2 * max(int(TALLEST_IN / height_in), 1))
     return [
         _confusion(f"fig-confusion-{i}" if i > 1 else "fig-confusion", arms[part], styles, expected, height_in)
         for i, part in enumerate(parts, 1)
@@ -109,10 +106,7 @@ def _confusion(
     answers = [*sorted(named.union(*(cause.split("|") for cause in expected)) - {""}), ""]
 
     def paint(drawing: Drawing) -> None:
-        grid = drawing.subplots(lines, columns, squeeze=False).ravel()
-        for axes in grid[len(arms) :]:
-            axes.set_visible(False)
-        for axes, arm in zip(grid, arms, strict=False):
+        for axes, arm in zip(panels(drawing, len(arms), columns), arms, strict=True):
             counts = np.array([[arm.rca.confusion.get(e, {}).get(a, 0) for a in answers] for e in expected])
             axes.imshow(counts, cmap="Greys", vmin=0, vmax=max(int(counts.max()), 1) * 3, aspect="auto")
             for (y, x), n in np.ndenumerate(counts):

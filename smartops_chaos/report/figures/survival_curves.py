@@ -12,7 +12,7 @@ from smartops_chaos.analysis.summary import ArmSummary, Curve
 from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import Arm
 from smartops_chaos.report.figures import marks
-from smartops_chaos.report.style import ArmStyle, Styles, draw, legend, legend_height, two_lines
+from smartops_chaos.report.style import ArmStyle, Styles, draw, legend, legend_height, panels, two_lines
 
 _FEW_ARMS = 3  # whose numbers of trials fit below a panel
 
@@ -78,10 +78,8 @@ def survival_by_scenario(arms: Sequence[ArmSummary], styles: Styles) -> str:
     lines = -(-len(scenarios) // columns)
 
     def paint(drawing: Drawing) -> None:
-        grid = drawing.subplots(lines, columns, sharey=True, squeeze=False).ravel()
-        for axes in grid[len(scenarios) :]:
-            axes.set_visible(False)
-        for axes, scenario in zip(grid, scenarios, strict=False):
+        grid = panels(drawing, len(scenarios), columns, sharey=True)
+        for axes, scenario in zip(grid, scenarios, strict=True):
             for arm in arms:
                 for curve in arm.curves:
                     if curve.scenario == scenario:

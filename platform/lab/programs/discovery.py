@@ -1,6 +1,6 @@
 """Tell Prometheus of a namespace's pods.
 
-`python -m smartops_chaos.lab.smartops.discovery --namespace NAME --file TARGETS.json`
+`python -m discovery --namespace NAME --file TARGETS.json`
 
 Debian's Prometheus is built without Kubernetes discovery, so this watches the pods and writes the file that it reads. A
 container with a port named `http` is a target; its right is to list and watch pods.

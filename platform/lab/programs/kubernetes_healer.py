@@ -1,10 +1,13 @@
-"""The healer's eyes and hands on Kubernetes: each pod's own metrics, and the API server for pods and Deployments.
+"""The lab's healer in a pod: `python -m kubernetes_healer --port N --detector NAME --policy FILE --namespace NAME`.
 
-Its rights are in the Role beside its manifest: list pods; get and patch the ERP's Deployment; patch its scale.
+Its eyes are each pod's own metrics, its hands the API server. It stands beside the image that it is for and not in the
+package, so that the lab's healer itself knows nothing of Kubernetes. Its rights are in the Role beside its manifest:
+list pods; get and patch the ERP's Deployment; patch its scale.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import time
@@ -19,6 +22,7 @@ import urllib3
 from kubernetes import client as api
 from kubernetes import config
 
+from smartops_chaos.lab.smartops import healer
 from smartops_chaos.lab.smartops.detect import ServiceSample
 from smartops_chaos.lab.smartops.exposition import BUCKETS_S, parse
 from smartops_chaos.lab.smartops.hands import DEPLOYMENT, Status, fetch_text
@@ -146,3 +150,15 @@ class Kubernetes:
 def _serves(pod: Mapping[str, Any]) -> bool:
     status = pod["status"]
     return bool(status.get("podIP")) and status.get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    healer.add_options(options)
+    options.add_argument("--namespace", required=True)
+    given = options.parse_args()
+    healer.run(given, lambda client: Kubernetes(given.namespace, client))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""`healer`: a healer file tried on log lines before anything is run with it, and its schema for editors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smartops_chaos.cli.options import RESULTS, ResultsOption, campaign_path
+from smartops_chaos.errors import UsageError
+from smartops_chaos.model import LogLine
+
+_BIGGEST = 200_000_000  # bytes of a log
+
+
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A healer file, or the name of a shipped one.")],
+    logs: Annotated[
+        list[str] | None,
+        typer.Option("--logs", metavar="[COMPONENT=]FILE", help="Lines of `kubectl logs`; - is stdin; repeatable."),
+    ] = None,
+    trial: Annotated[str, typer.Option("--trial", metavar="ID", help="The lines of a stored trial.")] = "",
+    campaign: Annotated[Path | None, typer.Option("--campaign", help="The trial's; the newest unless said.")] = None,
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Show what each rule of a healer file matches, line by line."""
+    from smartops_chaos.schema import healerfile, yamlfile
+    from smartops_chaos.timeline import rulecheck
+
+    healer = healerfile.load(file)
+    if bool(logs) == bool(trial):
+        raise UsageError("nothing to try the rules on", "say either --logs FILE or --trial ID")
+    lines = [*_stored(trial, campaign, results)] if trial else []
+    for one in logs or ():
+        component, _, name = one.rpartition("=") if not Path(one).exists() else ("", "", one)
+        text = sys.stdin.read() if name == "-" else yamlfile.read_text(Path(name), biggest=_BIGGEST)
+        lines += rulecheck.lines_of(text, component)
+    print("\n".join(rulecheck.told(healer, lines)))
+
+
+def _stored(trial: str, campaign: Path | None, results: Path) -> tuple[LogLine, ...]:
+    from smartops_chaos.run import status
+    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
+
+    return status.log_lines(CampaignFolder(campaign_path(campaign, results) if campaign else newest(results)), trial)
+
+
+def schema() -> None:
+    """Print the JSON Schema of a healer file, for editors."""
+    from smartops_chaos.schema import starter
+
+    print(starter.healer_schema_text(), end="")
