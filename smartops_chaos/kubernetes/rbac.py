@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from smartops_chaos.kubernetes import autoscalers
 from smartops_chaos.kubernetes.changes import LOCK
 from smartops_chaos.kubernetes.cluster import Cluster
 from smartops_chaos.kubernetes.driver_base import Right, on_controllers, on_kinds
@@ -66,6 +67,8 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
             yield Right(of or namespace, resource, ("get", "patch"), why, (change.other[1],), of_group=group)
     if patched:
         yield from on_controllers(namespace, ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
+    for collection in autoscalers.COLLECTIONS:
+        yield Right(namespace, collection, ("list",), "to tell what else sets sizes or limits them", optional=True)
     for name, part in faults(plan):
         yield from _of_fault(name, part, system.service, namespace)
 
@@ -125,7 +128,7 @@ def missing(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
     hint = "`smartops-chaos doctor --rbac MATRIX` prints the roles; an administrator applies and binds them"
     found: dict[str, str] = {}
     for right in needed(plan):
-        for verb in right.verbs:
+        for verb in () if right.optional else right.verbs:
             for name in right.names or ("",):
                 if not _allowed(cluster, right, verb, name):
                     what = f"{right.resource}{f' {name}' if name else ''}: no right to {verb}"

@@ -29,6 +29,7 @@ from smartops_chaos.resources import shipped
 from smartops_chaos.schema import yamlfile
 from smartops_chaos.schema.fieldpath import field_text
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, HealerPart, KubernetesBlock, Seconds
+from smartops_chaos.schema.names import ServerPath
 from smartops_chaos.schema.yamlfile import did_you_mean
 
 OF_KUBERNETES = "kubernetes/"  # components that are none: events of a namespace, and fields of objects
@@ -181,7 +182,7 @@ class HttpRequest(HealerPart):
     """The request of the workload, relative to the target's address."""
 
     method: str = "GET"
-    path: str = Field(examples=["/simulate/load"])
+    path: ServerPath = Field(examples=["/simulate/load"])
     body: dict[str, Any] | None = Field(None, alias="json")
     timeout_s: Seconds = Field(alias="timeout", examples=["2s"])
 
