@@ -111,7 +111,9 @@ def test_several_at_once_are_one_fault(erp: str, fault_id: str, cluster: Cluster
     durations = {one["spec"]["duration"] for one in driver_chaos_mesh._stored(cluster, erp, fault_id)}
     assert durations == {"60s"}
     answer = chaos_mesh.revert(erp, "", fault_id)
-    assert answer == {"in_force": True, "effect": "StressChaos, NetworkChaos delay", "gone": "process"}
+    assert (answer["in_force"], answer["gone"]) == (True, "process")
+    assert answer["effect"].startswith("StressChaos, NetworkChaos delay; erp-")
+    assert "s of CPU time and took" in answer["effect"]
     assert chaos_mesh.revert(erp, "", fault_id)["in_force"] is False
     assert inject(erp, fault_id, DELAY)["objects"] == receipt["objects"]  # the same name again, at once
 
