@@ -49,9 +49,10 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
     for elsewhere in system.elsewhere:
         yield Right(elsewhere, "pods", ("get", "list", "watch"), "to find the healer's pods")
         yield Right(elsewhere, "pods/log", ("get",), "to read what the healer says")
+        yield from on_kinds(elsewhere, ("list",), "to find the healer", kinds_of(plan.target))
     for one in system.watch:
         why = "to see fields of objects change"
-        yield Right(one.namespace or namespace, one.resource, ("list", "watch"), why, of_group=one.group)
+        yield Right(one.namespace or namespace, one.resource, ("get", "list", "watch"), why, of_group=one.group)
     yield from on_kinds(namespace, ("get", "list", "watch"), "to wait for rollouts", kinds_of(plan.target))
     yield Right(namespace, "configmaps", ("create", "list"), "the mark of the campaign that has the namespace")
     yield Right(namespace, "configmaps", ("get", "delete"), "the mark of the campaign that has the namespace", (LOCK,))
