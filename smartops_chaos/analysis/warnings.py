@@ -263,5 +263,7 @@ def _answers(n: int) -> str:
 
 
 def _flags(measured: pd.DataFrame) -> list[str]:
-    found = Counter(flag for text in texts(measured, "flags") if text for flag in text.split(","))
+    found: Counter[str] = Counter()
+    for text, trials in Counter(texts(measured, "flags")).items():
+        found.update(dict.fromkeys(filter(None, text.split(",")), trials))
     return [f"{count(found[flag], 'trial')}: {hint}." for flag, hint in _FLAGS.items() if found[flag]]

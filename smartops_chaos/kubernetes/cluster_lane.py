@@ -32,6 +32,7 @@ from smartops_chaos.telemetry.connection import Connection, connection
 
 T = TypeVar("T")
 _RECORDING = "cluster.ndjson"
+_SILENT_S = 30.0  # it asks the API server for its clock every second or two, and notes whatever comes of that
 _BY_HAND = "by-hand"  # the campaign of `chaos run`, which takes no lock
 
 logger = logging.getLogger("smartops_chaos")
@@ -230,6 +231,12 @@ class ClusterLane:
             raise ClusterError("the namespace was deleted during the trial, or somebody has reverted it") from None
 
     def lost(self, since_ns: int) -> tuple[str, ...]:
+        """Raises LaneLost if the recorder has died: what it did not see would be missing without a word."""
+        file = self._folder / _RECORDING
+        if not recorder.running():
+            raise LaneLost("the process that records the cluster has ended before the trial: was there no memory left?")
+        if file.exists() and time.time() - file.stat().st_mtime > _SILENT_S:
+            raise LaneLost(f"the process that records the cluster has written nothing for {_SILENT_S:.0f} s")
         return (*self._silences(since_ns), *recording.lost(self._recording()))
 
     def _silences(self, since_ns: int) -> list[str]:

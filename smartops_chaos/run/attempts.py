@@ -11,7 +11,6 @@ from smartops_chaos.errors import ChaosError
 from smartops_chaos.model import REFERENCE_HEALERS, Evidence, Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.schema import healerfile
-from smartops_chaos.schema.clustertarget import longest_between_s
 from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
@@ -20,7 +19,6 @@ from smartops_chaos.trial import experiment
 from smartops_chaos.trial.process import in_child, send_signal, undo
 
 Say = Callable[[events.Event], None]
-_PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, three false alarms
 
 
 class Attempts:
@@ -50,7 +48,7 @@ class Attempts:
         job = self._job(lane, trial, attempt)
         folder.begin(experiment.build(job, self._plan.chaos[trial.chaos].parts), job.fault_ids)
         self._say(events.TrialStarted(lane.name, trial.id, attempt))
-        code = self._child(lane, trial, folder, job)
+        code = self._child(lane, trial, folder)
         clean = True
         if folder.is_open():  # the child died, hung, or could not finish its own revert
             with suppress(ChaosError, LaneLost):  # should it not come up again, its next trial says so
@@ -109,7 +107,7 @@ class Attempts:
         drains = [float(drain) for row in rows if isinstance(drain := row.get("drain_s"), int | float)]
         return mean(drains) if drains else 0.0
 
-    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialFolder, job: experiment.Job) -> int:
+    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialFolder) -> int:
         def phase(text: str) -> None:
             self._say(events.PhaseReached(lane.name, trial.id, text))
 
@@ -118,11 +116,8 @@ class Attempts:
             if self._signal:
                 send_signal(pid, self._signal)
 
-        own_s = sum(3 * experiment.limit_s(part) for part in self._plan.chaos[trial.chaos].parts)
-        own_s += 4 * longest_between_s(job.target)
-        limit_s = _PATIENCE_S + 4 * float(job.healer["warm_up_s"]) + job.chaos.horizon_s + job.slo.hold_s + own_s
         try:
-            return in_child(folder, limit_s=limit_s, phase=phase, started=started)
+            return in_child(folder, phase=phase, started=started)
         finally:
             self._children.pop(lane.name, None)
 

@@ -115,7 +115,7 @@ def after_activity_control(
     now_ns = trial.clock()[0].now_ns()
     what, _part = what_and_part(context["name"])
     output = state.get("output")
-    judged = what == "confirm" or (what == "inject" and "tolerance" in context)
+    judged = what == "confirm" or (what in ("inject", "revert") and "tolerance" in context)
     if judged and state.get("status") == "succeeded":
         error = _outside(context.get("tolerance", True), output, configuration, secrets)
     else:
@@ -288,12 +288,13 @@ class _Sight:
 
     def look(self) -> None:
         """Raises RuntimeError when there is no load any more: then nobody can say what users would have seen."""
+        alive = workload.running()  # asked first: what it wrote before it ended is read all the same
         if found := self._tail.read():
             self.watch.add(found)
             self._last_s = time.monotonic()
-        elif not workload.running():
+        if not alive:
             raise RuntimeError("the workload has ended before the trial")
-        elif time.monotonic() - self._last_s > self._patience_s:
+        if not found and time.monotonic() - self._last_s > self._patience_s:
             raise RuntimeError(f"{self._asks} for {self._patience_s:.0f} s: it hangs, or the disk is full")
 
 
