@@ -95,8 +95,8 @@ def test_a_stopped_arm_is_judged_by_the_trials_of_its_look(trials: Trials) -> No
 def test_what_was_proven_with_holms_help_stays_proven_when_the_help_goes(trials: Trials) -> None:
     # `one` is done at 2.5 %, once `two` is done at 1.25 %; then `two`, which had nothing to decide, heals none any more
     n, quick = 40, ASKED
-    unhurt = [row | {"outcome": "no_effect"} for row in trials("one", [0.0] * 15)]
-    one = numbered(trials("one", np.linspace(4, 6, 25).tolist()) + unhurt)
+    unhurt = [row | {"outcome": "no_effect"} for row in trials("one", [0.0] * 18)]
+    one = numbered(trials("one", np.linspace(4, 6, 22).tolist()) + unhurt)
     two = numbered(trials("two", np.linspace(4, 6, n).tolist() + [100.0] * n))
     rows = numbered(trials("off", [100.0] * (2 * n))) + one + two
     made = table.from_rows(rows)
