@@ -74,13 +74,15 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     healer = load("lab")
     found = evidence(healer)
-    took_s = []
+    took_s, used_s = [], []
     for _ in range(parser.parse_args().times):
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         derive(found, healer, "benchmark", _LEVEL)
         took_s.append(time.perf_counter() - begun)
+        used_s.append(time.process_time() - used)
     middle_ms, most_ms = 1000 * statistics.median(took_s), 1000 * max(took_s)
     print(f"a record from its evidence: {middle_ms:.1f} ms (median of {len(took_s)}), {most_ms:.1f} ms at most")
+    print(f"{'CPU, on a machine that is shared:':>26} {1000 * statistics.median(used_s):.1f} ms; wanted: under 50 ms")
 
 
 if __name__ == "__main__":

@@ -169,6 +169,7 @@ class RunningProxy:
             "host": "127.0.0.1",
             "api": api.url,
             "patience_s": 0.2,
+            "linger_s": 0.0,
         }
         tied = [] if core is None else ["taskset", "-c", str(core)]
         self.process = subprocess.Popen([*tied, sys.executable, "-c", text("proxy.py"), json.dumps(settings)])

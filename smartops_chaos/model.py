@@ -114,6 +114,7 @@ class ChaosLevel:
 # place: `oracle` repairs what the fault hit at once (the floor), `random` does anything to anything at once (the chance
 # level). `again` is an arm once more under another name (the noise floor).
 ReferenceHealer = Literal["oracle", "random"]
+REFERENCE_HEALERS: tuple[ReferenceHealer, ...] = get_args(ReferenceHealer)
 Reference = Literal["oracle", "random", "again"]
 
 
@@ -132,7 +133,7 @@ class Variant:
     def reference(self, policy: Variant) -> Reference | None:
         """What an arm is there for that is no competitor."""
         healer = self.over(policy).get("healer")
-        if healer in get_args(ReferenceHealer):
+        if healer in REFERENCE_HEALERS:
             return cast(ReferenceHealer, healer)
         return "again" if self.same_as or policy.same_as else None
 
@@ -369,6 +370,7 @@ class Evidence:
     observed_until_ns: int = 0  # end of observation; 0: never began
     stopped_early: bool = False  # by stop_after_good
     gate_passed: bool = False
+    drain_s: float = 0.0  # what the service needs after a repair, by the calibration trials recorded before; 0: unknown
     gate_false_alarms: int = 0  # times that the healer signalled or acted between reset and injection
     service_ms: float | None = None  # that an order took at the end of the gate, as the target tells; None: it does not
     work_ms: float | None = None  # how much of that was real work, which a slower machine makes longer

@@ -121,14 +121,14 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
 
 
 def cells_by_arm(
-    measured: pd.DataFrame, question: Question, arms: Sequence[Arm]
+    measured: pd.DataFrame, question: Question, arms: Sequence[Arm], built: list[Cell] | None = None
 ) -> dict[Arm, tuple[list[Cell], list[Cell]]]:
     """For each arm its cells and the baseline's.
 
     If an interim look stopped the arm, both are cut at that look's repeat, so that like is compared with like.
-    `measured` is what `summarise.measured_trials` gives.
+    `measured` is what `summarise.measured_trials` gives, `built` what `build` makes of it, if it is at hand.
     """
-    found: dict[int | None, list[Cell]] = {None: build(measured, question)}
+    found: dict[int | None, list[Cell]] = {None: build(measured, question) if built is None else built}
     for repeat in {stop.repeat for stop in question.stopped.values()}:
         found[repeat] = build(measured[numbers(measured, "repeat") <= repeat], question)
     pairs = {}
@@ -154,6 +154,7 @@ class _Columns:
         self.repeat = numbers(table, "repeat")
         self.time = numbers(table, "time_s")
         self.counted = outcome_is(self.outcome, lambda o: o.counted)
+        self.bad_to_the_end = outcome_is(self.outcome, lambda o: o in (Outcome.UNRECOVERED, Outcome.HARMED))
         self.control = outcome_is(self.outcome, lambda o: o.control) | (self.family == "none")
         self.impact = np.where(self.time == 0, 0.0, numbers(table, "ttr_impact_s"))
         self.detected, self.acted = competing.moment(table, "detected"), competing.moment(table, "acted")
@@ -180,7 +181,7 @@ class _Columns:
         counted = rows[self.counted[rows]]
         outcomes = Counter(self.outcome[rows].tolist())
         time = self.time[counted]
-        unrecovered = np.isin(self.outcome[counted], [Outcome.UNRECOVERED, Outcome.HARMED]) & (time >= horizon_s)
+        unrecovered = self.bad_to_the_end[counted] & (time >= horizon_s)
         impact = self.impact[counted]
         impacts_known = self.has["ttr_impact_s"] and not np.isnan(impact).any()
 

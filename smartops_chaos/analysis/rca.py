@@ -20,8 +20,9 @@ def ranks(counted: pd.DataFrame) -> tuple[NDArray[np.bool_], Floats]:
     """Which trials have an expected cause, and where in the answer a right one stands; NaN = nowhere."""
     expected, answered = texts(counted, "rca_expected"), texts(counted, "rca_top1")
     rank = numbers(counted, "rca_rank")
-    pairs = zip(answered.tolist(), expected.tolist(), strict=True)
-    named = np.array([a != "" and a in r.split("|") for a, r in pairs], dtype=bool)
+    (answer, answers), (cause, causes) = pd.factorize(answered), pd.factorize(expected)
+    right = np.array([[a != "" and a in c.split("|") for c in causes] for a in answers], dtype=bool)
+    named = right[answer, cause] if len(answered) else np.zeros(0, dtype=bool)
     return expected != "", np.where(np.isnan(rank) & named, 1.0, rank)  # a table may have the answers only
 
 

@@ -24,7 +24,7 @@ from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
 from smartops_chaos.analysis.summary import AppliedPlan, ArmSummary, CellNumbers, Curve, Mttr, Summary
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
-from smartops_chaos.analysis.table import is_simulated, numbers, outcome_is, texts
+from smartops_chaos.analysis.table import is_simulated, numbers, outcome_is, rows_of, texts
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.timeline import before
@@ -47,7 +47,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     comparisons = instrument.hold_back(comparisons, cells, calibration, question.disturbed)
     decided = instrument.hold_back(decided, cells, calibration, question.disturbed)
     summaries = [_arm(question.baseline, measured, of_arm(cells, question.baseline), (), question)]
-    held_against = cells_by_arm(measured, question, compared)
+    held_against = cells_by_arm(measured, question, compared, cells)
     summaries += [_arm(arm, measured, *held_against[arm], question) for arm in compared]
     return Summary(
         campaign=campaign,
@@ -85,7 +85,7 @@ def measured_trials(table: pd.DataFrame, question: Question) -> tuple[Question, 
             | (texts(table, "policy") != arm.policy)
             | (numbers(table, "repeat") <= stop.repeat)
         )
-    return question, table[kept]
+    return question, rows_of(table, kept)
 
 
 def others(measured: pd.DataFrame, question: Question) -> list[Arm]:
@@ -154,7 +154,7 @@ def _arm(
     alpha, looks = question.alpha, question.looks > 1
     rows = measured[(texts(measured, "model") == arm.model) & (texts(measured, "policy") == arm.policy)]
     outcome = texts(rows, "outcome")
-    counted = rows[outcome_is(outcome, lambda o: o.counted)]
+    counted = rows_of(rows, outcome_is(outcome, lambda o: o.counted))
     detection, mitigation = competing.race(rows, "detected", alpha), competing.race(rows, "acted", alpha)
     needless = numbers(rows, "needless_actions")
     steps, aside = phases.phases(counted, alpha)
@@ -190,7 +190,7 @@ def _arm(
         false_alarms=int((outcome == Outcome.FALSE_ALARM).sum()),
         controls=int(outcome_is(outcome, lambda o: o.control).sum()),
         needless_actions=int(np.nansum(needless)) + nothing_prevented,
-        contested=sum("contested" in flags.split(",") for flags in texts(rows, "flags")),
+        contested=sum(n for flags, n in Counter(texts(rows, "flags")).items() if "contested" in flags.split(",")),
         operations=did,
     )
 

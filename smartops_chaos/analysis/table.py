@@ -109,7 +109,14 @@ def is_simulated(table: pd.DataFrame) -> bool:
 
 def outcome_is(outcomes: np.ndarray, group: Callable[[Outcome], bool]) -> np.ndarray:
     """Which of the outcomes belong to a group, such as `lambda o: o.counted`; a boolean array of the same length."""
-    return np.isin(outcomes, [o for o in Outcome if group(o)])
+    place, names = pd.factorize(outcomes)
+    wanted = {str(o) for o in Outcome if group(o)}
+    return np.array([str(name) in wanted for name in names], dtype=bool)[place]
+
+
+def rows_of(table: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
+    """The rows that are wanted; the table itself if all are, since a copy of a large one takes long."""
+    return table if wanted.all() else table[wanted]
 
 
 def _read_csv(path: Path) -> tuple[pd.DataFrame, Sequence[int], tuple[str, ...]]:

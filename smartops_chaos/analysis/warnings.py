@@ -234,7 +234,7 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
                 "health had lasted for `stop_after_good`. In the other trials nobody would have seen that, so their "
                 "times may be too short: make `stop_after_good` longer, or leave it out."
             )
-        if not arm.baseline and arm.rca.n and arm.rca.answers < 2:
+        if not (arm.baseline or arm.reference) and arm.rca.n and arm.rca.answers < 2:
             lines.append(f"{arm.arm} named {_answers(arm.rca.answers)}: no diagnostic information.")
     if arms and not any(a.controls for a in arms):
         lines.append("No trial without a fault shows false alarms: add `none: {}` to the chaos levels.")
@@ -263,5 +263,7 @@ def _answers(n: int) -> str:
 
 
 def _flags(measured: pd.DataFrame) -> list[str]:
-    found = Counter(flag for text in texts(measured, "flags") if text for flag in text.split(","))
+    found: Counter[str] = Counter()
+    for text, trials in Counter(texts(measured, "flags")).items():
+        found.update(dict.fromkeys(filter(None, text.split(",")), trials))
     return [f"{count(found[flag], 'trial')}: {hint}." for flag, hint in _FLAGS.items() if found[flag]]

@@ -7,6 +7,7 @@ that `--help` is there at once.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from smartops_chaos.cli import (
 )
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption
 from smartops_chaos.errors import ChaosError, Interrupted, PreflightFailed, UsageError
+from smartops_chaos.loopback import never_proxied
 
 _EPILOG = (
     "Exit codes: 0 done; 1 a target missed or undecidable under --check; 2 usage or a bad file; 3 nothing selected; "
@@ -50,6 +52,7 @@ app.add_typer(healer_app, name="healer")
 def main() -> None:
     """Console entry: the only place that turns an error into an exit code."""
     signal.signal(signal.SIGINT, _interrupt)
+    never_proxied(os.environ)
     try:
         app()
     except ChaosError as error:

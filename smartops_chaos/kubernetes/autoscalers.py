@@ -17,6 +17,9 @@ AUTOSCALED = "SMARTOPS_AUTOSCALED"  # environment variable of a lane: controller
 _AUTOSCALERS = {"horizontalpodautoscalers": "HorizontalPodAutoscaler", "scaledobjects": "ScaledObject of KEDA"}
 
 
+COLLECTIONS = (*_AUTOSCALERS, "poddisruptionbudgets", "resourcequotas")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What was found in a namespace."""

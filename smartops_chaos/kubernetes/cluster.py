@@ -377,6 +377,11 @@ def connect(context: str = "") -> Cluster:
     address = urlsplit(str(configuration.host))
     if address.scheme not in ("http", "https") or not address.hostname:
         raise ClusterError(f"no cluster: {_listed(files)} has no usable address of a server for {context}; {_SET_IT}")
+    if not configuration.api_key and not configuration.cert_file and (program := _program(files, context)):
+        raise ClusterError(
+            f"no cluster: {_listed(files)} has `{program}` give the credentials of {context}, and it gave none: "
+            "run it by hand and see what it says"
+        )
     _through_proxy(configuration)
     found = Cluster(client.ApiClient(configuration), context)
     if expected := os.environ.get(IDENTITY):
@@ -412,6 +417,17 @@ def _culprit(files: list[Path]) -> str:
             return f"the kubeconfig {file} cannot be read: {_first_line(error)}"
         if not isinstance(content, dict):
             return f"the kubeconfig {file} is none: it holds no mapping with clusters, users and contexts"
+    return ""
+
+
+def _program(files: list[Path], context: str) -> str:
+    """The program that gives a context's credentials; empty if there is none."""
+    with suppress(Exception):  # the same files were read a moment ago
+        read = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+        contexts = [one for content in read for one in content.get("contexts") or () if one["name"] == context]
+        users = [one for content in read for one in content.get("users") or () if contexts]
+        user = next(one["user"] for one in users if one["name"] == contexts[0]["context"]["user"])
+        return str(user["exec"]["command"])
     return ""
 
 

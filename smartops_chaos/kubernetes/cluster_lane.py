@@ -32,6 +32,7 @@ from smartops_chaos.telemetry.connection import Connection, connection
 
 T = TypeVar("T")
 _RECORDING = "cluster.ndjson"
+_SILENT_S = 30.0  # it asks the API server for its clock every second or two, and notes whatever comes of that
 _BY_HAND = "by-hand"  # the campaign of `chaos run`, which takes no lock
 
 logger = logging.getLogger("smartops_chaos")
@@ -182,6 +183,25 @@ class ClusterLane:
     def load(self) -> None:
         """A cluster's service is anybody's: how busy it is is not known."""
 
+    def repairable(self) -> tuple[str, ...]:
+        """The Deployments whose size the reset declares, but for the healer's own; none where there is no reset."""
+        if self._between != "reset":
+            return ()
+        names = dict.fromkeys([self._block.service, *self._block.reset.replicas])
+        return tuple(f"{self._namespace}/{name}" for name in names if name not in self._block.components)
+
+    def repair(self, target: str, replicas: int | None) -> None:
+        """As `kubectl rollout restart` and `kubectl scale` do it; the next reset puts back what was there."""
+        name = target.rpartition("/")[2]
+        stamp = datetime.now(UTC).isoformat()
+        values: dict[str, Any] = {objects.RESTARTED: stamp} if replicas is None else {"replicas": replicas}
+
+        def act() -> None:
+            kind = Controller.read(self._cluster, self._namespace, name).kind
+            self._objects.set(kind.name, name, lambda _: values)
+
+        self._guard(act)
+
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         """Of our own drivers' faults; an action of another extension leaves no receipt, and nobody to ask."""
         self._calls = calls
@@ -211,6 +231,12 @@ class ClusterLane:
             raise ClusterError("the namespace was deleted during the trial, or somebody has reverted it") from None
 
     def lost(self, since_ns: int) -> tuple[str, ...]:
+        """Raises LaneLost if the recorder has died: what it did not see would be missing without a word."""
+        file = self._folder / _RECORDING
+        if not recorder.running():
+            raise LaneLost("the process that records the cluster has ended before the trial: was there no memory left?")
+        if file.exists() and time.time() - file.stat().st_mtime > _SILENT_S:
+            raise LaneLost(f"the process that records the cluster has written nothing for {_SILENT_S:.0f} s")
         return (*self._silences(since_ns), *recording.lost(self._recording()))
 
     def _silences(self, since_ns: int) -> list[str]:

@@ -159,7 +159,8 @@ class ClusterTarget:
         return cluster.connect(self._options["context"] or (identity.context if identity else ""))
 
     def _lock(self, directory: Path, name: str, found: Identity | None = None) -> NamespaceLock:
-        ours, identity = owner(directory / name, found)
+        ours, known = owner(directory / name, found)
+        identity = known or found
         here = self._here(identity)
         if identity is not None:
             here.expect(identity)
@@ -224,6 +225,20 @@ class ClusterTarget:
                     f"{name} has no {kind_of(controller).word} {controller}, which the healer file names",
                     f"deploy it, or correct the healer file; there are: {', '.join(sorted(there)) or 'none'}",
                 )
+        for elsewhere, components in self._block.elsewhere.items():
+            others = Controller.listed(here, elsewhere, components)
+            for controller in components:
+                if controller not in others and controller not in self._block.optional:
+                    what = (
+                        f"{elsewhere} has no {kind_of(controller).word} {controller}, whose log the healer file names"
+                    )
+                    yield what, f"correct `elsewhere`; there are: {', '.join(sorted(others)) or 'none'}"
+        for one in self._block.watch:
+            try:
+                here.request("GET", cluster.path_of(one.path(name), one.name))
+            except Gone:
+                what = f"there is no {one.resource} {one.name} of {one.api}, which the healer file watches"
+                yield what, "create it, or correct `watch`"
         known = ChangedObjects(here, name, "", None)
         for change in self._block.all_changes():
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +14,7 @@ from chaoslib.exceptions import ActivityFailed
 
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.kubernetes import victims
-from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, connect, path, proxy
+from smartops_chaos.kubernetes.cluster import IN_CLUSTER, Cluster, ClusterError, Gone, connect, path, proxy
 from smartops_chaos.kubernetes.controller import Controller
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
@@ -60,7 +61,7 @@ class FoundSystem:
             "target:",
             "  kind: kubernetes",
             f"  healer: {self.healer.name}",
-            *([f"  context: {self.context}"] if self.context else []),
+            *([f"  context: {json.dumps(self.context)}"] if self.context else []),
             f"  lanes: [{{namespace: {self.namespace}}}]",
             f"  allow: [{self.namespace}] # the only namespaces that may be touched",
         ]
@@ -127,7 +128,8 @@ def look(namespace: str, context: str = "") -> FoundSystem:
         assert healer.kubernetes is not None
         replicas = Controller.read(cluster, namespace, healer.kubernetes.service).replicas
         stores = {kind: found for kind in _STORES if (found := store(cluster, namespace, kind))}
-        return FoundSystem(namespace, context, healer, replicas, stores, _tools(cluster, namespace, healer))
+        named = "" if cluster.context == IN_CLUSTER else cluster.context  # whatever is the current one when it runs
+        return FoundSystem(namespace, named, healer, replicas, stores, _tools(cluster, namespace, healer))
     except Gone as error:
         raise PreflightFailed(
             f"there is no namespace {namespace}: {error}", "name one that `kubectl get namespaces` lists"

@@ -20,6 +20,8 @@ _VARIABLE = re.compile(
     r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^ ]*"
     r"|\b0x[0-9a-f]+\b|\b[0-9a-f]{12,}\b|\d+(?:[.,:]\d+)*"
 )
+# Whoever replaces a pod that is gone, and says so of every pod.
+_PLATFORM = re.compile(r" by=(kubelet|default-scheduler|[a-z]+-controller|kube-[a-z-]+) ")
 _LONGEST = 160  # characters of a pattern
 _MOST = 6  # rules of one moment, and further lines that are shown
 _OFTENER = 3.0  # times as often as before the fault
@@ -53,7 +55,9 @@ class Moved:
 
     @property
     def moment(self) -> str:
-        """Which moment it may tell; empty if nothing is known."""
+        """Which moment it may tell; empty if nothing is known, or it is the platform that replaces the pod."""
+        if self.component.startswith(OF_KUBERNETES) and _PLATFORM.search(self.template):
+            return ""
         said = self.template.lower()
         return next((moment for moment, words in _WORDS.items() if re.search(words, said)), "")
 

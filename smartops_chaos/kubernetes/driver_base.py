@@ -33,6 +33,7 @@ class Right:
     why: str
     names: tuple[str, ...] = ()
     of_group: str = ""  # of a resource that is not one of ours
+    optional: bool = False  # without it less is told, and nothing fails
 
     @property
     def group(self) -> str:

@@ -28,7 +28,7 @@ from smartops_chaos.kubernetes import victims
 from smartops_chaos.kubernetes.chaos_mesh_effect import FELT_S, Expected, effect, used
 from smartops_chaos.kubernetes.chaos_mesh_spec import GROUP, KINDS, MOMENTARY, resource, traps
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, connect, path
-from smartops_chaos.kubernetes.container import each_within, until
+from smartops_chaos.kubernetes.container import Container, each_within, until
 from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure
 from smartops_chaos.kubernetes.victims import LABEL, Mark, MarkDetail, Victim
 from smartops_chaos.model import FaultPart
@@ -228,6 +228,7 @@ def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
     was = known[0].told if known else MarkDetail(fault=MESH)
     itself = any(one["spec"].get("action") in ("pod-failure", "container-kill") for one in there)
     changed = {pod: _changed(cluster, namespace, pod, was, itself) for pod in was.pods}
+    took = [text for pod in was.used if not changed.get(pod) if (text := _took(cluster, namespace, pod, was))]
     ended = [_end_one(cluster, namespace, one, was.pods) for one in there]
     acted = any(one.acted for one in ended) and not (changed and all(changed.values()))
     gone = "process"
@@ -235,7 +236,20 @@ def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
         gone = next((why for why in changed.values() if why), "process")
     what = ", ".join(f"{one['kind']} {one['spec'].get('action', '')}".strip() for one in there)
     fell = [f"{pod} is another one by now" for pod, why in changed.items() if why]
-    return {"in_force": acted, "effect": "; ".join(filter(None, [what, *fell])), "gone": gone}
+    return {"in_force": acted, "effect": "; ".join(filter(None, [what, *took, *fell])), "gone": gone}
+
+
+def _took(cluster: Cluster, namespace: str, pod: str, was: MarkDetail) -> str:
+    """What a container has used since right before its stress, in words; empty where it cannot be asked."""
+    with suppress(ClusterError):
+        cpu_s, memory = used(cluster, Container(namespace, pod, was.container, was.container_ids[pod]))
+        if memory:
+            return f"{pod} used {cpu_s - was.used[pod][0]:.1f} s of CPU time and took {_mib(memory - was.used[pod][1])}"
+    return ""
+
+
+def _mib(size: float) -> str:
+    return f"{size / 2**20:.0f} MiB"
 
 
 def _changed(cluster: Cluster, namespace: str, name: str, was: MarkDetail, itself: bool) -> str:

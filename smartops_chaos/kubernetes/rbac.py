@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from smartops_chaos.kubernetes import autoscalers
 from smartops_chaos.kubernetes.changes import LOCK
 from smartops_chaos.kubernetes.cluster import Cluster
 from smartops_chaos.kubernetes.driver_base import Right, on_controllers, on_kinds
 from smartops_chaos.kubernetes.drivers import DRIVERS
-from smartops_chaos.model import FaultPart, Plan
+from smartops_chaos.model import REFERENCE_HEALERS, FaultPart, Plan
 from smartops_chaos.schema.clustertarget import kinds_of
 from smartops_chaos.schema.healer_kubernetes import Address, Change, KubernetesBlock
 
@@ -48,9 +49,10 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
     for elsewhere in system.elsewhere:
         yield Right(elsewhere, "pods", ("get", "list", "watch"), "to find the healer's pods")
         yield Right(elsewhere, "pods/log", ("get",), "to read what the healer says")
+        yield from on_kinds(elsewhere, ("list",), "to find the healer", kinds_of(plan.target))
     for one in system.watch:
         why = "to see fields of objects change"
-        yield Right(one.namespace or namespace, one.resource, ("list", "watch"), why, of_group=one.group)
+        yield Right(one.namespace or namespace, one.resource, ("get", "list", "watch"), why, of_group=one.group)
     yield from on_kinds(namespace, ("get", "list", "watch"), "to wait for rollouts", kinds_of(plan.target))
     yield Right(namespace, "configmaps", ("create", "list"), "the mark of the campaign that has the namespace")
     yield Right(namespace, "configmaps", ("get", "delete"), "the mark of the campaign that has the namespace", (LOCK,))
@@ -66,6 +68,8 @@ def _of_lane(plan: Plan, system: KubernetesBlock, namespace: str) -> Iterator[Ri
             yield Right(of or namespace, resource, ("get", "patch"), why, (change.other[1],), of_group=group)
     if patched:
         yield from on_controllers(namespace, ("patch",), "to set the arms and to reset", tuple(sorted(patched)))
+    for collection in autoscalers.COLLECTIONS:
+        yield Right(namespace, collection, ("list",), "to tell what else sets sizes or limits them", optional=True)
     for name, part in faults(plan):
         yield from _of_fault(name, part, system.service, namespace)
 
@@ -94,7 +98,9 @@ def _changes(plan: Plan, system: KubernetesBlock) -> list[Change]:
     """The changes of every arm that the plan has, the healer being off in calibration among them."""
     arms = {(trial.model, trial.policy) for trial in plan.trials}
     settings = [plan.models[model].over(plan.policies[policy]) for model, policy in arms]
-    if any(trial.phase == "calibrate" for trial in plan.trials):
+    alone = [one for one in settings if one.get("healer") in REFERENCE_HEALERS]  # then it is off, too
+    settings = [one for one in settings if one not in alone]
+    if alone or any(trial.phase == "calibrate" for trial in plan.trials):
         settings.append({"healer": "off"})
     return [change for one in settings for change in system.changes(one)]
 
@@ -123,7 +129,7 @@ def missing(cluster: Cluster, plan: Plan) -> list[tuple[str, str]]:
     hint = "`smartops-chaos doctor --rbac MATRIX` prints the roles; an administrator applies and binds them"
     found: dict[str, str] = {}
     for right in needed(plan):
-        for verb in right.verbs:
+        for verb in () if right.optional else right.verbs:
             for name in right.names or ("",):
                 if not _allowed(cluster, right, verb, name):
                     what = f"{right.resource}{f' {name}' if name else ''}: no right to {verb}"

@@ -88,6 +88,11 @@ def stop() -> None:
     sidecar.stop(_NAME)
 
 
+def running() -> bool:
+    """Whether the recorder of this process lives; it ends by `stop` alone."""
+    return sidecar.running(_NAME)
+
+
 def _run(watched: Watched, file: Path, clock: Clock, ready: Pipe) -> None:
     with file.open("w", encoding="utf-8", buffering=1) as out:
         asyncio.run(_Recorder(watched, out, clock, partial(_tell, ready)).run())
@@ -220,8 +225,14 @@ class _Recorder:
         previous = reader.restarts is not None and restarts > reader.restarts
         reader.restarts = restarts
         before = self._following.get(key)
-        task = self._log(pod, container, reader, previous=previous, before=before)
-        self._following[key] = asyncio.create_task(task)
+        task = asyncio.create_task(self._log(pod, container, reader, previous=previous, before=before))
+        task.add_done_callback(partial(self._over, pod["name"]))
+        self._following[key] = task
+
+    def _over(self, pod: str, task: asyncio.Task[None]) -> None:
+        """A log that is no longer followed, for a reason that `_log` does not know."""
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._write(lost=f"the log of {pod} since then: {type(failure).__name__}: {failure}")
 
     async def _log(
         self,

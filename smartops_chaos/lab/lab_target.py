@@ -16,6 +16,7 @@ from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient, LabError, LaneGone
 from smartops_chaos.lab.platform import warmup
 from smartops_chaos.lab.smartops import detect, orders
+from smartops_chaos.lab.smartops.hands import DEPLOYMENT, LabNode
 from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
 from smartops_chaos.run import machine
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneEnded, LaneLoad, LaneLost, Tell, When, silent
@@ -192,6 +193,17 @@ class LabLane(Lane):
     def load(self) -> LaneLoad | None:
         replicas = self._guard(lambda: self._client.get("/load"))["replicas"]
         return mean_load([orders.Recent(**recent) for recent in replicas.values()])
+
+    def repairable(self) -> tuple[str, ...]:
+        """The service; the healer's own Deployment is no object of a repair."""
+        return (f"{LabNode.namespace}/{DEPLOYMENT}",)
+
+    def repair(self, target: str, replicas: int | None) -> None:
+        path = f"/apis/deployments/{target.rpartition('/')[2]}"
+        if replicas is None:
+            self._guard(lambda: self._client.post(f"{path}/restart", {}))
+        else:
+            self._guard(lambda: self._client.post(f"{path}/scale", {"replicas": replicas}))
 
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         del calls  # the node knows better

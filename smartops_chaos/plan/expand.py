@@ -18,17 +18,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product, starmap
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.model import (
     GOALS,
+    REFERENCE_HEALERS,
     AnalysisPlan,
     Arm,
     ChaosLevel,
     FaultPart,
     Plan,
-    ReferenceHealer,
     Sla,
     Targets,
     Trial,
@@ -185,7 +185,7 @@ def equal_arms(levels: Levels, arms: Sequence[Arm], baseline: Arm) -> dict[Arm, 
     for arm in dict.fromkeys((baseline, *arms)):
         model, policy = levels.models[arm.model], levels.policies[arm.policy]
         merged = model.over(policy)
-        if (healer := merged.get("healer")) in ("off", *get_args(ReferenceHealer)):
+        if (healer := merged.get("healer")) in ("off", *REFERENCE_HEALERS):
             merged = {**model.settings, "healer": healer}
         merged.pop("file", None)  # the text counts, not where it came from
         again = [variant.name for variant in (model, policy) if variant.same_as]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smartops_chaos.errors import FileProblems
-from smartops_chaos.model import ChaosLevel, FaultPart, Variant, WorkloadLevel
+from smartops_chaos.model import REFERENCE_HEALERS, ChaosLevel, FaultPart, Variant, WorkloadLevel
 from smartops_chaos.schema import faultfile, yamlfile
 from smartops_chaos.schema.faultfile import FaultFile
 from smartops_chaos.schema.matrix import ChaosSpec, SettingsSpec, check_level
@@ -204,6 +204,8 @@ def _given(found: PartialMatrix, loc: Loc, spec: SettingsSpec, settings: Setting
     given: dict[str, object] = {}
     for key, value in {**spec.settings, **({"file": spec.file} if "file" in spec.model_fields_set else {})}.items():
         allowed = settings.get(key)
+        if key == "healer" and not isinstance(allowed, str):
+            allowed = [*(allowed or ()), *REFERENCE_HEALERS]
         written = str(value).lower() if isinstance(value, bool) else value
         if allowed is None:
             what, hint = f"the healer has no setting `{key}`", did_you_mean(key, settings)

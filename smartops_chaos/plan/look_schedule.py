@@ -30,10 +30,10 @@ def judged_by(plan: Plan, stops: Sequence[Stop]) -> frozenset[str]:
 
 
 def spared(plan: Plan, stops: Sequence[Stop]) -> frozenset[str]:
-    """IDs of the trials that nobody needs: a stopped arm's after its look; the baseline's when no arm is left."""
+    """IDs of the trials that nobody needs: a stopped arm's after its look; when no competitor is left, all others'."""
     until = {stop.arm: stop.repeat for stop in stops}
-    baseline = plan.analysis.baseline
-    compared = {trial.arm for trial in plan.measured if plan.chaos[trial.chaos].parts} - {baseline}
+    others = {plan.analysis.baseline, *plan.references}
+    compared = {trial.arm for trial in plan.measured if plan.chaos[trial.chaos].parts} - others
     if stops and compared <= set(until):
-        until[baseline] = max(until.values())
+        until |= dict.fromkeys(others, max(until.values()))
     return frozenset(trial.id for trial in plan.measured if trial.repeat > until.get(trial.arm, trial.repeat))

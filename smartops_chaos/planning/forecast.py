@@ -132,7 +132,8 @@ def budget_of(plan: Plan) -> Budget:
     """The trials that count for the verdicts."""
     measured = plan.measured
     baseline = plan.analysis.baseline
-    faults = [trial for trial in measured if plan.chaos[trial.chaos].parts]
+    shown = plan.references  # no competitors
+    faults = [trial for trial in measured if plan.chaos[trial.chaos].parts and trial.arm not in shown]
     arms = Counter(trial.arm for trial in faults)
     cells = Counter((trial.chaos, trial.workload, trial.arm) for trial in faults)
     compared = [arm for arm in arms if arm != baseline and arm not in plan.references]

@@ -41,7 +41,7 @@ class _Loss:
 
 def sections(page: Page) -> tuple[Section, ...]:
     """One for each owner, on one page. They are about the arms that have a healer and a trial that counts."""
-    acting = [a for a in page.arms if _acting(a)]
+    acting = [a for a in page.arms if _acting(a) and not a.reference]
     arms = [a for a in acting if a.counted or a.controls]
     empty = [str(a.arm) for a in acting if a not in arms]
     if not arms:

@@ -80,4 +80,6 @@ def baseline_of(summary: Summary) -> Arm | None:
 
 
 def arm_name(arm: ArmSummary) -> str:
+    if arm.reference:
+        return f"{arm.arm} (reference)"
     return f"{arm.arm} (baseline)" if arm.baseline else str(arm.arm)

@@ -18,6 +18,7 @@ from smartops_chaos.analysis.words import (
     target_value,
     with_range,
 )
+from smartops_chaos.report import reference_arms
 from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, col, table
 from smartops_chaos.report.figures import effect, survival_curves
 from smartops_chaos.report.page import MANY_ARMS, Page, arm_name
@@ -40,6 +41,8 @@ def _blocks(page: Page) -> Iterable[Block]:
     if len(page.judged) > MANY_ARMS:
         yield _verdicts(page)
     yield _mttr(page)
+    if told := " ".join(reference_arms.sentences(page)):
+        yield Paragraph(told)
     if summary.comparisons:
         yield _sensitivity(page)
         yield _scenario_shares(page)
@@ -241,7 +244,7 @@ def _forests(page: Page) -> Iterable[Figure]:
             f"Points with {page.level} intervals. Bold: over all scenarios measured; thin: by scenario, descriptive; "
             "“faults like these”: about the faults that the measured ones stand for. An arrow: it goes on.",
             "Forest plot. " + " ".join(f"{name}: {_reduction(r)}." for c in part for name, r in _rows(c)),
-            effect.forest(figure_id, part, page.styles, page.targets.mttr_reduction),
+            effect.forest(figure_id, part, page.styles, page.targets.mttr_reduction, reference_arms.reductions(page)),
             ("tab-mttr",),
         )
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import matplotlib
 import matplotlib.lines
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
 
 from smartops_chaos.analysis.words import clip, legal
@@ -116,11 +117,15 @@ def draw(
     """
     with matplotlib.rc_context({**_RC, "svg.hashsalt": figure_id}):
         drawing = Drawing(figsize=(width_in, height_in), layout=layout)
+        FigureCanvasSVG(drawing)  # texts are measured as they will be drawn
         paint(drawing)
         file = io.StringIO()
         with warnings.catch_warnings():
             # The SVG keeps text as text: a letter that DejaVu lacks is only measured badly here.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
+            if (engine := drawing.get_layout_engine()) is not None:
+                engine.execute(drawing)
+                drawing.set_layout_engine(None)  # or saving would draw everything once more, to lay it out again
             drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     svg = legal(file.getvalue())
     svg = svg[svg.index("<svg") :]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from statistics import mean
 
 from smartops_chaos.errors import ChaosError
-from smartops_chaos.model import Evidence, Plan, Record, Trial
+from smartops_chaos.model import REFERENCE_HEALERS, Evidence, Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.schema import healerfile
-from smartops_chaos.schema.clustertarget import longest_between_s
 from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
@@ -19,7 +19,6 @@ from smartops_chaos.trial import experiment
 from smartops_chaos.trial.process import in_child, send_signal, undo
 
 Say = Callable[[events.Event], None]
-_PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, three false alarms
 
 
 class Attempts:
@@ -28,6 +27,7 @@ class Attempts:
     def __init__(self, plan: Plan, store: CampaignFolder, target: Target, say: Say, where: str = "") -> None:
         """`where` goes before a lane's name in records: lanes of several machines have the same names."""
         self._plan, self._store, self._target, self._say, self._where = plan, store, target, say, where
+        self._calibrations = [trial for trial in plan.trials if trial.phase == "calibrate"]
         self._children: dict[str, int] = {}
         self._signal = 0
 
@@ -48,7 +48,7 @@ class Attempts:
         job = self._job(lane, trial, attempt)
         folder.begin(experiment.build(job, self._plan.chaos[trial.chaos].parts), job.fault_ids)
         self._say(events.TrialStarted(lane.name, trial.id, attempt))
-        code = self._child(lane, trial, folder, job)
+        code = self._child(lane, trial, folder)
         clean = True
         if folder.is_open():  # the child died, hung, or could not finish its own revert
             with suppress(ChaosError, LaneLost):  # should it not come up again, its next trial says so
@@ -74,7 +74,9 @@ class Attempts:
         plan, chaos = self._plan, self._plan.chaos[trial.chaos]
         bare = replace(chaos, parts=tuple(replace(part, definition={}) for part in chaos.parts))
         model = plan.models[trial.model]
-        if trial.phase == "calibrate":  # nobody but the harness may end the fault
+        healer = model.over(plan.policies[trial.policy]).get("healer")
+        role = healer if healer in REFERENCE_HEALERS and trial.phase == "measure" else None
+        if trial.phase == "calibrate" or role:  # nobody but the harness may end the fault
             model = replace(model, settings={**model.settings, "healer": "off"})
         prefix = f"{self._store.name}.{trial.id}.{attempt}"
         return experiment.Job(
@@ -90,12 +92,22 @@ class Attempts:
             rate_per_s=plan.workloads[trial.workload].rate_per_s,
             slo=plan.analysis.slo,
             stop_after_good_s=plan.analysis.stop_after_good_s,
+            reference=role,
+            drain_s=self._drain_s(trial),
             healer=plan.healer,
             fault_ids=tuple(f"{prefix}.{part}" for part in range(len(chaos.parts))),
             digest=plan.digest,
         )
 
-    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialFolder, job: experiment.Job) -> int:
+    def _drain_s(self, trial: Trial) -> float:
+        """Mean drain of the scenario's calibration trials that are recorded by now; they come first."""
+        scenario = trial.chaos, trial.workload
+        ours = [one.id for one in self._calibrations if (one.chaos, one.workload) == scenario]
+        rows = [row for name in ours if (row := self._store.row(name)) is not None]
+        drains = [float(drain) for row in rows if isinstance(drain := row.get("drain_s"), int | float)]
+        return mean(drains) if drains else 0.0
+
+    def _child(self, lane: LaneAddress, trial: Trial, folder: TrialFolder) -> int:
         def phase(text: str) -> None:
             self._say(events.PhaseReached(lane.name, trial.id, text))
 
@@ -104,11 +116,8 @@ class Attempts:
             if self._signal:
                 send_signal(pid, self._signal)
 
-        own_s = sum(3 * experiment.limit_s(part) for part in self._plan.chaos[trial.chaos].parts)
-        own_s += 4 * longest_between_s(job.target)
-        limit_s = _PATIENCE_S + 4 * float(job.healer["warm_up_s"]) + job.chaos.horizon_s + job.slo.hold_s + own_s
         try:
-            return in_child(folder, limit_s=limit_s, phase=phase, started=started)
+            return in_child(folder, phase=phase, started=started)
         finally:
             self._children.pop(lane.name, None)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -29,6 +30,7 @@ from smartops_chaos.resources import shipped
 from smartops_chaos.schema import yamlfile
 from smartops_chaos.schema.fieldpath import field_text
 from smartops_chaos.schema.healer_kubernetes import FROM_DUMP, HealerPart, KubernetesBlock, Seconds
+from smartops_chaos.schema.names import ServerPath
 from smartops_chaos.schema.yamlfile import did_you_mean
 
 OF_KUBERNETES = "kubernetes/"  # components that are none: events of a namespace, and fields of objects
@@ -39,6 +41,7 @@ WRITERS = (
     *("pod", "k8s_pod_name", "kubernetes_pod_name"),
 )
 _JSON = json.JSONDecoder()
+_compiled = lru_cache(maxsize=1024)(re.compile)  # `re.search` looks its pattern up more slowly than it searches
 
 
 def _pattern(text: str) -> str:
@@ -120,17 +123,15 @@ class LogRule(HealerPart):
 
     def match(self, text: str) -> dict[str, str] | None:
         """What the groups have read in a line; None if the line is not meant."""
-        found: dict[str, str | None] = {**self.means}
-        if self.log is not None:
-            whole = re.search(self.log, text)
-            if whole is None:
-                return None
-            found |= whole.groupdict()
+        whole = None if self.log is None else _compiled(self.log).search(text)
+        if self.log is not None and whole is None:
+            return None  # as most lines: asked before anything else
+        found: dict[str, str | None] = {**self.means, **(whole.groupdict() if whole else {})}
         if self.fields:
             told = _json_in(text)
             for field, pattern in self.fields.items():
                 value = field_text(told, field)
-                part = None if value is None else re.search(pattern, value)
+                part = None if value is None else _compiled(pattern).search(value)
                 if part is None:
                     return None
                 found |= part.groupdict()
@@ -181,7 +182,7 @@ class HttpRequest(HealerPart):
     """The request of the workload, relative to the target's address."""
 
     method: str = "GET"
-    path: str = Field(examples=["/simulate/load"])
+    path: ServerPath = Field(examples=["/simulate/load"])
     body: dict[str, Any] | None = Field(None, alias="json")
     timeout_s: Seconds = Field(alias="timeout", examples=["2s"])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Annotated
+from urllib.parse import unquote
 
 from pydantic import AfterValidator
 
@@ -73,6 +74,14 @@ def _object(text: str) -> str:
     return text
 
 
+def _server_path(text: str) -> str:
+    """A path on the server itself: with steps up it would lead to somewhere else behind the same proxy."""
+    steps = unquote(text.partition("?")[0]).replace("\\", "/").split("/")
+    if not text.startswith("/") or any(step in (".", "..") for step in steps):
+        raise ValueError(f"`{text[:_SHOWN]}` is no path of the service: write it from its / on, without . and .. in it")
+    return text
+
+
 def _port(value: int | str) -> int | str:
     if isinstance(value, bool) or not (1 <= value <= 65535 if isinstance(value, int) else is_label(value)):
         raise ValueError(f"{value} is no port: write a number from 1 to 65535, or the port's name")
@@ -92,6 +101,7 @@ ServiceName = Annotated[str, AfterValidator(_service)]
 ContainerName = Annotated[str, AfterValidator(container)]
 ObjectName = Annotated[str, AfterValidator(_object)]
 ControllerName = Annotated[str, AfterValidator(controller)]
+ServerPath = Annotated[str, AfterValidator(_server_path)]
 Port = Annotated[int | str, AfterValidator(_port)]
 # The same where the empty text says that there is none.
 AnyNamespace = Annotated[str, _or_empty(_namespace)]

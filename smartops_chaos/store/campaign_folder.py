@@ -22,14 +22,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smartops_chaos import processes
 from smartops_chaos.errors import NothingSelected, PreflightFailed, UsageError
 from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record, Stop
-from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, read, try_lock, write_atomically
+from smartops_chaos.schema.matrix import check_name
+from smartops_chaos.store.jsonfiles import (
+    OTHER_VERSION,
+    adapter,
+    content,
+    lockable,
+    read,
+    try_lock,
+    write_atomically,
+)
 from smartops_chaos.store.trial_folder import TrialFolder
 
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
 _CAMPAIGN = "campaign.json"
+_SIGNATURE = 100  # characters that are read of a lock file
 SIMULATED = "simulated"  # in the provenance of what `plan --simulate` has made
 SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
 
@@ -92,6 +103,9 @@ class CampaignFolder:
         hint = f"{OTHER_VERSION}; if it is damaged, move the campaign's folder away"
         try:
             campaign: CampaignFile = read(self._file, CampaignFile, hint)
+            check_name(campaign.plan.name)  # reports are written to a folder of this name
+        except ValueError as error:
+            raise UsageError(f"{self._file} cannot be read: the matrix's name: {error}", hint) from None
         except (FileNotFoundError, NotADirectoryError):
             if self.has_trials():
                 hint = (
@@ -110,8 +124,8 @@ class CampaignFolder:
     def write_start(self, start: Start, *, first: bool) -> None:
         """Add it to the earlier ones; `first`: no trial of those is kept, so what disturbed them does not matter."""
         kept = () if first else self.starts()
-        content = b"".join(adapter(Start).dump_json(one) + b"\n" for one in (*kept, start))
-        write_atomically(self.path / "starts.ndjson", content)
+        text = b"".join(adapter(Start).dump_json(one) + b"\n" for one in (*kept, start))
+        write_atomically(self.path / "starts.ndjson", text)
 
     def disturbances(self) -> tuple[Finding, ...]:
         """All findings of all starts. Raises UsageError."""
@@ -123,13 +137,13 @@ class CampaignFolder:
         if not file.exists():
             return ()
         try:
-            return tuple(adapter(Start).validate_json(line) for line in file.read_bytes().splitlines())
+            return tuple(adapter(Start).validate_json(line) for line in content(file).splitlines())
         except ValueError as error:
             raise UsageError(f"{file} cannot be read: {error}", "move it away: it tells only what else ran") from None
 
     def write_look(self, number: int, stops: tuple[Stop, ...]) -> None:
-        content = adapter(LookFile).dump_json(LookFile(stops), indent=1) + b"\n"
-        write_atomically(self.path / f"look-{number}.json", content)
+        text = adapter(LookFile).dump_json(LookFile(stops), indent=1) + b"\n"
+        write_atomically(self.path / f"look-{number}.json", text)
 
     def looks(self) -> list[tuple[Stop, ...]]:
         """What look 1, 2, ... has stopped, as far as they are taken. Raises UsageError for a damaged file."""
@@ -181,7 +195,7 @@ class CampaignFolder:
 
     def open_ledgers(self) -> list[TrialFolder]:
         """Trials of which something may still be in force, earlier attempts included."""
-        folders = sorted((self.path / "trials").glob("*"))
+        folders = sorted(one for one in (self.path / "trials").glob("*") if one.is_dir())
         return [trial for trial in map(TrialFolder, folders) if trial.is_open()]
 
     def append_event(self, event: dict[str, Any]) -> None:
@@ -197,20 +211,21 @@ class CampaignFolder:
         """One runner a campaign. Raises PreflightFailed when there is another."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a+", encoding="ascii")
+            file = lockable(self.path / ".lock")
         except OSError as error:
             hint = "make it writable, or choose another folder with --results"
             raise PreflightFailed(f"{self.path} cannot be written: {error.strerror}", hint) from None
         with file as lock:
             if not try_lock(lock):
                 lock.seek(0)
+                who = lock.read(_SIGNATURE).partition(" ")[0] or "?"
                 raise PreflightFailed(
-                    f"{self.path} is in use by process {lock.read().strip() or '?'}",
+                    f"{self.path} is in use by process {who}",
                     "wait for it, or stop it with Ctrl-C in its terminal",
                 )
             with contextlib.suppress(OSError):  # the number is only for people; a full disk shows elsewhere
                 os.ftruncate(lock.fileno(), 0)
-                os.write(lock.fileno(), str(os.getpid()).encode())
+                os.write(lock.fileno(), processes.signature().encode())
             yield
 
 

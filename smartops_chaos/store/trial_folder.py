@@ -18,6 +18,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
+import signal
 import time
 import zlib
 from collections.abc import Iterator
@@ -25,12 +27,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
+from smartops_chaos import processes
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import PreflightFailed, UsageError
 from smartops_chaos.model import Evidence, Record, Request
 from smartops_chaos.store import request_log
-from smartops_chaos.store.jsonfiles import adapter, checked, read, to_json, try_lock, write_atomically
+from smartops_chaos.store.jsonfiles import (
+    adapter,
+    checked,
+    content,
+    lockable,
+    read,
+    to_json,
+    try_lock,
+    unpacked,
+    write_atomically,
+)
 
+_SIGNATURE = 100  # characters that are read of a lock file
+_LARGEST_LEDGER = 2**20
+_BY_HAND = (
+    "without it nobody knows how its faults end: on a cluster `smartops-chaos revert --cluster NAMESPACE` ends them by "
+    "their marks; then remove the trial's folder"
+)
 _REPEAT = "move the trial's folder away; the next run repeats the trial"
 _DAMAGED = (ValueError, EOFError, zlib.error, gzip.BadGzipFile)
 _DERIVE = f"`smartops-chaos derive` computes it again from the evidence; if there is none, {_REPEAT}"
@@ -77,14 +98,29 @@ class TrialFolder:
     def held(self, patience_s: float = 30.0) -> Iterator[None]:
         """One process at a time writes here: the child of a runner that died may still be reverting.
 
-        Raises PreflightFailed when the other one does not end.
+        One that was suspended is woken up, or it would never end. Raises PreflightFailed when the other one does not
+        end, and for a lock that is none.
         """
-        with (self.path / ".lock").open("a") as lock:
+        try:
+            lock = lockable(self.path / ".lock")
+        except OSError as error:
+            what = f"{self.path / '.lock'} cannot be used: {error.strerror}"
+            raise PreflightFailed(what, "remove it, if it is not yours") from None
+        with lock:
             deadline = time.monotonic() + patience_s
             while not try_lock(lock):
+                lock.seek(0)
+                holder = processes.running(lock.read(_SIGNATURE))
+                if holder and processes.stopped(holder):
+                    with contextlib.suppress(OSError):
+                        os.kill(holder, signal.SIGCONT)
                 if time.monotonic() > deadline:
-                    raise PreflightFailed(f"{self.path} is in use by another process", "end that process first")
+                    who = f"process {holder}" if holder else "another process"
+                    raise PreflightFailed(f"{self.path} is in use by {who}", "end that process first")
                 time.sleep(0.05)
+            with contextlib.suppress(OSError):  # a full disk shows elsewhere
+                os.ftruncate(lock.fileno(), 0)
+                os.write(lock.fileno(), processes.signature().encode())
             yield
 
     def tidy(self) -> None:
@@ -93,36 +129,53 @@ class TrialFolder:
             half.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Nothing of this trial is in force any more."""
-        ledger = json.loads((self.path / "ledger.json").read_text(encoding="utf-8"))
-        write_atomically(self.path / "ledger.json", to_json({**ledger, "state": "closed"}))
+        """Nothing of this trial is in force any more. What was there before need not be readable for that."""
+        try:
+            known = self._ledger() or {}
+        except FileNotFoundError:
+            known = {}
+        write_atomically(self.path / "ledger.json", to_json({**known, "state": "closed"}))
 
     def is_open(self) -> bool:
-        """Whether something may be in force; a ledger that cannot be read counts as open."""
+        """Whether something may be in force; a ledger that cannot be read counts as open, and so does one that is
+        gone from a trial that had begun."""
         try:
-            return bool(json.loads((self.path / "ledger.json").read_text(encoding="utf-8"))["state"] != "closed")
+            ledger = self._ledger()
         except FileNotFoundError:
-            return False  # the intent was never complete, so nothing was injected
-        except (ValueError, KeyError):
-            return True
+            # Without a ledger nothing was injected: it is written before. Unless it was lost since.
+            return self._calls_file.exists() and not self.record.exists()
+        return ledger is None or ledger.get("state") != "closed"
+
+    def _ledger(self) -> dict[str, Any] | None:
+        """None for one that cannot be read. Raises FileNotFoundError."""
+        try:
+            found = from_json(content(self.path / "ledger.json", _LARGEST_LEDGER))
+        except FileNotFoundError:
+            raise
+        except (ValueError, UsageError, OSError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def read_experiment(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.experiment.read_text(encoding="utf-8"))
-        return content
+        """Raises UsageError for one that cannot be read."""
+        try:
+            return checked(self.experiment, content(self.experiment), _BY_HAND)
+        except FileNotFoundError:
+            raise UsageError(f"{self.experiment} is missing", _BY_HAND) from None
 
     def start_clock(self) -> Clock:
         """Set the trial's clock, and from now on count signals of the healer; earlier notes are forgotten."""
         self.samples.mkdir(parents=True, exist_ok=True)
         self._calls_file.unlink(missing_ok=True)
         clock = Clock.anchored()
-        content = {"anchor_ns": clock.anchor_ns, "since_ns": clock.now_ns()}
-        self._clock_file.write_text(json.dumps(content), encoding="utf-8")
+        told = {"anchor_ns": clock.anchor_ns, "since_ns": clock.now_ns()}
+        self._clock_file.write_text(json.dumps(told), encoding="utf-8")
         return clock
 
     def clock(self) -> tuple[Clock, int]:
         """The trial's clock, and since when signals of the healer count, in its nanoseconds."""
-        content = json.loads(self._clock_file.read_text(encoding="utf-8"))
-        return Clock(content["anchor_ns"]), content["since_ns"]
+        told = json.loads(self._clock_file.read_text(encoding="utf-8"))
+        return Clock(told["anchor_ns"]), told["since_ns"]
 
     def has_unused_clock(self) -> bool:
         """Whether the clock was set and no activity has begun since."""
@@ -191,7 +244,7 @@ class TrialFolder:
         """Raises UsageError when the trial has none, or none that can be read."""
         file = self.samples / "evidence.json.gz"
         try:
-            evidence: Evidence = adapter(Evidence).validate_json(gzip.decompress(file.read_bytes()))
+            evidence: Evidence = adapter(Evidence).validate_json(unpacked(file))
             return replace(evidence, requests=self.requests())
         except FileNotFoundError:
             raise UsageError(f"{self.path.name} has no evidence", "it ended before anything was measured") from None
@@ -203,7 +256,7 @@ class TrialFolder:
         packed = self.samples / "requests.csv.gz"
         if packed.exists():
             try:
-                lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
+                lines = unpacked(packed).decode().splitlines()
                 return tuple(map(request_log.parse, lines))
             except _DAMAGED as error:
                 raise UsageError(f"{packed} cannot be read: {error}", _REPEAT) from None
@@ -230,7 +283,7 @@ class TrialFolder:
         Raises UsageError as `read_record`.
         """
         try:
-            row: dict[str, Any] = checked(self.record, self.record.read_bytes(), _DERIVE)["row"]
+            row: dict[str, Any] = checked(self.record, content(self.record), _DERIVE)["row"]
             row["outcome"]
         except FileNotFoundError:
             return None
@@ -239,4 +292,4 @@ class TrialFolder:
         return row
 
 
-TrialDir = TrialFolder  # its former name, for branches that are about to land
+TrialFolder = TrialFolder  # its former name, for branches that are about to land

@@ -79,6 +79,14 @@ class Lane(Protocol):
         """How busy the service was in the last seconds; None where the target cannot tell, or nothing was asked."""
         return None
 
+    def repairable(self) -> tuple[str, ...]:
+        """What the trial itself may act on in the healer's place: "<namespace>/<deployment>", the service first."""
+        return ()
+
+    def repair(self, target: str, replicas: int | None) -> None:  # noqa: ARG002
+        """Begin to replace every pod of it, or to have so many of them; as a healer does, and the reset undoes it."""
+        return
+
     def faults(self, ids: Sequence[str], calls: Sequence[Call]) -> tuple[FaultFact, ...]:
         """What became of each part of the fault; none for a part that this target does not know."""
 

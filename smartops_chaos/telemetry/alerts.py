@@ -33,7 +33,10 @@ def fetch(where: str | Connection, names: Sequence[str], start_ns: int, end_ns: 
     source = connection(where)
     query = prometheus.selector({"__name__": ["ALERTS"], "alertname": names})
     series = prometheus.raw(source, query, *prometheus.asked_ms(start_ns, end_ns))
-    return Alerts(series, _rules(source, names))
+    try:
+        return Alerts(series, _rules(source, names))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise PrometheusError(f"{source.url} does not tell its rules like Prometheus: check the address") from None
 
 
 def _rules(source: Connection, names: Sequence[str]) -> tuple[AlertRule, ...]:

@@ -5,11 +5,15 @@ Every function takes the server's address, or a Connection where TLS, credential
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, NotRequired, Required
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Series
@@ -21,6 +25,31 @@ _PAGE_MS = 3_600_000
 _SHORTEST_PAGE_MS = 1_000
 _TRIES = 3  # to read the clock: the one with the shortest way there and back counts
 
+_HINTS = ("PromQL info", "PromQL warning")  # about the query itself: all samples are there
+
+logger = logging.getLogger("smartops_chaos")
+
+
+_Sample = tuple[float, str]  # seconds since the epoch, and a number as text
+
+
+class _AnswerSeries(TypedDict, total=False):
+    metric: Required[dict[str, str]]
+    value: _Sample
+    values: list[_Sample]
+
+
+class _Instant(TypedDict):
+    resultType: NotRequired[Literal["matrix", "vector"]]
+    result: list[_AnswerSeries]
+
+
+class _Scalar(TypedDict):
+    resultType: Literal["scalar", "string"]
+    result: _Sample
+
+
+_ANSWER: TypeAdapter[_Instant | _Scalar] = TypeAdapter(_Instant | _Scalar)
 Labels = Mapping[str, str]
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -137,11 +166,26 @@ def instant(where: str | Connection, query: str) -> dict[str, Any]:
 def data(source: Connection, path: str, params: Mapping[str, str], *, retries: int | None = None) -> dict[str, Any]:
     """What Prometheus' API answers. Raises PrometheusError, also for an answer that is not the whole one."""
     payload = source.ask(PrometheusError, path, params, retries=retries)
-    if not isinstance(payload, dict) or payload.get("status") != "success":
+    if (
+        not isinstance(payload, dict)
+        or payload.get("status") != "success"
+        or not isinstance(payload.get("data"), dict)
+        or not isinstance(payload.get("warnings") or [], list)
+    ):
         raise PrometheusError(f"{source.url} does not answer like Prometheus: check the address")
-    if payload.get("warnings"):
-        raise PrometheusError(f"Prometheus at {source.url} has answered in part only: {'; '.join(payload['warnings'])}")
+    said = [source.hide(str(one)) for one in (*(payload.get("warnings") or ()), *_list(payload.get("infos")))]
+    hints = [one for one in said if one.startswith(_HINTS)]
+    if lacking := [one for one in said if one not in hints]:
+        raise PrometheusError(f"Prometheus at {source.url} has answered in part only: {'; '.join(lacking)}")
+    if payload.get("isPartial"):
+        raise PrometheusError(f"Prometheus at {source.url} has answered in part only: a store behind it is missing")
+    for hint in hints:
+        logger.info("Prometheus at %s notes: %s", source.url, hint)
     return dict(payload["data"])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _query(source: Connection, query: str, *, at_ms: int | None = None, retries: int | None = None) -> dict[str, Any]:
@@ -150,7 +194,10 @@ def _query(source: Connection, query: str, *, at_ms: int | None = None, retries:
         date = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         params["time"] = f"{date}.{at_ms % 1000:03}Z"
     try:
-        return data(source, "/api/v1/query", params, retries=retries)
+        answer = data(source, "/api/v1/query", params, retries=retries)
+        return dict(_ANSWER.validate_python(answer))
+    except ValidationError:
+        raise PrometheusError(f"{source.url} does not answer a query like Prometheus: check the address") from None
     except PrometheusError as error:
         if error.status in (400, 422):
             told = f"Prometheus refused {query}: {error.said}"

@@ -22,8 +22,8 @@ alarm. In a calibration trial, where the healer is off, it is invalid.
 Order in time is taken as certain only where intervals do not overlap; where overlaps leave healed possible, the outcome
 is platform and flagged `contested`. The moment of the recovery is the dated one, with its width (timeline.health): an
 action comes too late only if it ends after all of it. "In between" counts from the action's start, as it can work from
-then on, until the last bad answer was due. A replica that became Ready less than that width and an answer's time before
-the start contests, because requests feel it only after that.
+then on, until the last bad answer was due. A replica that became Ready less than that width, an answer's time and the
+drain of the scenario's calibration trials before the start contests, because requests feel it only after that.
 An action is executed if it was neither dry-run, skipped nor blocked; one whose call succeeded counts for healing even
 if its own verification failed, because what heals is the action and not the healer's opinion of it.
 """
@@ -242,7 +242,8 @@ class _Trial:
             return Judgement(Outcome.PLATFORM, "off-target")
         ready = self._made_ready(recovered)
         latency_ns = round(self._evidence.slo.latency_s * 1e9)
-        answered_ns, felt_ns = recovered.lo_ns + latency_ns, recovered.hi_ns - recovered.lo_ns + latency_ns
+        drain_ns = round(self._evidence.drain_s * 1e9)
+        answered_ns, felt_ns = recovered.lo_ns + latency_ns, recovered.hi_ns - recovered.lo_ns + latency_ns + drain_ns
         possible = False
         for action in on_target:
             if action.end is None or action.end.lo_ns > recovered.hi_ns:

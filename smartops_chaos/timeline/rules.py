@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from smartops_chaos.model import Action, Event, Evidence, Interval, LogLine, Series
+from smartops_chaos.model import Action, Call, Event, Evidence, Interval, LogLine, Series
 from smartops_chaos.schema.healerfile import OF_KUBERNETES, HealerFile, LogRule, Rule
 from smartops_chaos.timeline.interval import Frame, combine, fired, firings, increases, offset_of, shift
 
 NODE_CLOCK, METRICS_CLOCK = "node", "prometheus"
+
+OWN_CALL = "own call"
 
 # Prometheus writes these itself, also when a scrape failed and for what is not scraped at all.
 _NOT_SCRAPED = re.compile(r"up|scrape_.*|ALERTS|ALERTS_FOR_STATE")
@@ -94,8 +96,8 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
     events: dict[str, Event] = {}
     conflicts: list[str] = []
 
-    def add(moment: str, after_ns: int, own: Match | None = None) -> int:
-        sources = [("log of the action", own)] if own else []
+    def add(moment: str, after_ns: int, own: tuple[str, Match] | None = None) -> int:
+        sources = [own] if own else []
         sources += _sources(moments[moment], after_ns, frame.injected.lo_ns)
         if not sources:
             return after_ns
@@ -103,15 +105,22 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
         conflicts.extend(clash)
         return events[moment].at.lo_ns
 
-    detected_ns = add("detected", frame.injected.lo_ns)
+    ours = _own_repairs(evidence.calls)
+    if ours:
+        lives += ours
+        found.append(RuleMatches("action", OWN_CALL, tuple(life.start for life in ours)))
+    begun = ours[0].told(ours[0].start) if ours else None
+    detected_ns = add("detected", frame.injected.lo_ns, begun)
     add("diagnosed", detected_ns)
-    add("decided", detected_ns)
+    add("decided", detected_ns, begun)
     objects = {name for fact in evidence.faults for name in fact.objects}
     done = [life for life in lives if life.status == "success"]
     first = next((life for life in done if not objects or hits(life.target, objects)), None)
     if first or not done:
-        acted_ns = add("acted", first.start.at.lo_ns, first.end) if first else add("acted", detected_ns)
-        add("verified", acted_ns, first.verified if first else None)
+        acted_ns = add(
+            "acted", first.start.at.lo_ns if first else detected_ns, first.told(first.end) if first else None
+        )
+        add("verified", acted_ns, first.told(first.verified) if first else None)
 
     causes: tuple[str, ...] = ()
     if healer.diagnosis is not None:
@@ -273,10 +282,26 @@ class _Life:
     end: Match | None = None
     verified: Match | None = None
     status: Status = "running"
+    source: str = "log of the action"
+
+    def told(self, match: Match | None) -> tuple[str, Match] | None:
+        """A moment of this action as a source of an event."""
+        return (self.source, match) if match else None
 
     def action(self) -> Action:
         end, verified = (None if match is None else match.at for match in (self.end, self.verified))
         return Action(self.kind, self.target, self.start.at, end, verified, self.status)
+
+
+def _own_repairs(calls: Iterable[Call]) -> list[_Life]:
+    """What the trial itself did in an arm of reference (`trial.reference`), between two readings of our own clock."""
+    lives = []
+    for call in calls:
+        for one in call.output or () if call.what == "repair" and call.ok else ():
+            what = f"{one['kind']} {one['target']}"
+            start, end = (Match(Interval(ns, ns), ns, what, {}) for ns in (call.at.lo_ns, call.at.hi_ns))
+            lives.append(_Life(one["kind"], one["target"], start, end, None, "success", OWN_CALL))
+    return lives
 
 
 def _lives(steps: Sequence[RuleMatches], from_ns: int) -> list[_Life]:

@@ -12,7 +12,7 @@ from typing import Any
 from smartops_chaos.model import Call, Interval
 from smartops_chaos.store.trial_folder import TrialFolder
 
-_ACTIVITY = re.compile(r"(gate|prepare|inject|confirm|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
+_ACTIVITY = re.compile(r"(gate|prepare|inject|confirm|repair|wait|end|observe|revert)(?:-(\d+))?(?:\.\d+)?")
 
 
 def is_ours(name: str) -> bool:
@@ -55,6 +55,40 @@ def failure(run: dict[str, Any]) -> str:
     output: Any = run.get("output")
     if provider == "process" and output["status"] != 0:
         return f"exit code {output['status']}: {output['stderr'].strip()[-300:]}"
-    if provider == "http" and output["status"] >= 400:
+    if provider == "http" and output["status"] >= 400 and not _is_gone(run["activity"], output["status"]):
         return f"HTTP {output['status']}: {str(output['body'])[:300]}"
     return ""
+
+
+def _is_gone(activity: dict[str, Any], status: int) -> bool:
+    """Whether what a rollback shall delete is not there any more, which is what it wants."""
+    deletes = str(activity["provider"].get("method", "")).upper() == "DELETE"
+    return deletes and status in (404, 410) and what_and_part(activity["name"])[0] == "revert"
+
+
+def undone(trial: TrialFolder) -> frozenset[str]:
+    """Names of the rollbacks that have succeeded since the last injection began; they need not be played again.
+
+    Empty when all of them have: then whatever still keeps the ledger open, they are worth another try.
+    """
+    try:
+        notes = trial.notes()
+    except (OSError, ValueError):
+        return frozenset()
+    done: dict[str, bool] = {}
+    for note in notes:
+        name = str(note.get("name", ""))
+        if what_and_part(name)[0] == "inject":
+            done.clear()
+        elif name.startswith("revert") and "end_ns" in note:
+            done[name] = bool(note["ok"])
+    succeeded = frozenset(name for name, ok in done.items() if ok)
+    return succeeded if any(not ok for ok in done.values()) else frozenset()
+
+
+def reasons(trial: TrialFolder) -> dict[str, str]:
+    """By an activity's name why it has failed the last time, or nothing, as its own tolerance says."""
+    try:
+        return {note["name"]: str(note["error"]) for note in trial.notes() if "end_ns" in note}
+    except (OSError, ValueError, KeyError):
+        return {}

@@ -27,7 +27,8 @@ from chaoslib.types import Strategy
 from pydantic import TypeAdapter
 
 from smartops_chaos.clock import Clock, utc_now
-from smartops_chaos.errors import UNWRITTEN, RevertFailed
+from smartops_chaos.errors import UNWRITTEN, ChaosError, RevertFailed
+from smartops_chaos.loopback import never_proxied
 from smartops_chaos.model import MOST_FALSE_ALARMS, ClockOffset, Evidence
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store import trial_folder
@@ -36,8 +37,9 @@ from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneLost
 from smartops_chaos.timeline.derive import derive
 from smartops_chaos.trial import evidence, experiment, protocol, rollbacks, workload
-from smartops_chaos.trial.activities import calls
+from smartops_chaos.trial.activities import calls, reasons
 
+_PATIENCE_S = 30.0  # for another process in the same folder
 _JOB: TypeAdapter[experiment.Job] = TypeAdapter(experiment.Job)
 
 logger = logging.getLogger("smartops_chaos")
@@ -60,10 +62,22 @@ def child(directory: str, said: Connection, undo: bool) -> None:
     # runner alone gets it and decides who is stopped.
     os.setpgid(0, 0)
     try:
-        with trial.held():
+        with trial.held(_patience_s(trial) if undo else _PATIENCE_S):
             sys.exit(run(trial, _Forward(said), undo=undo, parent=parent.sentinel))
     except KeyboardInterrupt:  # before anything was begun
         sys.exit(1)
+    except ChaosError as error:
+        with contextlib.suppress(OSError), trial.log.open("a", encoding="utf-8") as out:
+            out.write(f"{utc_now()} ERROR smartops_chaos: {error}: {error.hint}\n")
+        sys.exit(RevertFailed.exit_code if undo else 1)
+
+
+def _patience_s(trial: TrialFolder) -> float:
+    """How long another process is waited for that may be at the same rollbacks."""
+    try:
+        return experiment.limits(trial.read_experiment()).undo_s
+    except (ChaosError, KeyError, TypeError, ValueError):
+        return _PATIENCE_S
 
 
 def run(trial: TrialFolder, *handlers: logging.Handler, undo: bool = False, parent: int | None = None) -> int:
@@ -87,6 +101,7 @@ def run(trial: TrialFolder, *handlers: logging.Handler, undo: bool = False, pare
         content = trial.read_experiment()
         job = _JOB.validate_python(content["extensions"][0]["job"])
         os.environ.update(job.environment)
+        never_proxied(os.environ)
         os.environ["SMARTOPS_TRIAL_DIR"] = str(trial.path)
         if undo:
             return 0 if rollbacks.play(trial, content, job) else UNWRITTEN
@@ -97,6 +112,10 @@ def run(trial: TrialFolder, *handlers: logging.Handler, undo: bool = False, pare
     except (OSError, KeyboardInterrupt) as error:
         logger.error("phase stopped: %s", error or "interrupted")
         return 1
+    except Exception as error:  # the boundary: a damaged file, whose kinds nobody can list
+        hint = f": {error.hint}" if isinstance(error, ChaosError) else ""
+        logger.error("what is in force is not known: %s: %s%s", type(error).__name__, error, hint)
+        return RevertFailed.exit_code if undo else 1
     return 0
 
 
@@ -166,7 +185,7 @@ class _Child:
             journal = run_experiment(
                 self._content, settings=experiment.SETTINGS, strategy=Strategy.from_string(experiment.STRATEGY)
             )
-            self._unreverted = rollbacks.unreverted(journal, self._content)
+            self._unreverted = rollbacks.unreverted(journal, self._content, reasons(self._trial))
             workload.stop()
             self._trial.write_journal(journal)
             gate = [call for call in calls(self._trial) if call.what == "gate"]
@@ -223,6 +242,7 @@ class _Child:
             "slo": job.slo,
             "horizon_s": job.chaos.horizon_s,
             "stop_after_good_s": job.stop_after_good_s,
+            "drain_s": job.drain_s,
             "gate_false_alarms": self._alarms,
             "aborted": self._interrupted,
         }

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from smartops_chaos.model import ChaosLevel, FaultPart, Slo, Trial, Variant
+from smartops_chaos.model import ChaosLevel, FaultPart, ReferenceHealer, Slo, Trial, Variant
+from smartops_chaos.schema.clustertarget import longest_between_s
 
 NAME = "smartops-chaos"
 HERE = "smartops_chaos.trial.protocol"
@@ -24,6 +25,8 @@ CLUSTER = "kubernetes"
 LANE = {"SMARTOPS_LANE": "lane_file"}
 NAMESPACE = {"SMARTOPS_NAMESPACE": "namespace", "SMARTOPS_CONTEXT": "context", "SMARTOPS_SERVICE": "service"}
 _EXPIRY_MARGIN_S = 10.0  # a lasting fault outlives the observation by at least this
+_PATIENCE_S = 90.0  # beyond the longest observation: reset, warm-up, gate, three false alarms
+_UNDO_MARGIN_S = 30.0  # beyond the rollbacks themselves: the process, and a lane that has to be asked
 _LIMIT_S = 30.0  # of an activity of a fault, where its file says nothing
 
 
@@ -46,6 +49,8 @@ class Job:
     healer: dict[str, Any]
     fault_ids: tuple[str, ...]  # made before injection: the only thing that a revert needs
     digest: str = ""
+    reference: ReferenceHealer | None = None  # the trial itself takes the healer's place
+    drain_s: float = 0.0  # of the scenario, by its calibration trials so far
 
     @property
     def wait_s(self) -> float:
@@ -84,6 +89,9 @@ def build(job: Job, parts: tuple[FaultPart, ...]) -> dict[str, Any]:
     module = job.target.get("protocol") or HERE  # a target of one's own may measure in its own way
     arguments = {"target": job.target, "load": _load(job), "limit_s": max(map(limit_s, parts), default=_LIMIT_S)}
     method = [*preparations, *injections, *confirmations]
+    if job.reference and parts:
+        arguments_of = {"role": job.reference, "seed": job.trial.seed, "fault_ids": list(job.fault_ids)}
+        method.append({**_activity(module, "repair", {**arguments_of, "target": job.target}), "type": "action"})
     if job.trial.phase == "calibrate":
         method.append(_activity(module, "wait", {"seconds": calibration_s(job.chaos.horizon_s)}))
         method += [{**revert, "name": revert["name"].replace("revert", "end", 1)} for revert in reverts]
@@ -132,6 +140,38 @@ def calibration_s(horizon_s: float) -> float:
     return round(min(horizon_s / 3, 30.0), 3)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a trial's process may take, in seconds; beyond that it counts as hung."""
+
+    trial_s: float  # all of it
+    undo_s: float  # its rollbacks, by whomever they are played
+
+
+def limits(content: dict[str, Any]) -> Limits:
+    """By nothing but a trial's experiment, so that its child, its parent and whoever undoes it later agree.
+
+    Raises KeyError, TypeError or ValueError for one that was damaged.
+    """
+    longest_s = max(
+        (float(one["provider"].get("arguments", {}).get("limit_s", 0)) for one in content["controls"]), default=0
+    )
+
+    def sum_s(activities: list[dict[str, Any]]) -> float:
+        pauses = [one.get("pauses") or {} for one in activities]
+        return sum((longest_s or _LIMIT_S) + float(p.get("before", 0)) + float(p.get("after", 0)) for p in pauses)
+
+    undo_s = sum_s(content["rollbacks"]) + _UNDO_MARGIN_S
+    job = content["extensions"][0]["job"]
+    target, chaos = job["target"], job["chaos"]
+    own = [one for one in content["method"] if one["name"] not in ("observe", "wait")]
+    observed_s = 4 * float(job["healer"]["warm_up_s"]) + float(chaos["horizon_s"]) + float(job["slo"]["hold_s"])
+    if any(one["name"] == "repair" for one in own):
+        observed_s += float(chaos["horizon_s"])  # a reference healer waits before it acts
+    between_s = 4 * longest_between_s(target)
+    return Limits(_PATIENCE_S + observed_s + between_s + sum_s(own) + undo_s, undo_s)
+
+
 def limit_s(part: FaultPart) -> float:
     """How long each activity of a fault may take: seconds."""
     return float(_ours(part).get("limit_s", _LIMIT_S))
@@ -143,13 +183,17 @@ def _ours(part: FaultPart) -> dict[str, Any]:
     return ours[0] if ours else {}
 
 
-def undo(experiment: dict[str, Any]) -> dict[str, Any]:
-    """The same experiment reduced to its rollbacks: what any other process plays to undo a trial."""
+def undo(experiment: dict[str, Any], done: Collection[str] = ()) -> dict[str, Any]:
+    """The same experiment reduced to its rollbacks: what any other process plays to undo a trial.
+
+    Those in `done`, by their names, have succeeded already.
+    """
     kept = ("title", "description", "configuration", "secrets", "controls", "rollbacks", "extensions")
     reduced = copy.deepcopy({key: experiment[key] for key in kept if key in experiment})
     for control in reduced.get("controls", ()):
         control["provider"]["arguments"].pop("load", None)  # nobody is measured
-    return {**reduced, "method": []}
+    left = [one for one in reduced.get("rollbacks", ()) if one["name"] not in done]
+    return {**reduced, "method": [], "rollbacks": left}
 
 
 def _values(index: int, part: FaultPart, job: Job) -> dict[str, Any]:

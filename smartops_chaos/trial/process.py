@@ -16,12 +16,13 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
-from smartops_chaos.errors import UNWRITTEN, RevertFailed
+from smartops_chaos.errors import UNWRITTEN, ChaosError, RevertFailed
 from smartops_chaos.store.trial_folder import TrialFolder
+from smartops_chaos.trial import experiment
 
 UNKNOWN = 255  # exit code of a child whose fork server was gone by then
-_UNDO_S = 60.0
-_GRACE_S = 20.0  # for a child's rollbacks after it was told to stop
+_UNKNOWN_S = 60.0  # where the experiment cannot be read: then there is little to do
+_GRACE_S = 20.0  # for what was told to stop, beside its rollbacks
 _TICK_S = 0.5
 _loaded = ["__main__", "smartops_chaos.cli.commands", "smartops_chaos.trial.child"]
 
@@ -30,16 +31,20 @@ def in_child(
     folder: TrialFolder,
     *,
     undo: bool = False,
-    limit_s: float = _UNDO_S,
     phase: Callable[[str], None] = lambda _: None,
     started: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Run or undo a trial in a fresh process; its exit code. What outlives `limit_s` is told to stop, then killed."""
+    """Run or undo a trial in a fresh process; its exit code.
+
+    What outlives the limits of its own experiment is told to stop, and has the time for its rollbacks then; at last it
+    is killed, and with it the programs that it has started.
+    """
+    limit_s, undo_s = _limits(folder, undo=undo)
     process, said = _start(folder, undo)
     assert process.pid is not None
     started(process.pid)
     try:
-        _wait(process.pid, said, time.monotonic() + limit_s, phase)
+        _wait(process.pid, said, time.monotonic() + limit_s, undo_s + _GRACE_S, phase)
     finally:
         said.close()
     with _keep_forkserver_running():
@@ -49,6 +54,16 @@ def in_child(
         return UNKNOWN
     process.close()
     return code
+
+
+def _limits(folder: TrialFolder, *, undo: bool) -> tuple[float, float]:
+    """Seconds for all that a process has to do, and for what follows when it is told to stop."""
+    try:
+        found = experiment.limits(folder.read_experiment())
+    except (ChaosError, KeyError, TypeError, ValueError):  # the process itself says what is wrong with it
+        return _UNKNOWN_S, 0.0
+    # Another process may still be at the same rollbacks, and is waited for. An undo ignores that it shall stop.
+    return (2 * found.undo_s, 0.0) if undo else (found.trial_s, found.undo_s)
 
 
 def undo(trial: TrialFolder) -> bool:
@@ -94,7 +109,7 @@ def _start(folder: TrialFolder, undo: bool) -> tuple[ForkServerProcess, Connecti
     raise AssertionError("unreachable")
 
 
-def _wait(pid: int, said: Connection, deadline: float, phase: Callable[[str], None]) -> None:
+def _wait(pid: int, said: Connection, deadline: float, grace_s: float, phase: Callable[[str], None]) -> None:
     """Returns when the process has ended."""
     try:
         pidfd = os.pidfd_open(pid)
@@ -114,8 +129,11 @@ def _wait(pid: int, said: Connection, deadline: float, phase: Callable[[str], No
             if pidfd in ready:
                 return
             if time.monotonic() > deadline:
-                send_signal(pid, signal.SIGKILL if told else signal.SIGINT)
-                told, deadline = True, time.monotonic() + _GRACE_S
+                if told:
+                    _kill_group(pid)
+                else:
+                    send_signal(pid, signal.SIGINT)
+                told, deadline = True, time.monotonic() + grace_s
             send_signal(pid, signal.SIGCONT)  # a suspended trial would keep its fault in force
     finally:
         os.close(pidfd)
@@ -149,6 +167,14 @@ def _enter(directory: str, said: Connection, undo: bool) -> None:
     from smartops_chaos.trial.child import child
 
     child(directory, said, undo)
+
+
+def _kill_group(pid: int) -> None:
+    """A trial's process leads a group, in which are the programs that its activities have started."""
+    with suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+    send_signal(pid, signal.SIGKILL)
 
 
 def send_signal(pid: int, number: int) -> None:

@@ -21,7 +21,7 @@ from chaoslib.exceptions import ActivityFailed, InterruptExecution
 from chaoslib.hypothesis import within_tolerance
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import Slo
+from smartops_chaos.model import ReferenceHealer, Slo
 from smartops_chaos.schema.healerfile import LogRule
 from smartops_chaos.store import request_log
 from smartops_chaos.store.request_log import RequestTail
@@ -31,7 +31,7 @@ from smartops_chaos.targets.base import Lane, LaneAddress, LaneLoad, LaneLost
 from smartops_chaos.telemetry import prometheus
 from smartops_chaos.timeline.before import last_window, unhealthy
 from smartops_chaos.timeline.health import Watch
-from smartops_chaos.trial import workload
+from smartops_chaos.trial import reference, workload
 from smartops_chaos.trial.activities import calls, failure, is_ours, what_and_part
 from smartops_chaos.trial.experiment import lane_names
 from smartops_chaos.trial.slo_query import good
@@ -115,7 +115,7 @@ def after_activity_control(
     now_ns = trial.clock()[0].now_ns()
     what, _part = what_and_part(context["name"])
     output = state.get("output")
-    judged = what == "confirm" or (what == "inject" and "tolerance" in context)
+    judged = what == "confirm" or (what in ("inject", "revert") and "tolerance" in context)
     if judged and state.get("status") == "succeeded":
         error = _outside(context.get("tolerance", True), output, configuration, secrets)
     else:
@@ -228,6 +228,22 @@ def wait(seconds: float, configuration: dict[str, Any]) -> bool:
     return True
 
 
+def repair(
+    role: ReferenceHealer, seed: int, fault_ids: list[str], target: dict[str, Any], configuration: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Take the healer's place: what was done, of which `timeline.rules` makes the moments of the repair."""
+    trial = _trial(configuration)
+    lane = kinds.connect(target, _address(target, configuration))
+    hit = [name for fact in lane.faults(fault_ids, calls(trial)) for name in fact.objects]
+    there = lane.repairable()
+    if not there:
+        raise ActivityFailed("no object may be acted on: this target has no reset that would undo it")
+    done = reference.choose(role, seed, hit, there)
+    for one in done:
+        lane.repair(one.target, one.replicas)
+    return [asdict(one) for one in done]
+
+
 def observe(
     slo: dict[str, Any], horizon_s: float, stop_after_good_s: float, configuration: dict[str, Any]
 ) -> dict[str, Any]:
@@ -272,12 +288,13 @@ class _Sight:
 
     def look(self) -> None:
         """Raises RuntimeError when there is no load any more: then nobody can say what users would have seen."""
+        alive = workload.running()  # asked first: what it wrote before it ended is read all the same
         if found := self._tail.read():
             self.watch.add(found)
             self._last_s = time.monotonic()
-        elif not workload.running():
+        if not alive:
             raise RuntimeError("the workload has ended before the trial")
-        elif time.monotonic() - self._last_s > self._patience_s:
+        if not found and time.monotonic() - self._last_s > self._patience_s:
             raise RuntimeError(f"{self._asks} for {self._patience_s:.0f} s: it hangs, or the disk is full")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Mapping
 from typing import Any
 
 from chaoslib.experiment import run_experiment
@@ -14,7 +15,7 @@ from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost
 from smartops_chaos.trial import experiment
-from smartops_chaos.trial.activities import failure, what_and_part
+from smartops_chaos.trial.activities import failure, reasons, undone, what_and_part
 
 _OURS = "smartops_chaos.faults."
 
@@ -24,9 +25,10 @@ logger = logging.getLogger("smartops_chaos")
 def play(trial: TrialFolder, content: dict[str, Any], job: experiment.Job) -> bool:
     """Returns when nothing is in force: whether the ledger could be made to say so. Raises RevertFailed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    journal = run_experiment(experiment.undo(content), settings=experiment.SETTINGS, strategy=Strategy.SKIP)
-    why = unreverted(journal, content)
-    if why and _over_with_its_lane(journal, content, job):
+    left = experiment.undo(content, undone(trial))
+    journal = run_experiment(left, settings=experiment.SETTINGS, strategy=Strategy.SKIP)
+    why = unreverted(journal, left, reasons(trial))
+    if why and _over_with_its_lane(journal, left, job):
         logger.warning("%s; but the lane has ended, and with it all that the fault hits", why)
     elif why:
         raise RevertFailed(f"{trial.path.name}: {why}")
@@ -38,10 +40,14 @@ def play(trial: TrialFolder, content: dict[str, Any], job: experiment.Job) -> bo
     return True
 
 
-def unreverted(journal: dict[str, Any], content: dict[str, Any]) -> str:
-    """Why a fault may be in force by what became of the rollbacks; empty if each of them succeeded."""
+def unreverted(journal: dict[str, Any], content: dict[str, Any], noted: Mapping[str, str]) -> str:
+    """Why a fault may be in force by what became of the rollbacks; empty if each of them succeeded.
+
+    `noted` is what the control has noted of each, by its own tolerance; without that the journal tells.
+    """
     played = journal.get("rollbacks", [])
-    failed = [why for why in map(failure, played) if why]
+    reverts = [(run, noted.get(run["activity"]["name"])) for run in played]
+    failed = [why for run, told in reverts if (why := failure(run) if told is None else told)]
     if not failed and len(played) == len(content.get("rollbacks", ())):
         return ""
     return "; ".join(failed) or "not all rollbacks were played"

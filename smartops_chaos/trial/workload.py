@@ -3,13 +3,15 @@
 An open loop sends by the clock and not after the last answer, so a slow service cannot slow its own judge. A request
 belongs to its scheduled time; its latency counts from there, and how late it was sent is recorded beside it.
 
-`store.request_log` has the form of the file, and reads it.
+A request that nobody could have answered, since the way to the service was down and not the service, has no line: of
+those seconds nothing is known. `store.request_log` has the form of the file, and reads it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _NAME = "smartops-chaos-workload"
 _RENEW_S = 30.0
+# What an API server says of a service that it cannot reach: the service's failure, and not its own.
+_OF_THE_SERVICE = (b"no endpoints", b"error trying to reach service", b"dial tcp", b"connection refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,14 @@ async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
     begin_ns = clock.now_ns() + spacing_ns
     end_ns = begin_ns + int(load.limit_s * 1e9)
     in_flight: set[asyncio.Task[None]] = set()
+    failed: list[BaseException] = []
+
+    def sent(task: asyncio.Task[None]) -> None:
+        in_flight.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failed.append(error)  # the disk is full: without a record there is no load
+            stopping.set()
+
     server = _Server(load.url)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=server.connection.tls())
     timeout = aiohttp.ClientTimeout(total=load.timeout_s)
@@ -99,11 +111,13 @@ async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
                 break  # whoever observes sees that the load has ended
             task = asyncio.create_task(_send(session, server, load, sched_ns, out, clock))
             in_flight.add(task)
-            task.add_done_callback(in_flight.discard)
+            task.add_done_callback(sent)
             sched_ns += spacing_ns
         for task in (*in_flight, renewing):
             task.cancel()
         await asyncio.gather(*in_flight, return_exceptions=True)
+    if failed:
+        raise failed[0]
 
 
 class _Server:
@@ -118,12 +132,18 @@ class _Server:
         """Tokens of a cloud's kubeconfig live for minutes; to renew one may take a program and a second."""
         while self.connection.proxied:
             await asyncio.sleep(_RENEW_S)
-            self.connection = await asyncio.to_thread(connection, self._url)
+            with suppress(RuntimeError):  # the next round may have it
+                self.connection = await asyncio.to_thread(connection, self._url)
 
     def refuses(self, status: int, body: bytes) -> bool:
         """Whether the API server itself answered that we may not: that says nothing about the service."""
         self.refused |= self.connection.proxied and status in (401, 403, 429) and b'"kind":"Status"' in body[:200]
         return self.refused
+
+    def speaks_for_itself(self, status: int, body: bytes) -> bool:
+        """Whether the API server answered that it is in trouble itself, and not that it cannot reach the service."""
+        own = self.connection.proxied and status >= 500 and b'"kind":"Status"' in body[:200].replace(b" ", b"")
+        return own and not any(words in body for words in _OF_THE_SERVICE)
 
 
 async def _send(
@@ -135,13 +155,21 @@ async def _send(
     status, latency_ns = 0, -1
     try:
         url, headers = server.connection.url + load.path, server.connection.headers
-        async with session.request(load.method, url, json=load.body, headers=headers) as answer:
+        more = server.connection.streaming()
+        async with session.request(load.method, url, json=load.body, headers=headers, **more) as answer:
             body = await answer.read()
             latency_ns = clock.now_ns() - sched_ns
             status = answer.status
-            if server.refuses(status, body):
+            if server.refuses(status, body) or server.speaks_for_itself(status, body):
                 return
-    except (aiohttp.ClientError, TimeoutError, OSError):
+    except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError):
+        return  # our own proxy: the service was never asked
+    except (aiohttp.ClientConnectionError, OSError) as error:
+        # Between us and the API server: no connection, or one that broke before there was an answer. A time-out is
+        # none of these, since the API server waits for the service. Nobody knows what the service would have said.
+        if server.connection.proxied and not isinstance(error, TimeoutError):
+            return
+    except (aiohttp.ClientError, TimeoutError):
         pass
     except asyncio.CancelledError:
         # Cut off by the end of the trial: bad if it was overdue by then, else it says nothing.

@@ -295,7 +295,7 @@ def test_a_shell_alone_is_enough_for_full_cpu_stress(bare: str, fault_id: str, c
     assert exec.took_effect(bare, "", fault_id) is True
     assert exec.revert(bare, "", fault_id)["in_force"] is True
     (pod,) = ready(bare, "shell")
-    assert victims.victim(bare, "shell", pod).container.tools(cluster) == ("sh",)
+    assert victims.victim(bare, Controller.read(cluster, bare, "shell"), pod).container.tools(cluster) == ("sh",)
 
 
 def test_a_container_without_programs_is_refused_with_words(bare: str, fault_id: str, cluster: Cluster) -> None:

@@ -34,7 +34,9 @@ def _set(here: ChangedObjects, kind: str, name: str, change: Change) -> None:
 
 def _spec(here: ChangedObjects, kind: str, name: str) -> str:
     found = here.read(kind, name)
-    meta = {key: found["metadata"].get(key) or {} for key in ("labels", "annotations")}
+    notes = found["metadata"].get("annotations") or {}
+    kept = {key: text for key, text in notes.items() if not key.startswith("deployment.kubernetes.io/")}
+    meta = [found["metadata"].get("labels") or {}, kept]
     return json.dumps([found.get("spec"), found.get("data"), meta], sort_keys=True)
 
 
@@ -144,7 +146,7 @@ def test_what_the_kubelet_does_is_read_from_events(
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-c", "import time; time.sleep(600)"],
         "livenessProbe": {
-            "exec": {"command": ["python", "-c", "raise SystemExit(1)"]},
+            "tcpSocket": {"port": 9},  # nothing listens there
             "periodSeconds": 1,
             "failureThreshold": 1,
         },

@@ -121,6 +121,8 @@ class FakeApi:
         if steps[-2] == "namespaces":
             known = self.namespaces.get(steps[-1])
             return (200, {}, known) if known else (404, {}, {"message": f'namespaces "{steps[-1]}" not found'})
+        if "namespaces" not in steps:
+            return 404, {}, {"message": "the server could not find the requested resource"}
         at = steps.index("namespaces")
         collection = "/" + "/".join(steps[: at + 3])
         if steps[at + 2] not in (*_ALL, "pods", "configmaps", "services", "events") and collection not in self.objects:

@@ -15,6 +15,8 @@ from smartops_chaos.errors import ChaosError
 from smartops_chaos.kubernetes import objects
 from smartops_chaos.kubernetes.changes import ChangedObjects
 from smartops_chaos.kubernetes.cluster import connect
+from smartops_chaos.kubernetes.cluster_target import ClusterTarget
+from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.healer_kubernetes import Change, ObjectRef
 
@@ -109,3 +111,18 @@ def test_an_object_of_any_kind_is_patched_and_put_back_through_the_api(fake: Any
     assert again.restore() == []
     assert stored["spec"] == {"ai": {"backend": "x"}}
     assert again.left() == []
+
+
+def test_doctor_tells_of_what_a_healer_file_reads_and_is_not_there(fake: Any, matrix_on_cluster: Path) -> None:
+    """Without that its lines would be missing in every trial, and nobody would know why."""
+    file = matrix_on_cluster.parent / "healer.yaml"
+    more = (
+        "  elsewhere: {kube-system: [agent]}\n"
+        "  watch: [{api: autoscaling/v2, resource: horizontalpodautoscalers, name: shop, fields: [status.x]}]\n"
+    )
+    file.write_text(file.read_text(encoding="utf-8") + more, encoding="utf-8")
+    plan = load_plan(matrix_on_cluster)
+    told = [what for what, _ in ClusterTarget(plan.target).check()]
+    assert "kube-system has no Deployment agent, whose log the healer file names" in told
+    assert "there is no horizontalpodautoscalers shop of autoscaling/v2, which the healer file watches" in told
+    assert fake.writes == []

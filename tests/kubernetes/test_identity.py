@@ -247,6 +247,6 @@ def test_one_proxy_for_every_client_and_none_to_loopback(tmp_path: Path, monkeyp
     assert cluster.connect("near").connection().streaming()["proxy"] == "http://env:9"
     assert cluster.connect("a").connection().streaming()["proxy"] is None
     assert cluster.connect("a").request("GET", "/version") == {"gitVersion": "v1.35.0"}
-    monkeypatch.setenv("NO_PROXY", "10.1.2.0/24")
+    monkeypatch.setenv("no_proxy", "10.1.2.0/24")
     cluster.connect.cache_clear()
     assert cluster.connect("near").connection().streaming()["proxy"] is None

@@ -86,6 +86,11 @@ def test_only_what_the_arms_set_may_be_patched(plan: Callable[..., Plan]) -> Non
     assert "patch" not in verbs(off, "configmaps")
 
 
+def test_an_arm_of_reference_needs_the_healer_off_and_nothing_else(plan: Callable[..., Plan]) -> None:
+    oracle = ("off: {healer: off}}", "off: {healer: off}, oracle: {healer: oracle}, random: {healer: random}}")
+    assert needed(plan("{}", oracle)) == needed(plan("{}"))
+
+
 def test_spacing_instead_of_a_reset_needs_less(plan: Callable[..., Plan]) -> None:
     rights = needed(plan("{fault: scale-to-zero}", ("allow: [a, b]}", "allow: [a, b], between: {spacing: 1m}}")))
     assert names(rights, "deployments", "patch") == {"smartops-erp-simulator", "smartops-orchestrator"}

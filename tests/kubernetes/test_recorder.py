@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.kubernetes.recorder import LogReader, LogText, parse
+from smartops_chaos.kubernetes.recorder import LogReader, LogText, owner, parse, sizer
 
 _START_NS = 1_800_000_000 * 10**9
 
@@ -51,3 +51,30 @@ def test_stamps_keep_their_nanoseconds() -> None:
     assert line == LogText(1795462647 * 10**9 + 501, "SIGNAL_RAW | kind=rca")
     assert parse(b"2026-11-23T20:37:27Z ") == LogText(1795466247 * 10**9, "")
     assert parse(b"failed to try resolving symlinks in path") is None
+
+
+def test_whose_pod_it_is_is_said_as_files_name_controllers() -> None:
+    def pod(kind: str, name: str, **labels: str) -> dict[str, object]:
+        return {"metadata": {"labels": labels, "ownerReferences": [{"controller": True, "kind": kind, "name": name}]}}
+
+    told = {
+        owner(pod("ReplicaSet", "erp-7f", **{"pod-template-hash": "7f"})),
+        owner(pod("ReplicaSet", "shop-9c", **{"rollouts-pod-template-hash": "9c"})),
+        owner(pod("ReplicaSet", "bare")),
+        owner(pod("StatefulSet", "db", **{"controller-revision-hash": "db-1"})),
+        owner(pod("DaemonSet", "agent")),
+        owner({"metadata": {}}),
+    }
+    assert told == {"erp", "rollout/shop", "replicaset/bare", "statefulset/db", "daemonset/agent", ""}
+
+
+def test_who_has_set_the_size_last() -> None:
+    def field(manager: str, time: str, **spec: object) -> dict[str, object]:
+        return {"manager": manager, "time": time, "fieldsV1": {"f:spec": spec}}
+
+    size = {"f:replicas": {}}
+    fields = [field("kubectl", "2026-11-29T10:00:00Z", **size), field("helm", "2026-11-29T12:00:00Z")]
+    assert sizer({"metadata": {"managedFields": fields}}) == "kubectl"
+    fields.append(field("kube-controller-manager", "2026-11-29T11:00:00Z", **size))
+    assert sizer({"metadata": {"managedFields": fields}}) == "kube-controller-manager"
+    assert sizer({"metadata": {}}) == ""

@@ -257,3 +257,48 @@ def test_a_recording_is_read_while_it_grows_and_again_when_it_is_new(tmp_path: P
     (tmp_path / "new").write_text('{"at": 3}\n', encoding="utf-8")
     (tmp_path / "new").replace(file)
     assert tail.read() == [{"at": 3}]
+
+
+_SET = "statefulset/erp"
+
+
+def _of_set(entries: list[Json]) -> list[Json]:
+    """The same of a StatefulSet."""
+    return [
+        entry | ({"deployment": _SET} if "deployment" in entry else {"pod": entry["pod"] | {"deployment": _SET}})
+        for entry in entries
+    ]
+
+
+def test_where_an_old_pod_goes_before_a_new_one_comes_the_rollout_is_the_healers() -> None:
+    """A StatefulSet, and a Deployment that recreates: the places that the old pods leave are the rollout's to take."""
+    entries = _of_set(
+        [
+            *_BEFORE,
+            _size(20, 2, generation=2),
+            _pod(20.1, "b", deleting=True),
+            _pod(21, "b", gone=True, deleting=True),
+            _pod(21.1, "c", hash="h2", ready=False),
+            _pod(23, "c", hash="h2"),
+            _pod(23.1, "a", deleting=True),
+            _pod(24, "a", gone=True, deleting=True),
+            _pod(24.1, "d", hash="h2", ready=False),
+            _pod(26, "d", hash="h2"),
+            _pod(40, "d", hash="h2", gone=True),
+            _pod(40.1, "e", hash="h2", ready=False),
+            _pod(42, "e", hash="h2"),
+        ]
+    )
+    found = history(entries, 0, hit=[f"{_SET}/d"], injections=[_call(39.9, 40)])
+    causes = {(name.rpartition("/")[2], kind): cause for name, kind, cause in _causes(found)}
+    assert {causes[name, "exited"] for name in ("a", "b")} == {"action"}
+    assert {causes[name, "ready"] for name in ("c", "d")} == {"action"}
+    assert (causes["d", "exited"], causes["e", "ready"]) == ("fault", "platform")
+    assert found.with_successors([f"{_SET}/d"]) == (f"{_SET}/d", f"{_SET}/e")
+
+
+def test_what_an_autoscaler_does_is_the_platforms() -> None:
+    for by, cause in (("kube-controller-manager", "platform"), ("keda-operator", "platform"), ("python", "action")):
+        entries = [*_BEFORE, _size(11, 3, by=by), _pod(12, "c", ready=False), _pod(13, "c")]
+        found = history(entries, 0, hit=["erp/a"], injections=[_call(9.9, 10)])
+        assert ("erp/c", "ready", cause) in _causes(found)

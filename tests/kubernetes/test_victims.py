@@ -181,6 +181,15 @@ def test_a_name_that_leads_elsewhere_is_refused_in_every_file(matrix_on_cluster:
     healer.write_text(known, encoding="utf-8")
 
 
+@pytest.mark.parametrize("path", ["/../../pods/p", "/a/%2e%2e/b", "orders", "/a/./b", "/a\\..\\b"])
+def test_requests_stay_on_the_service(matrix_on_cluster: Path, path: str) -> None:
+    healer = matrix_on_cluster.with_name("healer.yaml")
+    text = healer.read_text(encoding="utf-8").replace("path: /orders", f"path: {json.dumps(path)}")
+    healer.write_text(text, encoding="utf-8")
+    with pytest.raises(FileProblems, match="is no path of the service"):
+        load_plan(matrix_on_cluster)
+
+
 @given(name=st.one_of(st.sampled_from(_HOSTILE), st.text(max_size=30)))
 def test_no_path_leaves_its_namespace(name: str) -> None:
     for made in (

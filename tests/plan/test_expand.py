@@ -256,6 +256,18 @@ def test_an_arm_that_is_the_same_as_another_runs_beside_it_and_is_not_judged(mat
     assert load_plan(matrix()).digest != plan.digest
 
 
+def test_the_trial_takes_the_healers_place_in_arms_of_reference_whatever_the_policy(matrix: Write) -> None:
+    level, policy = "    zscore: {detector: zscore}\n", "    default: {file: default.policy}\n"
+    more = f"{level}    oracle: {{healer: oracle}}\n    random: {{healer: random}}\n"
+    changes = (
+        (policy, f"{policy}    none: {{}}\n"),
+        ("baseline: {model: off}", "baseline: {model: off, policy: default}"),
+    )
+    plan = load_plan(matrix((level, more), *changes))
+    assert plan.references == {Arm("oracle", "default"): "oracle", Arm("random", "default"): "random"}
+    assert plan.same_arm["oracle/none"] == "oracle/default"
+
+
 @pytest.mark.parametrize(
     ("level", "message"),
     [

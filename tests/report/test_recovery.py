@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
 
 from smartops_chaos.analysis.words import percent, seconds
 from smartops_chaos.report import recovery
-from smartops_chaos.report.document import Figure, Table
+from smartops_chaos.report.document import Figure, Paragraph, Table
 
 
 def section(campaign, summary=None):
@@ -69,3 +70,22 @@ def test_reasons_have_a_table_when_the_cards_have_no_room(simulate):
     assert len(rows) == 9
     assert [row[0] for row in rows] == ["a", "", "", "b", "", "", "c", "", ""]
     assert all(row[5] for row in rows)
+
+
+def test_arms_stand_between_the_floor_and_the_chance_level(small):
+    summary = small.summary()
+    off, zscore = summary.arms
+    made = [
+        replace(zscore, model=role, reference=role, mttr=replace(zscore.mttr, rmst_s=rmst))
+        for role, rmst in (("oracle", 1.0), ("random", 9.0))
+    ]
+    arm = replace(zscore, mttr=replace(zscore.mttr, rmst_s=3.0))
+    found = section(small, replace(summary, arms=(off, arm, *made)))
+    text = " ".join(b.text for b in found.blocks if isinstance(b, Paragraph)).replace("\u00a0", " ")
+    assert "oracle 1.00 s (the floor" in text
+    assert "random 9.00 s (the chance level" in text
+    assert "zscore is at 3.00 s, 75 % of the way from the chance level to the floor." in text
+    (forest,) = [b for b in found.blocks if isinstance(b, Figure) and b.id == "fig-reduction"]
+    assert {"oracle", "random"} <= set(ET.fromstring(forest.svg).itertext())
+    assert "oracle (reference)" in [row[0] for row in table(found, "tab-mttr").rows]
+    assert not any("of reference" in b.text for b in section(small).blocks if isinstance(b, Paragraph))

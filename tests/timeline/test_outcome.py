@@ -66,6 +66,22 @@ def test_what_the_healers_false_alarms_spoil_is_a_failure_of_its_arm(story: Any)
     assert (quiet["outcome"], quiet["reason"], quiet["time_s"]) == ("false_alarm", "false-alarms", None)
 
 
+def test_what_the_trial_itself_did_in_the_healers_place_heals(story: Any) -> None:
+    trial = story(bad=[(0.3, 4.0)])
+    begun, done = trial.ns(0.5), trial.ns(0.6)
+    repaired = [{"kind": "restart", "target": f"lab/{ERP}", "replicas": None}]
+    repair = Call("repair", -1, Interval(begun, done), True, repaired)
+    row = replace(trial, more={"calls": (*trial.evidence().calls, repair)}).row()
+    assert (row["outcome"], row["reason"], row["actions"]) == ("healed", "", 1)
+    assert row["detected_hi_s"] == pytest.approx(0.51, abs=0.001)
+    assert row["acted_hi_s"] == pytest.approx(0.61, abs=0.001)
+    wrong = replace(repair, output=[{"kind": "scale", "target": "lab/other", "replicas": 3}])
+    missed = replace(trial, more={"calls": (*trial.evidence().calls, wrong)}).row()
+    assert (missed["outcome"], missed["reason"], missed["acted_lo_s"]) == ("platform", "off-target", None)
+    failed = replace(trial, more={"calls": (*trial.evidence().calls, replace(repair, ok=False, output=None))})
+    assert failed.ended_as() == ("platform", "no-action")
+
+
 def test_not_confirmed(story: Any) -> None:
     assert story(bad=[(0.3, 4.0)], confirmed=False).ended_as() == ("invalid", "not-confirmed")
 
@@ -347,7 +363,10 @@ def test_a_replica_that_became_ready_just_before_the_action_began_is_contested(s
     trial = story(bad=[(0.3, 6.1)], logs=healer_lines(3.0, 3.2, 6.0))  # begun at 5.99
     row = replace(trial, ready=[(5.9, POD, "platform")]).row()
     assert (row["outcome"], row["reason"], row["flags"]) == ("platform", "concurrent", "contested")
-    assert replace(trial, ready=[(5.0, POD, "platform")]).ended_as() == ("healed", "")  # long felt, and no help
+    early = replace(trial, ready=[(5.0, POD, "platform")])
+    assert early.ended_as() == ("healed", "")  # long felt, and no help
+    drained = replace(early, more={"drain_s": 1.2}).row()  # calibration shows that a repair is felt so much later
+    assert (drained["outcome"], drained["flags"]) == ("platform", "contested")
 
 
 @pytest.mark.parametrize("share", [2, 3, 7])

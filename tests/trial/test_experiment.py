@@ -94,6 +94,25 @@ def test_combined_faults_keep_their_own_values_and_are_reverted_in_reverse_order
     assert built["rollbacks"][0]["provider"]["arguments"]["fault_id"] == "${f1_fault_id}"
 
 
+def test_in_an_arm_of_reference_the_trial_itself_repairs_once_the_fault_is_confirmed(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logger()
+    for name in ("SMARTOPS_LANE", "SMARTOPS_WORKLOAD_URL"):
+        monkeypatch.setenv(name, "x")
+    trial = next(t for t in plan.trials if t.phase == "measure" and plan.chaos[t.chaos].parts)
+    made = replace(job(plan, trial.id), reference="oracle")
+    built = experiment.build(made, plan.chaos[trial.chaos].parts)
+    ensure_experiment_is_valid(built)
+    names = [activity["name"] for activity in built["method"]]
+    assert names[-2:] == ["repair", "observe"]
+    assert names[-3].startswith("confirm")
+    arguments = built["method"][-2]["provider"]["arguments"]
+    assert (arguments["role"], arguments["seed"]) == ("oracle", trial.seed)
+    control = experiment.build(made, ())  # without a fault there is nothing to repair
+    assert [activity["name"] for activity in control["method"]] == ["observe"]
+
+
 def test_a_calibration_ends_its_fault_before_it_observes(plan: Plan) -> None:
     names = [activity["name"] for activity in build(plan, "calibration.cpu.steady.1")["method"]]
     assert names == ["inject", "confirm", "wait", "end", "observe"]

@@ -224,6 +224,7 @@ class Carried:
         self.delay_s = 0.0
         self.delayed_by: tuple[Trouble, ...] = ()
         self.server_spoke = True
+        self.early: list[bytes] = []
         self.last = proxy.loop.time()
         self.connecting: asyncio.Task[None] | None = None
 
@@ -232,6 +233,7 @@ class Carried:
         self.flows[1 - way].to = transport
         if way == 0:
             self.proxy.carried.add(self)
+            self.proxy.called = self.last
             transport.pause_reading()  # until the pod has answered the call
             self.connecting = self.proxy.loop.create_task(self.connect())
 
@@ -246,9 +248,15 @@ class Carried:
         if client is None or client.is_closing():
             self.reset()
         else:
+            for data in self.early:
+                self.received(0, data)
+            self.early.clear()
             client.resume_reading()
 
     def received(self, way: int, data: bytes) -> None:
+        if way == 0 and self.ends[1] is None:
+            self.early.append(data)  # some versions of asyncio read once more after they were told not to
+            return
         now = self.last = self.proxy.loop.time()
         begins = way == 0 and self.server_spoke and bool(data)
         self.server_spoke = way == 1
@@ -421,7 +429,8 @@ class Proxy:
         self.exchanges = 0
         self.reached = False
         self.leaving = 0.0
-        self.born = loop.time()
+        self.born = self.called = loop.time()  # called: when the last connection came
+        self.linger_s = float(settings.get("linger_s", 8.0))  # after SIGTERM, until all of the cluster know that we go
         space = "/namespaces/" + settings["namespace"]
         self.service = "/api/v1" + space + "/services/" + settings["service"]
         self.deployments = "/apis/apps/v1" + space + "/deployments"
@@ -536,7 +545,7 @@ class Proxy:
                 quiet = one.server_spoke and not any(flow.waiting for flow in one.flows)
                 if quiet and (now - one.last > IDLE_S or now - self.leaving > BUSY_S):
                     one.end()
-            if not self.carried and now - self.leaving > IDLE_S:
+            if not self.carried and now - max(self.leaving + self.linger_s, self.called) > IDLE_S:
                 os._exit(0)
 
     # ---- what others ask ---------------------------------------------------------------------------------------------

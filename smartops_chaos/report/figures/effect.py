@@ -31,8 +31,17 @@ _AROUND_STRIP_IN = 0.9  # height of what is around the rows
 _MANY_POINTS = 1500  # from here on points are drawn as a bitmap inside the SVG
 
 
-def forest(figure_id: str, comparisons: Sequence[Comparison], styles: Styles, target: float) -> str:
-    """Reduction of MTTR with its interval: each arm over all scenarios, then scenario by scenario."""
+def forest(
+    figure_id: str,
+    comparisons: Sequence[Comparison],
+    styles: Styles,
+    target: float,
+    references: Sequence[tuple[str, float]] = (),
+) -> str:
+    """Reduction of MTTR with its interval: each arm over all scenarios, then scenario by scenario.
+
+    `references` are lines to hold them against: the floor and the chance level, by name.
+    """
     rows: list[tuple[Comparison, str, Reduction, bool]] = []
     for comparison in comparisons:
         name = styles[comparison.arm].label if comparison.decides else "faults like these"
@@ -48,6 +57,9 @@ def forest(figure_id: str, comparisons: Sequence[Comparison], styles: Styles, ta
         axes.set_xlim(left, 1.05)
         axes.axvline(0, color=QUIET, linewidth=0.8)
         marks.target_across(axes, target, marks.LARGE)
+        for name, reached in references:
+            axes.axvline(max(reached, left), color=QUIET, linewidth=0.8, linestyle=":")
+            marks.below(axes, max(reached, left), name, color=QUIET)
         for y, (comparison, _, reduction, whole) in enumerate(rows):
             _interval(axes, y, reduction, styles[comparison.arm], whole, left)
             if whole:

@@ -39,6 +39,12 @@ def above(axes: Axes, x: float, text: str, **style: Any) -> None:
     axes.annotate(text, (x, 1), (0, 2), **place, **{"fontsize": SMALL, **style})
 
 
+def below(axes: Axes, x: float, text: str, **style: Any) -> None:
+    """Within the axes at their lower edge, right of `x` of the data."""
+    place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom"}
+    axes.annotate(text, (x, 0), (2, 2), **place, **{"fontsize": SMALL, **style})
+
+
 def cannot_be_given(axes: Axes, y: float) -> None:
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "center", "va": "center"}
     axes.annotate("cannot be given", (0.5, y), fontsize=LARGE, color=QUIET, **place)

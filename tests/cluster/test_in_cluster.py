@@ -1,0 +1,116 @@
+"""The runner as a Job in the cluster: with the printed role alone, evicted in the middle, and its results reported.
+
+The image localhost/smartops-chaos:1 must be on the node, and the node must be this machine: its disk has the results.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+
+from smartops_chaos.kubernetes import drivers, rbac
+from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, connect, path
+from smartops_chaos.plan.expand import load_plan
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+MATRIX = """\
+version: 1
+name: inside
+target: {{kind: kubernetes, healer: lab-kubernetes, lanes: [{{namespace: {namespace}}}], allow: [{namespace}]}}
+factors:
+  chaos: {{errors: {{fault: error-burst}}, kill: {{fault: pod-kill}}}}
+  model: {{off: {{healer: off}}}}
+  workload: {{steady: {{rate: 40/s}}}}
+repeats: 1
+calibrate: 0
+baseline: {{model: off}}
+slo: {{latency: 250ms, objective: 95%, hold: 1s}}
+horizon: {{after: 6s, because: "a test"}}
+stop_after_good: 1s
+seed: 1
+"""
+JOBS = "/apis/batch/v1/namespaces/{}/jobs"
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder of the node, which is this machine."""
+    made = Path("/var/tmp/smartops-chaos-test-results")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    made.chmod(0o777)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def manifest(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / f"{name}.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def install(cluster: Cluster, namespace: str, text: str, disk: Path, folder: Path) -> None:
+    """What docs/in_cluster.md says, with a folder of the node instead of a claim."""
+    (folder / "matrix.yaml").write_text(text, encoding="utf-8")
+    (role,) = rbac.roles(load_plan(folder / "matrix.yaml"))
+    binding = manifest("binding")
+    binding["subjects"][0]["namespace"] = namespace
+    config = {"metadata": {"name": "smartops-chaos-matrix"}, "data": {"matrix.yaml": text}}
+    job = manifest("job")
+    for volume in job["spec"]["template"]["spec"]["volumes"]:
+        if volume["name"] == "results":
+            del volume["persistentVolumeClaim"]
+            volume["hostPath"] = {"path": str(disk)}
+    cluster.request("POST", path(namespace, "serviceaccounts"), body=manifest("account"))
+    cluster.request("POST", path(namespace, "roles"), body=yaml.safe_load(role))
+    cluster.request("POST", path(namespace, "rolebindings"), body=binding)
+    cluster.request("POST", path(namespace, "configmaps"), body=config)
+    cluster.request("POST", JOBS.format(namespace), body=job)
+
+
+def test_a_campaign_survives_the_eviction_of_its_runner(
+    lab: str, api: client.ApiClient, cli: Any, disk: Path, tmp_path: Path, until: Callable[..., Any]
+) -> None:
+    cluster = connect()
+    install(cluster, lab, MATRIX.format(namespace=lab), disk, tmp_path)
+
+    def runners() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = cluster.items(path(lab, "pods"), {"labelSelector": "app=smartops-chaos"})
+        return found
+
+    def said() -> str:
+        names = [pod["metadata"]["name"] for pod in runners()]
+        logs = [client.CoreV1Api(api).read_namespaced_pod_log(name, lab, tail_lines=5) for name in names]
+        return f"{names} {logs}"
+
+    def injected() -> bool:
+        return any(
+            '"inject"' in file.read_text(encoding="utf-8")
+            for file in disk.glob("results/*/trials/*/samples/calls.ndjson")
+        )
+
+    until(injected, 120, why=said)
+    (first,) = runners()
+    name = first["metadata"]["name"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": lab}}
+    cluster.request("POST", f"{path(lab, 'pods', name)}/eviction", body=eviction)
+
+    def complete() -> bool:
+        status = cluster.request("GET", f"{JOBS.format(lab)}/smartops-chaos").get("status", {})
+        conditions = {one["type"] for one in status.get("conditions") or () if one["status"] == "True"}
+        if "Failed" in conditions:
+            raise ClusterError(f"the Job failed: {said()}")
+        return "Complete" in conditions
+
+    until(complete, 180, why=said)
+    assert len(runners()) == 2
+    assert drivers.leaks(cluster, lab) == []
+    assert len(list(disk.glob("results/inside-1/trials/*/record.json"))) == 2
+    assert len(list((disk / "results").iterdir())) == 1
+    done = cli("report", str(disk / "results" / "inside-1"))
+    assert done.returncode == 0, done.stderr
