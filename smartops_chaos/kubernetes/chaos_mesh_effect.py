@@ -20,7 +20,7 @@ from smartops_chaos.kubernetes.controller import is_leaving
 from smartops_chaos.kubernetes.victims import MarkDetail
 
 FELT_S = 20.0
-_CPU_SHARE = 0.5  # of what was asked or the limit leaves: a busy node gives less than all
+_CPU_SHARE = 0.2  # of what was asked or the limit leaves: a busy node gives much less than all
 _MEMORY_SHARE = 0.5
 _APART_S = 0.5
 _REQUESTS = 20

@@ -159,7 +159,8 @@ class ClusterTarget:
         return cluster.connect(self._options["context"] or (identity.context if identity else ""))
 
     def _lock(self, directory: Path, name: str, found: Identity | None = None) -> NamespaceLock:
-        ours, identity = owner(directory / name, found)
+        ours, known = owner(directory / name, found)
+        identity = known or found
         here = self._here(identity)
         if identity is not None:
             here.expect(identity)

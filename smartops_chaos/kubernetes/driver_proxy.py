@@ -46,6 +46,7 @@ _READY_S = 60.0  # for an image that is not on the node yet
 _ACTS_S = 5.0
 _MEASURE_S = 40.0
 _EXCHANGES = 1000
+_MEASUREMENTS = 3
 _DELAY_WITHIN, _DELAY_AT_LEAST_S = 0.05, 0.01
 _LOSS_WITHIN, _RESET_WITHIN, _RATE_WITHIN = 0.02, 0.02, 0.1
 _OF_SERVICE = "kubernetes.io/service-name"
@@ -137,12 +138,15 @@ def took_effect(namespace: str, context: str, fault_id: str) -> bool:
     if mark.name not in (service["spec"].get("selector") or {}).values():
         logger.warning("somebody has changed the Service %s: it does not lead to the proxy", name)
         return False
-    measured = _ask(cluster, mark.namespace, mark.name, f"/measure/{victims.key(fault_id)}/{_EXCHANGES}", _MEASURE_S)
-    logger.info("measured over the proxy: %s", in_words(measured))
-    wrong = list(differences(mark.told.params, measured))
-    if wrong:
+    for _ in range(_MEASUREMENTS):  # one is off where the node is busy for a moment
+        what = f"/measure/{victims.key(fault_id)}/{_EXCHANGES}"
+        measured = _ask(cluster, mark.namespace, mark.name, what, _MEASURE_S)
+        logger.info("measured over the proxy: %s", in_words(measured))
+        wrong = list(differences(mark.told.params, measured))
+        if not wrong:
+            return True
         logger.warning("not what was asked: %s", "; ".join(wrong))
-    return not wrong
+    return False
 
 
 @as_activity_failure
@@ -539,7 +543,8 @@ def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
             seen = _ask(cluster, namespace, mark.name, "/status")["troubles"].get(victims.key(fault_id), {})
         alone = not any(other.name == mark.name and other.fault_id != fault_id for other in every)
         over = {**_detail(mark), "over": True}
-        victims.mark(cluster, namespace, mark.collection, mark.name, fault_id, over)
+        with suppress(Gone):  # the proxy has just put all back by itself
+            victims.mark(cluster, namespace, mark.collection, mark.name, fault_id, over)
         if seen.get("in_force"):
             _acting(cluster, mark, False)
         led = _put_back(cluster, namespace, service, mark.name) if alone else True

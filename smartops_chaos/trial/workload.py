@@ -89,6 +89,14 @@ async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
     begin_ns = clock.now_ns() + spacing_ns
     end_ns = begin_ns + int(load.limit_s * 1e9)
     in_flight: set[asyncio.Task[None]] = set()
+    failed: list[BaseException] = []
+
+    def sent(task: asyncio.Task[None]) -> None:
+        in_flight.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failed.append(error)  # the disk is full: without a record there is no load
+            stopping.set()
+
     server = _Server(load.url)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=server.connection.tls())
     timeout = aiohttp.ClientTimeout(total=load.timeout_s)
@@ -103,11 +111,13 @@ async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
                 break  # whoever observes sees that the load has ended
             task = asyncio.create_task(_send(session, server, load, sched_ns, out, clock))
             in_flight.add(task)
-            task.add_done_callback(in_flight.discard)
+            task.add_done_callback(sent)
             sched_ns += spacing_ns
         for task in (*in_flight, renewing):
             task.cancel()
         await asyncio.gather(*in_flight, return_exceptions=True)
+    if failed:
+        raise failed[0]
 
 
 class _Server:

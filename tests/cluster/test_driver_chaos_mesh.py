@@ -168,7 +168,7 @@ def test_what_could_not_be_applied_is_undone_although_chaos_mesh_hangs(
     erp: str, fault_id: str, mesh: StandIn, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mesh.no_netem = True
-    monkeypatch.setattr(driver_chaos_mesh, "_INJECTED_S", 2.0)
+    monkeypatch.setattr(driver_chaos_mesh, "_INJECTED_S", 8.0)
     monkeypatch.setattr(driver_chaos_mesh, "_DELETED_S", 1.0)
     with pytest.raises(ActivityFailed, match="unable to set tcs"):
         inject(erp, fault_id, DELAY)
@@ -182,7 +182,7 @@ def test_without_its_controller_nothing_can_be_said_to_be_undone(
     inject(erp, fault_id, CPU)
     mesh.down = True
     monkeypatch.setattr(driver_chaos_mesh, "_DELETED_S", 1.0)
-    with pytest.raises(ActivityFailed, match="is its controller up"):
+    with pytest.raises(ActivityFailed, match="is it up"):
         chaos_mesh.revert(erp, "", fault_id)
     assert drivers.leaks(cluster, erp) == [fault_id]
 

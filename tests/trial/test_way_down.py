@@ -22,12 +22,14 @@ class Front(ThreadingHTTPServer):
 
     answer: tuple[int, object] = (200, {})
     cut = False
+    asked = 0
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Front
 
     def do_GET(self) -> None:
+        self.server.asked += 1
         if self.server.cut:
             self.connection.shutdown(socket.SHUT_RDWR)
             return
@@ -62,14 +64,17 @@ def front(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     cluster.connect.cache_clear()
 
 
-def statuses(tmp_path: Path) -> set[int]:
-    """What a second of load has on record."""
+def statuses(front: Front, tmp_path: Path) -> set[int]:
+    """What is on record of some requests."""
     load = workload.Load(
-        "kubernetes://a@dev/shop:80", "GET", None, timeout_s=2.0, good_within_s=30.0, rate_per_s=50.0, limit_s=9.0
+        "kubernetes://a@dev/shop:80", "GET", None, timeout_s=2.0, good_within_s=30.0, rate_per_s=50.0, limit_s=60.0
     )
     workload.start(load, tmp_path / "requests.csv", Clock.anchored())
-    time.sleep(1.0)
-    assert workload.running()
+    deadline = time.monotonic() + 60
+    while front.asked < 40:
+        assert workload.running()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     workload.stop()
     return {request.status for request in request_log.read(tmp_path / "requests.csv")}
 
@@ -83,19 +88,19 @@ def test_a_service_that_cannot_be_reached_behind_the_api_server_is_bad(
     front: Front, tmp_path: Path, message: str
 ) -> None:
     front.answer = (503, status(message))
-    assert statuses(tmp_path) == {503}
+    assert statuses(front, tmp_path) == {503}
 
 
 def test_an_api_server_in_trouble_says_nothing_of_the_service(front: Front, tmp_path: Path) -> None:
     front.answer = (503, status("etcdserver: leader changed"))
-    assert statuses(tmp_path) == set()
+    assert statuses(front, tmp_path) == set()
 
 
 def test_a_connection_that_breaks_before_the_api_server_answers_says_nothing(front: Front, tmp_path: Path) -> None:
     front.cut = True
-    assert statuses(tmp_path) == set()
+    assert statuses(front, tmp_path) == set()
 
 
 def test_what_the_service_says_itself_counts(front: Front, tmp_path: Path) -> None:
     front.answer = (500, {"detail": "no"})
-    assert statuses(tmp_path) == {500}
+    assert statuses(front, tmp_path) == {500}

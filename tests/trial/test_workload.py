@@ -40,8 +40,8 @@ def url() -> Iterator[str]:
     Handler.gate.clear()
 
 
-def load(url: str, limit_s: float = 10.0) -> workload.Load:
-    return workload.Load(url, "GET", None, timeout_s=2.0, good_within_s=0.2, rate_per_s=50.0, limit_s=limit_s)
+def load(url: str, limit_s: float = 10.0, good_within_s: float = 30.0) -> workload.Load:
+    return workload.Load(url, "GET", None, timeout_s=2.0, good_within_s=good_within_s, rate_per_s=50.0, limit_s=limit_s)
 
 
 def wait_for(file: Path, lines: int) -> None:
@@ -77,7 +77,7 @@ def test_a_refusal_keeps_its_status(url: str, tmp_path: Path) -> None:
 
 def test_a_slow_service_does_not_slow_the_loop_and_overdue_requests_are_unanswered(url: str, tmp_path: Path) -> None:
     file, clock = tmp_path / "requests.csv", Clock.anchored()
-    workload.start(load(f"{url}/stuck"), file, clock)
+    workload.start(load(f"{url}/stuck", good_within_s=0.2), file, clock)
     wait_for(file, 5)  # the first time out after 2 s
     end_ns = clock.now_ns()
     workload.stop()
@@ -99,3 +99,12 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "requests.csv"
     file.write_text("20,0,5,200\n10,0,5,200\n30,0", encoding="ascii")
     assert [request.sched_ns for request in request_log.read(file)] == [10, 20]
+
+
+def test_where_nothing_can_be_written_the_load_ends_by_itself(url: str) -> None:
+    """And whoever observes the trial sees that it has."""
+    workload.start(load(url), Path("/dev/full"), Clock.anchored())
+    deadline = time.monotonic() + 60
+    while workload.running():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

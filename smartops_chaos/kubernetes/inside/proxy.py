@@ -224,6 +224,7 @@ class Carried:
         self.delay_s = 0.0
         self.delayed_by: tuple[Trouble, ...] = ()
         self.server_spoke = True
+        self.early: list[bytes] = []
         self.last = proxy.loop.time()
         self.connecting: asyncio.Task[None] | None = None
 
@@ -247,9 +248,15 @@ class Carried:
         if client is None or client.is_closing():
             self.reset()
         else:
+            for data in self.early:
+                self.received(0, data)
+            self.early.clear()
             client.resume_reading()
 
     def received(self, way: int, data: bytes) -> None:
+        if way == 0 and self.ends[1] is None:
+            self.early.append(data)  # some versions of asyncio read once more after they were told not to
+            return
         now = self.last = self.proxy.loop.time()
         begins = way == 0 and self.server_spoke and bool(data)
         self.server_spoke = way == 1
