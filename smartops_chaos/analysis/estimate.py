@@ -74,14 +74,15 @@ def _mean_and_variance(values: Floats, worst: float, pseudo: float) -> tuple[flo
     return mean, squares / (size - 1) / size if n > 1 else np.nan
 
 
-def interval(samples: Sequence[Sample], alpha: float) -> tuple[float | None, float | None]:
+def interval(samples: Sequence[Sample], alpha: float, *, looks: bool = False) -> tuple[float | None, float | None]:
     """The two-sided interval (1 - 2 alpha) of a mean over scenarios of times between 0 and `worst`.
 
-    By inversion of the test of `analysis.likelihood_ratio`. (None, None) without samples.
+    By inversion of the test of `analysis.likelihood_ratio`; with `looks` it holds at every look. (None, None) without
+    samples.
     """
     if not samples or any(not len(s.values) for s in samples):
         return None, None
-    lo, hi = mean_interval([Trials(s.values, s.worst, s.weight) for s in samples], alpha)
+    lo, hi = mean_interval([Trials(s.values, s.worst, s.weight) for s in samples], alpha, looks=looks)
     return float(lo[0]), float(hi[0])
 
 

@@ -52,8 +52,8 @@ _MANY = 1000  # trials of a scenario, from which on equal times are counted
 _POINTS = 4000  # so many different times all scenarios together then have, but each at least so many:
 _FEWEST_STEPS = 200
 _ROUNDS = 100  # of a search; Newton's method takes about six
-_PLACES = 30  # looked at at once in the search for a root
-_EXACT = 1e-4  # to which it is found: of an interval's end that is a ten-thousandth
+_PLACES = 12  # looked at at once in the search for a root
+_EXACT = 1e-3  # to which it is found: of an interval at the end that is a tenth of a point
 _SMALL = 1e-12
 _MOST = 700.0  # of the logarithm of an e value: more is no number
 _NEAR = 1e-7  # the last step of a search: of Newton's method, which squares the error, the next one would be 1e-14
@@ -144,9 +144,8 @@ def reduction(
     pairs = min(_number(arm), _number(base))
     above, below = _mean_s(arm), _mean_s(base)
     lo, hi = reduction_interval(arm, base, alpha, looks=looks)
-    p, p_ruled_out = 1.0, 1.0
+    p, p_ruled_out = proven_p(arm, base, target, looks=looks), 1.0
     if pairs >= FEWEST_PAIRS:
-        p = proven_p(arm, base, target, looks=looks)
         p_ruled_out = max(
             float(ruled_out_p(*sides, target, looks=looks)[0]) for sides in ((arm, base), at_best(arm, base))
         )
@@ -154,7 +153,12 @@ def reduction(
 
 
 def proven_p(arm: Sequence[Trials], base: Sequence[Trials], target: float, *, looks: bool = False) -> float:
-    """One-sided p of H0: reduction <= target; the larger one of without and with the lost trials at their worst."""
+    """One-sided p of H0: reduction <= target; the larger one of without and with the lost trials at their worst.
+
+    1 if there are fewer trials than decide.
+    """
+    if min(_number(arm), _number(base)) < FEWEST_PAIRS:
+        return 1.0
     p = float(reduction_p(arm, base, target, looks=looks)[0])
     if not any(t.lost for t in (*arm, *base)):
         return p

@@ -169,7 +169,7 @@ def _arm(
         counted=len(counted),
         outcomes=dict(sorted(Counter(outcome.tolist()).items())),
         left_out=_left_out(rows, cells),
-        mttr=_mttr(cells, [c.time_s for c in cells], [c.recovered for c in cells], alpha),
+        mttr=_mttr(cells, [c.time_s for c in cells], [c.recovered for c in cells], alpha, looks),
         ttd=_until_seen([(c, c.undetected_s) for c in cells], alpha),
         ttm=_until_seen([(c, c.unmitigated_s) for c in cells], alpha),
         ttd_between=_between([(c, c.undetected_span) for c in cells]),
@@ -204,14 +204,16 @@ def _left_out(rows: pd.DataFrame, cells: Sequence[Cell]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _mttr(cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArray[np.bool_]], alpha: float) -> Mttr:
+def _mttr(
+    cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArray[np.bool_]], alpha: float, looks: bool
+) -> Mttr:
     """`times` and `events` in the order of `cells`; nothing if the table lacks the times of a cell."""
     known = [(c, t, e) for c, t, e in zip(cells, times, events, strict=False) if len(t)]
     if len(times) < len(cells) or not known:
         return Mttr(None, None, None, None, None, None)
     samples = [c.sample(t) for c, t, _ in known]
     mean = mean_over_scenarios(samples).mean
-    lo, hi = interval(samples, alpha)
+    lo, hi = interval(samples, alpha, looks=looks)
     horizons = {c.horizon_s for c, _, _ in known}
     if len(horizons) > 1:  # a trial that was watched for less time tells nothing of the rest of the longer one
         return Mttr(mean, lo, hi, max(horizons), None, None)

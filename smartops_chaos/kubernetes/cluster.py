@@ -370,7 +370,10 @@ def connect(context: str = "") -> Cluster:
     except ClusterError:
         raise
     except config.ConfigException as error:
-        raise ClusterError(f"no cluster: {_culprit(files) or error}; {_SET_IT}") from error
+        lacking = "" if any(map(Path.exists, files)) else f"{_listed(files)} is not there"
+        raise ClusterError(
+            f"no cluster: {_culprit(files) or lacking or f'{_listed(files)}: {error}'}; {_SET_IT}"
+        ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         why = _culprit(files) or f"{_listed(files)} cannot be used: {type(error).__name__}: {_first_line(error)}"
         raise ClusterError(f"no cluster: {why}; {_SET_IT}") from None

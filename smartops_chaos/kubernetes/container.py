@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,12 +16,14 @@ import websocket
 from kubernetes.stream import ws_client
 
 from smartops_chaos.kubernetes.cluster import ASK_FOR_ROLES, Cluster, ClusterError, Gone, path
+from smartops_chaos.telemetry.connection import hidden
 
 T = TypeVar("T")
 LIMIT_S = 20.0  # of one program: a container whose CPU time is taken answers slowly
 _SENT = re.compile(r"\?command=[^\s\"]*")  # an API server that does not reach its node repeats the whole program
 _KILLED = re.compile(r"exit code 137\b")  # 128 and the number of SIGKILL
 _NO_PROGRAM = re.compile(r"not found|no such file|permission denied", re.IGNORECASE)
+_SAID = 600  # characters of a refusal
 _HERTZ = 100  # a clock tick of /proc, the same on every Linux
 
 
@@ -66,7 +68,7 @@ class Container:
         try:
             client: Any = ws_client.WSClient(configuration, url, cluster.headers(), capture_all=False)  # type: ignore[no-untyped-call]
         except websocket.WebSocketBadStatusException as error:
-            raise self._refused(error) from error
+            raise self._refused(error, cluster.headers()) from error
         except (websocket.WebSocketException, OSError) as error:
             raise ClusterError(f"exec in pod {self.pod}: the API server does not answer: {error}") from error
         try:
@@ -88,13 +90,13 @@ class Container:
         killed = _KILLED.search(message)
         raise (ProgramKilled if killed else ClusterError)(f"exec in pod {self.pod}: {told}")
 
-    def _refused(self, error: websocket.WebSocketBadStatusException) -> ClusterError:
+    def _refused(self, error: websocket.WebSocketBadStatusException, credentials: Mapping[str, str]) -> ClusterError:
         body: Any = error.resp_body or b""
         try:
             told = str(json.loads(body)["message"])
         except (ValueError, KeyError, TypeError):
             told = str(error)
-        told = _SENT.sub("", told)
+        told = hidden(_SENT.sub("", told), credentials.values())[:_SAID]
         if error.status_code == 404:
             return Gone(told, 404)
         if error.status_code == 403:

@@ -21,6 +21,7 @@ from smartops_chaos.telemetry import lateness, prometheus
 from smartops_chaos.telemetry.connection import connection
 
 _READY_S = 60.0
+_GLANCE_S = 3.0
 _SHOWN = 5  # pods that are named
 
 
@@ -140,6 +141,7 @@ def targeted(plan: Plan) -> list[str]:
     context = plan.target["context"]
     try:
         cluster = connect(context)
+        cluster.request("GET", "/version", limit_s=_GLANCE_S, patience_s=0)  # a plan does not wait for a cluster
         found = [f"cluster: {cluster.where}"]
         for lane in plan.target["lanes"]:
             namespace = lane["namespace"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from smartops_chaos.analysis.phrases import GOALS
 from smartops_chaos.analysis.sla import window
 from smartops_chaos.analysis.summarise import plan_to_json
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
@@ -40,12 +41,24 @@ _METHOD = (
     "intervals overlap so that both are possible, the trial counts as platform and is contested. That is "
     "bookkeeping; that a healer causes a better result follows only from the comparison with the baseline, whose "
     "trials ran in the same blocks in random order.",
-    "The reduction is 1 minus the ratio of the weighted sums of RMST over the scenarios that both arms have. Its "
-    "interval and its test are prudent: a trial that never recovers is added to the arm, one that is "
-    "never hurt to the baseline, and the lower bound is Fieller's with Satterthwaite's degrees of freedom, since plain "
-    "intervals cover too little where failures are rare. A target is proven if the hypothesis that it is not met is "
-    "rejected, one-sided, adjusted by Holm over arms and targets, at τ/2 and τ, and if the result survives counting "
-    "the trials left out at their worst; observed, if only the estimate meets it.",
+    "The reduction is 1 minus the ratio of the weighted sums of RMST over the scenarios that both arms have. "
+    "Times lie between 0 and τ, few trials do not show the one in fifty that never recovers, and then a t test "
+    "proves what is not so. The test used assumes nothing but those bounds: of all laws of the times by which the"
+    " target is not met, and by which unseen trials may be the worst, it takes the one that makes the trials seen"
+    " likeliest. p is how much less likely that is than the trials' own shares (empirical likelihood, Owen 2001),"
+    " over all scenarios together. Without a failure it is the exact test of Clopper and Pearson. The interval "
+    "holds the reductions that the same test does not reject. That p errs on the safe side is checked, not "
+    "proven: over all laws of two points on the border, computed exactly (benchmarks/borders.py), a false proven "
+    "came in at most 0.93 of the level in every design tried with 1, 2 and 6 scenarios and 1, 4 and 12 arms.",
+    "A target is proven if the hypothesis that it is not met is rejected one-sided at α. An arm's targets are "
+    "tested in the order of the matrix, each at full α until one is not proven; arms share α by Holm, whose unit "
+    "is the arm. All conditions enter p before that: a reason for each horizon, for auto-heal more than the "
+    "baseline ends by itself, and the trials without a result counted at their worst. Missed: that it is met is "
+    "ruled out, by Holm over all targets and arms. Between the two, observed above or below says where the "
+    "estimate lies, no more. Trivial: met whatever the healer does. For which shorter horizons a reduction is "
+    "proven too is tried from τ downwards until one fails: an order fixed beforehand, so each at full level, a "
+    "statement beside the targets. The test takes arm and baseline as independent or alike within a block; their "
+    "correlation is in the table of reductions.",
     "In a calibration trial the harness ends the fault at a known second. The recovery as measured minus the true one "
     "is the dating error. What the service needs to work off its backlog is told apart from it, as drain.",
 )
@@ -71,8 +84,8 @@ def _looks(summary: Summary) -> str:
     if plan is None or plan.looks == 1:
         return "one look, at the end"
     told = (
-        f"{plan.looks} looks at equal shares of the repeats, alpha divided among them (Bonferroni), "
-        "so intervals are wider and hold over all looks together"
+        f"{plan.looks} looks at equal shares of the repeats, decided by e values, p = 1/e, which hold at every look "
+        "(Ville 1939; Waudby-Smith and Ramdas 2024), as do the intervals, which are wider for it"
     )
     ends = [f"{s.arm} at look {s.look}, by the first {s.repeat} repeats" for s in plan.stopped]
     return f"{told}; decided before the end: {', '.join(ends) or 'no arm'}"
@@ -94,7 +107,8 @@ def _plan_facts(plan: Plan, trials: pd.DataFrame, looks: str) -> Facts:
                            if any(t.to_horizon for t in plan.trials) else "")),
         ("Service level agreement (SLA)", sla),
         ("Weights of scenarios", weights),
-        ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms and targets; {looks}"),
+        ("Order of the targets", ", then ".join(GOALS[goal] for goal in a.order)),
+        ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms; {looks}"),
         ("Left out", a.exclusions),
         ("Seed", str(plan.seed)),
         ("Digest of the plan", plan.digest),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from smartops_chaos.analysis.summary import ArmSummary, Comparison, HoldNumbers, Mttr, Reduction
+from smartops_chaos.analysis.summary import ArmSummary, Comparison, HoldNumbers, Reduction
 from smartops_chaos.analysis.words import (
+    NONE,
     TARGETS,
+    number,
     percent,
     percent_range,
     probability,
@@ -43,6 +45,7 @@ def _blocks(page: Page) -> Iterable[Block]:
         yield Paragraph(told)
     if summary.comparisons:
         yield _sensitivity(page)
+        yield _scenario_shares(page)
     if summary.holds:
         yield _holds(page)
     if any(c.mttr_reduction.estimate is not None for c in summary.comparisons):
@@ -65,7 +68,7 @@ def _blocks(page: Page) -> Iterable[Block]:
             "fig-survival",
             "Share of trials not yet recovered",
             f"Kaplan-Meier over all scenarios of an arm, {page.level} bands, ticks: censored. Below: trials at risk.",
-            "Kaplan-Meier curves. " + " ".join(f"{a.arm}: median {_reached(a.mttr.median_s, a.mttr)}." for a in arms),
+            "Kaplan-Meier curves. " + " ".join(f"{a.arm}: median {_reached(a, a.mttr.median_s)}." for a in arms),
             survival_curves.kaplan_meier(arms, page.styles),
             ("tab-mttr",),
         )
@@ -115,22 +118,25 @@ def _mttr(page: Page) -> Table:
             col("Trials", lambda a: page.index.link(str(a.counted), a.arm, counts_as="counted")),
             col("MTTR", lambda a: seconds(a.mttr.rmst_s)),
             col(f"{page.level}\ninterval", lambda a: seconds_range(a.mttr.lo, a.mttr.hi)),
-            col("Median", lambda a: _reached(a.mttr.median_s, a.mttr)),
-            col("90th\npercentile", lambda a: _reached(a.mttr.p90_s, a.mttr)),
+            col("Median", lambda a: _reached(a, a.mttr.median_s)),
+            col("90th\npercentile", lambda a: _reached(a, a.mttr.p90_s)),
             col("Reduction", lambda a: percent(reduction(a).estimate)),
             col(f"{page.level}\ninterval", lambda a: percent_range(reduction(a).lo, reduction(a).hi)),
+            col("Lost", lambda a: percent_range(reduction(a).at_worst, reduction(a).at_best)),
             col("p", lambda a: probability(reduction(a).p_adjusted)),
             col("Measuring\nerror", lambda a: seconds(a.measuring_error_s)),
         ],
-        "Median and 90th percentile by Kaplan-Meier. p: one-sided against the target, adjusted by Holm over all arms "
-        "and targets. Measuring error: median width of the interval in which a recovery is known to lie.",
+        "Median and 90th percentile over all trials, unrecovered ones as infinite, where all horizons are alike. p: "
+        "one-sided against the target, after the targets before it, Holm over the arms. Lost: the reduction if the "
+        "trials without a result had gone badly, or well. Measuring error: median width of the interval in which a "
+        "recovery is known to lie.",
     )
 
 
-def _reached(value: float | None, mttr: Mttr) -> str:
-    """A quantile, or that it lies beyond the horizon."""
-    if value is None and mttr.rmst_s is not None and mttr.horizon_s is not None:
-        return f"> {stated_seconds(mttr.horizon_s)}"
+def _reached(arm: ArmSummary, value: float | None) -> str:
+    """A quantile, or that it lies beyond the horizon; nothing where horizons are unlike."""
+    if value is None and arm.mttr.horizon_s is not None:
+        return f"> {stated_seconds(arm.mttr.horizon_s)}" if len({c.horizon_s for c in arm.cells}) == 1 else NONE
     return seconds(value)
 
 
@@ -148,8 +154,37 @@ def _sensitivity(page: Page) -> Table:
             col("Scope", lambda c: c.scope.replace("-", " "), grow=2),
             *map(at_horizon, dict.fromkeys(name for c in comparisons for name in c.at_horizons)),
             col("From impact,\nat τ", lambda c: _reduction(c.from_impact)),
+            col("Proven from", _proven_from),
+            col("Correlation\nin blocks", lambda c: number(c.block_correlation, 2)),
         ],
-        "The horizon decides the size of a reduction against a baseline that never recovers; hence shorter ones too.",
+        "The horizon decides the size of a reduction against a baseline that never recovers; hence shorter ones too. "
+        "Proven from: the shortest horizon, or share of the horizons, from which on the target is proven. From impact: "
+        "an unrecovered trial counts as τ, so a later impact gains nothing. Correlation of the arm's and the "
+        "baseline's times in the same block: well below 0 the test may be too bold.",
+        group=True,
+    )
+
+
+def _proven_from(comparison: Comparison) -> str:
+    if comparison.proven_from_s is not None:
+        return seconds(comparison.proven_from_s)
+    return NONE if comparison.proven_from is None else f"{percent(comparison.proven_from)} of τ"
+
+
+def _scenario_shares(page: Page) -> Table:
+    """What each scenario contributes: a long horizon makes more of the mean than a short one."""
+    rows = [(c, scenario) for c in page.summary.comparisons if c.decides for scenario in c.by_scenario]
+    return table(
+        "tab-shares",
+        "Reduction by scenario",
+        rows,
+        [
+            col("Arm", lambda row: str(row[0].arm), grow=2),
+            col("Scenario", lambda row: row[1], grow=2),
+            col("Reduction", lambda row: _reduction(row[0].by_scenario[row[1]])),
+            col("Share of the\nbaseline's time", lambda row: percent(row[0].shares.get(row[1]))),
+        ],
+        "Share: how much of the denominator of the arm's reduction the scenario is. Intervals are each for itself.",
         group=True,
     )
 

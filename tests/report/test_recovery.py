@@ -3,6 +3,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+import pytest
+
 from smartops_chaos.analysis.words import percent, seconds
 from smartops_chaos.report import recovery
 from smartops_chaos.report.document import Figure, Paragraph, Table
@@ -37,7 +39,15 @@ def test_a_median_beyond_the_horizon_is_not_a_dash(small):
 
 def test_sensitivity_to_the_horizon_is_shown(small):
     heads = [c.title for c in table(section(small), "tab-horizons").columns]
-    assert heads == ["Arm", "Scope", "At τ/4", "At τ/2", "At τ", "From impact,\nat τ"]
+    assert heads[:6] == ["Arm", "Scope", "At τ/4", "At τ/2", "At τ", "From impact,\nat τ"]
+    assert heads[6:] == ["Proven from", "Correlation\nin blocks"]
+
+
+def test_each_scenario_says_its_share_of_the_baselines_time(small):
+    rows = table(section(small), "tab-shares").rows
+    assert len(rows) == sum(len(c.by_scenario) for c in small.summary().comparisons if c.decides)
+    comparison = next(c for c in small.summary().comparisons if c.decides)
+    assert sum(comparison.shares.values()) == pytest.approx(1)
 
 
 def test_a_forest_too_tall_for_a_page_is_parted_between_arms(simulate):
