@@ -86,34 +86,6 @@ def interval(samples: Sequence[Sample], alpha: float, *, looks: bool = False) ->
     return float(lo[0]), float(hi[0])
 
 
-def margin(estimate: Estimate, alpha: float) -> float:
-    """Margin of error: half the width of the two-sided t interval (1 - 2 alpha); 0 without a standard error."""
-    return 0.0 if estimate.has_no_error else t_quantile(alpha, estimate.df) * float(np.sqrt(estimate.variance))
-
-
-def log_ratio(above: Estimate, below: Estimate) -> Estimate:
-    """ln(above / below) with its variance by the delta method, var(ln x) = var(x) / x^2; both means must be above 0."""
-    a = (above.variance**0.5 / above.mean) ** 2
-    b = (below.variance**0.5 / below.mean) ** 2
-    squares = a**2 / above.df + b**2 / below.df
-    return Estimate(float(np.log(above.mean / below.mean)), a + b, (a + b) ** 2 / squares if squares > 0 else np.inf)
-
-
-def weighted_difference(first: Estimate, second: Estimate, factor: float) -> Estimate:
-    """first - factor x second, of independent estimates; degrees of freedom by Satterthwaite (Welch 1947)."""
-    a, b = first.variance, factor**2 * second.variance
-    squares = a**2 / first.df + b**2 / second.df
-    df = (a + b) ** 2 / squares if squares > 0 else np.inf
-    return Estimate(first.mean - factor * second.mean, a + b, df)
-
-
-def p_below(estimate: Estimate, limit: float) -> float:
-    """One-sided p of H0: true mean >= limit (t test). 1 without a standard error, since nothing can be rejected."""
-    if estimate.has_no_error:
-        return 1.0
-    return t_tail((limit - estimate.mean) / float(np.sqrt(estimate.variance)), estimate.df)
-
-
 def t_quantile(alpha: float, df: float) -> float:
     """The value that Student's t exceeds with probability alpha. `scipy.stats.t.isf` says the same, 40 times slower."""
     return -float(special.stdtrit(df, alpha))

@@ -549,7 +549,9 @@ def end(cluster: Cluster, namespace: str, fault_id: str) -> dict[str, Any]:
             _acting(cluster, mark, False)
         led = _put_back(cluster, namespace, service, mark.name) if alone else True
         acted = bool(seen.get("in_force")) and led
-        gone = "pod" if seen and not seen["there"] else "process" if led else "service"
+        # Where the proxy has put the Service back by itself, its trouble is over as well.
+        fell_off = bool(seen.get("in_force")) and not led
+        gone = "pod" if seen and not seen["there"] else "service" if fell_off else "process"
         answer = {"in_force": acted and gone != "pod", "effect": _effect(seen), "gone": gone}
         if alone:
             with suppress(Gone):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from benchmarks.borders import binomial
+from smartops_chaos.analysis.likelihood_ratio import Trials, reduction_p
 from smartops_chaos.analysis.rates import binomial_p, clopper_pearson_lower, newcombe, wilson
 
 
@@ -73,3 +76,22 @@ def test_p_and_bound_decide_alike(share: tuple[int, int], target: float) -> None
     bound = clopper_pearson_lower(*share, 0.025)
     if abs(bound - target) > 1e-9:
         assert (p <= 0.025) == (bound > target)
+
+
+@pytest.mark.parametrize(("arm", "base"), [(6, 6), (12, 12), (12, 5), (5, 12)])
+def test_arms_that_add_nothing_are_shown_to_heal_more_no_more_often_than_stated(arm: int, base: int) -> None:
+    """Exactly, over all shares that end by themselves: 1, 4 or 12 arms share the level by Holm."""
+    counts = [(k, j) for k in range(arm + 1) for j in range(base + 1)]
+    failed = np.array([np.arange(arm) < k for k, _ in counts], dtype=float)
+    unaided = np.array([np.arange(base) < j for _, j in counts], dtype=float)
+    p = reduction_p([Trials(failed, 1.0)], [Trials(unaided, 1.0)], 0.0).reshape(arm + 1, base + 1)
+    share = np.linspace(0, 1, 201)
+    ours, theirs = binomial(arm, share), binomial(base, share)
+    used = 0.0
+    for level in (0.025, 0.025 / 3, 0.0025):
+        for arms in (1, 4, 12):
+            one = ours @ (p <= level / arms)
+            error = float((theirs * (1 - (1 - one) ** arms)).sum(1).max())
+            assert error <= level
+            used = max(used, error / level)
+    assert used > 0.3

@@ -100,7 +100,8 @@ class StandIn:
         ids = [f"{self._namespace}/{name}" for name in names]
         if one["kind"] == "StressChaos":
             ids = [f"{pod}/{container}" for pod in ids for container in one["spec"]["containerNames"]]
-        return [{"id": name, "phase": "Not Injected", "selectorKey": ".", "events": []} for name in ids]
+        fresh = {"phase": "Not Injected", "selectorKey": ".", "injectedCount": 0, "recoveredCount": 0}
+        return [{"id": name, "events": [], **fresh} for name in ids]
 
     def _apply(self, one: Json, record: Json) -> Json:
         """Even what does nothing counts as injected."""

@@ -617,6 +617,11 @@ class Proxy:
 
         server = await asyncio.start_server(echo, "127.0.0.1", 0, backlog=1024)
         behind = server.sockets[0].getsockname()[:2]
+
+        def untroubled() -> End:
+            return End(Carried(self, behind, []), 0)
+
+        plain = await self.loop.create_server(untroubled, "127.0.0.1", 0, backlog=1024)
         entry = await self.loop.create_server(
             lambda: End(Carried(self, behind, [own]), 0), "127.0.0.1", 0, backlog=1024
         )
@@ -625,6 +630,17 @@ class Proxy:
         patience_s = late_s + 1.0
         ways: list[tuple[float | None, float | None]] = []
         resets = 0
+        plainly: list[float] = []
+
+        async def passed_plainly(name: bytes) -> None:
+            """What an exchange takes that no trouble delays, in between the others: it is none of the delay."""
+            reader, writer = await asyncio.open_connection("127.0.0.1", plain.sockets[0].getsockname()[1])
+            begin = self.loop.time()
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                writer.write(name)
+                await reader.readexactly(8)
+                plainly.append(arrived[name] - begin)
+            writer.transport.abort()
 
         async def exchange(name: bytes) -> None:
             nonlocal resets
@@ -655,6 +671,8 @@ class Proxy:
         tasks = []
         for number in range(count):
             tasks.append(self.loop.create_task(exchange(b"%08d" % number)))
+            if number % 5 == 0:
+                tasks.append(self.loop.create_task(passed_plainly(b"p%07d" % number)))
             await asyncio.sleep(MEASURE_EVERY_S)
         await asyncio.gather(*tasks)
         theres = [there for there, _ in ways if there is not None]
@@ -664,7 +682,7 @@ class Proxy:
         intime = [there for there in theres if there <= late_s]
         told: dict[str, Any] = {
             "exchanges": count,
-            "delay": statistics.median(intime) if intime else None,
+            "delay": max(0.0, statistics.median(intime) - statistics.median(plainly or [0.0])) if intime else None,
             "loss": lost / firsts if firsts else None,
             "reset": resets / count,
             "passed": sum(there != FAR for there in theres),
@@ -676,6 +694,7 @@ class Proxy:
             told["rate"] = int(own.rate / 2) / (self.loop.time() - arrived[b"the-blob"])
             writer.transport.abort()
         entry.close()
+        plain.close()
         server.close()
         trouble.measured = told
         return told
