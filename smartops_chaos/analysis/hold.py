@@ -80,7 +80,7 @@ def sensitivity(
                     hold_s=hold_s,
                     model=arm.model,
                     policy=arm.policy,
-                    rmst_s=mean_over_scenarios([c.sample(c.time_s) for c in ours]).mean if ours else None,
+                    rmst_s=mean_over_scenarios([c.sample(c.time_s) for c in ours]) if ours else None,
                     reduction=None if arm == asked.baseline else estimate(*both),
                     trials=len(trials),
                     other_outcomes=changed,

@@ -212,7 +212,7 @@ def _mttr(
     if len(times) < len(cells) or not known:
         return Mttr(None, None, None, None, None, None)
     samples = [c.sample(t) for c, t, _ in known]
-    mean = mean_over_scenarios(samples).mean
+    mean = mean_over_scenarios(samples)
     lo, hi = interval(samples, alpha, looks=looks)
     horizons = {c.horizon_s for c, _, _ in known}
     if len(horizons) > 1:  # a trial that was watched for less time tells nothing of the rest of the longer one
@@ -228,7 +228,7 @@ def _until_seen(times: Sequence[tuple[Cell, Floats | None]], alpha: float) -> Mt
         return Mttr(None, None, None, None, None, None)
     samples = [c.sample(t) for c, t in known]
     lo, hi = interval(samples, alpha)
-    return Mttr(mean_over_scenarios(samples).mean, lo, hi, max(c.horizon_s for c, _ in known), None, None)
+    return Mttr(mean_over_scenarios(samples), lo, hi, max(c.horizon_s for c, _ in known), None, None)
 
 
 def _between(spans: Sequence[tuple[Cell, tuple[Floats, Floats] | None]]) -> tuple[float, float] | None:
@@ -236,7 +236,7 @@ def _between(spans: Sequence[tuple[Cell, tuple[Floats, Floats] | None]]) -> tupl
     known = [(c, ends) for c, ends in spans if ends is not None and len(ends[0])]
     if not known:
         return None
-    earliest, latest = (mean_over_scenarios([c.sample(ends[i]) for c, ends in known]).mean for i in (0, 1))
+    earliest, latest = (mean_over_scenarios([c.sample(ends[i]) for c, ends in known]) for i in (0, 1))
     return earliest, latest
 
 

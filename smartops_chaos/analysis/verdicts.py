@@ -417,7 +417,7 @@ def _told(
     return Comparison(
         arm=t.arm,
         baseline=question.baseline,
-        baseline_rmst_s=mean_over_scenarios([c.sample(c.time_s) for c in known]).mean if known else None,
+        baseline_rmst_s=mean_over_scenarios([c.sample(c.time_s) for c in known]) if known else None,
         scope=compared.scope,
         decides=compared.scope == "these-scenarios",
         mttr_reduction=replace(compared.mttr_reduction, p_adjusted=p),

@@ -229,9 +229,6 @@ class CampaignFolder:
             yield
 
 
-Store = CampaignFolder  # its former name, for branches that are about to land
-
-
 def campaigns(results: Path, *, headless: bool = False) -> list[CampaignFolder]:
     """Every campaign below `results`, oldest number first; `headless`: also one whose campaign.json is missing."""
     found = {
