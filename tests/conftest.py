@@ -151,7 +151,7 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
 
 @pytest.fixture
 def looking(standins: Callable[..., Path]) -> Callable[..., Path]:
-    """Writes a matrix in which `off`, which never recovers, is held against `on` and is ruled out at the first look.
+    """Writes a matrix in which `off`, which never recovers, misses its first target, auto-heal, at the first look.
 
     `other` is `on` by another name, so nothing of it is decided. Two scenarios: a fault, and a control without one.
     """
@@ -161,7 +161,9 @@ def looking(standins: Callable[..., Path]) -> Callable[..., Path]:
         healer = file.with_name("healer.yaml")
         known = healer.read_text(encoding="utf-8").replace("[on, off]}", "[on, off], variant: [a, b]}")
         healer.write_text(known, encoding="utf-8")
-        text = file.read_text(encoding="utf-8").replace("baseline: {model: off", "looks: 2\nbaseline: {model: on")
+        text = file.read_text(encoding="utf-8").replace(
+            "baseline: {model: off", "looks: 2\ntargets: {auto_heal: 90%}\nbaseline: {model: on"
+        )
         if other:
             text = text.replace("on: {healer: on}", "on: {healer: on}, other: {healer: on, variant: b}")
         file.write_text(text, encoding="utf-8")

@@ -428,7 +428,7 @@ def test_a_selection_keeps_the_order_and_the_trials(matrix: Write) -> None:
     assert part == replace(whole, trials=tuple(t for t in whole.trials if t.id in kept))
 
 
-@pytest.mark.parametrize(("name", "hours"), [("quick", 0.05), ("nightly", 1.0), ("full", 8.0)])
+@pytest.mark.parametrize(("name", "hours"), [("quick", 0.1), ("nightly", 1.0), ("full", 8.0)])
 def test_the_shipped_matrices_of_the_lab_load_and_fit(name: str, hours: float) -> None:
     plan = load_plan(shipped("matrix", f"{name}.yaml"))
     assert forecast(plan, f"{name}.yaml").upper_s <= hours * 3600

@@ -98,7 +98,7 @@ def test_a_pilot_says_how_much_times_spread() -> None:
     plan = load_plan(shipped("matrix", "quick.yaml"), repeats=20)
     sample = Path(__file__).parents[2] / "results" / "sample"
     pilot = api.pilot(sample, plan)
-    assert set(pilot.spreads) == {("cpu-90", "steady"), ("pod-kill", "steady")}
+    assert set(pilot.spreads) == {("cpu-90", "steady"), ("pod-kill", "steady"), ("slow", "steady")}
     assert pilot.spreads["cpu-90", "steady"].base == (1.0, 1.0, 1.0)
     assert pilot.heals == 0.5
     known, less = chances(plan, pilot), chances(plan, replace(pilot, spreads={("cpu-90", "steady"): SURE}))

@@ -15,7 +15,6 @@ import pytest
 from smartops_chaos import api
 from smartops_chaos.analysis import load
 from smartops_chaos.analysis.rates import wilson
-from smartops_chaos.plan.look_schedule import ALPHA_SPENDING
 from smartops_chaos.store.campaign_folder import CampaignFolder
 from tests.conftest import REPEATS, until
 
@@ -53,7 +52,7 @@ def test_a_decided_arm_stops_and_the_others_run_on(cli: Any, looking: Make, rows
     summary = json.loads((tmp_path / "reports/standin-1/summary.json").read_text(encoding="utf-8"))
     assert summary["plan"]["stopped"] == {"off": {"look": 1, "repeat": FIRST}}
     told = {(v["arm"]["model"], v["target"]): v for v in summary["verdicts"]}
-    assert told["off", "mttr_reduction"]["verdict"] == "missed"
+    assert told["off", "auto_heal"]["verdict"] == "missed"
     assert told["off", "auto_heal"]["why"].endswith("decided at look 1, after 5 repeats")
     assert "look" not in told["other", "auto_heal"]["why"]
     assert "decided at look 1" in (tmp_path / "reports/standin-1/report.html").read_text(encoding="utf-8")
@@ -123,9 +122,9 @@ def test_what_looks_cannot_do_is_refused_with_the_hint(cli: Any, looking: Make, 
         refused = cli("run", matrix, *option)
         assert refused.returncode == 2
         assert f"leave out {option[0]}, or write `looks: 1` in standin.yaml" in refused.stderr
-    few = cli("run", matrix, "--repeats", "9")
+    few = cli("run", matrix, "--repeats", "1")
     assert few.returncode == 2
-    assert "with 9 repeats the first of 2 looks comes after 4 trials of a cell" in few.stderr
+    assert "2 looks are more than the 1 repeats after which they could be" in few.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -151,8 +150,7 @@ def test_a_look_that_cannot_be_taken_or_read_ends_the_run_and_no_arm_runs_on(
     assert max(row["repeat"] for row in rows(campaign).values()) == FIRST
     record.write_text(whole, encoding="utf-8")
     (off,) = [arm for arm in api.load(campaign).summary.arms if arm.model == "off"]
-    of_this_look = 0.025 * ALPHA_SPENDING[2][0]
-    assert (off.auto_heal.lo, off.auto_heal.hi) == pytest.approx(wilson(0, FIRST, of_this_look)), "not the end's share"
+    assert off.auto_heal.hi > wilson(0, FIRST, 0.025)[1], "an interval that holds at every look is wider"
     assert cli("run", matrix).returncode == 0
     (campaign / "look-1.json").write_text("{", encoding="utf-8")
     assert "look-1.json cannot be read" in cli("status").stderr

@@ -141,7 +141,7 @@ ONE_CHANGE = {
     ("  policy:\n", "  polciy:\n"): ("12:3: unknown key `polciy`: did you mean `policy`?"),
     ("{healer: off}", "{healer: of}"): "10:19: healer: `of` is not allowed: did you mean `off`?",
     ("{healer: off}", "{haeler: off}"): "10:11: the healer has no setting `haeler`: did you mean `healer`?",
-    ("{healer: off}", "{healer: false}"): "10:19: healer: `false` is not allowed: known: off, on",
+    ("{healer: off}", "{healer: false}"): "10:19: healer: `false` is not allowed: known: off, on, oracle, random",
     ("detector: zscore", "detector: zscor"): "11:24: detector: `zscor` is not allowed: did you mean `zscore`?",
     ("file: default.policy", "file: defualt.policy"): (
         "13:21: {folder}/defualt.policy: no such file: did you mean `{folder}/default.policy`?"
