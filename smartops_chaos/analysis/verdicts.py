@@ -36,7 +36,6 @@ from smartops_chaos.analysis.rates import auto_heal, common, heal_test
 from smartops_chaos.analysis.summary import Comparison, Decision, Verdict
 from smartops_chaos.analysis.table import numbers
 from smartops_chaos.model import Arm, Goal
-from smartops_chaos.schema.units import format_duration
 
 Told = TypeVar("Told", Comparison, Verdict)
 
@@ -383,8 +382,7 @@ def _proven_for(share: float, horizon_s: float | None) -> str:
         return "proven for the whole horizon only"
     if horizon_s is None:
         return f"proven for every horizon from {percent(share)} of the stated ones on"
-    first, last = format_duration(round(share * horizon_s, 3)), format_duration(horizon_s)
-    return f"proven for every horizon from {first} to {last}"
+    return f"proven for every horizon from {share * horizon_s:.3g} s to {horizon_s:g} s"
 
 
 def _elsewhere(t: ArmTests, p: float, p_ruled_out: float, arms: int, question: Question) -> Comparison:

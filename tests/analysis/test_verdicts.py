@@ -91,7 +91,7 @@ def test_it_is_said_for_which_horizons_it_is_proven(trials: Trials) -> None:
     found = next(c for c in judged(rows).comparisons if c.decides)
     assert found.proven_from is not None
     assert found.proven_from_s == pytest.approx(100 * found.proven_from)
-    assert f"proven for every horizon from {found.proven_from_s:g}s to 100s" in found.why
+    assert f"proven for every horizon from {found.proven_from_s:.3g} s to 100 s" in found.why
     assert 0.34 < found.proven_from < 0.6  # 20 of 34 s are not 40 % less; at half the horizon it is still shown
     with_lost = [row | {"outcome": "error", "time_s": None} if i in (1, 2) else row for i, row in enumerate(rows, -19)]
     later = next(c for c in judged(with_lost).comparisons if c.decides)
