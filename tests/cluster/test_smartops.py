@@ -139,4 +139,5 @@ def test_its_arms_are_set_as_they_really_are_and_put_back(smartops: str, cli: An
 
 def inside(cluster: Cluster, namespace: str, name: str, *command: str) -> str:
     (pod,) = pods(namespace, name)
-    return victims.victim(namespace, name, pod).container.run(cluster, *command)
+    controller = Controller.read(cluster, namespace, name)
+    return victims.victim(namespace, controller, pod).container.run(cluster, *command)

@@ -62,7 +62,7 @@ def test_a_lasting_fault_is_there_from_its_injection_to_its_end(sample, name):
     at = frame(evidence, 1)
     half_s = (at.injected.hi_ns - at.injected.lo_ns) / 2e9
     ill = of(found, times, "cpu")
-    margin_s = 0.05 + half_s  # a scrape, the clocks, and half of the injection
+    margin_s = 0.1 + half_s  # a scrape, the clocks, and half of the injection
     assert half_s < ill[0][0] < margin_s
     assert ill[-1][1] == pytest.approx(min(record.row["fault_end_s"], times[-1][1]), abs=0.07)
     assert all(one[1] == other[0] for one, other in pairwise(ill))  # users hurt or not: it is the same fault
@@ -120,7 +120,7 @@ def test_a_start_that_hurt_is_not_normal_and_the_window_that_the_gate_found_good
     assert found[0].label == "unknown"
     assert hurt[1] - begin_s == pytest.approx(bad_s, abs=0.3)
     (well,) = [time for window, time in zip(found, times, strict=True) if window.label == "normal" and time[0] < 0]
-    assert well[1] == pytest.approx(0, abs=0.07)
+    assert well[1] == pytest.approx(0, abs=0.15)
 
 
 def test_the_healers_words_and_deeds_change_no_label(sample):
@@ -153,8 +153,9 @@ def test_an_end_that_is_known_only_between_two_moments_leaves_all_between_them_u
     zero_ns = zero_of(evidence)
     loose = replace(fact, ended=Interval(zero_ns + SECOND, zero_ns + 3 * SECOND), clock="runner")
     found, _, times = read(sample, replace(evidence, faults=(loose,)))
-    dark = [time for window, time in zip(found, times, strict=True) if window.phase == "unknown"][-1]
-    assert dark == pytest.approx((1.0, 3.0), abs=0.05)
+    dark = [time for window, time in zip(found, times, strict=True) if window.phase == "unknown" and time[0] > 0.5]
+    assert (dark[0][0], dark[-1][1]) == pytest.approx((1.0, 3.0), abs=0.1)
+    assert all(one[1] == other[0] for one, other in pairwise(dark))
     # Users are hurt in it, but by what, nobody says.
     assert any(w.phase == "unknown" and w.impaired == "yes" and w.label == "unknown" for w in found)
 
