@@ -82,7 +82,7 @@ def test_a_large_clear_effect_is_proven(trials: Trials) -> None:
     assert reduction.bound is not None
     assert reduction.bound > 0.4
     assert reduction.why.startswith("the mean time to recover is reduced by 92.6 % (95 % interval")
-    assert reduction.why.endswith("to 100s")
+    assert reduction.why.endswith("to 100 s")
     assert verdict(rows, "auto_heal").verdict == "proven"
 
 
