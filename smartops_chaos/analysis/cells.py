@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smartops_chaos.analysis import competing
-from smartops_chaos.analysis.estimate import Floats, Sample
+from smartops_chaos.analysis.likelihood_ratio import Floats, Trials
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
 from smartops_chaos.model import Arm, Outcome, Stop
@@ -68,9 +68,9 @@ class Cell:
         """Prevented incidents; where the fault rarely hurts anyway, the action was needless and prevented nothing."""
         return 0 if self.rarely_hurts else self.outcomes.get(Outcome.PREVENTED, 0)
 
-    def sample(self, values: Floats) -> Sample:
+    def sample(self, values: Floats) -> Trials:
         """Values of this cell's trials, such as `time_s`, for a mean over scenarios; at worst they are the horizon."""
-        return Sample(values, self.weight, self.horizon_s)
+        return Trials(values, self.horizon_s, self.weight)
 
 
 def of_arm(cells: Sequence[Cell], arm: Arm) -> list[Cell]:

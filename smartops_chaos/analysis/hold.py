@@ -12,7 +12,7 @@ from dataclasses import replace
 from smartops_chaos.analysis import table
 from smartops_chaos.analysis.cells import build, cells_by_arm
 from smartops_chaos.analysis.compare import estimate
-from smartops_chaos.analysis.estimate import mean_over_scenarios
+from smartops_chaos.analysis.likelihood_ratio import mean_over_scenarios
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.summarise import measured_trials

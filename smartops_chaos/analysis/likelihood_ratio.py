@@ -142,12 +142,12 @@ def reduction(
     the e value, so it holds at every look.
     """
     pairs = min(_number(arm), _number(base))
-    above, below = _mean_s(arm), _mean_s(base)
+    above, below = mean_over_scenarios(arm), mean_over_scenarios(base)
     lo, hi = reduction_interval(arm, base, alpha, looks=looks)
     p, p_ruled_out = proven_p(arm, base, target, looks=looks), 1.0
     if pairs >= FEWEST_PAIRS:
         p_ruled_out = max(
-            float(ruled_out_p(*sides, target, looks=looks)[0]) for sides in ((arm, base), at_best(arm, base))
+            float(ruled_out_p(*sides, target, looks=looks)[0]) for sides in _also_lost(arm, base, at_best)
         )
     return ReductionTest(1 - above / below if below > 0 else None, float(lo[0]), float(hi[0]), p, p_ruled_out, pairs)
 
@@ -159,18 +159,15 @@ def proven_p(arm: Sequence[Trials], base: Sequence[Trials], target: float, *, lo
     """
     if min(_number(arm), _number(base)) < FEWEST_PAIRS:
         return 1.0
-    p = float(reduction_p(arm, base, target, looks=looks)[0])
-    if not any(t.lost for t in (*arm, *base)):
-        return p
-    return max(p, float(reduction_p(*at_worst(arm, base), target, looks=looks)[0]))
+    return max(float(reduction_p(*sides, target, looks=looks)[0]) for sides in _also_lost(arm, base, at_worst))
 
 
 def lost_range(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[float | None, float | None]:
     """The estimate of the reduction if every lost trial had gone badly for the arm, and if it had gone well."""
     ends = []
     for above, below in (at_worst(arm, base), at_best(arm, base)):
-        mean = _mean_s(below)
-        ends.append(1 - _mean_s(above) / mean if mean > 0 else None)
+        mean = mean_over_scenarios(below)
+        ends.append(1 - mean_over_scenarios(above) / mean if mean > 0 else None)
     return ends[0], ends[1]
 
 
@@ -180,18 +177,28 @@ def mean(arm: Sequence[Trials], limit_s: float, alpha: float, *, looks: bool = F
     lo, hi = mean_interval(arm, alpha, looks=looks)
     p, p_ruled_out = 1.0, 1.0
     if trials >= FEWEST_PAIRS:
-        late, early = ([with_lost(one, end * one.horizon_s) for one in arm] for end in (1.0, 0.0))
-        p = max(float(mean_p_below(some, limit_s, looks=looks)[0]) for some in (arm, late))
-        p_ruled_out = max(float(mean_p_above(some, limit_s, looks=looks)[0]) for some in (arm, early))
-    return Mean(_mean_s(arm), float(lo[0]), float(hi[0]), p, p_ruled_out, trials)
+        p = max(float(mean_p_below(one, limit_s, looks=looks)[0]) for one, _ in _also_lost(arm, (), at_worst))
+        p_ruled_out = max(float(mean_p_above(one, limit_s, looks=looks)[0]) for one, _ in _also_lost(arm, (), at_best))
+    return Mean(mean_over_scenarios(arm), float(lo[0]), float(hi[0]), p, p_ruled_out, trials)
 
 
 def _number(side: Sequence[Trials]) -> int:
     return sum(np.shape(one.values)[-1] for one in side)
 
 
-def _mean_s(side: Sequence[Trials]) -> float:
-    return float(sum(t.weight * np.mean(t.values) for t in side) / sum(t.weight for t in side))
+def mean_over_scenarios(scenarios: Sequence[Trials]) -> float:
+    """The weighted mean of the scenarios' means (stratified sampling, Cochran 1977, chapter 5), in seconds.
+
+    NaN without scenarios, or with an empty one.
+    """
+    if not scenarios or any(not np.size(t.values) for t in scenarios):
+        return float("nan")
+    return float(sum(t.weight * np.mean(t.values) for t in scenarios) / sum(t.weight for t in scenarios))
+
+
+def mean_horizon_s(scenarios: Sequence[Trials]) -> float:
+    """The same of their horizons: the largest mean that there can be."""
+    return sum(one.weight * one.horizon_s for one in scenarios) / sum(one.weight for one in scenarios)
 
 
 def at_worst(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
@@ -201,6 +208,16 @@ def at_worst(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials
 
 def at_best(arm: Sequence[Trials], base: Sequence[Trials]) -> tuple[list[Trials], list[Trials]]:
     return [with_lost(t, 0.0) for t in arm], [with_lost(t, t.horizon_s) for t in base]
+
+
+def _also_lost(
+    arm: Sequence[Trials],
+    base: Sequence[Trials],
+    scored: Callable[[Sequence[Trials], Sequence[Trials]], tuple[list[Trials], list[Trials]]],
+) -> list[tuple[Sequence[Trials], Sequence[Trials]]]:
+    """Both sides as they are and, if trials were lost, also with these `scored`: a test has to reject in both."""
+    sides: list[tuple[Sequence[Trials], Sequence[Trials]]] = [(arm, base)]
+    return [*sides, scored(arm, base)] if any(t.lost for t in (*arm, *base)) else sides
 
 
 def proven_from(
@@ -214,7 +231,7 @@ def proven_from(
     """
     shares = np.arange(100, 0, -1) / 100
     proven = np.ones(len(shares), dtype=bool)
-    for above, below in ((arm, base), at_worst(arm, base)):
+    for above, below in _also_lost(arm, base, at_worst):
         proven &= np.exp(-_evidence(_pool(above).cut(shares), _pool(below).cut(shares), 1 - target, looks)) <= level
     last = len(shares) if proven.all() else int(np.argmin(proven))
     return float(shares[last - 1]) if last else None
@@ -251,17 +268,17 @@ def reduction_interval(
 
 def mean_p_below(arm: Sequence[Trials], limit_s: float, *, looks: bool = False) -> Floats:
     """One-sided p of H0: the weighted mean >= `limit_s`, below the horizons' mean; unseen trials may be at them."""
-    return np.minimum(np.exp(-_evidence_below(_pool(arm), limit_s / _horizon_s(arm), looks)), 1.0)
+    return np.minimum(np.exp(-_evidence_below(_pool(arm), limit_s / mean_horizon_s(arm), looks)), 1.0)
 
 
 def mean_p_above(arm: Sequence[Trials], limit_s: float, *, looks: bool = False) -> Floats:
     """One-sided p of H0: the weighted mean <= `limit_s`, above 0; unseen trials may be at 0."""
-    return np.minimum(np.exp(-_evidence_below(_pool(arm).mirrored, 1 - limit_s / _horizon_s(arm), looks)), 1.0)
+    return np.minimum(np.exp(-_evidence_below(_pool(arm).mirrored, 1 - limit_s / mean_horizon_s(arm), looks)), 1.0)
 
 
 def mean_interval(arm: Sequence[Trials], alpha: float, *, looks: bool = False) -> tuple[Floats, Floats]:
     """Two-sided interval at 2 `alpha` for the weighted mean in seconds."""
-    pool, horizon_s, highest = _pool(arm), _horizon_s(arm), _highest_at_looks if looks else _highest
+    pool, horizon_s, highest = _pool(arm), mean_horizon_s(arm), _highest_at_looks if looks else _highest
     return (1 - highest(pool.mirrored, alpha)) * horizon_s, highest(pool, alpha) * horizon_s
 
 
@@ -272,7 +289,7 @@ def reduction_e(arm: Sequence[Trials], base: Sequence[Trials], target: float) ->
 
 def mean_e_below(arm: Sequence[Trials], limit_s: float) -> Floats:
     """The e value against H0: the weighted mean >= `limit_s`, below the horizons' mean."""
-    return _e(_evidence_below(_pool(arm), limit_s / _horizon_s(arm), looks=True))
+    return _e(_evidence_below(_pool(arm), limit_s / mean_horizon_s(arm), looks=True))
 
 
 def paired_p(arm: Floats, base: Floats, target: float) -> float:
@@ -356,10 +373,6 @@ def _paired_evidence(arm: Floats, base: Floats, logs: Floats) -> Floats:
 
 def _e(logarithm: Floats) -> Floats:
     return np.exp(np.minimum(logarithm, _MOST))
-
-
-def _horizon_s(scenarios: Sequence[Trials]) -> float:
-    return sum(one.weight * one.horizon_s for one in scenarios) / sum(one.weight for one in scenarios)
 
 
 def _gains(pool: _PooledTrials, m: Floats) -> Floats:

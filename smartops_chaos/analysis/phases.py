@@ -98,12 +98,6 @@ def recovery_width(counted: pd.DataFrame) -> float | None:
     return _median(hi - lo)
 
 
-def calibration_width(trials: pd.DataFrame) -> float | None:
-    """The same for the time from the harness's own end of the fault to recovery: the widths of both."""
-    lo, hi = _moment(trials, "recovered")
-    return _median(hi - lo + np.nan_to_num(numbers(trials, "fault_end_width_s")))
-
-
 def _median(widths: Floats) -> float | None:
     known = widths[~np.isnan(widths)]
     return float(np.median(known)) if len(known) else None

@@ -19,7 +19,7 @@ from scipy import special
 
 from smartops_chaos.analysis import likelihood_ratio
 from smartops_chaos.analysis.cells import Cell
-from smartops_chaos.analysis.likelihood_ratio import FEWEST_PAIRS, Trials
+from smartops_chaos.analysis.likelihood_ratio import FEWEST_PAIRS, Trials, mean_horizon_s, mean_over_scenarios
 from smartops_chaos.analysis.summary import SlaNumbers
 from smartops_chaos.model import Sla
 from smartops_chaos.schema.units import format_duration
@@ -62,12 +62,18 @@ def availability(
         return SlaNumbers(None, None, None, within_trials)
     least_s, most_s = likelihood_ratio.mean_interval(known, alpha, looks=looks)
     return SlaNumbers(
-        availability=_available(_mean_s(known), sla),
+        availability=_available(mean_over_scenarios(known), sla),
         lo=_available(float(most_s[0]), sla),
         hi=_available(float(least_s[0]), sla),
         within_trials=within_trials,
         windows_kept=windows_kept(known, sla, target),
     )
+
+
+def expected(cells: Sequence[Cell], sla: Sla, target: float) -> tuple[float, float] | None:
+    """The availability and the share of windows that keep the target; None where the table lacks bad seconds."""
+    known = samples([c for c in cells if c.n], sla)
+    return (_available(mean_over_scenarios(known), sla), windows_kept(known, sla, target)) if known else None
 
 
 def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float, *, looks: bool = False) -> SlaTest:
@@ -86,7 +92,7 @@ def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float, 
     trials = samples(cells, sla)
     found = likelihood_ratio.mean(trials, allowed_s(sla, target), alpha, looks=looks)
     worst, best = likelihood_ratio.at_worst(trials, ())[0], likelihood_ratio.at_best(trials, ())[0]
-    ends = (_available(_mean_s(side), sla) for side in (worst, best))
+    ends = (_available(mean_over_scenarios(side), sla) for side in (worst, best))
     return SlaTest(found.p, found.p_ruled_out, _available(found.hi_s, sla), "", "", *ends)
 
 
@@ -101,7 +107,7 @@ def allowed_s(sla: Sla, target: float) -> float:
 
 def asks_nothing(cells: Sequence[Cell], sla: Sla, target: float) -> str:
     """Why the target would be met even if the healer ended no fault; empty: it would not."""
-    longest_s = _mean_longest_s([_sample(c, sla, np.zeros(0)) for c in cells]) if cells else np.inf
+    longest_s = mean_horizon_s([_sample(c, sla, np.zeros(0)) for c in cells]) if cells else np.inf
     if longest_s > allowed_s(sla, target):
         return ""
     repaired = f", and a person then took {format_duration(sla.repair_s)} to repair it" if sla.repair_s else ""
@@ -124,7 +130,7 @@ def says(value: float, windows: float | None, sla: Sla, target: float) -> str:
 def budget_used(cells: Sequence[Cell], sla: Sla, target: float) -> float | None:
     """Share of the window's error budget, (1 - target) x window, that the expected faults use up."""
     known = samples([c for c in cells if c.n], sla)
-    return _mean_s(known) / allowed_s(sla, target) if known and target < 1 else None
+    return mean_over_scenarios(known) / allowed_s(sla, target) if known and target < 1 else None
 
 
 def windows_kept(trials: Sequence[Trials], sla: Sla, target: float) -> float:
@@ -167,14 +173,6 @@ def samples(cells: Sequence[Cell], sla: Sla) -> list[Trials]:
 
 def _sample(cell: Cell, sla: Sla, bad_s: NDArray[np.float64]) -> Trials:
     return Trials(bad_s, cell.horizon_s + sla.repair_s, cell.weight, cell.lost)
-
-
-def _mean_s(trials: Sequence[Trials]) -> float:
-    return float(sum(t.weight * t.values.mean() for t in trials) / sum(t.weight for t in trials))
-
-
-def _mean_longest_s(trials: Sequence[Trials]) -> float:
-    return sum(t.weight * t.horizon_s for t in trials) / sum(t.weight for t in trials)
 
 
 def _available(bad_s: float, sla: Sla) -> float:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis import competing, instrument, outlook, phases, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, cells_by_arm, of_arm
-from smartops_chaos.analysis.estimate import Floats, interval, mean_over_scenarios
+from smartops_chaos.analysis.estimate import Floats, interval
+from smartops_chaos.analysis.likelihood_ratio import mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
@@ -43,7 +44,7 @@ def summarise(table: pd.DataFrame, question: Question, *, campaign: str) -> Summ
     question, measured = measured_trials(table, question)
     compared = others(measured, question)
     cells = build(measured, question)
-    tests, comparisons, decided = verdicts.conclude(measured, question, competitors(compared, question))
+    tests, comparisons, decided = verdicts.conclude(measured, question, competitors(compared, question), cells)
     comparisons = instrument.hold_back(comparisons, cells, calibration, question.disturbed)
     decided = instrument.hold_back(decided, cells, calibration, question.disturbed)
     summaries = [_arm(question.baseline, measured, of_arm(cells, question.baseline), (), question)]
@@ -169,7 +170,7 @@ def _arm(
         counted=len(counted),
         outcomes=dict(sorted(Counter(outcome.tolist()).items())),
         left_out=_left_out(rows, cells),
-        mttr=_mttr(cells, [c.time_s for c in cells], [c.recovered for c in cells], alpha, looks),
+        mttr=_mttr(cells, alpha, looks),
         ttd=_until_seen([(c, c.undetected_s) for c in cells], alpha),
         ttm=_until_seen([(c, c.unmitigated_s) for c in cells], alpha),
         ttd_between=_between([(c, c.undetected_span) for c in cells]),
@@ -204,20 +205,17 @@ def _left_out(rows: pd.DataFrame, cells: Sequence[Cell]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _mttr(
-    cells: Sequence[Cell], times: Sequence[Floats], events: Sequence[NDArray[np.bool_]], alpha: float, looks: bool
-) -> Mttr:
-    """`times` and `events` in the order of `cells`; nothing if the table lacks the times of a cell."""
-    known = [(c, t, e) for c, t, e in zip(cells, times, events, strict=False) if len(t)]
-    if len(times) < len(cells) or not known:
+def _mttr(cells: Sequence[Cell], alpha: float, looks: bool) -> Mttr:
+    known = [c for c in cells if c.n]
+    if not known:
         return Mttr(None, None, None, None, None, None)
-    samples = [c.sample(t) for c, t, _ in known]
+    samples = [c.sample(c.time_s) for c in known]
     mean = mean_over_scenarios(samples)
     lo, hi = interval(samples, alpha, looks=looks)
-    horizons = {c.horizon_s for c, _, _ in known}
+    horizons = {c.horizon_s for c in known}
     if len(horizons) > 1:  # a trial that was watched for less time tells nothing of the rest of the longer one
         return Mttr(mean, lo, hi, max(horizons), None, None)
-    km = kaplan_meier(np.concatenate([t for _, t, _ in known]), np.concatenate([e for _, _, e in known]))
+    km = kaplan_meier(np.concatenate([c.time_s for c in known]), np.concatenate([c.recovered for c in known]))
     return Mttr(mean, lo, hi, max(horizons), quantile(km, 0.5), quantile(km, 0.9))
 
 

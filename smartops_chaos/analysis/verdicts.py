@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
@@ -29,7 +30,7 @@ from smartops_chaos.analysis import likelihood_ratio
 from smartops_chaos.analysis import sla as availability
 from smartops_chaos.analysis.cells import Cell, cells_by_arm
 from smartops_chaos.analysis.compare import Compared, compare, filled, trials_of
-from smartops_chaos.analysis.estimate import mean_over_scenarios
+from smartops_chaos.analysis.likelihood_ratio import mean_over_scenarios
 from smartops_chaos.analysis.phrases import GOALS, confidence_level, count, p_value, percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal, common, heal_test
@@ -77,26 +78,26 @@ class ArmTests:
     @property
     def sequence(self) -> list[float]:
         """The p of each target in the sequence: the largest of its own and of those before it."""
-        own = [t.p for t in self.targets if t.in_sequence]
-        found: list[float] = np.maximum.accumulate(own).tolist() if own else []
-        return found
+        return rising([t.p for t in self.targets if t.in_sequence])
 
 
-def judged(measured: pd.DataFrame, question: Question, arms: Sequence[Arm]) -> list[ArmTests]:
+def judged(
+    measured: pd.DataFrame, question: Question, arms: Sequence[Arm], built: list[Cell] | None = None
+) -> list[ArmTests]:
     """The tests of each arm; of one that a look has stopped by the trials of that look, the baseline's too."""
-    return [run_tests(arm, *cells, question) for arm, cells in cells_by_arm(measured, question, arms).items()]
+    return [run_tests(arm, *cells, question) for arm, cells in cells_by_arm(measured, question, arms, built).items()]
 
 
 def conclude(
-    measured: pd.DataFrame, question: Question, arms: Sequence[Arm]
+    measured: pd.DataFrame, question: Question, arms: Sequence[Arm], built: list[Cell] | None = None
 ) -> tuple[list[ArmTests], tuple[Comparison, ...], tuple[Verdict, ...]]:
     """Tests, comparisons and verdicts of the arms; of one that a look has stopped as they were decided then.
 
     What is decided at a look is decided by all tests as they stood then. The smallest p of a test over all looks is a
     valid p, since it is 1 / e, and by those all is proven that is proven here, or more: so the error rate is kept over
-    all arms, targets and looks.
+    all arms, targets and looks. `built` are the cells of `measured`, if they are at hand.
     """
-    tests = judged(measured, question, arms)
+    tests = judged(measured, question, arms, built)
     comparisons, verdicts = decide(tests, question)
     for look, repeat in sorted({(stop.look, stop.repeat) for stop in question.stopped.values()}):
         earlier = {arm: stop for arm, stop in question.stopped.items() if stop.look < look}
@@ -159,8 +160,12 @@ def proven_p(cells: Sequence[Cell], baseline: Sequence[Cell], question: Question
     }
     if sla.trivial or not_asked(cells, question):
         del p["sla"]
-    found: list[float] = np.maximum.accumulate([p[target] for target in question.order if target in p]).tolist()
-    return found
+    return rising([p[target] for target in question.order if target in p])
+
+
+def rising(p: Sequence[float]) -> list[float]:
+    """Each p of a sequence, or a larger one before it: a target is proven only if those before it are."""
+    return list(accumulate(p, max))
 
 
 def not_asked(cells: Sequence[Cell], question: Question) -> bool:
@@ -230,11 +235,9 @@ def _heal(cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -
 def _sla(cells: Sequence[Cell], question: Question) -> TargetTest:
     target, alpha, looks = question.targets.sla, question.alpha, question.looks > 1
     found = availability.decide(cells, question.sla, target, alpha, looks=looks)
-    numbers_of = availability.availability(cells, question.sla, target, alpha, None)
-    value = numbers_of.availability
-    says, doubts = "", []
-    if question.sla is not None and value is not None:
-        says = availability.says(value, numbers_of.windows_kept, question.sla, target)
+    value, says, doubts = None, "", []
+    if question.sla is not None and (expected := availability.expected(cells, question.sla, target)):
+        value, says = expected[0], availability.says(*expected, question.sla, target)
         if found.bound is not None and found.bound < target:
             doubts.append(f"it may be as low as {100 * found.bound:.4f} %")
         if found.p > alpha:
@@ -315,7 +318,8 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
     verdicts: list[Verdict] = []
     for i, t in enumerate(tests):
         done = sum(bool(p) and p[-1] <= question.alpha for j, p in enumerate(adjusted) if j != i)
-        level, in_sequence, before = question.alpha / (len(tests) - done), iter(adjusted[i]), ""
+        level, in_sequence = question.alpha / (len(tests) - done), iter(adjusted[i])
+        before: Goal | None = None
         for test in t.targets:
             p = next(in_sequence) if test.in_sequence else 1.0
             p_out = next(ruled_out) if test.in_sequence and not test.undecidable else 1.0
@@ -335,7 +339,7 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
 
 
 def _decision(
-    test: TargetTest, p: float, p_ruled_out: float, arms: int, before: Goal | str, question: Question
+    test: TargetTest, p: float, p_ruled_out: float, arms: int, before: Goal | None, question: Question
 ) -> tuple[Decision, str]:
     """The first line that fits. `before` is the first target of the sequence before this one that is not proven."""
     wanted = percent(test.wanted) if test.target != "sla" else f"{100 * test.wanted:g} %"
@@ -354,8 +358,7 @@ def _decision(
     if test.p > question.alpha and doubt:
         return "observed above", f"{test.says}, but {doubt}"
     if before:
-        name = GOALS[before]  # type: ignore[index]
-        return "observed above", f"{test.says}, but the {name} comes first and is not proven"
+        return "observed above", f"{test.says}, but the {GOALS[before]} comes first and is not proven"
     return "observed above", f"{test.says}, but not after allowing for {arms} arms: {p_value(p)}{over}"
 
 
@@ -395,9 +398,15 @@ def _elsewhere(t: ArmTests, p: float, p_ruled_out: float, arms: int, question: Q
         says = f"over fault families the mean time is reduced by {percent(found.estimate)}"
         says += f" {_interval(found.lo, found.hi, question)}"
     doubt = f"{len({c.family for c in t.cells})} fault families cannot rule out less than {percent(target)}"
-    test = replace(here, value=found.estimate, p=compared.p, says=says, undecidable=compared.undecidable)
-    test = replace(test, doubts=here.doubts if unexplained(t.cells, question) else (doubt,))
-    decision, why = _decision(test, p, p_ruled_out, arms, "", question)
+    test = replace(
+        here,
+        value=found.estimate,
+        p=compared.p,
+        says=says,
+        undecidable=compared.undecidable,
+        doubts=here.doubts if unexplained(t.cells, question) else (doubt,),
+    )
+    decision, why = _decision(test, p, p_ruled_out, arms, None, question)
     return _told(t, compared, decision, why, None if compared.undecidable else p, question, None, None)
 
 

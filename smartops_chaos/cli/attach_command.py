@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from smartops_chaos.cli.options import duration_s
 from smartops_chaos.errors import FileProblems, UsageError
 
 
@@ -24,14 +25,10 @@ def attach(
     from smartops_chaos.kubernetes import attach as attaching
     from smartops_chaos.kubernetes import draft
     from smartops_chaos.schema import healerfile, yamlfile
-    from smartops_chaos.schema.units import UnitError, parse_duration
 
     if out.exists():
         raise UsageError(f"{out} already exists", "name another file: --out FILE")
-    try:
-        quiet_s, watch_s = parse_duration(quiet), parse_duration(watch)
-    except UnitError as error:
-        raise UsageError(str(error)) from None
+    quiet_s, watch_s = duration_s("--quiet", quiet), duration_s("--watch", watch)
     if quiet_s < 1 or watch_s < 1:
         raise UsageError("--quiet and --watch are at least 1s")
 

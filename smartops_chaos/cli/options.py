@@ -27,6 +27,16 @@ def campaign_path(path: Path, results: Path) -> Path:
     return path if path.exists() else results / path
 
 
+def duration_s(flag: str, text: str) -> float:
+    """Seconds of a flag's duration such as 50m. Raises UsageError."""
+    from smartops_chaos.schema import units
+
+    try:
+        return units.parse_duration(text)
+    except units.UnitError as error:
+        raise UsageError(f"{flag} {text}: {error}") from None
+
+
 def arm_of(text: str) -> Arm:
     """The arm of `--baseline model=off,policy=default`. Raises UsageError."""
     from smartops_chaos.model import Arm  # its many classes take a fifth of the time in which `--help` is there

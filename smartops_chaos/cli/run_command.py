@@ -18,8 +18,8 @@ from smartops_chaos.cli.options import (
     RepeatsOption,
     ReportsOption,
     ResultsOption,
+    duration_s,
 )
-from smartops_chaos.errors import UsageError
 from smartops_chaos.run.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -49,19 +49,13 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a matrix; the same command resumes what was interrupted."""
-    from smartops_chaos.schema import units
-
-    try:
-        limit_s = units.parse_duration(max_time) if max_time else None
-    except ValueError as error:
-        raise UsageError(f"--max-time {max_time}: {error}") from None
     options = RunOptions(
         only=tuple(only or ()),
         repeats=repeats,
         shard=shard,
         campaign=campaign,
         lanes=lanes,
-        max_time_s=limit_s,
+        max_time_s=duration_s("--max-time", max_time) if max_time else None,
         retry=tuple(retry.split(",")) if retry else (),
         scheduler=scheduler,
     )

@@ -18,6 +18,7 @@ from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Gone, Json,
 from smartops_chaos.kubernetes.container import Container, NoProgram
 from smartops_chaos.kubernetes.controller import is_leaving
 from smartops_chaos.kubernetes.victims import MarkDetail
+from smartops_chaos.schema.units import UnitError, parse_duration, parse_size
 
 FELT_S = 20.0
 _CPU_SHARE = 0.2  # of what was asked or the limit leaves: a busy node gives much less than all
@@ -58,19 +59,16 @@ class Expected:
 
 
 def seconds_of(text: str) -> float:
-    """A duration as Go writes it, of one unit."""
-    for unit, factor in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
-        if text.endswith(unit) and text[: -len(unit)].replace(".", "", 1).isdigit():
-            return float(text[: -len(unit)]) * factor
+    """A duration as Go writes it; 0 for anything else."""
+    with suppress(UnitError):
+        return parse_duration(text)
     return 0.0
 
 
 def bytes_of(text: str) -> float:
     """A size as Chaos Mesh has it; 0 for one in per cent."""
-    units = (("MiB", 2**20), ("GiB", 2**30), ("KiB", 2**10), ("MB", 10**6), ("GB", 10**9), ("KB", 10**3), ("B", 1))
-    for unit, factor in units:
-        if text.endswith(unit) and text[: -len(unit)].isdigit():
-            return float(text[: -len(unit)]) * factor
+    with suppress(UnitError):
+        return parse_size(text)
     return 0.0
 
 
@@ -126,10 +124,13 @@ def _burns(cluster: Cluster, where: Container, cores: float) -> bool:
     return then - first >= _CPU_SHARE * cores * (time.monotonic() - begin)
 
 
+def _spec(pod: Json, container: str) -> Json:
+    return next(one for one in pod["spec"]["containers"] if one["name"] == container)
+
+
 def _limit(pod: Json, container: str) -> float:
     """Cores that a container may use."""
-    spec = next(one for one in pod["spec"]["containers"] if one["name"] == container)
-    told = str(((spec.get("resources") or {}).get("limits") or {}).get("cpu", ""))
+    told = str(((_spec(pod, container).get("resources") or {}).get("limits") or {}).get("cpu", ""))
     if told.endswith("m"):
         return int(told[:-1]) / 1000
     return float(told) if told else 64.0
@@ -137,8 +138,8 @@ def _limit(pod: Json, container: str) -> float:
 
 def _late(cluster: Cluster, where: Container, pod: Json, expected: Expected) -> bool:
     """Requests to the pod's own port, through the API server: any answer will do, it is its time that counts."""
-    spec = next(one for one in pod["spec"]["containers"] if one["name"] == where.name)
-    port = next((one["containerPort"] for one in spec.get("ports") or () if one.get("protocol", "TCP") == "TCP"), 0)
+    ports = _spec(pod, where.name).get("ports")
+    port = next((one["containerPort"] for one in ports or () if one.get("protocol", "TCP") == "TCP"), 0)
     if not port:
         return True  # there is nothing to call
 

@@ -104,12 +104,12 @@ class Cluster:
 
     def identify(self, namespace: str) -> Identity:
         """Who a namespace is. Raises Gone, ClusterError."""
-        found = self._answer("GET", f"/api/v1/namespaces/{_checked(namespace, is_label)}")
+        found = self.request("GET", f"/api/v1/namespaces/{_checked(namespace, is_label)}", compare=False)
         return Identity(namespace, _uid(found), self.context, self.server, self._cluster_uid())
 
     def _cluster_uid(self) -> str:
         with suppress(ClusterError):  # not everybody may look there
-            return _uid(self._answer("GET", "/api/v1/namespaces/kube-system", patience_s=0))
+            return _uid(self.request("GET", "/api/v1/namespaces/kube-system", patience_s=0, compare=False))
         return ""
 
     def expect(self, identity: Identity) -> None:
@@ -126,7 +126,7 @@ class Cluster:
         if wanted is None or namespace in self._compared:
             return
         try:
-            found = self._answer("GET", f"/api/v1/namespaces/{_checked(namespace, is_label)}")
+            found = self.request("GET", f"/api/v1/namespaces/{_checked(namespace, is_label)}", compare=False)
             now = Identity(namespace, _uid(found), self.context, self.server)
         except Gone:
             now = Identity(namespace, "none", self.context, self.server)
@@ -138,6 +138,11 @@ class Cluster:
                 f"the campaign has {wanted}, but what answers now is {now}: choose the context of the campaign again"
             )
         self._compared.add(namespace)
+
+    def _compare_that_of(self, path: str) -> None:
+        """`compare`, if the path leads into a namespace."""
+        if match := _NAMESPACE.match(path):
+            self.compare(match[1])
 
     # ---- requests ------------------------------------------------------------------------------------------------
 
@@ -151,44 +156,17 @@ class Cluster:
         content: str = "application/json",
         limit_s: float = CALL_S,
         patience_s: float = _PATIENCE_S,
+        compare: bool = True,
     ) -> Any:
         """The answer's JSON, as the API server wrote it: no model between that could refuse a newer field.
 
         Repeated after a status of `retry.LATER` and a lost connection, for `patience_s`. Of an outage only the first
         call is so patient: several in a row would put off the end of a trial by minutes. A 409 is not repeated: what
-        was read is stale, see `amend`. Raises Gone for 404, ClusterError with the reason for everything else.
+        was read is stale, see `amend`. `compare`: only after the namespace was found to be the expected one, see
+        `compare`. Raises Gone for 404, ClusterError with the reason for everything else.
         """
-
-        if match := _NAMESPACE.match(path):
-            self.compare(match[1])
-        return self._answer(
-            method, path, query=query, body=body, content=content, limit_s=limit_s, patience_s=patience_s
-        )
-
-    def items(self, path: str, query: dict[str, str] | None = None) -> list[Json]:
-        """The objects of a collection. Raises ClusterError, also for what is no list of objects."""
-        found: list[Json] = self.listing(path, query)["items"]
-        return found
-
-    def listing(self, path: str, query: dict[str, str] | None = None) -> Json:
-        """A collection as it is: `items`, and in `metadata` the version of the list. Raises ClusterError."""
-        listed = self.request("GET", path, query=query)
-        found = listed.get("items") or []  # null is how an empty one is written at times
-        if "items" not in listed or not isinstance(found, list) or not all(map(_is_object, found)):
-            raise ClusterError(f"GET {path}: {_NO_API}")
-        return {**listed, "items": found}
-
-    def _answer(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: dict[str, str] | None = None,
-        body: Any = None,
-        content: str = "application/json",
-        limit_s: float = CALL_S,
-        patience_s: float = _PATIENCE_S,
-    ) -> Any:
+        if compare:
+            self._compare_that_of(path)
         through = "/proxy/" in path  # what answers is no API server but the application behind it
 
         def attempt() -> Any:
@@ -209,6 +187,19 @@ class Cluster:
         self._given_up = False
         return answer
 
+    def items(self, path: str, query: dict[str, str] | None = None) -> list[Json]:
+        """The objects of a collection. Raises ClusterError, also for what is no list of objects."""
+        found: list[Json] = self.listing(path, query)["items"]
+        return found
+
+    def listing(self, path: str, query: dict[str, str] | None = None) -> Json:
+        """A collection as it is: `items`, and in `metadata` the version of the list. Raises ClusterError."""
+        listed = self.request("GET", path, query=query)
+        found = listed.get("items") or []  # null is how an empty one is written at times
+        if "items" not in listed or not isinstance(found, list) or not all(map(_is_object, found)):
+            raise ClusterError(f"GET {path}: {_NO_API}")
+        return {**listed, "items": found}
+
     def amend(self, what: str, once: Callable[[], T]) -> T:
         """`once` reads an object and patches the version that it read; again while somebody else is quicker.
 
@@ -224,8 +215,7 @@ class Cluster:
 
     def stream(self, path: str, query: dict[str, str], limit_s: float) -> Iterator[bytes]:
         """The lines of an answer as they come, until silence of more than `limit_s`. Raises ClusterError."""
-        if match := _NAMESPACE.match(path):
-            self.compare(match[1])
+        self._compare_that_of(path)
         try:
             opened = self._open("GET", path, query, None, "", limit_s, whole=False)
         except Later as error:
@@ -239,8 +229,7 @@ class Cluster:
 
     def connection(self, path: str = "") -> Connection:
         """A path of the API server, for a caller with a client of its own."""
-        if match := _NAMESPACE.match(path):
-            self.compare(match[1])
+        self._compare_that_of(path)
         found = self.api.configuration
         return Connection(
             found.host + _unbroken(path),

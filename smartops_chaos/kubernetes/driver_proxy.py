@@ -413,9 +413,7 @@ def _lead(cluster: Cluster, namespace: str, service: str, name: str, pod: Json) 
     cluster.amend(f"the Service {namespace}/{service}", once)
 
     def only_ours(slices: Iterable[Json]) -> bool:
-        mine = [
-            one for one in slices if (one["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == service
-        ]
+        mine = [one for one in slices if (one["metadata"].get("labels") or {}).get(_OF_SERVICE) == service]
         ends = [end for one in mine for end in one.get("endpoints") or ()]
         uids = {(end.get("targetRef") or {}).get("uid") for end in ends}
         return uids == {pod["metadata"]["uid"]}

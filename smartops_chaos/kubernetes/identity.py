@@ -7,7 +7,7 @@ namespace is its own: it tells it from those of all other clusters, and from one
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 _TEXT = re.compile(
     r"(?P<namespace>\S+) \(uid (?P<uid>\S+)\) in context (?P<context>.+) at (?P<server>\S+?)"
@@ -48,7 +48,3 @@ class Identity:
     def was_deleted(self, now: Identity) -> bool:
         """Whether this namespace is gone for sure: `now` is another one of its name, or none, on the same cluster."""
         return bool(self.cluster) and self.cluster == now.cluster and not self.is_same(now)
-
-    def without_uid(self) -> Identity:
-        """The place alone, as one finds it where there is no such namespace."""
-        return replace(self, uid="none")

@@ -188,22 +188,25 @@ def _unexplained(target: Goal, text: str, silent: list[ChaosLevel]) -> Proof:
 
 def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:
     target, design = plan.analysis.targets.mttr_reduction, budget.design()
-    enough = fewest_provable(design, _QUICK, target, MOST_REPEATS)
+
+    def more() -> str:  # a search, which only a target that cannot be proven needs
+        return command(fewest_provable(design, _QUICK, target, MOST_REPEATS))
+
     if not budget.weights:
         what = f"{text}: no scenario runs in both an arm and the baseline"
         return Proof("mttr_reduction", False, what, "let the baseline run in the same scenarios")
     if not design.decides:
         what = f"{text}: {budget.per_cell * len(budget.weights)} trials of an arm are fewer than {FEWEST_PAIRS}"
-        return Proof("mttr_reduction", False, what, command(enough))
+        return Proof("mttr_reduction", False, what, more())
     share, alone = (slowest_provable(d, target) for d in (design, replace(design, alpha=budget.alpha)))
     ideal = "if the baseline never recovers and the arm always does"
     if share is not None:
         return Proof("mttr_reduction", True, f"{text}: can be proven {ideal} within {share:.0%} of the horizon")
     what = f"{text}: {count(budget.per_cell, 'trial')} in a cell"
     if alone is None:
-        return Proof("mttr_reduction", False, f"{what} do not do, not even {ideal} at once", command(enough))
+        return Proof("mttr_reduction", False, f"{what} do not do, not even {ideal} at once", more())
     what = f"{what} do not do while other arms are open (Holm over {budget.arms} arms); if all others are proven, "
-    return Proof("mttr_reduction", True, f"{what}{ideal} within {alone:.0%} of the horizon", command(enough))
+    return Proof("mttr_reduction", True, f"{what}{ideal} within {alone:.0%} of the horizon", more())
 
 
 def _auto_heal(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:

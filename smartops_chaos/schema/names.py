@@ -51,20 +51,20 @@ def controller(text: str) -> str:
 
 def container(text: str) -> str:
     """Raises ValueError for what cannot be a container's name."""
-    if not is_label(text):
-        raise ValueError(f"`{text[:_SHOWN]}` is no name of a container: use small letters, digits and -")
-    return text
+    return _label(text, "a container")
 
 
 def _namespace(text: str) -> str:
-    if not is_label(text):
-        raise ValueError(f"`{text[:_SHOWN]}` is no name of a namespace: use small letters, digits and -")
-    return text
+    return _label(text, "a namespace")
 
 
 def _service(text: str) -> str:
+    return _label(text, "a Service")
+
+
+def _label(text: str, of: str) -> str:
     if not is_label(text):
-        raise ValueError(f"`{text[:_SHOWN]}` is no name of a Service: use small letters, digits and -")
+        raise ValueError(f"`{text[:_SHOWN]}` is no name of {of}: use small letters, digits and -")
     return text
 
 
@@ -97,8 +97,6 @@ def _or_empty(check: Callable[[str], str]) -> AfterValidator:
 
 
 Namespace = Annotated[str, AfterValidator(_namespace)]
-ServiceName = Annotated[str, AfterValidator(_service)]
-ContainerName = Annotated[str, AfterValidator(container)]
 ObjectName = Annotated[str, AfterValidator(_object)]
 ControllerName = Annotated[str, AfterValidator(controller)]
 ServerPath = Annotated[str, AfterValidator(_server_path)]

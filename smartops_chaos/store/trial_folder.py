@@ -290,6 +290,3 @@ class TrialFolder:
         except (KeyError, TypeError):
             raise UsageError(f"{self.record} cannot be read: it has no outcome", _DERIVE) from None
         return row
-
-
-TrialFolder = TrialFolder  # its former name, for branches that are about to land

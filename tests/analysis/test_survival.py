@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from smartops_chaos.analysis.estimate import Sample, mean_over_scenarios
+from smartops_chaos.analysis.likelihood_ratio import Trials, mean_over_scenarios
 from smartops_chaos.analysis.survival import kaplan_meier, log_log_band, quantile
 
 # Freireich et al. 1963: weeks of remission of leukaemia under 6-MP and placebo, as in Klein and Moeschberger (2003)
@@ -80,4 +80,4 @@ def test_the_area_under_the_curve_is_the_mean_that_the_analysis_takes(values: li
     time = np.minimum(np.array(values), tau)
     km = kaplan_meier(time, time < tau)
     area = float((km.survival * np.diff(np.append(km.time, tau))).sum())
-    assert area == pytest.approx(mean_over_scenarios([Sample(time, 1.0, tau)]), abs=1e-9)
+    assert area == pytest.approx(mean_over_scenarios([Trials(time, tau, 1.0)]), abs=1e-9)

@@ -21,6 +21,7 @@ import pytest
 import yaml
 from kubernetes import client, config, utils
 
+from smartops_chaos.kubernetes.cluster import Cluster, connect
 from tests.conftest import until
 
 MANIFESTS = Path(__file__).parents[2] / "platform" / "lab" / "manifests"
@@ -49,6 +50,11 @@ def _namespace(api: client.ApiClient) -> Iterator[str]:
     finally:
         with contextlib.suppress(client.ApiException):  # a test has done so
             core.delete_namespace(name)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    return connect()
 
 
 @pytest.fixture(scope="module")

@@ -72,11 +72,6 @@ def deployment(name: str, command: list[str], replicas: int = 1, **container: An
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Cluster:
-    return connect()
-
-
-@pytest.fixture(scope="module")
 def erp(api: client.ApiClient, namespace: str, until: Callable[..., Any]) -> str:
     """Two replicas with python3 and a shell, and the simulator's switches."""
     probe = {"httpGet": {"path": "/ready", "port": 8000}, "periodSeconds": 1}

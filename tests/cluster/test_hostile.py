@@ -170,11 +170,6 @@ def _whole(web: str, until: Until) -> Iterator[None]:
     assert Controller.read(connect(), web, "web").replicas == 1
 
 
-@pytest.fixture
-def cluster() -> Cluster:
-    return connect()
-
-
 def _ready(namespace: str) -> list[Json]:
     return [pod for pod in victims.pods_of(connect(), namespace, "web") if is_ready(pod)]
 
