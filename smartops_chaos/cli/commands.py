@@ -21,6 +21,7 @@ from smartops_chaos.cli import (
     compare_command,
     healer_command,
     lab_commands,
+    monitor_command,
     plan_command,
     report_command,
     run_command,
@@ -148,6 +149,7 @@ app.command()(plan_command.plan)
 app.command()(run_command.run)
 app.command()(report_command.report)
 app.command()(compare_command.compare)
+app.command()(monitor_command.monitor)
 app.command()(status_commands.derive)
 app.command()(status_commands.status)
 app.command()(status_commands.revert)
