@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from smartops_chaos.analysis.phrases import count
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import (
     RESULTS,
     JsonOption,
@@ -24,7 +24,6 @@ from smartops_chaos.cli.options import (
 )
 from smartops_chaos.cli.terminal import ASIDE, WEAK, Terminal
 from smartops_chaos.errors import UsageError
-from smartops_chaos.schema.units import spoken_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,8 +38,13 @@ def plan(
     only: OnlyOption = None,
     repeats: RepeatsOption = None,
     lanes: LanesOption = None,
-    shard: Annotated[str, typer.Option(help="Such as 1/3: what that machine would run.")] = "",
-    pilot: Annotated[str, typer.Option(help="A campaign that shows how much times spread.")] = "",
+    shard: Annotated[str, typer.Option(metavar="N/M", help="Such as 1/3: what that machine would run.")] = "",
+    pilot: Annotated[
+        str,
+        typer.Option(
+            metavar="CAMPAIGN", autocompletion=completion.campaigns, help="A campaign that shows how much times spread."
+        ),
+    ] = "",
     simulate: Annotated[Path | None, typer.Option(help="A truth file: make a trials table instead.")] = None,
     out: Annotated[
         Path,
@@ -73,8 +77,10 @@ def _tell(made: Plan, typed: str, lanes: int, pilot: Path | None, *, with_trials
     from dataclasses import asdict
 
     from smartops_chaos import api
+    from smartops_chaos.analysis.phrases import count
     from smartops_chaos.planning.chances import chances
     from smartops_chaos.planning.forecast import forecast
+    from smartops_chaos.schema.units import spoken_duration
     from smartops_chaos.targets import kinds
 
     told = forecast(made, typed, lanes=lanes)
@@ -151,10 +157,12 @@ def _simulate(made: Plan, matrix: Path, truth_file: Path, out: Path, lanes: int,
     from dataclasses import asdict
 
     from smartops_chaos import api
+    from smartops_chaos.analysis.phrases import count
     from smartops_chaos.planning import simulated_folder
     from smartops_chaos.planning.rehearsal import rehearse
     from smartops_chaos.planning.simulate import Truth, simulate
     from smartops_chaos.schema import yamlfile
+    from smartops_chaos.schema.units import spoken_duration
 
     found = simulate(made, yamlfile.load(truth_file, Truth), lanes=lanes)
     if out.suffix.lower() not in ("", ".csv", ".parquet"):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import (
     REPORTS,
     RESULTS,
@@ -34,14 +35,27 @@ def demo(results: ResultsOption = RESULTS, reports: ReportsOption = REPORTS) -> 
 
 def run(
     matrix: MatrixArgument,
-    campaign: Annotated[str, typer.Option(help="Name of the campaign to go on with, or to begin.")] = "",
+    campaign: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", autocompletion=completion.campaigns, help="Name of the campaign to go on with, or to begin."
+        ),
+    ] = "",
     only: OnlyOption = None,
     repeats: RepeatsOption = None,
     lanes: LanesOption = None,
-    max_time: Annotated[str, typer.Option(help="Such as 50m: ends after the block that is under way.")] = "",
-    retry: Annotated[str, typer.Option(help="Outcomes to run again, such as error,invalid.")] = "",
-    shard: Annotated[str, typer.Option(help="Such as 1/3: this machine's share of the blocks; not with looks.")] = "",
-    scheduler: Annotated[str, typer.Option(help="Of a Dask cluster, whose workers have the lanes.")] = "",
+    max_time: Annotated[
+        str, typer.Option(metavar="TIME", help="Such as 50m: ends after the block that is under way.")
+    ] = "",
+    retry: Annotated[
+        str, typer.Option(metavar="OUTCOME,...", help="Outcomes to run again, such as error,invalid.")
+    ] = "",
+    shard: Annotated[
+        str, typer.Option(metavar="N/M", help="Such as 1/3: this machine's share of the blocks; not with looks.")
+    ] = "",
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Of a Dask cluster, whose workers have the lanes.")
+    ] = "",
     report: Annotated[bool, typer.Option("--report", help="Write the report at the end.")] = False,
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, campaign_path
 from smartops_chaos.cli.terminal import command
 from smartops_chaos.errors import ChaosError, UsageError
@@ -25,8 +26,13 @@ _NEWEST = 10  # campaigns whose verdicts are told: each reads all its records
 
 
 def derive(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
-    explain: Annotated[str, typer.Option(help="Show for one trial what each rule matched.")] = "",
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]", autocompletion=completion.campaigns)] = None,
+    explain: Annotated[
+        str,
+        typer.Option(
+            metavar="TRIAL", autocompletion=completion.trials, help="Show for one trial what each rule matched."
+        ),
+    ] = "",
     results: ResultsOption = RESULTS,
 ) -> None:
     """Compute the records again from the stored evidence."""
@@ -118,7 +124,7 @@ def _age(last: str) -> str:
 
 
 def revert(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]", autocompletion=completion.campaigns)] = None,
     cluster: Annotated[
         str, typer.Option(metavar="NAMESPACE", help="By the cluster's labels alone, when the directory is lost.")
     ] = "",

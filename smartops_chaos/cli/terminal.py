@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartops_chaos.analysis.summary import Decision
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from smartops_chaos.analysis.summary import Decision
 
 COLOURS: dict[Decision, str] = {
     "proven": "bold green",
