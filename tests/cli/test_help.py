@@ -28,9 +28,7 @@ def parses(line: str) -> None:
 
 def test_every_command_stands_under_a_heading(cli: Any) -> None:
     told = cli("--help").stdout
-    assert sorted(name for names in GROUPS.values() for name in names) == sorted(
-        set(ROOT.commands) & set(sum(GROUPS.values(), ()))
-    )
+    assert {name for names in GROUPS.values() for name in names} <= set(ROOT.commands)
     for name in ROOT.commands:
         assert f"\n  {name} " in told
     assert "..." not in told.replace("[ARGS]...", "")
@@ -39,7 +37,7 @@ def test_every_command_stands_under_a_heading(cli: Any) -> None:
 def test_every_example_is_taken_as_it_stands(cli: Any) -> None:
     seen = 0
     for name in ("", *ROOT.commands):
-        told = cli(*filter(None, [name]), "--help").stdout if name else cli("--help").stdout
+        told = cli(*filter(None, [name]), "--help").stdout
         for line in told.splitlines():
             if "  smartops-chaos " in line and "Usage" not in line:
                 parses(line[line.index("smartops-chaos ") :].split("   ")[0].split("  ")[0])
@@ -50,7 +48,8 @@ def test_every_example_is_taken_as_it_stands(cli: Any) -> None:
 def test_help_needs_none_of_the_large_libraries() -> None:
     program = (
         "import sys; from smartops_chaos.cli import commands; "
-        "print([n for n in ('pandas', 'numpy', 'scipy', 'matplotlib', 'rich', 'pydantic', 'kubernetes') if n in sys.modules])"
+        "large = ('pandas', 'numpy', 'scipy', 'matplotlib', 'rich', 'pydantic', 'kubernetes'); "
+        "print([name for name in large if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
 
