@@ -19,6 +19,7 @@ from smartops_chaos import __version__
 from smartops_chaos.cli import (
     attach_command,
     compare_command,
+    gate_command,
     healer_command,
     lab_commands,
     plan_command,
@@ -148,6 +149,7 @@ app.command()(plan_command.plan)
 app.command()(run_command.run)
 app.command()(report_command.report)
 app.command()(compare_command.compare)
+app.command()(gate_command.gate)
 app.command()(status_commands.derive)
 app.command()(status_commands.status)
 app.command()(status_commands.revert)
