@@ -94,6 +94,7 @@ class ClosedLoop:
         return True
 
     async def run(self) -> None:
+        self.metrics.set("orchestrator_closed_loop_queue_depth", 0)  # its absence means: no orchestrator
         while True:
             signal = await self._queue.get()
             self.metrics.set("orchestrator_closed_loop_queue_depth", self._queue.qsize())

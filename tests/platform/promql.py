@@ -1,0 +1,82 @@
+"""What tests of rules and dashboards share: their files, and which series a query reads."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "platform" / "helm" / "smartops"
+PAGES = Path(__file__).parent / "pages"
+RUNBOOKS = "https://github.com/SmartopsAi/smartops-chaos/blob/main/docs/runbooks"
+
+_TEXT = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
+_LABELS = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
+_NAME = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?!\s*\()(?![\w:])")
+_WORDS = {
+    "and",
+    "or",
+    "unless",
+    "bool",
+    "offset",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "inf",
+    "nan",
+}
+
+
+def series_names(query: str) -> set[str]:
+    """The names of the series that a query reads: no function, label, operator or text."""
+    plain = _LABELS.sub(" ", _TEXT.sub("''", query))
+    return {name for name in _NAME.findall(plain) if name.lower() not in _WORDS}
+
+
+def rule_files() -> list[Path]:
+    return sorted((CHART / "rules").glob("*.yaml"))
+
+
+def groups() -> list[dict[str, Any]]:
+    return [group for file in rule_files() for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in groups() for rule in group["rules"]]
+
+
+def exported() -> set[str]:
+    """The names of the samples on the pages."""
+    lines = [line for page in PAGES.glob("*.txt") for line in page.read_text(encoding="utf-8").splitlines()]
+    return {match[0] for line in lines if (match := re.match(r"[a-zA-Z_:][\w:]*", line))}
+
+
+def recorded() -> set[str]:
+    return {rule["record"] for rule in rules() if "record" in rule}
+
+
+def promtool() -> str:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    found = shutil.which("promtool", path=path)
+    if found is None:
+        pytest.fail("promtool is missing: ./script/setup dev installs it with prometheus")
+    return found
+
+
+def program(name: str) -> str:
+    """A program that platform/tools builds, wherever it is; without it the test is skipped."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smartops-chaos-tools"
+    found = shutil.which(name, path=os.pathsep.join((str(cache), os.environ["PATH"])))
+    if found is None:
+        pytest.skip(f"no {name}: ./platform/tools {name} builds it")
+    return found

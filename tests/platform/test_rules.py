@@ -1,0 +1,148 @@
+"""Prometheus takes the rules, each alert is silent, fires and resolves, and every series in them is real."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from smartops_chaos.schema.units import prometheus_duration_s
+from tests.platform.promql import (
+    CHART,
+    RUNBOOKS,
+    exported,
+    groups,
+    promtool,
+    recorded,
+    rule_files,
+    rules,
+    series_names,
+)
+
+_TESTS = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
+_ALERTS = [rule for rule in rules() if "alert" in rule]
+# They tell of presence or absence themselves, or are for the machinery: without data they fire, or nothing is lost.
+_NO_TWIN = {
+    "Watchdog",
+    "SmartOpsNoData",
+    "SmartOpsFaultActive",
+    "SmartOpsMonitorGone",
+    "SmartOpsOrchestratorMetricsMissing",
+}
+_SCRAPE_S = 5.0  # between two readings of a target
+_WITHIN_S = 60.0
+
+
+def test_prometheus_takes_the_rules() -> None:
+    done = subprocess.run(
+        [promtool(), "check", "rules", "--lint=all", "--lint-fatal", *rule_files()], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("file", _TESTS, ids=lambda file: file.stem)
+def test_alerts_fire_and_resolve(file: Path) -> None:
+    done = subprocess.run([promtool(), "test", "rules", file.name], cwd=file.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_seen_silent_then_firing_then_resolved() -> None:
+    seen: dict[str, set[str]] = {}
+    for file in _TESTS:
+        for case in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]:
+            courses: dict[str, str] = {}
+            asked = sorted(case.get("alert_rule_test", []), key=lambda one: prometheus_duration_s(one["eval_time"]))
+            for one in asked:
+                courses[one["alertname"]] = courses.get(one["alertname"], "") + ("+" if one["exp_alerts"] else "-")
+            for alert, course in courses.items():
+                seen.setdefault(alert, set()).add(course)
+    wanted = {rule["alert"] for rule in _ALERTS}
+    assert set(seen) == wanted
+    # Hours have to pass before a budget burns, so its silence is the namespace beside it.
+    short = {"Watchdog": {"+"}, "SmartOpsErrorBudgetBurn": {"+-"}}
+    for alert in wanted:
+        assert any(re.search(r"^-+\++-+$", course) for course in seen[alert]) or seen[alert] == short.get(alert), alert
+
+
+@pytest.mark.parametrize("rule", _ALERTS, ids=lambda rule: rule["alert"] + rule["labels"].get("blind", ""))
+def test_each_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"critical", "warning", "info", "none"}
+    notes = rule["annotations"]
+    assert set(notes) == {"summary", "description", "runbook_url"}
+    assert notes["runbook_url"] == f"{RUNBOOKS}/{rule['alert']}.md"
+    assert not notes["summary"].endswith(".")
+    assert notes["description"].endswith(".")
+
+
+def test_each_alert_that_reads_a_value_has_a_twin_that_fires_without_it() -> None:
+    twins = {rule["labels"]["blind"]: rule["expr"] for rule in _ALERTS if rule["alert"] == "SmartOpsNoData"}
+    assert set(twins) == {rule["alert"] for rule in _ALERTS} - _NO_TWIN
+    page_of = {}
+    for page in (Path(__file__).parent / "pages").glob("*.txt"):
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"[a-zA-Z_:][\w:]*", line):
+                page_of[match[0]] = page.stem
+    for alert, expr in twins.items():
+        (read,) = [rule["expr"] for rule in _ALERTS if rule["alert"] == alert]
+        # The twin reads what the alert reads, or at least something of the same program that is always there.
+        assert {page_of[n] for n in _sources(expr)} == {page_of[n] for n in _sources(read)}, alert
+
+
+def test_each_series_is_recorded_or_exported_by_something_real() -> None:
+    known = exported() | recorded()
+    for rule in rules():
+        unknown = series_names(rule["expr"]) - known
+        assert not unknown, f"{rule.get('alert') or rule['record']} reads {unknown}, which nothing exports"
+
+
+def test_each_recorded_series_has_a_level_a_metric_and_an_operation() -> None:
+    names = [rule["record"] for rule in rules() if "record" in rule]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"smartops:[a-z_0-9]+:[a-z_0-9]+", name) for name in names), names
+
+
+def test_from_cause_to_webhook_in_a_minute() -> None:
+    """The worst case: the cause comes just after a reading, which comes just after an evaluation, and so on."""
+    routes = yaml.safe_load((CHART / "alertmanager.yaml").read_text(encoding="utf-8"))["route"]
+    longest_wait_s = max(prometheus_duration_s(wait) for wait in _group_waits(routes))
+    told = {}
+    for group in groups():
+        every_s = prometheus_duration_s(group["interval"])
+        for rule in group["rules"]:
+            if "alert" in rule:
+                for_s = math.ceil(prometheus_duration_s(rule.get("for", "0s")) / every_s) * every_s
+                told[rule["alert"]] = _SCRAPE_S + _until_true_s(rule) + every_s + for_s + longest_wait_s
+    print(told)
+    late = {alert: seconds for alert, seconds in told.items() if seconds > _WITHIN_S}
+    assert not late
+
+
+def _until_true_s(rule: dict[str, Any]) -> float:
+    """How long a cause has to last: what a window needs to fill where every request fails; all else counts events.
+
+    An alert on a slow burn tells of a budget, whose cause is that its threshold is reached.
+    """
+    if rule["alert"] != "SmartOpsSlaBreach":
+        return 0.0
+    (told,) = [one["expr"] for one in rules() if one.get("record") == "smartops:objective:ratio"]
+    objective = float(told.removeprefix("vector(").removesuffix(")"))
+    pairs = [re.findall(r"rate(\w+) > ([\d.]+)", pair) for pair in rule["expr"].split(" or ")]
+    return min(max(prometheus_duration_s(w) * float(burn) * (1 - objective) for w, burn in pair) for pair in pairs)
+
+
+def _group_waits(route: dict[str, Any]) -> list[str]:
+    return [route["group_wait"], *(child["group_wait"] for child in route["routes"] if "group_wait" in child)]
+
+
+def _sources(expr: str) -> set[str]:
+    """The exported series on which an expression rests, through those that are recorded."""
+    of = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+    found: set[str] = set()
+    for name in series_names(expr):
+        found |= _sources(of[name]) if name in of else {name}
+    return found
