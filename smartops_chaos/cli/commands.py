@@ -6,6 +6,7 @@ that `--help` is there at once.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,8 +20,10 @@ from smartops_chaos import __version__
 from smartops_chaos.cli import (
     attach_command,
     compare_command,
+    gate_command,
     healer_command,
     lab_commands,
+    monitor_command,
     plan_command,
     report_command,
     run_command,
@@ -56,16 +59,21 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     never_proxied(os.environ)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be told in words
     except ChaosError as error:
         print(error, file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
-        print(f"{error.filename}: {error.strerror}\n  make space or the folder writable", file=sys.stderr)
+        name = error.filename or "a file or the output"
+        print(f"{name}: {error.strerror}\n  make space or the folder writable", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more, writing the rest
         sys.exit(PreflightFailed.exit_code)
 
 
@@ -152,6 +160,8 @@ app.command(epilog=examples("plan"))(plan_command.plan)
 app.command(epilog=examples("run"))(run_command.run)
 app.command(epilog=examples("report"))(report_command.report)
 app.command(epilog=examples("compare"))(compare_command.compare)
+app.command(epilog=examples("gate"))(gate_command.gate)
+app.command(epilog=examples("monitor"))(monitor_command.monitor)
 app.command(epilog=examples("derive"))(status_commands.derive)
 app.command(epilog=examples("status"))(status_commands.status)
 app.command(epilog=examples("revert"))(status_commands.revert)

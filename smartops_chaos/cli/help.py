@@ -19,6 +19,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Begin": ("demo", "init", "attach", "healer", "doctor"),
     "Measure": ("plan", "run", "status", "revert", "lab"),
     "Look": ("report", "compare", "derive"),
+    "Day by day": ("monitor", "gate"),
 }
 
 _EXAMPLES: Mapping[str, tuple[str, ...]] = {
@@ -37,6 +38,8 @@ _EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "smartops-chaos compare nightly-7 nightly-8",
         "smartops-chaos compare nightly-7 nightly-8 --check --max-slowdown 15%",
     ),
+    "monitor": ("smartops-chaos monitor monitor.yaml",),
+    "gate": ("smartops-chaos gate stage", "smartops-chaos gate prod --gates platform/gates.yaml --junit gate.xml"),
     "derive": (
         "smartops-chaos derive quick-1",
         "smartops-chaos derive quick-1 --explain pod-kill.steady.zscore.default.1",

@@ -68,11 +68,29 @@ def run(
         shard=shard,
         campaign=campaign,
         lanes=lanes,
-        max_time_s=duration_s("--max-time", max_time) if max_time else None,
-        retry=tuple(retry.split(",")) if retry else (),
+        max_time_s=_max_time_s(max_time) if max_time else None,
+        retry=_outcomes(retry),
         scheduler=scheduler,
     )
     _run(matrix, results, reports, options, with_report=report, as_json=as_json)
+
+
+def _max_time_s(text: str) -> float:
+    found = duration_s("--max-time", text)
+    if not found > 0:
+        raise UsageError(f"--max-time {text}: no block could begin", "leave it out for no limit")
+    return found
+
+
+def _outcomes(text: str) -> tuple[str, ...]:
+    """The outcomes of `--retry error,invalid`. Raises UsageError."""
+    from smartops_chaos.model import Outcome  # not at the top: `--help` is there sooner
+
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in found if name not in set(Outcome)]
+    if unknown:
+        raise UsageError(f"--retry {text}: no outcome is named `{unknown[0]}`", f"one or more of {', '.join(Outcome)}")
+    return found
 
 
 def _run(matrix: Path, results: Path, reports: Path, options: RunOptions, *, with_report: bool, as_json: bool) -> None:

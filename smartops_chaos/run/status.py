@@ -65,6 +65,9 @@ def derive_all(store: CampaignFolder) -> tuple[int, list[str], list[str]]:
         if not folder.has_evidence():
             continue
         before = folder.record_bytes()
+        if not before and folder.is_open():
+            failed.append(f"{trial.id}: its fault may be in force, so it has no record yet: `smartops-chaos revert`")
+            continue
         try:
             evidence = folder.read_evidence()
         except ChaosError as error:

@@ -41,10 +41,20 @@ def write_atomically(path: Path, content: bytes) -> None:
             out.flush()
             os.fsync(out.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file's name is in its folder, which a power cut takes back too."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def to_json(value: Any) -> bytes:

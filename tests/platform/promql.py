@@ -71,3 +71,12 @@ def promtool() -> str:
     if found is None:
         pytest.fail("promtool is missing: ./script/setup dev installs it with prometheus")
     return found
+
+
+def program(name: str) -> str:
+    """A program that platform/tools builds, wherever it is; without it the test is skipped."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smartops-chaos-tools"
+    found = shutil.which(name, path=os.pathsep.join((str(cache), os.environ["PATH"])))
+    if found is None:
+        pytest.skip(f"no {name}: ./platform/tools {name} builds it")
+    return found

@@ -1,0 +1,131 @@
+"""The real Alertmanager takes the routes, sends what should be sent, and holds back what a test has caused."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from tests.conftest import until
+from tests.platform.promql import CHART, program, rules
+
+_TEXT = (CHART / "alertmanager.yaml").read_text(encoding="utf-8")
+_ALERTS = sorted({(rule["alert"], rule["labels"]["severity"]) for rule in rules() if "alert" in rule})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "alertmanager.yaml"
+    file.write_text(_TEXT.replace("WEBHOOK_URL", "http://127.0.0.1:1/"), encoding="utf-8")
+    return file
+
+
+def test_alertmanager_takes_it(config: Path) -> None:
+    done = subprocess.run([program("amtool"), "check-config", config], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("alert", "severity"), _ALERTS)
+def test_each_alert_goes_where_its_severity_says(config: Path, alert: str, severity: str) -> None:
+    labels = [f"alertname={alert}", f"severity={severity}", "namespace=smartops-dev"]
+    command = [program("amtool"), "config", "routes", "test", f"--config.file={config}", *labels]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wanted = {"critical": "page", "warning": "notice", "info": "nobody", "none": "nobody"}[severity]
+    assert done.stdout.split() == [wanted]
+
+
+def test_what_is_held_back_is_an_alert_of_ours() -> None:
+    """A renamed alert must not slip out of a rule that holds it back."""
+    ours = {alert for alert, _ in _ALERTS}
+    for rule in yaml.safe_load(_TEXT)["inhibit_rules"]:
+        for matcher in rule["source_matchers"] + rule["target_matchers"]:
+            _, names = matcher.replace('"', "").replace("=~", "=").split("=")
+            assert set(names.strip().split("|")) <= ours, matcher
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, Queue[Any]]]:
+    """An address, and what is posted to it."""
+    received: Queue[Any] = Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", received
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path, webhook: tuple[str, Queue[Any]]) -> Iterator[str]:
+    file = tmp_path / "alertmanager.yaml"
+    file.write_text(_TEXT.replace("WEBHOOK_URL", webhook[0]), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [program("alertmanager"), f"--config.file={file}", f"--storage.path={tmp_path / 'data'}"]
+    command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: _answers(address), within_s=60)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_a_test_holds_back_its_effects_in_its_own_namespace_only(
+    alertmanager: str, webhook: tuple[str, Queue[Any]]
+) -> None:
+    """Of a fault in dev, a breach in dev and in prod, and a gone monitor in dev, the last two are told."""
+    _, received = webhook
+    _post(alertmanager, "SmartOpsFaultActive", "info", namespace="smartops-dev")
+    _post(alertmanager, "SmartOpsSlaBreach", "critical", namespace="smartops-dev", service="erp")
+    _post(alertmanager, "SmartOpsSlaBreach", "critical", namespace="smartops-prod", service="erp")
+    _post(alertmanager, "SmartOpsMonitorGone", "critical", namespace="smartops-dev")
+    told: set[tuple[str, str]] = set()
+    while len(told) < 2:
+        for alert in received.get(timeout=60)["alerts"]:
+            told.add((alert["labels"]["alertname"], alert["labels"]["namespace"]))
+    assert told == {("SmartOpsSlaBreach", "smartops-prod"), ("SmartOpsMonitorGone", "smartops-dev")}
+
+    def held_back() -> list[str]:
+        alerts = requests.get(f"{alertmanager}/api/v2/alerts", timeout=10).json()
+        return [one["labels"]["alertname"] for one in alerts if one["status"]["inhibitedBy"]]
+
+    until(lambda: held_back() == ["SmartOpsSlaBreach"], within_s=60)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/-/ready", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def _post(address: str, alert: str, severity: str, **labels: str) -> None:
+    ends = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    body = [{"labels": {"alertname": alert, "severity": severity, **labels}, "endsAt": ends}]
+    requests.post(f"{address}/api/v2/alerts", json=body, timeout=10).raise_for_status()
