@@ -1,7 +1,7 @@
 """What `helm test` runs in the cluster: asks until all is as it should be, for two minutes at most.
 
-URLS: what must answer 200. PROMETHEUS: where the rules must be loaded, from RULES files, and healthy. TARGETS: not empty if
-all that it scrapes must be up: the upstream stack scrapes parts of a cluster that not every one shows.
+URLS must answer 200. PROMETHEUS: where the rules must be loaded, from RULES files, and healthy. TARGETS: not empty
+if all that it scrapes must be up: the upstream stack scrapes parts of a cluster that not every one shows.
 """
 
 import json
@@ -31,8 +31,9 @@ def troubles():
     except OSError as error:
         yield f"{base}: {error}"
         return
-    if len({group["file"] for group in groups}) < int(os.environ["RULES"]):
-        yield f"{base}: rules of {len(groups)} groups are loaded, from fewer files than the {os.environ['RULES']} of the chart"
+    files = len({group["file"] for group in groups})
+    if files < int(os.environ["RULES"]):
+        yield f"{base}: rules of {files} files are loaded, and the chart has {os.environ['RULES']}"
     for rule in (rule for group in groups for rule in group["rules"]):
         if rule["health"] == "err":
             yield f"rule {rule['name']}: {rule['lastError']}"
@@ -40,7 +41,8 @@ def troubles():
         yield f"{base}: scrapes nothing"
     for target in targets if os.environ["TARGETS"] else ():
         if target["health"] != "up":
-            yield f"target {target['labels'].get('job')} {target['scrapeUrl']}: {target['lastError'] or 'not scraped yet'}"
+            why = target["lastError"] or "not scraped yet"
+            yield f"target {target['labels'].get('job')} {target['scrapeUrl']}: {why}"
 
 
 until = time.monotonic() + 120
