@@ -54,7 +54,7 @@ seed: 1
 """
 
 REPEATS = 10  # of a campaign with two looks
-_ONLY_READS = ("report", "compare", "derive", "status", "plan", "init")
+_ONLY_READS = ("gate", "report", "compare", "derive", "status", "plan", "init")
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

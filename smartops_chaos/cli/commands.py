@@ -6,6 +6,7 @@ that `--help` is there at once.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,13 +20,16 @@ from smartops_chaos import __version__
 from smartops_chaos.cli import (
     attach_command,
     compare_command,
+    gate_command,
     healer_command,
     lab_commands,
+    monitor_command,
     plan_command,
     report_command,
     run_command,
     status_commands,
 )
+from smartops_chaos.cli.help import FIRST, GroupedCommands, examples
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption
 from smartops_chaos.errors import ChaosError, Interrupted, PreflightFailed, UsageError
 from smartops_chaos.loopback import never_proxied
@@ -41,7 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog=_EPILOG,
     rich_markup_mode=None,
-    help="Measure how fast and how often a self-healing system repairs injected faults.",
+    cls=GroupedCommands,
+    help=FIRST,
 )
 lab_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="One lane of the embedded lab, to play with.")
 app.add_typer(lab_app, name="lab")
@@ -54,16 +59,21 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     never_proxied(os.environ)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be told in words
     except ChaosError as error:
         print(error, file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
-        print(f"{error.filename}: {error.strerror}\n  make space or the folder writable", file=sys.stderr)
+        name = error.filename or "a file or the output"
+        print(f"{name}: {error.strerror}\n  make space or the folder writable", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more, writing the rest
         sys.exit(PreflightFailed.exit_code)
 
 
@@ -79,7 +89,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     del version
 
@@ -87,7 +99,7 @@ def options(
 app.command()(run_command.demo)
 
 
-@app.command()
+@app.command(epilog=examples("init"))
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path(),
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a matrix.")] = False,
@@ -118,7 +130,7 @@ def init(
     print(f"next: smartops-chaos plan {folder / 'matrix.yaml'}", file=sys.stderr)
 
 
-@app.command()
+@app.command(epilog=examples("doctor"))
 def doctor(
     matrix: Annotated[Path | None, typer.Argument(metavar="[MATRIX]")] = None,
     results: ResultsOption = RESULTS,
@@ -144,13 +156,15 @@ def doctor(
 
 
 app.command()(attach_command.attach)
-app.command()(plan_command.plan)
-app.command()(run_command.run)
-app.command()(report_command.report)
-app.command()(compare_command.compare)
-app.command()(status_commands.derive)
-app.command()(status_commands.status)
-app.command()(status_commands.revert)
+app.command(epilog=examples("plan"))(plan_command.plan)
+app.command(epilog=examples("run"))(run_command.run)
+app.command(epilog=examples("report"))(report_command.report)
+app.command(epilog=examples("compare"))(compare_command.compare)
+app.command(epilog=examples("gate"))(gate_command.gate)
+app.command(epilog=examples("monitor"))(monitor_command.monitor)
+app.command(epilog=examples("derive"))(status_commands.derive)
+app.command(epilog=examples("status"))(status_commands.status)
+app.command(epilog=examples("revert"))(status_commands.revert)
 lab_app.command()(lab_commands.up)
 lab_app.command()(lab_commands.down)
 healer_app.command()(healer_command.check)

@@ -17,8 +17,10 @@ from smartops_chaos.timeline import derive as timeline
 def state(store: CampaignFolder) -> dict[str, Any]:
     """What `status` shows of a campaign. A file that cannot be read is one of its `problems`, and hides no other.
 
-    What is left is `trials` - `spared` - `done`: looks have made some superfluous.
+    What is left is `trials` - `spared` - `done`: looks have made some superfluous. `runner` is the process that runs it
+    now, 0 if none does: then what `open` names is in nobody's hands. `last` is when it last said something (UTC).
     """
+    runner = store.runner()  # first: one that ends meanwhile has closed its ledgers by then
     problems: list[str] = []
     trials, spared_trials, outcomes = 0, 0, Counter[str]()
     invalid: dict[str, str] = {}
@@ -45,6 +47,8 @@ def state(store: CampaignFolder) -> dict[str, Any]:
         "done": outcomes.total(),
         "outcomes": dict(sorted(outcomes.items())),
         "stopped": [asdict(stop) for stop in stops],
+        "runner": runner,
+        "last": store.last_word(),
         "open": [trial.path.name for trial in store.open_ledgers()],
         "invalid": invalid,
         "problems": problems,
@@ -61,6 +65,9 @@ def derive_all(store: CampaignFolder) -> tuple[int, list[str], list[str]]:
         if not folder.has_evidence():
             continue
         before = folder.record_bytes()
+        if not before and folder.is_open():
+            failed.append(f"{trial.id}: its fault may be in force, so it has no record yet: `smartops-chaos revert`")
+            continue
         try:
             evidence = folder.read_evidence()
         except ChaosError as error:

@@ -20,12 +20,13 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from smartops_chaos.errors import FileProblems, Problem
+from smartops_chaos.errors import FileProblems, Problem, UsageError
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import yamlfile
 from smartops_chaos.schema.fieldpath import field_text
@@ -279,5 +280,10 @@ def load(name_or_path: str) -> HealerFile:
 
 
 def restore(dump: Mapping[str, Any]) -> HealerFile:
-    """The healer file of a campaign, from `model_dump()`. Raises pydantic.ValidationError if it is not one."""
-    return HealerFile.model_validate(dump, context=FROM_DUMP)
+    """The healer file of a campaign, from `model_dump()`. Raises UsageError if it is not one."""
+    try:
+        return HealerFile.model_validate(dump, context=FROM_DUMP)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise UsageError(f"campaign.json: plan.healer is damaged: {what}", "take the campaign from a copy") from None

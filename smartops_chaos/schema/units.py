@@ -87,6 +87,17 @@ def format_duration(seconds: float) -> str:
     return f"{_number(seconds * 1000)}ms"
 
 
+def spoken_duration(seconds: float) -> str:
+    """As a person says how long something takes: 45 -> "45 s", 200 -> "3 min 20 s", 7800 -> "2 h 10 min"."""
+    whole = max(0, round(seconds))
+    for large, small, factor, part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if whole >= factor:
+            many, rest = divmod(whole, factor)
+            rest //= part
+            return f"{many} {large}" + (f" {rest} {small}" if rest and many < 10 else "")
+    return f"{whole} s"
+
+
 def parse_fraction(value: object) -> float:
     """0 to 1 of "90%" or of the number 0.9. Raises UnitError."""
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -21,6 +21,7 @@ _MOST_NODES = 100_000  # values after aliases are followed
 
 # Escapes can put them into a text: half characters, which no file can store, and codes that would steer a terminal.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_LONGEST_NUMBER = 100  # characters; one of some thousand digits could not even be printed
 
 Loc = tuple[str | int, ...]
 
@@ -130,6 +131,8 @@ class _NodeReader:
             self.refuse(node, f"the tag `{node.tag}` is not understood", "remove it")
             return None
         try:
+            if kind in ("int", "float") and len(node.value) > _LONGEST_NUMBER:
+                raise ValueError
             return self._yaml.constructor.construct_object(node)
         except (ValueError, YAMLError):
             self.refuse(node, f"`{_cut(node.value)}` is not a usable number", "write a smaller number, or quote it")

@@ -33,7 +33,10 @@ def adapter(kind: type) -> TypeAdapter[Any]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """All or nothing, and on disk when this returns. Raises OSError, with the path also where the disk is full."""
+    """All or nothing, and the content on disk when this returns; its name too after `sync_folder`.
+
+    Raises OSError, with the path also where the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as out:
@@ -45,6 +48,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in it are on disk too when this returns: else a power cut takes a new file back whole."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def to_json(value: Any) -> bytes:

@@ -7,9 +7,15 @@ gone, which nobody may call healthy.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from smartops_chaos.model import Request
+
+
+class Sink(Protocol):
+    """What takes the lines: a file, or several one after the other."""
+
+    def write(self, text: str, /) -> object: ...
 
 
 def line(request: Request) -> str:

@@ -89,11 +89,7 @@ def measure(
     latency_ns, hold_ns = round(slo.latency_s * 1e9), round(slo.hold_s * 1e9)
     horizon_ns = zero_ns + round(horizon_s * 1e9)
     end_ns = min(until_ns - latency_ns if stopped_early else until_ns, horizon_ns + hold_ns)
-    seen = [
-        r
-        for r in requests
-        if injected.lo_ns <= r.sched_ns < end_ns and (r.latency_ns >= 0 or r.sched_ns + latency_ns <= until_ns)
-    ]
+    seen = _seen(requests, injected.lo_ns, end_ns, until_ns, latency_ns)
     good = [is_good(r, latency_ns) for r in seen]
     sched = [r.sched_ns for r in seen]
     states = _states(sched, sched, good, end_ns, hold_ns, slo)
@@ -101,9 +97,7 @@ def measure(
     dated = _dated(outages, sched, good, hold_ns, slo)
 
     def span(change: RateChange) -> Interval:
-        """A query tells of a change up to `lag_s` after it."""
-        before_ns = sched[change.first - 1] - round(slo.lag_s * 1e9) if change.first else injected.lo_ns
-        return Interval(max(before_ns, injected.lo_ns), sched[change.last])
+        return _span(change, sched, injected.lo_ns, slo)
 
     recovered = None
     if outages and (lasting := _lasting(good, states, outages[-1].impact)) is not None:
@@ -125,6 +119,58 @@ def measure(
         lateness_p99_s=_p99([r.late_ns for r in seen]) / 1e9,
         late_relapses=None if stopped_early else _late_relapses(outages, sched, end_ns, hold_ns, stop_after_good_s),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """A time for which the service was bad, as dated by its requests; `recovered` is None while it lasts."""
+
+    impacted: Interval
+    recovered: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spells:
+    """What the requests of a standing service say since `begin`."""
+
+    found: tuple[Spell, ...]
+    good_now: bool  # the last window that is over is good; where there are too few requests it is not
+
+
+def spells(requests: Sequence[Request], slo: Slo, begin_ns: int, until_ns: int) -> Spells:
+    """Every time in [begin, until) for which the service was bad, dated as `measure` dates a trial's.
+
+    Requests are sorted by schedule; where they are missing nothing is concluded: a bad spell goes on until a good
+    window is seen, a good one until a bad window is. What changed while nothing was asked has an interval as wide as
+    that.
+    """
+    latency_ns, hold_ns = round(slo.latency_s * 1e9), round(slo.hold_s * 1e9)
+    seen = _seen(requests, begin_ns, until_ns, until_ns, latency_ns)
+    good = [is_good(r, latency_ns) for r in seen]
+    sched = [r.sched_ns for r in seen]
+    states = _states(sched, sched, good, until_ns, hold_ns, slo)
+    dated = _dated(_outages(good, states), sched, good, hold_ns, slo)
+    found = [
+        Spell(_span(bad, sched, begin_ns, slo), _span(end, sched, begin_ns, slo) if end else None) for bad, end in dated
+    ]
+    last = seen[bisect_left(sched, until_ns - hold_ns) :]
+    bad_now = sum(not is_good(r, latency_ns) for r in last)
+    return Spells(tuple(found), window_state(len(last), bad_now, slo) == "good")
+
+
+def _seen(requests: Sequence[Request], begin_ns: int, end_ns: int, until_ns: int, latency_ns: int) -> Sequence[Request]:
+    """The requests that were due in [begin, end); an unanswered one says nothing before its deadline has passed."""
+    return [
+        r
+        for r in requests
+        if begin_ns <= r.sched_ns < end_ns and (r.latency_ns >= 0 or r.sched_ns + latency_ns <= until_ns)
+    ]
+
+
+def _span(change: RateChange, sched: Sequence[int], begin_ns: int, slo: Slo) -> Interval:
+    """A change of the rate as an interval; a query tells of a change up to `lag_s` after it."""
+    before_ns = sched[change.first - 1] - round(slo.lag_s * 1e9) if change.first else begin_ns
+    return Interval(max(before_ns, begin_ns), sched[change.last])
 
 
 class Watch:

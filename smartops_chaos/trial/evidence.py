@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import AlertRule, Call, ClockOffset, FaultFact, Series
-from smartops_chaos.schema.healerfile import HealerFile
+from smartops_chaos.model import AlertRule, Call, ClockOffset, FaultFact, LogLine, Series
+from smartops_chaos.schema.healerfile import HealerFile, LokiLogs
 from smartops_chaos.targets.base import Lane
+from smartops_chaos.telemetry.alerts import Alerts
+from smartops_chaos.telemetry.loki import Found
 from smartops_chaos.timeline.interval import offset_of
 from smartops_chaos.timeline.rules import METRICS_CLOCK, NODE_CLOCK
 
@@ -27,8 +29,22 @@ _UP = "up"
 logger = logging.getLogger("smartops_chaos")
 
 
+class HealerSources(Protocol):
+    """Where a healer tells what it does; a lane is one, and so is what a monitor reads."""
+
+    def logs(self, since_ns: int, /) -> tuple[LogLine, ...]: ...
+
+    def lost(self, since_ns: int, /) -> tuple[str, ...]: ...
+
+    def series(self, names: Sequence[str], start_ns: int, end_ns: int, /) -> tuple[tuple[Series, ...], float]: ...
+
+    def alerts(self, names: Sequence[str], start_ns: int, end_ns: int, /) -> Alerts: ...
+
+    def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int, /) -> Found | None: ...
+
+
 def collect(
-    lane: Lane,
+    lane: HealerSources,
     healer: HealerFile,
     clocks: Sequence[ClockOffset],
     since_ns: int,
@@ -84,7 +100,7 @@ def complete_ns(series: Iterable[Series], rules: Iterable[AlertRule], needed_ns:
     return max(due)
 
 
-def _metrics(lane: Lane, healer: HealerFile, start_ns: int, end_ns: int) -> tuple[dict[str, Any], list[str]]:
+def _metrics(lane: HealerSources, healer: HealerFile, start_ns: int, end_ns: int) -> tuple[dict[str, Any], list[str]]:
     found: dict[str, Any] = {}
     missing: list[str] = []
     with _reading("metrics", missing):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import IO, Any
+from typing import Any
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Request
@@ -22,7 +22,7 @@ _RENEW_NS = 30_000_000_000  # credentials of a cluster's API server live for min
 
 
 def loop(
-    out: IO[str],
+    out: request_log.Sink,
     clock: Clock,
     *,
     url: str,

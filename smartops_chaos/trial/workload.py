@@ -14,7 +14,7 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import Request
@@ -63,24 +63,29 @@ def running() -> bool:
 
 def _run(load: Load, file: Path, clock: Clock) -> None:
     with file.open("w", encoding="ascii", buffering=1) as out:
-        if load.query:
-            from smartops_chaos.trial import slo_query
-
-            slo_query.loop(
-                out,
-                clock,
-                url=load.url,
-                query=load.query,
-                at_least=load.at_least,
-                rate_per_s=load.rate_per_s,
-                timeout_s=load.timeout_s,
-                limit_s=load.limit_s,
-            )
-        else:
-            asyncio.run(_loop(load, out, clock))
+        send(load, out, clock)
 
 
-async def _loop(load: Load, out: IO[str], clock: Clock) -> None:
+def send(load: Load, out: request_log.Sink, clock: Clock) -> None:
+    """Send, or ask, in this process until it is told to stop; every request is a line of `out`."""
+    if load.query:
+        from smartops_chaos.trial import slo_query
+
+        slo_query.loop(
+            out,
+            clock,
+            url=load.url,
+            query=load.query,
+            at_least=load.at_least,
+            rate_per_s=load.rate_per_s,
+            timeout_s=load.timeout_s,
+            limit_s=load.limit_s,
+        )
+    else:
+        asyncio.run(_loop(load, out, clock))
+
+
+async def _loop(load: Load, out: request_log.Sink, clock: Clock) -> None:
     import aiohttp
 
     stopping = asyncio.Event()
@@ -147,7 +152,7 @@ class _Server:
 
 
 async def _send(
-    session: aiohttp.ClientSession, server: _Server, load: Load, sched_ns: int, out: IO[str], clock: Clock
+    session: aiohttp.ClientSession, server: _Server, load: Load, sched_ns: int, out: request_log.Sink, clock: Clock
 ) -> None:
     import aiohttp
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conftest import command as program
 
 SAMPLE = Path(__file__).parents[2] / "results" / "sample"
 TRIAL = "cpu-90.steady.off.default.1"
@@ -57,6 +60,33 @@ def test_derive_writes_a_truncated_record_again(cli: Any, trial: Path) -> None:
     assert "smartops-chaos derive" in refused(cli("report", "c-1"))
     assert cli("derive", "c-1").returncode == 0
     assert cli("report", "c-1", "--json").returncode == 0
+
+
+def test_a_trial_that_may_be_in_force_gets_no_record(cli: Any, trial: Path) -> None:
+    (trial / "record.json").unlink()
+    (trial / "ledger.json").write_text(json.dumps({"state": "open", "faults": []}), encoding="utf-8")
+    done = cli("derive", "c-1")
+    assert f"{TRIAL}: its fault may be in force" in done.stdout + done.stderr
+    assert not (trial / "record.json").exists()
+
+
+def test_a_damaged_healer_is_named(cli: Any, campaign: Path) -> None:
+    file = campaign / "campaign.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["plan"]["healer"]["version"] = {}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    for command in ("report", "derive"):
+        assert "campaign.json: plan.healer is damaged: version: " in refused(cli(command, "c-1"))
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["--help"], ["report", "c-1", "--json"]])
+def test_an_output_that_is_full_is_told_in_words(campaign: Path, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            program(*arguments), cwd=campaign.parents[1], stdout=full, stderr=subprocess.PIPE, text=True, timeout=180
+        )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (4, "a file or the output: No space left on device")
+    assert "Traceback" not in done.stderr
 
 
 def test_damaged_requests_are_named(cli: Any, trial: Path) -> None:

@@ -124,6 +124,9 @@ NOT_PLAIN = {
     "a: " + "9" * 5000 + "\n": [
         "h.yaml:1:4: `" + "9" * 40 + "...` is not a usable number: write a smaller number, or quote it"
     ],
+    "a: 0x" + "F" * 6000 + "\n": [
+        "h.yaml:1:4: `0x" + "F" * 38 + "...` is not a usable number: write a smaller number, or quote it"
+    ],
     "a: " + "[" * 60 + "]" * 60: ["h.yaml:1:43: is nested too deeply: use at most 40 levels"],
     "a: " + "[" * 5000: ["h.yaml: is nested too deeply: use at most 40 levels"],
 }

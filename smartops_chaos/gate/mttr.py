@@ -1,0 +1,132 @@
+"""The MTTR rule: from the newest campaign of the digests that run, else from the monitor's gauge. Judged purely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from smartops_chaos.errors import ChaosError
+from smartops_chaos.gate.asking import Asked
+from smartops_chaos.gate.gatefile import MttrRule
+from smartops_chaos.gate.questions import CAMPAIGN
+from smartops_chaos.gate.ruling import RuleResult, Unanswered
+from smartops_chaos.gate.workloads import seconds
+from smartops_chaos.model import Arm
+from smartops_chaos.schema.units import format_duration
+from smartops_chaos.store.campaign_folder import CampaignFolder, campaigns
+
+_IMAGES = "Images"  # in a campaign's provenance: `name image (sha256:...); ...`
+_NOTED = len("sha256:") + 12  # characters of a digest in it
+
+
+class ArmMttr(TypedDict):
+    arm: str
+    estimate_s: float | None
+    upper_s: float | None
+
+
+class CampaignFact(TypedDict):
+    """What the gate takes of a campaign."""
+
+    name: str
+    started: str
+    images: str
+    arms: list[ArmMttr]  # every competitor
+    refused: str  # why its numbers do not count; empty if they do
+
+
+_FACTS = TypeAdapter(list[CampaignFact])
+
+
+def ask_campaigns(rule: MttrRule, given: Path | None) -> dict[str, Asked]:
+    """What the folders hold: the given campaign, or all that are there, the newest first."""
+    what = str(given or rule.campaigns)
+    stores = [CampaignFolder(given)] if given else campaigns(Path(rule.campaigns))
+    try:
+        found = [_fact(store) for store in stores]
+    except ChaosError as error:
+        return {CAMPAIGN: Asked("campaigns", what, error=f"{error}")}
+    return {CAMPAIGN: Asked("campaigns", what, sorted(found, key=lambda one: one["started"], reverse=True))}
+
+
+def _fact(store: CampaignFolder) -> CampaignFact:
+    from smartops_chaos.analysis import load
+
+    file = store.read()
+    fact = CampaignFact(
+        name=store.name,
+        started=file.provenance.get("started", ""),
+        images=file.provenance.get(_IMAGES, ""),
+        arms=[],
+        refused="",
+    )
+    try:
+        summary = load.campaign([store]).summary
+    except ChaosError as error:
+        return {**fact, "refused": str(error)}
+    if summary.simulated:
+        return {**fact, "refused": "it is simulated: nothing was measured"}
+    fact["arms"] = [
+        ArmMttr(arm=str(one.arm), estimate_s=one.mttr.rmst_s, upper_s=one.mttr.hi)
+        for one in summary.arms
+        if not one.baseline and one.reference is None
+    ]
+    return fact
+
+
+def judge_campaign(rule: MttrRule, answer: Any, running: Mapping[str, frozenset[str]], at_s: float) -> RuleResult:
+    """`running`: the digests by container. Raises Unanswered if no campaign of them counts."""
+    try:
+        facts = _FACTS.validate_python(answer)
+    except ValidationError:
+        raise Unanswered("what the campaigns' folder holds cannot be read") from None
+    if not facts:
+        raise Unanswered("there is no campaign: run one on this environment")
+    if not running:
+        raise Unanswered("which digests run is not known: add `golden.versions` with the image IDs")
+    same = [one for one in facts if is_of(one["images"], running)]
+    if not same:
+        raise Unanswered(f"no campaign of the digests that run: {facts[0]['name']} had {facts[0]['images'] or 'none'}")
+    newest = same[0]
+    where = f"{newest['name']} ({newest['started']})"
+    if newest["refused"]:
+        raise Unanswered(f"{where} does not count: {newest['refused']}")
+    if (age_s := at_s - seconds(newest["started"])) > rule.max_age:
+        raise Unanswered(f"{where} is older than {format_duration(rule.max_age)}: run a new one")
+    if age_s < 0:
+        raise Unanswered(f"{where} was begun after the moment that is judged")
+    wanted = str(Arm(rule.arm.model, rule.arm.policy)) if rule.arm else ""
+    arms = [one for one in newest["arms"] if not wanted or one["arm"] == wanted]
+    if not arms:
+        raise Unanswered(f"{where} has no arm {wanted or 'beside the baseline'}")
+    told, closed = [], False
+    for one in arms:
+        value = one["upper_s"] if rule.require == "upper bound" else one["estimate_s"]
+        if value is None:
+            raise Unanswered(f"{where}: the MTTR of {one['arm']} has no {rule.require}")
+        told.append(f"{one['arm']} {value:.1f} s")
+        closed = closed or value >= rule.at_most
+    why = f"{rule.require} of the MTTR by {where}: {', '.join(told)}; less than {format_duration(rule.at_most)} wanted"
+    return RuleResult("mttr", "closed" if closed else "open", why)
+
+
+def judge_gauge(rule: MttrRule, value_s: float, why_not: str, query: str) -> RuleResult:
+    """`why_not`: why no campaign tells."""
+    why = f"the monitor's MTTR is {value_s:.1f} s, less than {format_duration(rule.at_most)} wanted ({why_not})"
+    return RuleResult("mttr", "open" if value_s < rule.at_most else "closed", why, None, query)
+
+
+def is_of(images: str, running: Mapping[str, frozenset[str]]) -> bool:
+    """Whether a campaign ran on the digests that run now: on those of every container that runs.
+
+    A campaign notes the first twelve digits of a digest.
+    """
+    known: dict[str, set[str]] = {}
+    for one in images.split("; "):
+        name, _, rest = one.partition(" ")
+        known.setdefault(name, set()).update(word.strip("()") for word in rest.split() if "sha256:" in word)
+    return all({digest[:_NOTED] for digest in digests} == known.get(name) for name, digests in running.items())

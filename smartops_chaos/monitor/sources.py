@@ -1,0 +1,59 @@
+"""What the healer tells, from wherever monitor.yaml says: followed files, Loki, Prometheus, a cluster's pods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from smartops_chaos.clock import Clock
+from smartops_chaos.model import ClockOffset, Evidence, LogLine, Series
+from smartops_chaos.monitor.lines import FollowedLines
+from smartops_chaos.schema.healerfile import HealerFile, LokiLogs
+from smartops_chaos.schema.monitorfile import MonitorFile
+from smartops_chaos.telemetry import alerts, loki, prometheus
+from smartops_chaos.timeline.incident import ACTED_EARLIER_S, nothing_told
+from smartops_chaos.timeline.rules import METRICS_CLOCK, NODE_CLOCK
+from smartops_chaos.trial.evidence import HealerSources, collect
+
+
+class StandingSources(HealerSources):
+    def __init__(self, file: MonitorFile, healer: HealerFile, lines: FollowedLines, clock: Clock) -> None:
+        self._file, self._healer, self._lines, self._clock = file, healer, lines, clock
+
+    def told(self, since_ns: int, needed_ns: int) -> Evidence:
+        """The healer's side of what has happened since then; what cannot be read is noted in `missing`."""
+        since_ns -= round(ACTED_EARLIER_S * 1e9)
+        clocks = self._clocks()
+        found = collect(self, self._healer, clocks, since_ns, needed_ns, self._clock)
+        return replace(nothing_told(), clocks=clocks, **found)
+
+    def logs(self, since_ns: int, /) -> tuple[LogLine, ...]:
+        return self._lines.since(since_ns)
+
+    def lost(self, since_ns: int, /) -> tuple[str, ...]:
+        return self._lines.lost(since_ns)
+
+    def series(self, names: Sequence[str], start_ns: int, end_ns: int, /) -> tuple[tuple[Series, ...], float]:
+        if self._file.prometheus is None:
+            return (), 0.0
+        return prometheus.fetch(self._file.prometheus, names, start_ns, end_ns)
+
+    def alerts(self, names: Sequence[str], start_ns: int, end_ns: int, /) -> alerts.Alerts:
+        if self._file.prometheus is None:
+            return alerts.Alerts((), ())
+        return alerts.fetch(self._file.prometheus, names, start_ns, end_ns)
+
+    def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int, /) -> loki.Found | None:
+        if self._file.loki is None:
+            return None
+        values = {"namespace": self._file.namespace}
+        return loki.fetch(self._file.loki, logs, start_ns, end_ns, values=values, settle_s=0.0)
+
+    def _clocks(self) -> tuple[ClockOffset, ...]:
+        found = [ClockOffset(NODE_CLOCK, "end", *self._clock.wall_bounds_ns())]
+        if self._file.prometheus is not None:
+            with suppress(prometheus.PrometheusError):  # `collect` notes it
+                bounds = prometheus.offset_ns(self._file.prometheus, self._clock)
+                found.append(ClockOffset(METRICS_CLOCK, "end", *bounds))
+        return tuple(found)

@@ -1,0 +1,184 @@
+"""One turn of the monitor: raw evidence in, incidents on record and numbers out. Everything it knows is on disk.
+
+After any end, a new monitor of the folder goes on: what is on record stays, and what was not is found again in the raw
+requests. An incident on record begins or ends where the record says; so none is lost, and none is there twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from smartops_chaos.clock import Clock
+from smartops_chaos.model import Event, Request
+from smartops_chaos.monitor import lines, probe, segments
+from smartops_chaos.monitor.finder import Ended, IncidentFinder
+from smartops_chaos.monitor.lines import FollowedLines
+from smartops_chaos.monitor.numbers import Numbers
+from smartops_chaos.monitor.sources import StandingSources
+from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.monitorfile import MonitorFile
+from smartops_chaos.store.incident_book import IncidentBook
+from smartops_chaos.timeline.health import is_good
+from smartops_chaos.timeline.incident import Incident, Seen, StandingService, derive
+from smartops_chaos.trial.workload import Load
+
+_ON_RECORD_S = 0.3  # from a request's time limit until its line is in the file
+_ASKED_EVERY_S = 5.0  # remote sources, while an incident goes on
+_REQUEST_BYTES, _LINE_BYTES = 80_000_000, 20_000_000  # raw evidence that is kept
+_PRUNED_EVERY_S = 60.0
+
+logger = logging.getLogger("smartops_chaos")
+
+
+class StandingMonitor:
+    """`fault` names a fault of a campaign that was in force between two moments, or is empty."""
+
+    def __init__(
+        self, file: MonitorFile, base: Path, book: IncidentBook, clock: Clock, fault: Callable[[int, int], str]
+    ) -> None:
+        self._file, self._book, self._clock, self._fault = file, book, clock, fault
+        named = file.healer if "/" not in file.healer and "." not in file.healer else str(base / file.healer)
+        self._healer = healerfile.load(named)
+        slo = file.slo.slo()
+        self.service = StandingService(file.namespace, file.service, slo, file.horizon)
+        self.numbers = Numbers(file.namespace, file.service)
+        self.incidents = book.read()
+        self.current: Incident | None = None
+        for one in self.incidents:
+            self.numbers.incident(one)
+        last = self.incidents[-1] if self.incidents else None
+        begin_ns = self._begin_ns(last)
+        lasting = last is not None and not last.over
+        self._finder = IncidentFinder(self.service, file.settle, begin_ns=begin_ns, lasting=lasting)
+        self._after_ns = last.until_ns if last and last.over else 0
+        if last is not None and lasting:
+            self._show(last)
+        self._requests = probe.RequestReader(book.raw, begin_ns)
+        self._lines = FollowedLines(book.raw, file.logs, self._healer, self._alive_ns())
+        self._sources = StandingSources(file, self._healer, self._lines, clock)
+        self._asked_s = self._pruned_s = 0.0
+        self._seen_fault = ""
+
+    @property
+    def load(self) -> Load:
+        """What the probe sends, or asks."""
+        asked, slo = self._healer.workload, self.service.slo
+        return Load(
+            url=(self._file.prometheus if slo.query else self._file.url) or "",
+            method=asked.method,
+            body=asked.body,
+            timeout_s=self._timeout_s,
+            good_within_s=slo.latency_s,
+            rate_per_s=1 / slo.every_s if slo.query else self._file.rate,
+            limit_s=probe.FOR_EVER_S,
+            query=slo.query.replace("${namespace}", self._file.namespace),
+            at_least=slo.at_least,
+            path=asked.path,
+        )
+
+    @property
+    def _timeout_s(self) -> float:
+        """No longer than it takes to know that an answer is too late to be good."""
+        slo = self.service.slo
+        return slo.latency_s if slo.query else min(self._healer.workload.timeout_s, 2 * slo.latency_s + 1)
+
+    def turn(self) -> None:
+        """Read what is new and judge it."""
+        now_ns = self._clock.now_ns()
+        fresh = list(self._requests.read())
+        self._count(fresh)
+        self._finder.add(fresh)
+        self._lines.poll()
+        self._judge(self._finder.look(now_ns - round((self._timeout_s + _ON_RECORD_S) * 1e9)))
+        if time.monotonic() - self._pruned_s > _PRUNED_EVERY_S:
+            self._prune()
+
+    def recent(self, since_ns: int) -> list[Request]:
+        return self._finder.recent(since_ns)
+
+    # ---- incidents -----------------------------------------------------------------------------------------------
+
+    def _judge(self, found: Seen | Ended | None) -> None:
+        if isinstance(found, Ended):
+            self._end(found)
+        elif found is not None:
+            self._follow(found)
+        elif not self._finder.lasting:
+            self._show(None)
+
+    def _follow(self, seen: Seen) -> None:
+        lasted_ns = seen.until_ns - seen.impacted.mid_ns
+        given_up = not seen.over and lasted_ns > (self.service.horizon_s + self.service.slo.hold_s) * 1e9
+        final = seen.over or given_up
+        self._seen_fault = self._fault(seen.impacted.lo_ns, seen.until_ns) or self._seen_fault
+        if final or self.current is None or time.monotonic() - self._asked_s > _ASKED_EVERY_S:
+            told = self._sources.told(max(self._after_ns, seen.impacted.lo_ns), seen.until_ns if final else 0)
+            self._asked_s = time.monotonic()
+            found = derive(seen, told, self._healer, self.service, after_ns=self._after_ns, fault=self._seen_fault)
+            self._show(None if seen.over else found)
+            if final:
+                self._record(found)
+        if given_up:
+            self._finder.give_up()
+        if seen.over:
+            self._after_ns, self._seen_fault = seen.until_ns, ""
+
+    def _record(self, incident: Incident) -> None:
+        self.incidents.append(incident)
+        self._book.write(self.incidents)
+        self.numbers.incident(incident)
+        logger.info("incident %s: %s %s", incident.id, incident.outcome, incident.reason)
+
+    def _end(self, found: Ended) -> None:
+        """The last incident was on record while it lasted; its outcome stays."""
+        last = self.incidents[-1]
+        recovered = replace(found.recovered, hi_ns=max(found.recovered.hi_ns, last.impacted.hi_ns))
+        events = {**last.timeline.events, "recovered": Event("recovered", recovered, ("requests",), "")}
+        bad_s = (recovered.mid_ns - last.impacted.mid_ns) / 1e9
+        health = replace(last.timeline.health, recovered=recovered, bad_s=bad_s)
+        timeline = replace(last.timeline, events=events, health=health)
+        self.incidents[-1] = replace(last, timeline=timeline, until_ns=found.until_ns, over=True)
+        self._book.write(self.incidents)
+        self.numbers.ended(self.incidents[-1])
+        self._after_ns, self._seen_fault = found.until_ns, ""
+        self._show(None)
+
+    def _show(self, incident: Incident | None) -> None:
+        self.current = incident
+        recovered = incident is not None and incident.timeline.health.recovered is not None
+        self.numbers.active(now=incident is not None and not recovered)
+
+    # ---- raw evidence --------------------------------------------------------------------------------------------
+
+    def _begin_ns(self, last: Incident | None) -> int:
+        """From where on the raw requests are judged: after the last incident, and not before one that was not on record
+        when the monitor ended can have begun."""
+        recorded_ns = 0
+        if last is not None:
+            recorded_ns = last.until_ns if last.recovered is None else last.recovered.hi_ns
+        alive_ns = self._alive_ns()
+        if not alive_ns:
+            return recorded_ns or self._clock.now_ns()
+        slo = self.service.slo
+        longest_s = self.service.horizon_s + self._file.settle + 10 * slo.hold_s + 60
+        return max(recorded_ns, alive_ns - round(longest_s * 1e9))
+
+    def _alive_ns(self) -> int:
+        """When an earlier monitor last wrote anything; 0 without one."""
+        there = segments.files(self._book.raw, probe.KIND)
+        return max((one.stat().st_mtime_ns for one in there), default=0)
+
+    def _count(self, requests: list[Request]) -> None:
+        latency_ns = round(self.service.slo.latency_s * 1e9)
+        for one in requests:
+            self.numbers.request(good=is_good(one, latency_ns))
+
+    def _prune(self) -> None:
+        self._pruned_s = time.monotonic()
+        segments.prune(self._book.raw, probe.KIND, self._finder.begin_ns, _REQUEST_BYTES)
+        segments.prune(self._book.raw, lines.KIND, self._finder.begin_ns, _LINE_BYTES)
+        self._lines.forget(self._finder.begin_ns - round(300e9))
