@@ -178,6 +178,11 @@ def parse(unit: Unit, value: object) -> float:
     return _PARSE[unit](value)
 
 
+def format_in(unit: Unit, value: float) -> str:
+    """A value in SI units as a person writes it."""
+    return _FORMAT[unit](value)
+
+
 def check_range(unit: Unit, value: float, lowest: float | None, highest: float | None) -> None:
     """Raises UnitError, with the bounds in the same unit, if `value` is not in [lowest, highest]; None = no bound."""
     written = _FORMAT[unit]
@@ -229,11 +234,8 @@ def _text(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    _text("^([0-9.]+ ?(ns|us|µs|ms|s|m|min|h|d|w))+$|^[Pp][0-9.TtWwDdHhMmSs]+$", "250ms"),
-]
+DURATION_SCHEMA = _text("^([0-9.]+ ?(ns|us|µs|ms|s|m|min|h|d|w))+$|^[Pp][0-9.TtWwDdHhMmSs]+$", "250ms")
+Duration = Annotated[float, BeforeValidator(parse_duration), DURATION_SCHEMA]
 Rate = Annotated[float, BeforeValidator(parse_rate), _text("^[0-9.]+ ?/(s|m|min|h)$", "40/s")]
 Count = Annotated[int, BeforeValidator(parse_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 Fraction = Annotated[
