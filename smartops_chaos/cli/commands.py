@@ -19,6 +19,7 @@ import typer
 from smartops_chaos import __version__
 from smartops_chaos.cli import (
     attach_command,
+    attest_command,
     compare_command,
     gate_command,
     healer_command,
@@ -156,9 +157,11 @@ app.command()(plan_command.plan)
 app.command()(run_command.run)
 app.command()(report_command.report)
 app.command()(compare_command.compare)
+app.command()(attest_command.attest)
 app.command()(gate_command.gate)
 app.command()(monitor_command.monitor)
 app.command()(status_commands.derive)
+app.command()(status_commands.verify)
 app.command()(status_commands.status)
 app.command()(status_commands.revert)
 lab_app.command()(lab_commands.up)

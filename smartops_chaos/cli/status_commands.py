@@ -1,4 +1,4 @@
-"""`status`, `derive` and `revert`: a campaign looked at, computed again and undone, from its folder alone."""
+"""`status`, `derive`, `verify` and `revert`: a campaign looked at, checked and undone, from its folder alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, campaign_path
-from smartops_chaos.errors import UsageError
+from smartops_chaos.errors import MISSED, UsageError
 
 _INVALID_SHOWN = 3  # trials of a campaign, each with its reason
 
@@ -62,6 +62,32 @@ def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> Non
         print(f"no campaign in {results}", file=sys.stderr)
 
 
+def verify(
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
+    results: ResultsOption = RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that nothing of a campaign is missing, changed or added, that its plan came first, and its records.
+
+    Exit code 0 verified, 1 broken, 4 a campaign without hash lists whose records follow from its evidence.
+    """
+    from dataclasses import asdict
+
+    from smartops_chaos.run import verification
+    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
+
+    found = verification.verify(CampaignFolder(campaign_path(campaign, results) if campaign else newest(results)))
+    if as_json:
+        print(json.dumps({"state": found.state, **asdict(found)}))
+    else:
+        registered = f"registered at {found.registered}" if found.registered else "not registered"
+        told = f"{found.derived} of {found.trials} records follow from their evidence; {registered}"
+        print("\n".join([f"{found.campaign}: {found.state}. {told}", *(f"  {one}" for one in found.problems)]))
+        if found.state == verification.UNLISTED:
+            print("  an earlier version made it, or it is simulated: nobody can say more", file=sys.stderr)
+    raise typer.Exit({verification.VERIFIED: 0, verification.BROKEN: MISSED, verification.UNLISTED: 4}[found.state])
+
+
 def revert(
     campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
     cluster: Annotated[
@@ -83,6 +109,7 @@ def revert(
         print(f"nothing of any campaign is in force in {cluster}")
         return
     from smartops_chaos.run import campaign as runner
+    from smartops_chaos.store import hash_list, registration
     from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
     store = CampaignFolder((campaign_path(campaign, results) if campaign else newest(results)).resolve())
@@ -93,4 +120,6 @@ def revert(
         print(f"{count} trial(s) reverted")
         for line in runner.restore(store):
             print(line)
+        if count and hash_list.read_list(store.path) is not None:
+            hash_list.seal_campaign(store, registration.digest(store))
         print(f"nothing of {store.name} is in force")
