@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
     from smartops_chaos.analysis.load import CampaignData
     from smartops_chaos.analysis.regression import Regression, Side
+    from smartops_chaos.analysis.summary import Summary
     from smartops_chaos.planning.chances import Pilot
     from smartops_chaos.run import events
     from smartops_chaos.run.lanes import Result
@@ -56,6 +57,14 @@ def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
             raise UsageError(f"{paths[0]} is a bare trials table", "say --baseline model=off,policy=default")
         return load.bare(paths[0], baseline)
     return load.campaign([CampaignFolder(path) for path in paths])
+
+
+def glance(source: str | Path) -> Summary:
+    """The numbers of a campaign's folder without its evidence: quick, and what they say is the same."""
+    from smartops_chaos.analysis import load
+    from smartops_chaos.store.campaign_folder import CampaignFolder
+
+    return load.measured([CampaignFolder(Path(source))]).summary
 
 
 def is_history(*sources: str | Path) -> bool:

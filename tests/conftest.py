@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,9 +19,10 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from typer.main import get_command
 
 from benchmarks import standin
-from smartops_chaos.cli.commands import main
+from smartops_chaos.cli.commands import app, main
 
 # A busy machine is not a failure. The examples are the same in every run, so that whoever changes nothing sees nothing
 # red; `--hypothesis-profile explore` draws new ones, many more, and is how to look for what these do not find.
@@ -129,6 +131,22 @@ def _here(words: list[str]) -> subprocess.CompletedProcess[str]:
         finally:
             signal.signal(signal.SIGINT, interrupt)
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def parses() -> Callable[[str], None]:
+    """Parses a printed command up to the call: its options and the form of their values. Raises what would be told."""
+    root: Any = get_command(app)
+
+    def parse(line: str) -> None:
+        command, (_, name, *words) = root, shlex.split(line, comments=True)
+        command = root.commands[name]
+        while hasattr(command, "commands"):
+            name, *words = words
+            command = command.commands[name]
+        command.make_context(name, words)
+
+    return parse
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from smartops_chaos.analysis.summary import ArmSummary, Summary
+from smartops_chaos.analysis.summary import ArmSummary, Decision, Reduction, Summary
 from smartops_chaos.analysis.words import (
     count,
     k_of_n,
@@ -19,6 +19,12 @@ from smartops_chaos.model import Arm
 
 SIMULATED = "SIMULATED: nothing was measured, every time is drawn from a truth file."
 _ARMS_IN_WORDS = 3
+_VERDICTS: Mapping[Decision, str] = {
+    "proven": "The target of at least {} less is proven.",
+    "observed above": "That meets the target of {}, but it is not proven: more trials are needed.",
+    "observed below": "That is short of the target of {}, though more trials might still show it met.",
+    "missed": "The target of {} is missed: that it is met is ruled out.",
+}
 
 
 def level(summary: Summary) -> str:
@@ -31,7 +37,7 @@ def sentences(summary: Summary) -> Iterable[str]:
     if summary.simulated:
         yield SIMULATED
     baseline = summary.baseline
-    others = [a for a in summary.arms if not a.baseline]
+    others = [a for a in summary.arms if not (a.baseline or a.reference)]
     if baseline is None:
         return
     if not others:
@@ -41,10 +47,11 @@ def sentences(summary: Summary) -> Iterable[str]:
         yield "Only one arm was measured, so nothing can be said about how much better another one is."
         return
     others.sort(key=lambda a: _estimate(summary, a.arm), reverse=True)
-    for arm in others[:_ARMS_IN_WORDS]:
-        yield f"{_recovery(summary, arm, baseline)} {_healing(arm)}"
-    more = len(others) - _ARMS_IN_WORDS
-    closing = f"The tables below hold {count(more, 'further arm')}. " if more > 0 else ""
+    told = others if len(others) <= _ARMS_IN_WORDS else others[:1]
+    for arm in told:
+        yield f"{_healing(arm)} {_recovery(summary, arm, baseline)}"
+    more = len(others) - len(told)
+    closing = f"That is the fastest; {count(more, 'further arm')} below. " if more > 0 else ""
     horizons = sorted({c.horizon_s for a in summary.arms for c in a.cells})
     if len(horizons) == 1:
         closing += f"In these means a trial that did not recover counts as {stated_seconds(horizons[0])}, the horizon."
@@ -69,13 +76,32 @@ def _recovery(summary: Summary, arm: ArmSummary, baseline: ArmSummary) -> str:
     reduction = comparison.mttr_reduction
     value = reduction.estimate or 0.0
     text = (
-        f"With {arm.arm} the service recovers after {seconds(arm.mttr.rmst_s)} on average, "
-        f"with {baseline.arm} after {seconds(comparison.baseline_rmst_s)}: "
-        + (f"{percent(abs(value))} {'less' if value > 0 else 'more'}" if value else "no difference")
+        f"On average the service recovers after {seconds(arm.mttr.rmst_s)} instead of "
+        f"{seconds(comparison.baseline_rmst_s)} with {baseline.arm}: "
+        + (f"{percent(abs(value))} {'less' if value > 0 else 'more'} time" if value else "no difference")
     )
-    if reduction.lo is not None and reduction.hi is not None:
-        text += f" ({level(summary)} interval of the reduction: {percent_range(reduction.lo, reduction.hi)})"
-    return f"{text}{_stop(summary, arm.arm)}."
+    return f"{text}{_room(summary, reduction)}{_stop(summary, arm.arm)}.{_verdict(summary, arm.arm)}"
+
+
+def _room(summary: Summary, reduction: Reduction) -> str:
+    """What the trials leave open."""
+    if reduction.lo is None or reduction.hi is None:
+        return ""
+    if reduction.lo >= 0:
+        return f" ({level(summary)} interval: {percent_range(reduction.lo, reduction.hi)})"
+    return f", but the trials leave everything from {_less(reduction.lo)} to {_less(reduction.hi)} open"
+
+
+def _less(reduction: float) -> str:
+    return f"{percent(abs(reduction))} {'less' if reduction > 0 else 'more'}"
+
+
+def _verdict(summary: Summary, arm: Arm) -> str:
+    """How that stands to the target."""
+    verdict = next((v for v in summary.verdicts if (v.arm, v.target) == (arm, "mttr_reduction")), None)
+    if verdict is None or verdict.verdict not in _VERDICTS:
+        return ""
+    return f" {_VERDICTS[verdict.verdict].format(percent(verdict.wanted))}"
 
 
 def _stop(summary: Summary, arm: Arm) -> str:
@@ -84,12 +110,14 @@ def _stop(summary: Summary, arm: Arm) -> str:
 
 
 def _healing(arm: ArmSummary) -> str:
+    """Such as "zscore repaired every fault (60 of 60)."."""
     heal = arm.auto_heal
     if not heal.n or heal.no_human is None:
-        return "No trial had an incident to heal."
-    text = f"{k_of_n(heal.successes, heal.n)} incidents ended without a person"
-    if heal.lo is not None and heal.hi is not None:
-        text += f" ({percent(heal.no_human)}, {percent_range(heal.lo, heal.hi)})"
-    if heal.by_healer is not None:
-        text += f", {percent(heal.by_healer)} of all by an action of the healer"
-    return text + "."
+        return f"With {arm.arm} no trial had an incident to heal."
+    if heal.by_healer is None or arm.baseline:
+        return f"With {arm.arm} {k_of_n(heal.successes, heal.n)} incidents ended without a person."
+    own = round(heal.by_healer * heal.n)
+    if own == heal.n:
+        return f"{arm.arm} repaired every fault ({k_of_n(own, heal.n)})."
+    alone = f"; {heal.successes - own} more ended without it and without a person" if heal.successes > own else ""
+    return f"{arm.arm} repaired {k_of_n(own, heal.n)} faults{alone}."

@@ -157,16 +157,17 @@ def _opposite(comparisons: Sequence[Comparison]) -> list[str]:
 def _outlook(
     needed: Mapping[tuple[str, Goal], int | None], cells: Sequence[Cell], minutes_a_trial: float | None
 ) -> list[str]:
-    lines = []
-    for repeats in sorted({n for n in needed.values() if n is not None}):
-        what = [f"{GOALS[target]} of {arm}" for (arm, target), n in needed.items() if n == repeats]
-        more = sum(max(repeats - c.n - c.lost, 0) for c in cells)
-        cost = "" if minutes_a_trial is None else f", about {max(1, round(more * minutes_a_trial))} min more"
-        lines.append(
-            f"Observed, not proven: {first_names(what)}. If further trials go like these, `{RUN} --repeats {repeats}` "
-            f"would prove it ({more} more trials{cost})."
-        )
-    return lines
+    known = {key: n for key, n in needed.items() if n is not None}
+    if not known:
+        return []
+    repeats = max(known.values())  # one command, which is enough for all of them
+    what = [f"{GOALS[target]} of {arm}" for arm, target in known]
+    more = sum(max(repeats - c.n - c.lost, 0) for c in cells)
+    cost = "" if minutes_a_trial is None else f", about {max(1, round(more * minutes_a_trial))} min more"
+    return [
+        f"Observed, not proven: {first_names(what)}. If further trials go like these, `{RUN} --repeats {repeats}` "
+        f"would prove {'it' if len(what) == 1 else 'all of that'} ({more} more trials{cost})."
+    ]
 
 
 def _sla(question: Question, cells: Sequence[Cell]) -> list[str]:

@@ -127,5 +127,5 @@ def _supposed(budget: Budget, pilot: Pilot | None) -> str:
 
 def _at_least(value: float | None, unit: str = "") -> str:
     if value is None:
-        return "larger than any: more trials are needed"
+        return "larger than any: these are too few trials"
     return f"at least {100 * value:.0f}{unit or ' %'}"

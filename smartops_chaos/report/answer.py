@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from smartops_chaos.analysis.phrases import left_out
 from smartops_chaos.analysis.sentences import sentences
-from smartops_chaos.analysis.summary import Decision, Summary, Verdict
+from smartops_chaos.analysis.summary import Summary, Verdict
 from smartops_chaos.analysis.words import (
     NONE,
     TARGETS,
@@ -22,12 +22,14 @@ from smartops_chaos.analysis.words import (
     target_value,
 )
 from smartops_chaos.model import Arm, Goal, Plan
+from smartops_chaos.report import many_arms
 from smartops_chaos.report.document import (
     Block,
     Box,
     Card,
     CardLine,
     Cards,
+    Chip,
     Facts,
     Filling,
     Link,
@@ -35,32 +37,41 @@ from smartops_chaos.report.document import (
     Section,
     Table,
     Text,
-    Tone,
     col,
     table,
 )
-from smartops_chaos.report.page import MANY_ARMS, Page
+from smartops_chaos.report.page import MANY_ARMS, SEVERAL_ARMS, TONES, Page
 
 _MOST_CARDS = 5  # arms; more stand in a table, so that the first page holds what they rest on as well
-_TONES: dict[Decision, Tone] = {
-    "proven": "good",
-    "observed above": "weak",
-    "observed below": "weak",
-    "missed": "bad",
-    "trivial": "none",
-    "undecidable": "none",
-}
 _IDS_IN_WORDS = 6
 _UNTOLD = "The trials table does not say."
 
 
 def section(page: Page) -> Section:
     blocks: list[Block] = [Paragraph(text, "lead") for text in sentences(page.summary)]
+    several = len(page.judged) >= SEVERAL_ARMS
+    if several and (advice := many_arms.recommendation(page.summary)):
+        blocks.append(Paragraph(advice, "lead"))
+    if several:
+        blocks += many_arms.arms_and_faults(page)
     blocks.append(Cards(_cards(page)) if len(page.judged) <= _MOST_CARDS else _verdicts(page))
     if page.summary.warnings:
-        blocks.append(Box("What makes this result weak, and what mends it", page.summary.warnings, "weak"))
+        blocks.append(_weak(page.summary.warnings))
+    if several:
+        blocks += many_arms.against_each_other(page)
     blocks.append(Facts(tuple(_facts(page))))
     return Section("answer", "The answer", tuple(blocks))
+
+
+def _weak(warnings: Sequence[str]) -> Box:
+    """All that makes the result weak, and first the one command that mends most."""
+    commands = [
+        command for text in warnings for command in text.split("`")[1::2] if command.startswith("smartops-chaos ")
+    ]
+    runs = [c for c in commands if " --repeats " in c] or [c for c in commands if c.startswith("smartops-chaos run ")]
+    best = (runs or commands or [""])[-1 if runs and " --repeats " in runs[-1] else 0]
+    first = (f"Run this first: `{best}`",) if best else ()
+    return Box("What makes this result weak, and what mends it", (*first, *warnings), "weak")
 
 
 # ---- verdicts ------------------------------------------------------------------------------------------------
@@ -82,7 +93,10 @@ def _cards(page: Page) -> tuple[Card, ...]:
 def _card_line(verdict: Verdict, with_why: bool) -> CardLine:
     value = target_value(verdict.value, verdict.target)
     why = verdict.why if with_why else ""
-    return CardLine(str(verdict.arm), value, verdict.verdict, _TONES[verdict.verdict], why)
+    if verdict.at_worst is not None and verdict.at_best is not None and verdict.at_worst != verdict.at_best:
+        ends = (target_value(end, verdict.target) for end in (verdict.at_worst, verdict.at_best))
+        why = f"{why}; " * bool(why) + "{} to {} if all lost trials had gone badly, or well".format(*ends)
+    return CardLine(str(verdict.arm), value, verdict.verdict, TONES[verdict.verdict], why)
 
 
 def _verdicts(page: Page) -> Table:
@@ -91,9 +105,11 @@ def _verdicts(page: Page) -> Table:
     wanted = {v.target: percent(v.wanted) for v in page.summary.verdicts}
 
     def target_column(target: Goal) -> Filling[Arm]:
-        def told(arm: Arm) -> str:
+        def told(arm: Arm) -> Text:
             verdict = verdicts.get((arm, target))
-            return f"{target_value(verdict.value, target)}, {verdict.verdict}" if verdict else NONE
+            if verdict is None:
+                return NONE
+            return (f"{target_value(verdict.value, target)} ", Chip(verdict.verdict, TONES[verdict.verdict]))
 
         return col(f"{TARGETS[target]}\nat least {wanted[target]}", told)
 
@@ -101,7 +117,7 @@ def _verdicts(page: Page) -> Table:
         col("Arm", str, grow=1),
         *(target_column(target) for target in TARGETS if target in wanted),
     ]
-    return table("tab-targets", "Targets", page.judged, columns)
+    return table("tab-targets", "Targets", many_arms.fastest_first(page), columns)
 
 
 # ---- what it rests on ----------------------------------------------------------------------------------------

@@ -24,7 +24,15 @@ class Link:
     show: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-Text = str | tuple[str | Link, ...]
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A word on a coloured ground, such as a verdict; the word says it all, the colour helps the eye."""
+
+    text: str
+    tone: Tone
+
+
+Text = str | tuple[str | Link | Chip, ...]
 Subject = TypeVar("Subject")  # what the rows of a table are about: an arm, a verdict, a trial
 
 
@@ -34,9 +42,9 @@ def plain_text(text: Text) -> str:
 
 
 def joined(*texts: Text) -> Text:
-    """One text of several; plain if none of them has a link."""
+    """One text of several; plain if none of them has a link or a chip."""
     parts = tuple(part for text in texts for part in ((text,) if isinstance(text, str) else text))
-    return parts if any(isinstance(part, Link) for part in parts) else plain_text(parts)
+    return parts if any(not isinstance(part, str) for part in parts) else plain_text(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from smartops_chaos.analysis.words import (
 )
 from smartops_chaos.model import Goal, Targets
 from smartops_chaos.report.document import Block, Box, Facts, Figure, Paragraph, Report, Section, Table, col, table
-from smartops_chaos.report.figures.campaign_series import LETTERS, Unit, by_campaign
+from smartops_chaos.report.figures.campaign_series import CHANGES, Unit, by_campaign
 from smartops_chaos.report.page import arm_name
 from smartops_chaos.report.style import Styles, arm_styles
 
@@ -233,7 +233,7 @@ def _changes(history: History) -> Table:
         return f"{line[1].recorded} of {line[1].planned}" if line[1].plan else NONE
 
     def changes(line: Line) -> str:
-        return "\n".join(f"{LETTERS[change.kind]} {change.what}" for change in line[2]) or NONE
+        return "\n".join(f"{CHANGES[change.kind]} {change.what}" for change in line[2]) or NONE
 
     return table(
         "tab-changes",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import NONE, count, listing, plain, tally
 from smartops_chaos.model import MOMENTS
-from smartops_chaos.report.document import Block, Box, Facts, Link, Paragraph, Section, Text, joined
+from smartops_chaos.report.document import Block, Box, Chip, Facts, Link, Paragraph, Section, Text, joined
 from smartops_chaos.report.page import Page, arm_name
 
 _REFUSALS = ("denied", "cooldown", "guardrail")  # reasons for which the policy let no action begin
@@ -124,7 +124,7 @@ def _policy(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
 def _rules(page: Page, arms: Sequence[ArmSummary]) -> Iterable[tuple[str, Text]]:
     """Which rule of the policy decided first, and in how many trials; it is in no table."""
     for arm in arms:
-        parts: list[str | Link] = []
+        parts: list[str | Link | Chip] = []
         for rule, n in (arm.operations.rules or {}).items():
             if rule:
                 trials = page.index.link(f"{n} of {arm.counted}", arm.arm, counts_as="counted", policy_rule=rule)

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from smartops_chaos.analysis.load import CampaignData
+from smartops_chaos.analysis.cells import Cell
+from smartops_chaos.analysis.load import CampaignData, side
 from smartops_chaos.analysis.sentences import level
-from smartops_chaos.analysis.summary import ArmSummary, Summary
+from smartops_chaos.analysis.summary import ArmSummary, Decision, Summary
 from smartops_chaos.analysis.table import outcome_is, texts
 from smartops_chaos.model import Arm, Plan, Targets
 from smartops_chaos.report import index
+from smartops_chaos.report.document import Tone
 from smartops_chaos.report.index import Index
 from smartops_chaos.report.style import Styles, arm_styles
 
+SEVERAL_ARMS = 2  # judged ones: from here on they are also compared with each other
+TONES: Mapping[Decision, Tone] = {
+    "proven": "good",
+    "observed above": "weak",
+    "observed below": "weak",
+    "missed": "bad",
+    "trivial": "none",
+    "undecidable": "none",
+}
 MANY_ARMS = 2  # with more judged arms the reasons of verdicts move from the cards to a table of their own
 
 
@@ -31,6 +43,7 @@ class Page:
     table: pd.DataFrame  # a row for each trial
     styles: Styles
     index: Index = field(default_factory=Index)
+    cells: Sequence[Cell] = ()  # the trials of each arm and scenario, where several arms are compared with each other
 
     @property
     def arms(self) -> tuple[ArmSummary, ...]:
@@ -64,7 +77,9 @@ def page(data: CampaignData, *, appendix: bool = True) -> Page:
     """Without `appendix` no trial is listed, so no number is a link."""
     baseline = baseline_of(data.summary)
     listed = index.index(data.table, baseline) if appendix else Index()
-    return Page(data.summary, data.plan, data.table, styles_of(data), listed)
+    competing = len({v.arm for v in data.summary.verdicts}) >= SEVERAL_ARMS
+    cells = side(data).cells if competing else ()
+    return Page(data.summary, data.plan, data.table, styles_of(data), listed, cells)
 
 
 def styles_of(data: CampaignData) -> Styles:

@@ -19,9 +19,9 @@ from smartops_chaos.analysis.words import (
     with_range,
 )
 from smartops_chaos.report import reference_arms
-from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, col, table
+from smartops_chaos.report.document import Block, Chip, Figure, Filling, Paragraph, Section, Table, col, table
 from smartops_chaos.report.figures import effect, survival_curves
-from smartops_chaos.report.page import MANY_ARMS, Page, arm_name
+from smartops_chaos.report.page import MANY_ARMS, TONES, Page, arm_name
 
 _ROWS_ON_A_PAGE = 40  # of a forest plot
 _NO_REDUCTION = Reduction(None, None, None, None, None)
@@ -96,7 +96,7 @@ def _verdicts(page: Page) -> Table:
             col("Target", lambda v: TARGETS[v.target], align="left"),
             col("Value", lambda v: target_value(v.value, v.target)),
             col("Bound", lambda v: target_value(v.bound, v.target)),
-            col("Verdict", lambda v: v.verdict, align="left"),
+            col("Verdict", lambda v: (Chip(v.verdict, TONES[v.verdict]),), align="left"),
             col("Why", lambda v: v.why, grow=5),
         ],
         "Bound: the one-sided confidence bound that decides.",

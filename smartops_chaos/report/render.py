@@ -19,7 +19,7 @@ import typst
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from smartops_chaos.report.document import Block, Gallery, Link, Report, Section, Table, Text
+from smartops_chaos.report.document import Block, Chip, Gallery, Link, Report, Section, Table, Text
 from smartops_chaos.report.style import PER_INCH
 
 _TEMPLATES = files("smartops_chaos.report") / "templates"
@@ -83,7 +83,13 @@ def _marked(text: Text, anchors: Set[str]) -> Markup:
     if isinstance(text, str):
         return _code(text)
     return Markup("").join(
-        _code(part) if isinstance(part, str) else _link(part) if part.to in anchors else _code(part.text)
+        _code(part)
+        if isinstance(part, str)
+        else Markup('<span class="chip {}">{}</span>').format(part.tone, part.text)
+        if isinstance(part, Chip)
+        else _link(part)
+        if part.to in anchors
+        else _code(part.text)
         for part in text
     )
 

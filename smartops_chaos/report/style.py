@@ -20,14 +20,14 @@ from smartops_chaos.model import Arm
 
 TALLEST_IN = 8.9  # that leaves room for a caption on a page
 WIDTH_IN = 6.69  # the text width of an A4 page, so that 8 pt in a figure is 8 pt on paper, and 16 pt as wide as a slide
-LETTERS = 7  # points: the labels of axes
+LETTERS = 8  # points: all letters of a figure, the least that is read with ease on paper
 PER_INCH = 300  # pixels, wherever a figure is a bitmap
 
 INK, QUIET, HAIR = "#1b1f24", "#5a6470", "#c9ced6"
 PERCENT = "\u00a0%"  # the sign with its no-break space, as in the text
 GOOD, BAD, SHADE = "#56B4E9", "#D55E00", "#F0E442"
 
-_LEGEND_LETTERS = 84  # that fit beside each other above the axes
+_LEGEND_LETTERS = 76  # that fit beside each other above the axes
 
 Line = Literal["-"] | tuple[float, tuple[float, ...]]
 
@@ -46,11 +46,11 @@ _LINES: tuple[Line, ...] = (
 
 _RC: dict[Any, Any] = {  # the keys' type, a long literal, is new in matplotlib 3.11
     "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.titlesize": 8,
+    "font.size": LETTERS,
+    "axes.titlesize": LETTERS + 0.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelsize": 7.5,
+    "axes.labelsize": LETTERS,
     "axes.linewidth": 0.6,
     "axes.edgecolor": QUIET,
     "axes.labelcolor": INK,
@@ -91,14 +91,21 @@ Styles = Mapping[Arm, ArmStyle]
 
 
 def arm_styles(arms: Sequence[Arm], baseline: Arm) -> dict[Arm, ArmStyle]:
-    """The baseline is grey with round marks; the others take the palette in order, then begin it again."""
+    """The baseline is grey with round marks. Of the others the colour tells the model, mark and line the policy; where
+    there is one policy only, mark and line tell the model as well. With more levels than colours they begin again."""
+    others = [arm for arm in arms if arm != baseline]
+    models = list(dict.fromkeys(arm.model for arm in others if arm.model != baseline.model))
+    policies = list(dict.fromkeys(arm.policy for arm in others))
     styles = {baseline: ArmStyle(clip(str(baseline), 40), _BASELINE, "o", (0, (4, 2)))}
-    for i, arm in enumerate(arm for arm in arms if arm != baseline):
+    for arm in others:
+        model = models.index(arm.model) if arm.model in models else None
+        again = (model or 0) // len(_COLOURS)  # a colour that comes again has another mark and line
+        second = again + (policies.index(arm.policy) if len(policies) > 1 or model is None else model)
         styles[arm] = ArmStyle(
             clip(str(arm), 40),
-            _COLOURS[i % len(_COLOURS)],
-            _MARKERS[i % len(_MARKERS)],
-            _LINES[(i + i // len(_COLOURS)) % len(_LINES)],  # a colour that comes again has another line
+            _BASELINE if model is None else _COLOURS[model % len(_COLOURS)],
+            _MARKERS[second % len(_MARKERS)],
+            _LINES[second % len(_LINES)],
         )
     return styles
 

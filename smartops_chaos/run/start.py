@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -89,12 +90,13 @@ def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
 def _campaign_file(run: PreparedRun) -> CampaignFile:
     options = run.options
     repeats = [f"--repeats {options.repeats}"] if options.repeats else []
-    command = " ".join(["smartops-chaos run", run.matrix.name, *repeats])
+    typed = shlex.quote(str(run.matrix))  # as it was typed, so that it runs again in the same folder
+    command = " ".join(["smartops-chaos run", typed, *repeats])
     made_by = {"command": command, **({SHARD: options.shard} if options.shard else {}), "started": utc_now()}
     made_by |= {**_versions(), **kinds.provenance(run.full.target)}
     if run.full.analysis.slo.query:
         made_by["Requests"] = "none of ours: the SLO is a query about another load"
-    return CampaignFile(run.matrix.name, run.matrix.read_text(encoding="utf-8"), run.full, made_by)
+    return CampaignFile(typed, run.matrix.read_text(encoding="utf-8"), run.full, made_by)
 
 
 def open_store(results: Path, full: Plan, name: str = "") -> CampaignFolder:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ctypes
 import html.parser
+import math
 import re
 
 import pypdfium2
@@ -8,6 +10,7 @@ import pytest
 
 from smartops_chaos.analysis.words import clip
 from smartops_chaos.report import render
+from smartops_chaos.report.build import build
 from smartops_chaos.report.document import (
     Box,
     Card,
@@ -196,3 +199,28 @@ def test_on_paper_long_tables_are_cut_and_links_lead_to_pictures():
     assert "drawn" in text
     assert "<line>" not in text
     assert content.count(b"/Subtype /Link") + content.count(b"/Subtype/Link") == 2
+
+
+def letter_sizes(pdf: bytes) -> dict[float, str]:
+    """Sizes in points -> a text that has it, of every letter in a PDF, the figures' too."""
+    found: dict[float, str] = {}
+    with pypdfium2.PdfDocument(pdf) as document:
+        for page in document:
+            words = page.get_textpage()
+            for one in page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_TEXT], max_depth=9):
+                size = ctypes.c_float()
+                pypdfium2.raw.FPDFTextObj_GetFontSize(one.raw, size)
+                matrix = one.get_matrix()
+                length = pypdfium2.raw.FPDFTextObj_GetText(one.raw, words.raw, None, 0)
+                text = (ctypes.c_ushort * (length // 2 + 1))()
+                pypdfium2.raw.FPDFTextObj_GetText(one.raw, words.raw, text, length)
+                found[size.value * math.hypot(matrix.b, matrix.d)] = bytes(text).decode("utf-16-le").strip("\0")
+    return found
+
+
+def test_no_letter_on_paper_is_smaller_than_8_points(simulate):
+    campaign = simulate(models=("off", "a", "b", "c"), policies=("p", "q"), repeats=2, rate=5.0)
+    sizes = letter_sizes(render.pdf(build(campaign.data())))
+    small = {round(size, 2): text for size, text in sizes.items() if size < 7.95}
+    assert not small
+    assert len(sizes) > 5

@@ -18,9 +18,18 @@ def test_each_of_seven_arms_has_its_own_colour_and_its_own_second_cue():
     assert len({s.line for s in styles.values()}) == len(ARMS)
 
 
-def test_more_arms_than_colours_differ_by_marker():
+def test_more_models_than_colours_differ_by_mark_and_line():
     arms = [*ARMS, Arm("g", "default"), Arm("h", "default")]
     styles = arm_styles(arms, ARMS[1])
+    assert len({(s.colour, s.marker, s.line) for s in styles.values()}) == len(arms)
+
+
+def test_colours_tell_models_and_marks_policies():
+    arms = [Arm(model, policy) for model in ("off", "a", "b") for policy in ("p", "q", "r")]
+    styles = arm_styles(arms, arms[0])
+    assert len({styles[arm].colour for arm in arms if arm.model == "a"}) == 1
+    assert len({styles[Arm(model, "p")].colour for model in ("off", "a", "b")}) == 3
+    assert {styles[Arm(model, "q")].marker for model in ("a", "b", "off")} == {styles[Arm("a", "q")].marker}
     assert len({(s.colour, s.marker) for s in styles.values()}) == len(arms)
 
 

@@ -13,11 +13,11 @@ from smartops_chaos.analysis.headlines import Bounded
 from smartops_chaos.analysis.history import History, Kind
 from smartops_chaos.model import Arm
 from smartops_chaos.report.figures import marks
-from smartops_chaos.report.style import BAD, HAIR, QUIET, ArmStyle, Styles, draw, legend
+from smartops_chaos.report.style import BAD, HAIR, LETTERS, QUIET, ArmStyle, Styles, draw, legend
 
 Unit = Literal["seconds", "fraction"]
 
-LETTERS: dict[Kind, str] = {"plan": "P", "git": "G", "images": "I", "versions": "V"}
+CHANGES: dict[Kind, str] = {"plan": "P", "git": "G", "images": "I", "versions": "V"}
 _LABELS = 16  # of campaigns that fit below the axis
 _LOWEST_SHOWN = -1.0  # of a fraction: an interval may end far below
 
@@ -86,5 +86,5 @@ def _marks(axes: Axes, history: History) -> None:
         kinds = {change.kind for change in changes}
         if "plan" in kinds:
             axes.axvline(i - 0.5, color=QUIET, linewidth=0.8, linestyle=":")
-        letters = "".join(letter for kind, letter in LETTERS.items() if kind in kinds)
-        marks.above(axes, i, letters, fontsize=6, color=QUIET)
+        letters = "".join(letter for kind, letter in CHANGES.items() if kind in kinds)
+        marks.above(axes, i, letters, fontsize=LETTERS, color=QUIET)

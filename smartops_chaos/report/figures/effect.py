@@ -16,6 +16,7 @@ from smartops_chaos.report.figures import marks
 from smartops_chaos.report.style import (
     HAIR,
     INK,
+    LETTERS,
     QUIET,
     TALLEST_IN,
     ArmStyle,
@@ -56,7 +57,7 @@ def forest(
         left = max(-1.0, min([-0.1, *[v - 0.05 for v in ends]]))
         axes.set_xlim(left, 1.05)
         axes.axvline(0, color=QUIET, linewidth=0.8)
-        marks.target_across(axes, target, marks.LARGE)
+        marks.target_across(axes, target, LETTERS)
         for name, reached in references:
             axes.axvline(max(reached, left), color=QUIET, linewidth=0.8, linestyle=":")
             marks.below(axes, max(reached, left), name, color=QUIET)
@@ -94,10 +95,10 @@ def _interval(axes: Axes, y: int, reduction: Reduction, style: ArmStyle, whole: 
                 marker=style.marker,
                 color=style.colour,
                 markerfacecolor=face,
-                markersize=6.5 if whole else 4.5,
+                markersize=LETTERS if whole else 4.5,
             )
     weight, colour = "bold" if whole else "normal", INK if reduction.estimate is not None else QUIET
-    marks.beside(axes, y, text, gap=6, fontsize=marks.LARGE, fontweight=weight, color=colour)
+    marks.beside(axes, y, text, gap=6, fontsize=LETTERS, fontweight=weight, color=colour)
 
 
 def strips(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) -> list[str]:

@@ -9,13 +9,12 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import PercentFormatter
 
 from smartops_chaos.analysis.words import percent
-from smartops_chaos.report.style import INK, PERCENT, QUIET
+from smartops_chaos.report.style import INK, LETTERS, PERCENT, QUIET
 
-SMALL, LARGE = 6.5, 7.0  # points
 _DASHED = (0, (3, 2))
 
 
-def target_across(axes: Axes, target: float, size: float = SMALL) -> None:
+def target_across(axes: Axes, target: float, size: float = LETTERS) -> None:
     """A target on the x axis: an upright line with its value above the axes."""
     axes.axvline(target, color=INK, linewidth=0.8, linestyle=_DASHED)
     above(axes, target, f"target {percent(target)}", fontsize=size)
@@ -30,24 +29,24 @@ def target_up(axes: Axes, target: float) -> None:
 def beside(axes: Axes, y: float, text: str, *, gap: float, **style: Any) -> None:
     """Right of the axes, at the height `y` of the data; `gap` in points."""
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
-    axes.annotate(text, (1, y), (gap, 0), **place, **{"fontsize": SMALL, **style})
+    axes.annotate(text, (1, y), (gap, 0), **place, **{"fontsize": LETTERS, **style})
 
 
 def above(axes: Axes, x: float, text: str, **style: Any) -> None:
     """Above the axes, in the middle over `x` of the data."""
     place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
-    axes.annotate(text, (x, 1), (0, 2), **place, **{"fontsize": SMALL, **style})
+    axes.annotate(text, (x, 1), (0, 2), **place, **{"fontsize": LETTERS, **style})
 
 
 def below(axes: Axes, x: float, text: str, **style: Any) -> None:
     """Within the axes at their lower edge, right of `x` of the data."""
     place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "bottom"}
-    axes.annotate(text, (x, 0), (2, 2), **place, **{"fontsize": SMALL, **style})
+    axes.annotate(text, (x, 0), (2, 2), **place, **{"fontsize": LETTERS, **style})
 
 
 def cannot_be_given(axes: Axes, y: float) -> None:
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "center", "va": "center"}
-    axes.annotate("cannot be given", (0.5, y), fontsize=LARGE, color=QUIET, **place)
+    axes.annotate("cannot be given", (0.5, y), fontsize=LETTERS, color=QUIET, **place)
 
 
 def in_percent(axis: Axis, decimals: int | None = 0) -> None:

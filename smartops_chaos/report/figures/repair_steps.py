@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import clip, seconds
 from smartops_chaos.model import MOMENTS
-from smartops_chaos.report.style import INK, TALLEST_IN, Styles, draw, even_slices, panels, row_axis, two_lines
+from smartops_chaos.report.style import INK, LETTERS, TALLEST_IN, Styles, draw, even_slices, panels, row_axis, two_lines
 
 # One hue, light to dark, so that the order survives print in grey; hatches as the second cue.
 _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\\\\\\\\"), ("#4f2c3b", ""))
@@ -41,15 +41,15 @@ def phases(arms: Sequence[ArmSummary], styles: Styles) -> str:
                         seconds(phase.mean_s),
                         ha="center",
                         va="center",
-                        fontsize=6.5,
+                        fontsize=LETTERS,
                         bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
                     )
                 left += phase.mean_s
             n = arm.phases[-1].n if arm.phases else 0
-            axes.text(end + total * 0.012, y, f"n = {n}" if n else "no healed trial", va="center", fontsize=7)
+            axes.text(end + total * 0.012, y, f"n = {n}" if n else "no healed trial", va="center", fontsize=LETTERS)
             for one in arm.aside:
                 axes.plot([one.mean_s] * 2, [y + 0.27, y + 0.37], color=INK, linewidth=1.2)
-                axes.text(one.mean_s + total * 0.008, y + 0.36, one.moment, va="center", fontsize=6)
+                axes.text(one.mean_s + total * 0.008, y + 0.36, one.moment, va="center", fontsize=LETTERS)
         axes.set_xlim(0, total * 1.15 or 1.0)
         axes.set_xlabel("mean time [s] since injection, healed trials only")
         patches = [
@@ -74,7 +74,7 @@ def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:
             for y, moment in enumerate(MOMENTS):
                 n = reached.get(moment)
                 axes.barh(y, n or 0, height=0.68, color=styles[arm.arm].colour, alpha=0.85)
-                axes.text((n or 0) + top * 0.02, y, "–" if n is None else f"{n}", va="center", fontsize=7)
+                axes.text((n or 0) + top * 0.02, y, "–" if n is None else f"{n}", va="center", fontsize=LETTERS)
             axes.set_xlim(0, top * 1.14)
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.set_title(two_lines(styles[arm.arm].label, 18))
@@ -110,7 +110,7 @@ def _confusion(
             counts = np.array([[arm.rca.confusion.get(e, {}).get(a, 0) for a in answers] for e in expected])
             axes.imshow(counts, cmap="Greys", vmin=0, vmax=max(int(counts.max()), 1) * 3, aspect="auto")
             for (y, x), n in np.ndenumerate(counts):
-                axes.text(x, y, str(n) if n else "·", ha="center", va="center", fontsize=7)
+                axes.text(x, y, str(n) if n else "·", ha="center", va="center", fontsize=LETTERS)
                 if answers[x] in expected[y].split("|"):
                     axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, edgecolor=INK))
             names = [*(clip(answer, 22) for answer in answers[:-1]), "no answer"]

@@ -12,7 +12,7 @@ from smartops_chaos.analysis.summary import ArmSummary, Curve
 from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import Arm
 from smartops_chaos.report.figures import marks
-from smartops_chaos.report.style import ArmStyle, Styles, draw, legend, legend_height, panels, two_lines
+from smartops_chaos.report.style import LETTERS, ArmStyle, Styles, draw, legend, legend_height, panels, two_lines
 
 _FEW_ARMS = 3  # whose numbers of trials fit below a panel
 
@@ -44,11 +44,11 @@ def _at_risk(axes: Axes, curves: Sequence[tuple[Arm, Curve]], styles: Styles) ->
     axes.tick_params(bottom=False, labelbottom=False, length=0)
     axes.set_yticks(range(len(curves)), [clip(styles[arm].label, 28) for arm, _ in curves])
     axes.set_ylim(len(curves) - 0.4, -0.7)
-    axes.set_title("Trials at risk", fontsize=7, pad=2)
+    axes.set_title("Trials at risk", fontsize=LETTERS, pad=2)
     for y, (arm, curve) in enumerate(curves):
         axes.get_yticklabels()[y].set_color(styles[arm].colour)
         for time, n in zip(curve.at_risk_times_s, curve.at_risk, strict=True):
-            axes.text(time, y, str(n), ha="center", va="center", fontsize=7)
+            axes.text(time, y, str(n), ha="center", va="center", fontsize=LETTERS)
 
 
 def _curve(axes: Axes, curve: Curve, style: ArmStyle, *, band: bool) -> None:

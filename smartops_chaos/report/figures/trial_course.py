@@ -164,7 +164,7 @@ class _Lanes:
 
     def _not_seen(self, name: str, text: str = "not seen") -> None:
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        self.axes.annotate(text, (0, self._y(name)), (4, 0), va="center", fontsize=LETTERS - 0.5, color=QUIET, **place)
+        self.axes.annotate(text, (0, self._y(name)), (4, 0), va="center", fontsize=LETTERS, color=QUIET, **place)
 
     def _text(self, name: str, lo: float, hi: float, text: str) -> None:
         """Beside what reaches from `lo` to `hi`: right of it where there is room, else left, else upon it."""

@@ -14,15 +14,15 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import MOMENTS, Arm, Request
-from smartops_chaos.report.style import BAD, GOOD, INK, QUIET, SHADE, ArmStyle, Styles, draw
+from smartops_chaos.report.style import BAD, GOOD, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw
 from smartops_chaos.timeline.health import is_good
 
 REQUESTS = (  # so begins the caption of every picture of requests
     "Dots: good requests; crosses: bad ones, and on the uppermost line those without a good answer. Dashed: the "
     "latency that the SLO allows; dotted: the horizon; shaded: the fault in force."
 )
-_WIDTH_IN, _HEIGHT_IN = 3.3, 2.3
-_LABEL_POINTS = 7.5  # room for one upright label
+_WIDTH_IN, _HEIGHT_IN = 3.3, 2.55
+_LABEL_POINTS = 9  # room for one upright label
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def draw_trial(figure_id: str, picture: Picture, styles: Styles, scale: Scale) -
     """An SVG of half a page's width."""
 
     def paint(drawing: Drawing) -> None:
-        drawing.subplots_adjust(left=0.165, right=0.985, bottom=0.165, top=0.62)
+        drawing.subplots_adjust(left=0.165, right=0.985, bottom=0.165, top=0.595)
         axes = drawing.add_subplot()
         requests(axes, picture, scale)
         _moments(axes, picture.moments)
@@ -117,9 +117,9 @@ def requests(axes: Axes, picture: Picture, scale: Scale) -> None:
 def _title(drawing: Drawing, axes: Axes, picture: Picture, style: ArmStyle) -> None:
     """Above the room that the upright labels of the moments need."""
     place: dict[str, Any] = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points"}
-    place |= {"fontsize": 6.5, "annotation_clip": False}
-    axes.annotate(picture.outcome, xytext=(9, 41), color=QUIET, **place)
-    heading(drawing, axes, clip(picture.title, 46), style, above=50, size=6.5)
+    place |= {"fontsize": LETTERS, "annotation_clip": False}
+    axes.annotate(picture.outcome, xytext=(9, 50), color=QUIET, **place)
+    heading(drawing, axes, clip(picture.title, 38), style, above=60, size=LETTERS)
 
 
 def heading(drawing: Drawing, axes: Axes, text: str, style: ArmStyle, *, above: float, size: float) -> None:
@@ -157,7 +157,7 @@ def _moments(axes: Axes, seen: dict[str, tuple[float, float]]) -> None:
             rotation=90,
             ha="center",
             va="bottom",
-            fontsize=6,
+            fontsize=LETTERS,
             transform=blended,
             clip_on=False,
         )

@@ -1,0 +1,90 @@
+"""Which arm repairs which fault: arms sorted by result, faults in columns. Numbers in, SVG out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import Patch, Rectangle
+
+from smartops_chaos.analysis.words import number, percent
+from smartops_chaos.model import Arm
+from smartops_chaos.report.style import HAIR, INK, LETTERS, Styles, draw, even_slices, two_lines
+
+MET, SHORT, WORSE, BASELINE, UNKNOWN = "#a9d5f0", "#fdf0c4", "#f3b48d", "#e6e8eb", "#ffffff"
+_MOST_COLUMNS = 9
+_ROW_IN, _HEAD_IN = 0.34, 0.42
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One arm under one fault."""
+
+    mean_s: float | None  # None: no trial counts
+    healed: int
+    trials: int
+    reduction: float | None  # against the baseline under the same fault; None: that is not known, or it is the baseline
+
+
+@dataclass(frozen=True, slots=True)
+class MapRow:
+    arm: Arm
+    fields: tuple[Field, ...]  # of each fault, the mean over all faults last
+    baseline: bool
+
+
+def heat_map(figure_id: str, columns: Sequence[str], rows: Sequence[MapRow], styles: Styles, target: float) -> str:
+    """`columns` are the names of the fields. Too many of them are continued below, under the same arms."""
+    parts = even_slices(len(columns), _MOST_COLUMNS)
+    height_in = _HEAD_IN + _ROW_IN * len(rows)
+
+    def paint(drawing: Drawing) -> None:
+        grid = drawing.subplots(len(parts), 1, squeeze=False).ravel()
+        for axes, part in zip(grid, parts, strict=True):
+            _panel(axes, columns[part], rows, part, styles, target)
+        told = {
+            MET: f"target met: at least {percent(target)} less than the baseline",
+            SHORT: "less than that",
+            WORSE: "slower than the baseline",
+            BASELINE: "baseline",
+        }
+        patches = [Patch(facecolor=colour, edgecolor=HAIR, label=text) for colour, text in told.items()]
+        drawing.legend(handles=patches, loc="outside lower left", ncols=4, handlelength=1.1, columnspacing=1.2)
+
+    return draw(figure_id, height_in * len(parts) + 0.3, paint)
+
+
+def _panel(
+    axes: Axes, columns: Sequence[str], rows: Sequence[MapRow], part: slice, styles: Styles, target: float
+) -> None:
+    for y, row in enumerate(rows):
+        for x, one in enumerate(row.fields[part]):
+            box = Rectangle(
+                (x - 0.5, y - 0.5), 1, 1, facecolor=_colour(one, row, target), edgecolor="white", linewidth=1.5
+            )
+            axes.add_patch(box)
+            if one.mean_s is None:
+                axes.text(x, y, "–", ha="center", va="center")
+                continue
+            digits = 2 if one.mean_s < 10 else 1
+            axes.text(x, y - 0.05, f"{number(one.mean_s, digits)} s", ha="center", va="bottom", fontweight="bold")
+            axes.text(x, y + 0.05, f"{one.healed} of {one.trials}", ha="center", va="top")
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(columns)), [two_lines(name, 14) for name in columns])
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(rows)), [two_lines(styles[row.arm].label, 26) for row in rows])
+    axes.tick_params(length=0, labelsize=LETTERS)
+    axes.spines[:].set_visible(False)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_color(INK)
+
+
+def _colour(one: Field, row: MapRow, target: float) -> str:
+    if row.baseline:
+        return BASELINE
+    if one.reduction is None:
+        return UNKNOWN
+    return MET if one.reduction >= target else SHORT if one.reduction >= 0 else WORSE
