@@ -20,6 +20,7 @@ from smartops_chaos import __version__
 from smartops_chaos.cli import (
     attach_command,
     compare_command,
+    evidence_commands,
     gate_command,
     healer_command,
     lab_commands,
@@ -166,6 +167,8 @@ app.command(epilog=examples("plan"))(plan_command.plan)
 app.command(epilog=examples("run"))(run_command.run)
 app.command(epilog=examples("report"))(report_command.report)
 app.command(epilog=examples("compare"))(compare_command.compare)
+app.command(epilog=examples("verify"))(evidence_commands.verify)
+app.command(epilog=examples("attest"))(evidence_commands.attest)
 app.command(epilog=examples("gate"))(gate_command.gate)
 app.command(epilog=examples("monitor"))(monitor_command.monitor)
 app.command(epilog=examples("derive"))(status_commands.derive)

@@ -56,6 +56,9 @@ def run(
     scheduler: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Of a Dask cluster, whose workers have the lanes.")
     ] = "",
+    register: Annotated[
+        bool, typer.Option("--register", help="Write down plan and hypotheses before the first trial.")
+    ] = False,
     report: Annotated[bool, typer.Option("--report", help="Write the report at the end.")] = False,
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,
@@ -71,6 +74,7 @@ def run(
         max_time_s=_max_time_s(max_time) if max_time else None,
         retry=_outcomes(retry),
         scheduler=scheduler,
+        register=register,
     )
     _run(matrix, results, reports, options, with_report=report, as_json=as_json)
 

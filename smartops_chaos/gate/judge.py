@@ -281,8 +281,8 @@ def _alerts(rule: AlertsRule, told: _Told, tested: frozenset[int]) -> RuleResult
 def _mttr(rule: MttrRule, rules: EnvironmentRules, told: _Told) -> RuleResult:
     """From a campaign; without one that counts, from the gauge."""
     try:
-        running = digests(rules, told)
-        return mttr.judge_campaign(rule, answer_of(told.answers, questions.CAMPAIGN), running, told.grid.at_s)
+        found = _digests(rules, told)
+        return mttr.judge_campaign(rule, answer_of(told.answers, questions.CAMPAIGN), found, told.grid.at_s)
     except Unanswered as error:
         if rule.gauge is None:
             raise
@@ -383,7 +383,15 @@ def version_changes(
     return changes
 
 
-def digests(rules: EnvironmentRules, told: _Told) -> Mapping[str, frozenset[str]]:
+def running(rules: EnvironmentRules, at_s: float, answers: Answers) -> Mapping[str, frozenset[str]]:
+    """The digests that run at the moment that is judged, by container; none where that is not known."""
+    try:
+        return _digests(rules, _Told(Grid(at_s, rules.step, slots_of(rules)), answers))
+    except Unanswered:
+        return {}
+
+
+def _digests(rules: EnvironmentRules, told: _Told) -> Mapping[str, frozenset[str]]:
     """The digests that run at the end of the window, by container. Raises Unanswered without any."""
     found: dict[str, set[str]] = defaultdict(set)
     at_end = told.grid.slots - 1 - round(rules.witness.longest_gap / told.grid.step_s)

@@ -23,6 +23,7 @@ from smartops_chaos.run.block_queue import BlockQueue
 from smartops_chaos.run.interim_looks import InterimLooks, decide
 from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
 from smartops_chaos.run.run_options import RunOptions
+from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import CampaignFolder, Start
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, Target
@@ -43,6 +44,8 @@ def revert(store: CampaignFolder) -> int:
     """Undo everything of a campaign that may still be in force; how many trials that were. Raises RevertFailed."""
     pending = store.open_ledgers()
     failed = [trial for trial in pending if not undo(trial)]
+    for trial in pending:  # its ledger and log have gone on
+        hash_list.seal_trial(trial.path, registration.digest(store))
     if failed:
         raise RevertFailed(
             f"could not be reverted: {', '.join(trial.path.name for trial in failed)}; see {failed[0].log}",

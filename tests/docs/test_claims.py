@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.main import get_command
 
 from smartops_chaos import api
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.analysis.words import percent, percent_range, seconds, seconds_range
+from smartops_chaos.cli.commands import app
 from smartops_chaos.cli.result_table import result_table
 from smartops_chaos.cli.terminal import ONLY_REPORTS, missing_library
 
@@ -121,3 +123,11 @@ def test_the_small_image_leaves_out_the_same_libraries() -> None:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ONLY_REPORTS"
     )
     assert left_out == ONLY_REPORTS
+
+
+def test_every_command_stands_on_its_page() -> None:
+    told = page("docs/commands.md")
+    root: Any = get_command(app)
+    for name, command in root.commands.items():
+        wanted = [f"{name} {one}" for one in getattr(command, "commands", {})] or [name]
+        assert [one for one in wanted if not re.search(rf"`(smartops-chaos )?{one}\b", told)] == []
