@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ seed: 1
 """
 
 REPEATS = 10  # of a campaign with two looks
-_ONLY_READS = ("gate", "report", "compare", "derive", "status", "plan", "init")
+_ONLY_READS = ("gate", "verify", "attest", "report", "compare", "derive", "status", "plan", "init")
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -165,6 +166,21 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     """Writes the stand-in's matrix; the command line finds the stand-in itself."""
     monkeypatch.setenv("PYTHONPATH", str(Path(standin.__file__).parents[1]))
     return partial(standin.write, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("registered")
+    words = command("run", standin.write(folder, repeats=1, lanes=2), "--register")
+    known = {**os.environ, "PYTHONPATH": str(Path(standin.__file__).parents[1])}
+    subprocess.run(words, cwd=folder, env=known, check=True, capture_output=True, timeout=180)
+    return folder / "results" / "standin-1"
+
+
+@pytest.fixture
+def registered(_registered: Path, tmp_path: Path) -> Path:
+    """A copy of a campaign of four trials on the stand-in, which was run with --register, in `results`."""
+    return Path(shutil.copytree(_registered, tmp_path / "results" / _registered.name))
 
 
 @pytest.fixture

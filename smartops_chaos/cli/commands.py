@@ -20,6 +20,7 @@ from smartops_chaos import __version__
 from smartops_chaos.cli import (
     attach_command,
     compare_command,
+    evidence_commands,
     gate_command,
     healer_command,
     lab_commands,
@@ -31,6 +32,7 @@ from smartops_chaos.cli import (
 )
 from smartops_chaos.cli.help import FIRST, GroupedCommands, examples
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption
+from smartops_chaos.cli.terminal import missing_library
 from smartops_chaos.errors import ChaosError, Interrupted, PreflightFailed, UsageError
 from smartops_chaos.loopback import never_proxied
 
@@ -68,6 +70,11 @@ def main() -> None:
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if not (left_out := missing_library(error)):
+            raise
+        print(left_out, file=sys.stderr)
+        sys.exit(UsageError.exit_code)
     except OSError as error:
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
@@ -160,6 +167,8 @@ app.command(epilog=examples("plan"))(plan_command.plan)
 app.command(epilog=examples("run"))(run_command.run)
 app.command(epilog=examples("report"))(report_command.report)
 app.command(epilog=examples("compare"))(compare_command.compare)
+app.command(epilog=examples("verify"))(evidence_commands.verify)
+app.command(epilog=examples("attest"))(evidence_commands.attest)
 app.command(epilog=examples("gate"))(gate_command.gate)
 app.command(epilog=examples("monitor"))(monitor_command.monitor)
 app.command(epilog=examples("derive"))(status_commands.derive)

@@ -19,6 +19,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Begin": ("demo", "init", "attach", "healer", "doctor"),
     "Measure": ("plan", "run", "status", "revert", "lab"),
     "Look": ("report", "compare", "derive"),
+    "Show to others": ("verify", "attest"),
     "Day by day": ("monitor", "gate"),
 }
 
@@ -44,6 +45,8 @@ _EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "smartops-chaos derive quick-1",
         "smartops-chaos derive quick-1 --explain pod-kill.steady.zscore.default.1",
     ),
+    "verify": ("smartops-chaos verify quick-1", "smartops-chaos verify quick-1 --json"),
+    "attest": ("smartops-chaos attest smartops-1 --image registry.example.com/erp@sha256:... --key key.pem",),
     "status": ("smartops-chaos status", "smartops-chaos status --json"),
     "revert": ("smartops-chaos revert quick-1", "smartops-chaos revert --cluster smartops-dev"),
 }

@@ -144,6 +144,7 @@ def revert(
         print(f"nothing of any campaign is in force in {cluster}")
         return
     from smartops_chaos.run import campaign as runner
+    from smartops_chaos.store import hash_list, registration
     from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
     store = CampaignFolder((campaign_path(campaign, results) if campaign else newest(results)).resolve())
@@ -154,4 +155,6 @@ def revert(
         print(f"{count} trial(s) reverted")
         for line in runner.restore(store):
             print(line)
+        if count and hash_list.read_list(store.path) is not None:
+            hash_list.seal_campaign(store, registration.digest(store))
         print(f"nothing of {store.name} is in force")

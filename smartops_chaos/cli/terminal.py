@@ -25,6 +25,8 @@ COLOURS: dict[Decision, str] = {
     "trivial": "dim",
     "undecidable": "dim",
 }
+# What an installation that only runs campaigns leaves out, such as the image of deploy/Dockerfile's stage `run`.
+ONLY_REPORTS = ("numpy", "scipy", "pandas", "fastparquet", "matplotlib", "jinja2", "typst")
 BAD, WEAK, ASIDE = "bold red", "yellow", "dim"
 
 
@@ -58,6 +60,15 @@ class Terminal:
 
         link = f"bold link {path.resolve().as_uri()}" if self.console.is_terminal else "bold"
         self.console.print(Text.assemble((f"{label} ", ASIDE), (str(path), link)), soft_wrap=True)
+
+
+def missing_library(error: ModuleNotFoundError) -> str:
+    """What to say and do if it is one that plans and reports need; "" for any other."""
+    name = (error.name or "").partition(".")[0]
+    if name not in ONLY_REPORTS:
+        return ""
+    get = f"python -m pip install {' '.join(ONLY_REPORTS)}"
+    return f"{name} is not installed here: this installation runs campaigns, but does not plan or report\n  {get}"
 
 
 def command(*words: object) -> str:

@@ -3,6 +3,8 @@
     results/<campaign>/campaign.json     matrix text, plan, provenance
                        events.ndjson     what the runner said, one event a line
                        look-1.json ...   the arms that a look has stopped, written once, before anybody acts on it
+                       register.json     with --register: what it sets out to show, see `registration`
+                       hashes.json       SHA-256 of its files, see `hash_list`; also in each trial's folder
                        .lock  .lanes/    while it runs
                        trials/<trial>/   experiment.json ledger.json journal.json log.txt samples/ record.json
                        trials/<trial>~1/ an earlier attempt, set aside and never deleted

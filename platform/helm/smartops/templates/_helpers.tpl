@@ -17,9 +17,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
-{{/* Any pod of SmartOps, in whatever namespace; pods of the telemetry, here or where it is. */}}
+{{/* Any pod of SmartOps, in whatever namespace; Prometheus, and all pods of the telemetry, here or where they are. */}}
 {{- define "smartops.anywhere" -}}
 {namespaceSelector: {}, podSelector: {matchLabels: {app.kubernetes.io/part-of: smartops}}}
+{{- end }}
+{{- define "smartops.prometheus" -}}
+{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ include "smartops.telemetry" . }}}}, podSelector: {matchLabels: {app.kubernetes.io/name: prometheus}}}
 {{- end }}
 {{- define "smartops.watchers" -}}
 {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ include "smartops.telemetry" . }}}}, podSelector: {}}
