@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.platform.promql import CHART, exported, program
+from tests.platform.conftest import CHART, tool
+from tests.platform.promql import exported
 
 _FILES = sorted((CHART / "collector").glob("*.yaml"))
 _WHERE = {
@@ -29,7 +30,7 @@ def config(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.mark.parametrize("file", _FILES, ids=lambda file: file.stem)
 def test_the_collector_takes_it(file: Any) -> None:
     done = subprocess.run(
-        [program("collector"), "validate", f"--config={file}"],
+        [tool("collector"), "validate", f"--config={file}"],
         env={**os.environ, **_WHERE},
         capture_output=True,
         text=True,
