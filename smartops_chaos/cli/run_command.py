@@ -109,7 +109,7 @@ def _run(matrix: Path, results: Path, reports: Path, options: RunOptions, *, wit
     if result.stopped_by not in ("interrupted", "invalid"):
         place = results / prepared.store.name
         _answer(place, reports / place.name, options, with_report=with_report, as_json=as_json)
-    campaign.judge(result, prepared.store, prepared.selected)
+    campaign.raise_for(result, prepared.store, prepared.selected)
     if result.stopped_by == "interrupted":
         raise typer.Exit(130)
 
