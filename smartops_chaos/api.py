@@ -39,7 +39,7 @@ def run(
     options: RunOptions | None = None,
     show: Callable[[events.Event], None] = lambda _: None,
 ) -> tuple[PreparedRun, Result]:
-    """Run a matrix, or what is left of it; `run.campaign.judge` says what the result means for an exit code."""
+    """Run a matrix, or what is left of it; `run.campaign.raise_for` says what the result means for an exit code."""
     from smartops_chaos.run import start
 
     prepared = start.prepare(Path(matrix), Path(results).resolve(), options or RunOptions())

@@ -109,7 +109,7 @@ def _run(matrix: Path, results: Path, reports: Path, options: RunOptions, *, wit
     if result.stopped_by not in ("interrupted", "invalid"):
         place = results / prepared.store.name
         _answer(place, reports / place.name, options, with_report=with_report, as_json=as_json)
-    campaign.judge(result, prepared.store, prepared.selected)
+    campaign.raise_for(result, prepared.store, prepared.selected)
     if result.stopped_by == "interrupted":
         raise typer.Exit(130)
 
@@ -118,7 +118,7 @@ def _answer(place: Path, out: Path, options: RunOptions, *, with_report: bool, a
     """What the campaign says so far, its report if that was asked for, and the command that comes next."""
     from smartops_chaos import api
     from smartops_chaos.cli import result_table
-    from smartops_chaos.cli.terminal import WEAK, Terminal, command
+    from smartops_chaos.cli.terminal import WEAK, Terminal, command, missing_library
 
     terminal = Terminal(as_json=as_json)
     elsewhere = [*_other("--results", place.parent, RESULTS), *_other("--reports", out.parent, REPORTS)]
@@ -127,6 +127,11 @@ def _answer(place: Path, out: Path, options: RunOptions, *, with_report: bool, a
         summary = data.summary if data else api.glance(place)
     except NothingSelected:
         return  # no trial has ended: the reason follows
+    except ModuleNotFoundError as error:
+        if not (left_out := missing_library(error)):
+            raise
+        terminal.say(f"\nNo numbers yet: {left_out}", WEAK)
+        return
     except UsageError as error:  # such as --only without the baseline
         terminal.say(f"\nNothing can be compared yet: {error}. Every record is in {place}.", WEAK)
         return

@@ -25,6 +25,8 @@ COLOURS: dict[Decision, str] = {
     "trivial": "dim",
     "undecidable": "dim",
 }
+# What an installation that only runs campaigns leaves out, such as the image of deploy/Dockerfile's stage `run`.
+ONLY_REPORTS = ("numpy", "scipy", "pandas", "fastparquet", "matplotlib", "jinja2", "typst")
 BAD, WEAK, ASIDE = "bold red", "yellow", "dim"
 
 
@@ -36,10 +38,11 @@ class Terminal:
 
         self.console: Console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False, emoji=False)
 
-    def say(self, text: str = "", style: str = "") -> None:
+    def say(self, text: str = "", style: str = "", *, whole: bool = False) -> None:
+        """`whole`: not wrapped in a terminal either, since somebody may want to copy it."""
         from rich.text import Text
 
-        self.console.print(Text(text, style), soft_wrap=not self.console.is_terminal)
+        self.console.print(Text(text, style), soft_wrap=whole or not self.console.is_terminal)
 
     def table(self, table: Table) -> None:
         """In a pipe as wide as it is."""
@@ -58,6 +61,15 @@ class Terminal:
 
         link = f"bold link {path.resolve().as_uri()}" if self.console.is_terminal else "bold"
         self.console.print(Text.assemble((f"{label} ", ASIDE), (str(path), link)), soft_wrap=True)
+
+
+def missing_library(error: ModuleNotFoundError) -> str:
+    """What to say and do if it is one that plans and reports need; "" for any other."""
+    name = (error.name or "").partition(".")[0]
+    if name not in ONLY_REPORTS:
+        return ""
+    get = f"python -m pip install {' '.join(ONLY_REPORTS)}"
+    return f"{name} is not installed here: this installation runs campaigns, but does not plan or report\n  {get}"
 
 
 def command(*words: object) -> str:

@@ -32,7 +32,6 @@ from smartops_chaos.schema.units import format_duration, format_fraction
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BEFORE = -1  # the slot before the window: what counters were, and who watched
 _SHOWN = 3  # of a list in a sentence
-_FRESH_S = 120.0  # a rule group was evaluated within it, or within three of its intervals
 
 
 @dataclass(frozen=True, slots=True)

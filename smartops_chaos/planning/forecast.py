@@ -24,7 +24,7 @@ from smartops_chaos.schema.clustertarget import lane_count
 from smartops_chaos.schema.units import format_duration, format_fraction, spoken_duration
 
 _QUICK = 0.1  # share of the horizon: a proposed number of repeats proves a recovery as quick as this
-MOST_REPEATS = 500  # beyond it no number of repeats is proposed
+MOST_PROPOSED = 500  # beyond it no number of repeats is proposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | N
     target, design = plan.analysis.targets.mttr_reduction, budget.design()
 
     def more() -> str:  # a search, which only a target that cannot be proven needs
-        return command(fewest_provable(design, _QUICK, target, MOST_REPEATS))
+        return command(fewest_provable(design, _QUICK, target, MOST_PROPOSED))
 
     if not budget.weights:
         what = f"{text}: no scenario runs in both an arm and the baseline"
@@ -214,7 +214,7 @@ def _auto_heal(plan: Plan, text: str, budget: Budget, command: Callable[[int | N
     target, n, looks = plan.analysis.targets.auto_heal, budget.trials, budget.looks
     alone, hardest = (trials_needed(target, alpha, looks=looks) for alpha in (budget.alpha, budget.hardest))
     per_repeat = n / budget.repeats
-    more = command(math.ceil(hardest / per_repeat) if hardest / per_repeat <= MOST_REPEATS else None)
+    more = command(math.ceil(hardest / per_repeat) if hardest / per_repeat <= MOST_PROPOSED else None)
     fewest = f"the fewest that prove it are {alone} of {alone}"
     if hardest > alone:
         fewest += f", or {hardest} of {hardest} while other arms are open (Holm over {budget.arms} arms)"
@@ -250,4 +250,4 @@ def _sla(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], 
             "sla", True, f"{text}: can be proven if a fault costs clearly less than {allowed_s:.3g} bad seconds"
         )
     what = f"{text}: {count(budget.per_cell, 'trial')} in a cell are too few, even without a bad second"
-    return Proof("sla", False, what, command(next((n for n in range(1, MOST_REPEATS) if enough(n)), None)))
+    return Proof("sla", False, what, command(next((n for n in range(1, MOST_PROPOSED) if enough(n)), None)))

@@ -58,7 +58,7 @@ def prepare(matrix: Path, results: Path, options: RunOptions) -> PreparedRun:
 
 
 def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
-    """Run what is left, and return what came of it; `campaign.judge` tells what that means for an exit code.
+    """Run what is left, and return what came of it; `campaign.raise_for` tells what that means for an exit code.
 
     Events go to `show` and into the campaign's folder. Raises as `campaign.run`.
     """

@@ -25,6 +25,7 @@ from smartops_chaos.schema.slospec import AnySlo
 from smartops_chaos.schema.targetspec import MatrixPart, Present, Scalar, TargetSpec
 from smartops_chaos.schema.units import Count, Duration, Fraction, Rate, between
 
+MOST_REPEATS = 10_000
 FACTORS = ("chaos", "workload", "model", "policy")  # in the order of a trial's id
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
@@ -32,7 +33,7 @@ _LEVEL = re.compile(r"(?=.{1,41}\Z)[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)
 
 
 def check_name(name: str) -> str:
-    """Names become folder names and parts of trial ids. Raises ValueError."""
+    """Names of matrices and campaigns become folder names. Raises ValueError."""
     if not _NAME.fullmatch(name):
         shown = name if len(name) <= 50 else name[:50] + "..."
         raise ValueError(f"`{shown}` is not a name: use letters, digits, - and _, at most 41, first a letter or digit")
@@ -217,8 +218,8 @@ class Matrix(MatrixPart):
         description="Single cells to put back; a factor with one level need not be named.",
         examples=["[{chaos: none, model: off}]"],
     )
-    repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(description="Trials of each cell.", examples=[3])
-    looks: Annotated[int, Field(ge=1, le=10_000)] = Field(
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = Field(description="Trials of each cell.", examples=[3])
+    looks: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = Field(
         default=1,
         description="Decisions at equal shares of the repeats, the end included: an arm stops when all is decided. "
         "As many as repeats: after each of them.",
