@@ -22,7 +22,7 @@ ACTION = ROOT / "action.yml"
 STEP = {  # of .ci/on-cluster -> the workflow that asks for it
     "deploy-dev": "deploy-dev",
     "promote-stage": "promote-stage",
-    "gate-prod": "promote-prod",
+    "gate-stage": "promote-prod",
     "promote-prod": "promote-prod",
     "rollback": "rollback",
 }
@@ -132,7 +132,7 @@ def test_every_step_of_the_platform_has_its_workflow() -> None:
 def test_production_is_reached_only_behind_its_gate_and_its_environment() -> None:
     jobs = _read(ROOT / ".github" / "workflows" / "promote-prod.yaml")["jobs"]
     assert jobs["promote"]["needs"] == "gate"
-    assert (jobs["gate"]["with"]["step"], jobs["promote"]["with"]["environment"]) == ("gate-prod", "prod")
+    assert (jobs["gate"]["with"]["step"], jobs["promote"]["with"]["environment"]) == ("gate-stage", "prod")
     reached = [
         name
         for name in set(STEP.values())
