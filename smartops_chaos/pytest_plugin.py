@@ -37,7 +37,7 @@ class SelfHealing:
         try:
             options = RunOptions(only=tuple(only), repeats=repeats)
             prepared, result = api.run(matrix, self.results, options)
-            campaign.judge(result, prepared.store, prepared.selected)
+            campaign.raise_for(result, prepared.store, prepared.selected)
             return api.load(prepared.store.path)
         except ChaosError as error:
             told = _words(error)
