@@ -69,8 +69,7 @@ class ChangedObjects:
             if other not in (None, objects.label(self.campaign)):
                 raise InUse(f"{kind} {name} in {self.namespace} is still as campaign {other} has set it")
             after = objects.changed(found, self.campaign, values_of(found), noted)
-            if saved := objects.former(after):
-                self._note(kind, name, saved)
+            self._note(kind, name, objects.former(after))
             return after
 
         return self._replace(kind, name, amend)
