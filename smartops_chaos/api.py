@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
     from smartops_chaos.analysis.load import CampaignData
     from smartops_chaos.analysis.regression import Regression, Side
+    from smartops_chaos.analysis.summary import Summary
     from smartops_chaos.planning.chances import Pilot
     from smartops_chaos.report.render import Paper
     from smartops_chaos.run import events
@@ -39,7 +40,7 @@ def run(
     options: RunOptions | None = None,
     show: Callable[[events.Event], None] = lambda _: None,
 ) -> tuple[PreparedRun, Result]:
-    """Run a matrix, or what is left of it; `run.campaign.judge` says what the result means for an exit code."""
+    """Run a matrix, or what is left of it; `run.campaign.raise_for` says what the result means for an exit code."""
     from smartops_chaos.run import start
 
     prepared = start.prepare(Path(matrix), Path(results).resolve(), options or RunOptions())
@@ -57,6 +58,14 @@ def load(*sources: str | Path, baseline: Arm | None = None) -> CampaignData:
             raise UsageError(f"{paths[0]} is a bare trials table", "say --baseline model=off,policy=default")
         return load.bare(paths[0], baseline)
     return load.campaign([CampaignFolder(path) for path in paths])
+
+
+def glance(source: str | Path) -> Summary:
+    """The numbers of a campaign's folder without its evidence: quick, and what they say is the same."""
+    from smartops_chaos.analysis import load
+    from smartops_chaos.store.campaign_folder import CampaignFolder
+
+    return load.measured([CampaignFolder(Path(source))]).summary
 
 
 def is_history(*sources: str | Path) -> bool:

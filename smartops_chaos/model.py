@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Literal, NamedTuple, cast, get_args
 
 SCHEMA_VERSION = 1
 
-# Thresholds of the analysis, each here only.
+# Thresholds that several rooms share. Those of one calculation stand beside it, each in one place only.
 ALPHA = 0.025  # one-sided, for all verdicts of a campaign together
-LEAST_TRIALS = 3  # in a cell; with fewer the reduction is undecidable
+LEAST_TRIALS = 3  # in a cell of each of two campaigns, to compare them
 MOST_LOST = 0.10  # of all trials: a campaign that loses more of them is weak, and `run` ends with exit code 6
 MOST_FALSE_ALARMS = 3  # before the injection; then the trial has failed
 FALSE_ALARMS = "false-alarms"  # the reason of such a trial, in which nothing was injected
@@ -300,7 +300,10 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of ours, bracketed. `what`: gate, inject, confirm, observe, revert; `part` counts from 0, -1 = all."""
+    """A call of ours, bracketed. `what`: gate, prepare, inject, confirm, repair, wait, observe, revert.
+
+    `part` of the fault counts from 0; -1: it is about no part. `repair` is the trial in the healer's place (reference).
+    """
 
     what: str
     part: int
@@ -330,7 +333,7 @@ class FaultFact:
     id: str
     confirmed: bool
     effect: str  # what the confirm probe measured, in words
-    objects: tuple[str, ...]  # what was hit (replica UIDs)
+    objects: tuple[str, ...]  # what was hit: "<controller>/<uid of the replica>", as `timeline.rules.hits` reads it
     ended: Interval | None
     ended_by: EndedBy | Literal[""]  # "" = still in force
     clock: Literal["node", "runner"] = "node"  # whose clock `ended` is on

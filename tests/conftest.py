@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +19,10 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from typer.main import get_command
 
 from benchmarks import standin
-from smartops_chaos.cli.commands import main
+from smartops_chaos.cli.commands import app, main
 
 # A busy machine is not a failure. The examples are the same in every run, so that whoever changes nothing sees nothing
 # red; `--hypothesis-profile explore` draws new ones, many more, and is how to look for what these do not find.
@@ -54,7 +57,7 @@ seed: 1
 """
 
 REPEATS = 10  # of a campaign with two looks
-_ONLY_READS = ("gate", "report", "compare", "derive", "status", "plan", "init")
+_ONLY_READS = ("gate", "verify", "attest", "report", "compare", "derive", "status", "plan", "init")
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -130,6 +133,22 @@ def _here(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
+@pytest.fixture(scope="session")
+def parses() -> Callable[[str], None]:
+    """Parses a printed command up to the call: its options and the form of their values. Raises what would be told."""
+    root: Any = get_command(app)
+
+    def parse(line: str) -> None:
+        command, (_, name, *words) = root, shlex.split(line, comments=True)
+        command = root.commands[name]
+        while hasattr(command, "commands"):
+            name, *words = words
+            command = command.commands[name]
+        command.make_context(name, words)
+
+    return parse
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start the console script and leave it running."""
@@ -147,6 +166,21 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     """Writes the stand-in's matrix; the command line finds the stand-in itself."""
     monkeypatch.setenv("PYTHONPATH", str(Path(standin.__file__).parents[1]))
     return partial(standin.write, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("registered")
+    words = command("run", standin.write(folder, repeats=1, lanes=2), "--register")
+    known = {**os.environ, "PYTHONPATH": str(Path(standin.__file__).parents[1])}
+    subprocess.run(words, cwd=folder, env=known, check=True, capture_output=True, timeout=180)
+    return folder / "results" / "standin-1"
+
+
+@pytest.fixture
+def registered(_registered: Path, tmp_path: Path) -> Path:
+    """A copy of a campaign of four trials on the stand-in, which was run with --register, in `results`."""
+    return Path(shutil.copytree(_registered, tmp_path / "results" / _registered.name))
 
 
 @pytest.fixture

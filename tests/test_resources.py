@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SHIPPED = (
     ("experiments", "lab", "cpu-stress.yaml"),
     ("experiments", "exec", "cpu-stress.yaml"),
-    ("kubernetes", "inside", "marked.sh"),
+    ("inside", "marked.sh"),
     ("matrix", "quick.yaml"),
     ("matrix", "policies", "default.policy"),
     ("healers", "lab.yaml"),

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smartops_chaos.analysis.estimate import Floats
+from smartops_chaos.analysis.likelihood_ratio import Floats
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.analysis.summary import Race
 from smartops_chaos.analysis.table import numbers, outcome_is, texts

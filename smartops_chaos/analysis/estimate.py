@@ -6,15 +6,10 @@ They do not rest on a variance, since few trials do not show that one in fifty f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from smartops_chaos.analysis.likelihood_ratio import Trials, mean_interval
-
-Floats: TypeAlias = NDArray[np.float64]
 
 
 def interval(samples: Sequence[Trials], alpha: float, *, looks: bool = False) -> tuple[float | None, float | None]:

@@ -287,11 +287,6 @@ def reduction_e(arm: Sequence[Trials], base: Sequence[Trials], target: float) ->
     return _e(_evidence(_pool(arm), _pool(base), 1 - target, looks=True))
 
 
-def mean_e_below(arm: Sequence[Trials], limit_s: float) -> Floats:
-    """The e value against H0: the weighted mean >= `limit_s`, below the horizons' mean."""
-    return _e(_evidence_below(_pool(arm), limit_s / mean_horizon_s(arm), looks=True))
-
-
 def paired_p(arm: Floats, base: Floats, target: float) -> float:
     """One-sided p of H0: mean(arm) >= (1 - target) mean(base), of pairs that belong together; values in [0, 1].
 

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smartops_chaos.analysis.competing import dated
-from smartops_chaos.analysis.estimate import Floats, t_quantile
+from smartops_chaos.analysis.estimate import t_quantile
+from smartops_chaos.analysis.likelihood_ratio import Floats
 from smartops_chaos.analysis.summary import AsideMoment, FunnelStep, Phase
 from smartops_chaos.analysis.table import numbers, texts
 from smartops_chaos.model import FALSE_ALARMS, MOMENTS, Outcome

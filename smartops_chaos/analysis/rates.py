@@ -7,7 +7,7 @@ With looks both are by the e value, so they hold at every look.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,8 +62,18 @@ def newcombe(successes1: int, n1: int, successes2: int, n2: int, alpha: float) -
 def incidents(cells: Sequence[Cell]) -> tuple[int, int, int]:
     """(n, ended without a person, healed or prevented): n = trials with an incident, and prevented ones."""
     n = sum(c.incidents + c.prevented for c in cells)
-    by_healer = sum(c.outcomes.get(Outcome.HEALED, 0) + c.prevented for c in cells)
-    return n, by_healer + sum(c.outcomes.get(Outcome.PLATFORM, 0) for c in cells), by_healer
+    by_healer, no_human = (_ended(cells, group) for group in (lambda o: o.by_healer, lambda o: o.no_human))
+    return n, no_human, by_healer
+
+
+def _ended(cells: Sequence[Cell], group: Callable[[Outcome], bool]) -> int:
+    """Trials of a group of outcomes; of the prevented ones those in which there was something to prevent."""
+    return sum(
+        n if Outcome(outcome) is not Outcome.PREVENTED else cell.prevented
+        for cell in cells
+        for outcome, n in cell.outcomes.items()
+        if group(Outcome(outcome))
+    )
 
 
 def auto_heal(cells: Sequence[Cell], baseline: Sequence[Cell], alpha: float, *, looks: bool = False) -> AutoHeal:

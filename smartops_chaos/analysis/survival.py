@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from smartops_chaos.analysis.estimate import Floats
+from smartops_chaos.analysis.likelihood_ratio import Floats
 
 
 @dataclass(frozen=True, slots=True)

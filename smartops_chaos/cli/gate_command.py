@@ -93,7 +93,7 @@ def _answers(
     answers |= asking.ask_grid(source, questions(rules), Grid(at_s, rules.step, judge.slots_of(rules)))
     answers |= workloads.not_of_the_past(rules) if at else workloads.ask_cluster(rules)
     if rules.mttr:
-        answers |= mttr.ask_campaigns(rules.mttr, campaign)
+        answers |= mttr.ask_campaigns(rules.mttr, campaign, judge.running(rules, at_s, answers))
     return at_s, answers, False
 
 

@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.errors import UsageError
 
 if TYPE_CHECKING:
     from smartops_chaos.model import Arm
 
 MatrixArgument = Annotated[Path, typer.Argument(metavar="MATRIX", help="The matrix file.")]
-OnlyOption = Annotated[list[str] | None, typer.Option("--only", help="Such as chaos=pod-kill or model=off,zscore.")]
-RepeatsOption = Annotated[int | None, typer.Option("--repeats", help="Instead of the matrix's.")]
-LanesOption = Annotated[int | None, typer.Option("--lanes", min=1, help="Instead of the matrix's.")]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="FACTOR=LEVEL,...",
+        autocompletion=completion.levels,
+        help="Only these, such as chaos=pod-kill or model=off,zscore; may be given for several factors.",
+    ),
+]
+RepeatsOption = Annotated[
+    int | None, typer.Option("--repeats", metavar="N", help="Repeats of each cell, instead of the matrix's.")
+]
+LanesOption = Annotated[int | None, typer.Option("--lanes", min=1, metavar="N", help="Lanes, instead of the matrix's.")]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the campaigns.")]
 ReportsOption = Annotated[Path, typer.Option("--reports", help="Folder of the reports.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import (
     RESULTS,
     JsonOption,
@@ -19,10 +22,15 @@ from smartops_chaos.cli.options import (
     ResultsOption,
     campaign_path,
 )
+from smartops_chaos.cli.terminal import ASIDE, WEAK, Terminal
 from smartops_chaos.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from smartops_chaos.model import Plan
+
+_MOST_COLUMNS = 6  # arms
 
 
 def plan(
@@ -30,8 +38,13 @@ def plan(
     only: OnlyOption = None,
     repeats: RepeatsOption = None,
     lanes: LanesOption = None,
-    shard: str = "",
-    pilot: Annotated[str, typer.Option(help="A campaign that shows how much times spread.")] = "",
+    shard: Annotated[str, typer.Option(metavar="N/M", help="Such as 1/3: what that machine would run.")] = "",
+    pilot: Annotated[
+        str,
+        typer.Option(
+            metavar="CAMPAIGN", autocompletion=completion.campaigns, help="A campaign that shows how much times spread."
+        ),
+    ] = "",
     simulate: Annotated[Path | None, typer.Option(help="A truth file: make a trials table instead.")] = None,
     out: Annotated[
         Path,
@@ -40,6 +53,7 @@ def plan(
             "folder with its plan, which `report` decides like a measured one."
         ),
     ] = Path("trials.csv"),
+    trials: Annotated[bool, typer.Option("--trials", help="List every trial in its order.")] = False,
     results: ResultsOption = RESULTS,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,22 +62,28 @@ def plan(
     from smartops_chaos.schema.clustertarget import lane_count
 
     made = api.plan(matrix, only=only or (), repeats=repeats, shard=shard)
-    lanes = lanes or lane_count(made.target)
+    usual = lane_count(made.target)
+    lanes = lanes or usual
     if simulate is not None:
         _simulate(made, matrix, simulate, out, lanes, as_json=as_json)
     else:
-        _tell(made, matrix, lanes, campaign_path(Path(pilot), results) if pilot else None, as_json=as_json)
+        former = campaign_path(Path(pilot), results) if pilot else None
+        more = [f"--only {shlex.quote(one)}" for one in only or ()] + [f"--lanes {lanes}"] * (lanes != usual)
+        _tell(made, " ".join([shlex.quote(str(matrix)), *more]), lanes, former, with_trials=trials, as_json=as_json)
 
 
-def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: bool) -> None:
+def _tell(made: Plan, typed: str, lanes: int, pilot: Path | None, *, with_trials: bool, as_json: bool) -> None:
+    """`typed`: the matrix with what else a proposed command has to say."""
     from dataclasses import asdict
 
     from smartops_chaos import api
+    from smartops_chaos.analysis.phrases import count
     from smartops_chaos.planning.chances import chances
     from smartops_chaos.planning.forecast import forecast
+    from smartops_chaos.schema.units import spoken_duration
     from smartops_chaos.targets import kinds
 
-    told = forecast(made, matrix.name, lanes=lanes)
+    told = forecast(made, typed, lanes=lanes)
     likely = chances(made, None if pilot is None else api.pilot(pilot, made))
     if as_json:
         document: dict[str, Any] = {"schema_version": 1, "name": made.name, "digest": made.digest}
@@ -73,45 +93,76 @@ def _tell(made: Plan, matrix: Path, lanes: int, pilot: Path | None, *, as_json: 
         }
         print(json.dumps({**document, "chances": None if likely is None else asdict(likely)}))
         return
+    terminal = Terminal()
     for line in kinds.victims(made):
-        print(line)
-    for number, trial in enumerate(made.trials, 1):
-        block = "calibration" if trial.phase == "calibrate" else f"block {trial.block}"
-        print(f"{number:5}  {block:12}  {trial.id}")
-    print(
-        f"\n{told.measured} trials and {told.calibration} for calibration on {_lanes(lanes)}: "
-        f"about {_time(told.likely_s)}, at most {_time(told.upper_s)}"
+        terminal.say(line)
+    if with_trials:
+        for number, trial in enumerate(made.trials, 1):
+            block = "calibration" if trial.phase == "calibrate" else f"block {trial.block}"
+            print(f"{number:5}  {block:12}  {trial.id}")
+        print()
+    terminal.table(grid_of(made))
+    terminal.say(
+        f"\n{count(told.measured, 'trial')} and {told.calibration} for calibration on {count(lanes, 'lane')}: "
+        f"about {spoken_duration(told.likely_s)}, at most {spoken_duration(told.upper_s)}"
     )
-    print("; ".join(f"on {_lanes(n)} about {_time(seconds)}" for n, seconds in told.lanes_s.items()))
+    other = (f"on {count(n, 'lane')} about {spoken_duration(seconds)}" for n, seconds in told.lanes_s.items())
+    terminal.say("; ".join(other), ASIDE)
     for look in told.looks:
-        print(f"\nLook {look.look}, after {look.repeat} repeats:")
-        print("\n".join(f"  {proof}" for proof in look.proofs))
+        terminal.say(f"\nLook {look.look}, after {look.repeat} repeats:")
+        for proof in look.proofs:
+            terminal.say(f"  {proof}", "" if proof.possible else WEAK)
     if told.looks:
-        print("An arm stops at a look when its targets are proven, or one is missed.\n\nAt the end:", end="")
+        terminal.say("An arm stops at a look when its targets are proven, or one is missed.\n\nAt the end:")
+    else:
+        terminal.say()
     for proof in told.proofs:
-        print(f"\n{proof}" + (f"\n  {proof.hint}" if proof.hint else ""))
+        terminal.say(str(proof), "green" if proof.possible else WEAK)
+        if proof.hint:
+            terminal.command(" ", proof.hint)
     if likely is not None:
-        print("\n" + "\n".join(filter(None, likely.lines())))
+        terminal.say()
+        for line in filter(None, likely.lines()):
+            terminal.say(line)
+    if not with_trials:
+        terminal.say("\nEvery trial in its order: --trials", ASIDE)
 
 
-def _lanes(n: int) -> str:
-    return f"{n} lane{'s' if n != 1 else ''}"
+def grid_of(made: Plan) -> Table:
+    """How many trials each scenario has in each arm; with many arms a row for each pattern of them."""
+    from rich.table import Table
 
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    counts = Counter((f"{t.chaos} / {t.workload}", t.arm) for t in made.measured)
+    arms = list(dict.fromkeys(t.arm for t in sorted(made.measured, key=lambda t: (t.model, t.policy))))
+    scenarios = list(dict.fromkeys(f"{t.chaos} / {t.workload}" for t in sorted(made.measured, key=lambda t: t.chaos)))
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style=ASIDE)
+    table.add_column("trials", overflow="fold")
+    if len(arms) <= _MOST_COLUMNS:
+        for arm in arms:
+            table.add_column(str(arm), justify="right", overflow="fold")
+        for scenario in scenarios:
+            table.add_row(scenario, *(str(counts[scenario, arm] or "–") for arm in arms))
+        return table
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for arm in arms:
+        alike.setdefault(tuple(counts[scenario, arm] for scenario in scenarios), []).append(str(arm))
+    for names in alike.values():
+        table.add_column(", ".join(names), justify="right", overflow="fold")
+    for at, scenario in enumerate(scenarios):
+        table.add_row(scenario, *(str(pattern[at] or "–") for pattern in alike))
+    return table
 
 
 def _simulate(made: Plan, matrix: Path, truth_file: Path, out: Path, lanes: int, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     from smartops_chaos import api
+    from smartops_chaos.analysis.phrases import count
     from smartops_chaos.planning import simulated_folder
     from smartops_chaos.planning.rehearsal import rehearse
     from smartops_chaos.planning.simulate import Truth, simulate
     from smartops_chaos.schema import yamlfile
+    from smartops_chaos.schema.units import spoken_duration
 
     found = simulate(made, yamlfile.load(truth_file, Truth), lanes=lanes)
     if out.suffix.lower() not in ("", ".csv", ".parquet"):
@@ -134,10 +185,10 @@ def _simulate(made: Plan, matrix: Path, truth_file: Path, out: Path, lanes: int,
         heals = "-" if arm.no_human is None else f"{100 * arm.no_human:.2f} %"
         print(f"{arm.arm!s:34}{arm.rmst_s:>10.3f} s{reduction:>12}{heals:>19}")
     trials = len(found.columns["trial"])
-    print(f"\n{trials} trials would take {_time(found.duration_s)} on {_lanes(lanes)}")
+    print(f"\n{trials} trials would take {spoken_duration(found.duration_s)} on {count(lanes, 'lane')}")
     if looks is not None:
         arms = ", ".join(f"{stop.arm} after {stop.repeat} repeats" for stop in looks.stopped) or "no arm"
-        print(f"looks would stop {arms}: {looks.trials} trials, {looks.duration_s / 3600:.2f} h; the table has all")
+        print(f"looks would stop {arms}: {looks.trials} trials, {spoken_duration(looks.duration_s)}; the table has all")
 
 
 def _published(fields: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import (
     REPORTS,
     RESULTS,
@@ -43,6 +44,7 @@ def report(
         list[Path] | None,
         typer.Argument(
             metavar="[CAMPAIGN...]",
+            autocompletion=completion.campaigns,
             help="None: the last one. Several: the nights of one matrix, which give a history; but campaigns that were "
             "run with --shard are one campaign.",
         ),
@@ -57,7 +59,12 @@ def report(
         bool, typer.Option("--figures", help="Only the figures, each alone, with its caption and numbers.")
     ] = False,
     trial: Annotated[
-        list[str] | None, typer.Option(help="Only the course of this trial; of two on one axis, if given twice.")
+        list[str] | None,
+        typer.Option(
+            metavar="TRIAL",
+            autocompletion=completion.trials,
+            help="Only the course of this trial; of two on one axis, if given twice.",
+        ),
     ] = None,
     windows: Annotated[
         bool, typer.Option("--windows", help="Only labelled windows of the telemetry, to train detectors with.")

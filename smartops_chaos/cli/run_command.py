@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import (
     REPORTS,
     RESULTS,
@@ -20,30 +20,45 @@ from smartops_chaos.cli.options import (
     ResultsOption,
     duration_s,
 )
-from smartops_chaos.errors import UsageError
+from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.run.run_options import RunOptions
-
-if TYPE_CHECKING:
-    from smartops_chaos.analysis.load import CampaignData
 
 
 def demo(results: ResultsOption = RESULTS, reports: ReportsOption = REPORTS) -> None:
     """Run the quick matrix on the embedded lab, and write its report: a few minutes."""
     from smartops_chaos.resources import shipped
 
-    _run(shipped("matrix", "quick.yaml"), results, reports, RunOptions(), with_report=True, as_json=False)
+    quick, here = shipped("matrix", "quick.yaml"), Path.cwd()
+    matrix = quick.relative_to(here) if quick.is_relative_to(here) else quick  # as a person would type it
+    _run(matrix, results, reports, RunOptions(), with_report=True, as_json=False)
 
 
 def run(
     matrix: MatrixArgument,
-    campaign: Annotated[str, typer.Option(help="Name of the campaign to go on with, or to begin.")] = "",
+    campaign: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", autocompletion=completion.campaigns, help="Name of the campaign to go on with, or to begin."
+        ),
+    ] = "",
     only: OnlyOption = None,
     repeats: RepeatsOption = None,
     lanes: LanesOption = None,
-    max_time: Annotated[str, typer.Option(help="Such as 50m: ends after the block that is under way.")] = "",
-    retry: Annotated[str, typer.Option(help="Outcomes to run again, such as error,invalid.")] = "",
-    shard: Annotated[str, typer.Option(help="Such as 1/3: this machine's share of the blocks; not with looks.")] = "",
-    scheduler: Annotated[str, typer.Option(help="Of a Dask cluster, whose workers have the lanes.")] = "",
+    max_time: Annotated[
+        str, typer.Option(metavar="TIME", help="Such as 50m: ends after the block that is under way.")
+    ] = "",
+    retry: Annotated[
+        str, typer.Option(metavar="OUTCOME,...", help="Outcomes to run again, such as error,invalid.")
+    ] = "",
+    shard: Annotated[
+        str, typer.Option(metavar="N/M", help="Such as 1/3: this machine's share of the blocks; not with looks.")
+    ] = "",
+    scheduler: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Of a Dask cluster, whose workers have the lanes.")
+    ] = "",
+    register: Annotated[
+        bool, typer.Option("--register", help="Write down plan and hypotheses before the first trial.")
+    ] = False,
     report: Annotated[bool, typer.Option("--report", help="Write the report at the end.")] = False,
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,
@@ -59,6 +74,7 @@ def run(
         max_time_s=_max_time_s(max_time) if max_time else None,
         retry=_outcomes(retry),
         scheduler=scheduler,
+        register=register,
     )
     _run(matrix, results, reports, options, with_report=report, as_json=as_json)
 
@@ -90,21 +106,54 @@ def _run(matrix: Path, results: Path, reports: Path, options: RunOptions, *, wit
         prepared, result = api.run(matrix, results, options, shown.show)
     finally:
         shown.close()
-    store = prepared.store
-    if with_report and result.stopped_by not in ("interrupted", "invalid"):
-        _report(api.load(store.path), reports / store.name, as_json=as_json)
-    campaign.judge(result, store, prepared.selected)
+    if result.stopped_by not in ("interrupted", "invalid"):
+        place = results / prepared.store.name
+        _answer(place, reports / place.name, options, with_report=with_report, as_json=as_json)
+    campaign.raise_for(result, prepared.store, prepared.selected)
     if result.stopped_by == "interrupted":
         raise typer.Exit(130)
 
 
-def _report(data: CampaignData, out: Path, *, as_json: bool) -> None:
-    """Write the report, and tell the verdicts and where to read on; on stderr, since stdout is for programs."""
+def _answer(place: Path, out: Path, options: RunOptions, *, with_report: bool, as_json: bool) -> None:
+    """What the campaign says so far, its report if that was asked for, and the command that comes next."""
     from smartops_chaos import api
-    from smartops_chaos.export import ci
+    from smartops_chaos.cli import result_table
+    from smartops_chaos.cli.terminal import WEAK, Terminal, command, missing_library
 
-    files = api.report(data, out)
-    print(files[0], file=sys.stderr if as_json else sys.stdout)
-    for verdict in data.summary.verdicts:
-        print(ci.verdict_line(verdict), file=sys.stderr)
-    print(f"the whole answer: {out / 'report.pdf'}, and to click through: {out / 'report.html'}", file=sys.stderr)
+    terminal = Terminal(as_json=as_json)
+    elsewhere = [*_other("--results", place.parent, RESULTS), *_other("--reports", out.parent, REPORTS)]
+    try:
+        data = api.load(place) if with_report else None
+        summary = data.summary if data else api.glance(place)
+    except NothingSelected:
+        return  # no trial has ended: the reason follows
+    except ModuleNotFoundError as error:
+        if not (left_out := missing_library(error)):
+            raise
+        terminal.say(f"\nNo numbers yet: {left_out}", WEAK)
+        return
+    except UsageError as error:  # such as --only without the baseline
+        terminal.say(f"\nNothing can be compared yet: {error}. Every record is in {place}.", WEAK)
+        return
+    terminal.say()
+    terminal.table(result_table.result_table(summary))
+    if more := result_table.left_over(summary):
+        terminal.say(f"and {more} more arms, in the report")
+    terminal.say()
+    if options.only or options.shard:
+        shard = [f"--shard {options.shard}"] if options.shard else []
+        chosen = " ".join([*(f"--only {only}" for only in options.only), *shard])
+        terminal.say(f"This is about what {chosen} chose, and what the campaign had before.")
+    if summary.warnings:
+        more = len(summary.warnings) - 1
+        terminal.say(f"Weak: {summary.warnings[0]}" + (f" ({more} more in the report)" if more else ""), WEAK)
+    if data:
+        files = api.report(data, out)
+        terminal.file("report:", next((file for file in files if file.suffix == ".html"), files[0]))
+        terminal.file("to print:", files[0])
+    following = result_table.next_command(summary) if with_report else command("report", place.name, *elsewhere)
+    terminal.command("next:", following or command("report", place.name, "--check", *elsewhere))
+
+
+def _other(flag: str, folder: Path, usual: Path) -> list[str]:
+    return [] if folder == usual else [flag, str(folder)]

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, campaign_path
-from smartops_chaos.errors import UsageError
+from smartops_chaos.cli.terminal import command
+from smartops_chaos.errors import ChaosError, UsageError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from smartops_chaos.cli.terminal import Terminal
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
 _INVALID_SHOWN = 3  # trials of a campaign, each with its reason
+_NEWEST = 10  # campaigns whose verdicts are told: each reads all its records
 
 
 def derive(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
-    explain: Annotated[str, typer.Option(help="Show for one trial what each rule matched.")] = "",
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]", autocompletion=completion.campaigns)] = None,
+    explain: Annotated[
+        str,
+        typer.Option(
+            metavar="TRIAL", autocompletion=completion.trials, help="Show for one trial what each rule matched."
+        ),
+    ] = "",
     results: ResultsOption = RESULTS,
 ) -> None:
     """Compute the records again from the stored evidence."""
@@ -36,34 +51,80 @@ def derive(
 
 def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> None:
     """What ran, what is left, what may still be in force."""
-    from smartops_chaos.model import Arm
+    from smartops_chaos.cli.terminal import Terminal
     from smartops_chaos.run import status
     from smartops_chaos.store.campaign_folder import campaigns
 
-    found = [status.state(store) for store in campaigns(results, headless=True)]
+    stores = campaigns(results, headless=True)
+    found = [status.state(store) for store in stores]
     if as_json:
         print(json.dumps(found))
         return
-    for one in found:
-        outcomes = ", ".join(f"{n} {name}" for name, n in one["outcomes"].items()) or "nothing recorded"
-        dirty = f"; MAY BE IN FORCE: {', '.join(one['open'])}" if one["open"] else ""
-        print(f"{one['campaign']:24} {one['done']}/{one['trials'] - one['spared']}  {outcomes}{dirty}")
-        for stop in one["stopped"]:
-            print(f"  {Arm(**stop['arm'])} was decided at look {stop['look']}, after {stop['repeat']} repeats")
-        if one["spared"]:
-            print(f"  {one['spared']} trials of {one['trials']} are spared")
-        for trial, why in list(one["invalid"].items())[:_INVALID_SHOWN]:
-            print(f"  {trial} is invalid, {why}")
-        if len(one["invalid"]) > _INVALID_SHOWN:
-            print(f"  and {len(one['invalid']) - _INVALID_SHOWN} more; `--json` lists them all")
-        for problem in one["problems"]:
-            print(f"  {problem}", file=sys.stderr)
+    terminal = Terminal()
+    width = max((len(one["campaign"]) for one in found), default=0)
+    for at, (store, one) in enumerate(zip(stores, found, strict=True), 1):
+        with_verdicts = one["done"] > 0 and not one["problems"] and at > len(found) - _NEWEST
+        _tell(terminal, store, one, width, with_verdicts=with_verdicts)
     if not found:
         print(f"no campaign in {results}", file=sys.stderr)
 
 
+def _tell(terminal: Terminal, store: CampaignFolder, one: dict[str, Any], width: int, *, with_verdicts: bool) -> None:
+    from rich.text import Text
+
+    from smartops_chaos.cli.terminal import ASIDE, BAD, WEAK
+    from smartops_chaos.model import Arm
+
+    wanted, runner = one["trials"] - one["spared"], one["runner"]
+    when = f"running now (process {runner})" if runner else _age(one["last"])
+    left = "" if one["done"] >= wanted or runner else ", unfinished: the same command resumes"
+    head = Text.assemble((f"{one['campaign']:{width}}", "bold"), f"  {one['done']}/{wanted}  ", (when + left, ASIDE))
+    terminal.console.print(head, soft_wrap=not terminal.console.is_terminal)
+    outcomes = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in one["outcomes"].items())
+    terminal.say(f"  {outcomes or 'nothing recorded'}")
+    if with_verdicts:
+        for line in _verdicts(store):
+            terminal.console.print(Text("  ") + line, soft_wrap=not terminal.console.is_terminal)
+    for stop in one["stopped"]:
+        terminal.say(f"  {Arm(**stop['arm'])} was decided at look {stop['look']}, after {stop['repeat']} repeats")
+    if one["spared"]:
+        terminal.say(f"  {one['spared']} trials of {one['trials']} are spared")
+    for trial, why in list(one["invalid"].items())[:_INVALID_SHOWN]:
+        terminal.say(f"  {trial} is invalid, {why}", WEAK)
+    if len(one["invalid"]) > _INVALID_SHOWN:
+        terminal.say(f"  and {len(one['invalid']) - _INVALID_SHOWN} more; `--json` lists them all", WEAK)
+    if one["open"] and runner:
+        terminal.say(f"  under way: {', '.join(one['open'])}")
+    elif one["open"]:
+        terminal.say(f"  MAY BE IN FORCE: {', '.join(one['open'])}", BAD)
+        terminal.command("  undo it:", command("revert", store.path))
+    for problem in one["problems"]:
+        print(f"  {problem}", file=sys.stderr)
+
+
+def _verdicts(store: CampaignFolder) -> list[Text]:
+    """A line for each judged arm; none where the libraries of the report are not there, or nothing can be said."""
+    from smartops_chaos import api
+    from smartops_chaos.cli.result_table import verdicts_in_a_line
+
+    try:
+        return list(verdicts_in_a_line(api.glance(store.path)))
+    except (ChaosError, ModuleNotFoundError):
+        return []
+
+
+def _age(last: str) -> str:
+    from smartops_chaos.schema.units import spoken_duration
+
+    try:
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(last)).total_seconds()
+    except ValueError:
+        return "nobody knows when"
+    return f"{spoken_duration(seconds)} ago"
+
+
 def revert(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]")] = None,
+    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]", autocompletion=completion.campaigns)] = None,
     cluster: Annotated[
         str, typer.Option(metavar="NAMESPACE", help="By the cluster's labels alone, when the directory is lost.")
     ] = "",
@@ -83,6 +144,7 @@ def revert(
         print(f"nothing of any campaign is in force in {cluster}")
         return
     from smartops_chaos.run import campaign as runner
+    from smartops_chaos.store import hash_list, registration
     from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
     store = CampaignFolder((campaign_path(campaign, results) if campaign else newest(results)).resolve())
@@ -93,4 +155,6 @@ def revert(
         print(f"{count} trial(s) reverted")
         for line in runner.restore(store):
             print(line)
+        if count and hash_list.read_list(store.path) is not None:
+            hash_list.seal_campaign(store, registration.digest(store))
         print(f"nothing of {store.name} is in force")

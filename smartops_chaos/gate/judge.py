@@ -32,7 +32,6 @@ from smartops_chaos.schema.units import format_duration, format_fraction
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BEFORE = -1  # the slot before the window: what counters were, and who watched
 _SHOWN = 3  # of a list in a sentence
-_FRESH_S = 120.0  # a rule group was evaluated within it, or within three of its intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +280,8 @@ def _alerts(rule: AlertsRule, told: _Told, tested: frozenset[int]) -> RuleResult
 def _mttr(rule: MttrRule, rules: EnvironmentRules, told: _Told) -> RuleResult:
     """From a campaign; without one that counts, from the gauge."""
     try:
-        running = digests(rules, told)
-        return mttr.judge_campaign(rule, answer_of(told.answers, questions.CAMPAIGN), running, told.grid.at_s)
+        found = _digests(rules, told)
+        return mttr.judge_campaign(rule, answer_of(told.answers, questions.CAMPAIGN), found, told.grid.at_s)
     except Unanswered as error:
         if rule.gauge is None:
             raise
@@ -383,7 +382,15 @@ def version_changes(
     return changes
 
 
-def digests(rules: EnvironmentRules, told: _Told) -> Mapping[str, frozenset[str]]:
+def running(rules: EnvironmentRules, at_s: float, answers: Answers) -> Mapping[str, frozenset[str]]:
+    """The digests that run at the moment that is judged, by container; none where that is not known."""
+    try:
+        return _digests(rules, _Told(Grid(at_s, rules.step, slots_of(rules)), answers))
+    except Unanswered:
+        return {}
+
+
+def _digests(rules: EnvironmentRules, told: _Told) -> Mapping[str, frozenset[str]]:
     """The digests that run at the end of the window, by container. Raises Unanswered without any."""
     found: dict[str, set[str]] = defaultdict(set)
     at_end = told.grid.slots - 1 - round(rules.witness.longest_gap / told.grid.step_s)

@@ -16,8 +16,12 @@ from smartops_chaos.gate.questions import CAMPAIGN
 from smartops_chaos.gate.ruling import RuleResult, Unanswered
 from smartops_chaos.gate.workloads import seconds
 from smartops_chaos.model import Arm
+from smartops_chaos.run import verification
 from smartops_chaos.schema.units import format_duration
-from smartops_chaos.store.campaign_folder import CampaignFolder, campaigns
+from smartops_chaos.statements import envelope, statement
+from smartops_chaos.statements.envelope import BadSignature
+from smartops_chaos.store import hash_list
+from smartops_chaos.store.campaign_folder import CampaignFile, CampaignFolder, campaigns
 
 _IMAGES = "Images"  # in a campaign's provenance: `name image (sha256:...); ...`
 _NOTED = len("sha256:") + 12  # characters of a digest in it
@@ -37,45 +41,73 @@ class CampaignFact(TypedDict):
     images: str
     arms: list[ArmMttr]  # every competitor
     refused: str  # why its numbers do not count; empty if they do
+    signed_for: list[str]  # digests that its signed statement is about; empty where no signature is asked for
 
 
 _FACTS = TypeAdapter(list[CampaignFact])
 
 
-def ask_campaigns(rule: MttrRule, given: Path | None) -> dict[str, Asked]:
-    """What the folders hold: the given campaign, or all that are there, the newest first."""
+def ask_campaigns(rule: MttrRule, given: Path | None, running: Mapping[str, frozenset[str]]) -> dict[str, Asked]:
+    """What the folders hold: the given campaign, or all that are there, the newest first.
+
+    Only the newest of the digests that run is looked into, since only it counts.
+    """
     what = str(given or rule.campaigns)
     stores = [CampaignFolder(given)] if given else campaigns(Path(rule.campaigns))
+    found: list[CampaignFact] = []
     try:
-        found = [_fact(store) for store in stores]
+        files = sorted(((one.read(), one) for one in stores), key=lambda one: _started(one[0]), reverse=True)
+        for file, store in files:
+            fact = _bare(store, file)
+            looked = any(is_of(one["images"], running) for one in found)
+            found.append(_looked_into(rule, store, fact) if is_of(fact["images"], running) and not looked else fact)
     except ChaosError as error:
-        return {CAMPAIGN: Asked("campaigns", what, error=f"{error}")}
-    return {CAMPAIGN: Asked("campaigns", what, sorted(found, key=lambda one: one["started"], reverse=True))}
+        return {CAMPAIGN: Asked("campaigns", what, error=str(error))}
+    return {CAMPAIGN: Asked("campaigns", what, found)}
 
 
-def _fact(store: CampaignFolder) -> CampaignFact:
+def _started(file: CampaignFile) -> str:
+    return file.provenance.get("started", "")
+
+
+def _bare(store: CampaignFolder, file: CampaignFile) -> CampaignFact:
+    images = file.provenance.get(_IMAGES, "")
+    return CampaignFact(name=store.name, started=_started(file), images=images, arms=[], refused="", signed_for=[])
+
+
+def _looked_into(rule: MttrRule, store: CampaignFolder, fact: CampaignFact) -> CampaignFact:
     from smartops_chaos.analysis import load
 
-    file = store.read()
-    fact = CampaignFact(
-        name=store.name,
-        started=file.provenance.get("started", ""),
-        images=file.provenance.get(_IMAGES, ""),
-        arms=[],
-        refused="",
-    )
     try:
+        checked = verification.verify(store)
+        if checked.state != verification.VERIFIED:
+            told = "; ".join(checked.problems[:3]) or "an earlier version made it, or it is simulated"
+            return {**fact, "refused": f"{checked.state}: {told}"}
+        if rule.public_key:
+            fact["signed_for"] = sorted(_signed_for(store, Path(rule.public_key)))
         summary = load.campaign([store]).summary
-    except ChaosError as error:
+    except (ChaosError, BadSignature) as error:
         return {**fact, "refused": str(error)}
-    if summary.simulated:
-        return {**fact, "refused": "it is simulated: nothing was measured"}
     fact["arms"] = [
         ArmMttr(arm=str(one.arm), estimate_s=one.mttr.rmst_s, upper_s=one.mttr.hi)
         for one in summary.arms
         if not one.baseline and one.reference is None
     ]
     return fact
+
+
+def _signed_for(store: CampaignFolder, public_key: Path) -> frozenset[str]:
+    """The digests that the campaign's signed statement is about. Raises BadSignature, UsageError."""
+    file = store.path / hash_list.STATEMENTS[1]
+    try:
+        found = statement.parse(envelope.verified(envelope.read(file), public_key))
+    except FileNotFoundError:
+        raise BadSignature(f"{file.name} is missing: `smartops-chaos attest` writes it") from None
+    except ValueError as error:
+        raise BadSignature(f"{file.name}: {error}") from None
+    if statement.hash_list_of(found) != hash_list.sha256(store.path / hash_list.HASHES):
+        raise BadSignature(f"{file.name} is about another state of the campaign")
+    return statement.digests_of(found)
 
 
 def judge_campaign(rule: MttrRule, answer: Any, running: Mapping[str, frozenset[str]], at_s: float) -> RuleResult:
@@ -95,6 +127,9 @@ def judge_campaign(rule: MttrRule, answer: Any, running: Mapping[str, frozenset[
     where = f"{newest['name']} ({newest['started']})"
     if newest["refused"]:
         raise Unanswered(f"{where} does not count: {newest['refused']}")
+    unsigned = {one for digests in running.values() for one in digests} - set(newest["signed_for"])
+    if rule.public_key and unsigned:
+        raise Unanswered(f"{where}: its statement is not about {', '.join(sorted(unsigned))[:100]}")
     if (age_s := at_s - seconds(newest["started"])) > rule.max_age:
         raise Unanswered(f"{where} is older than {format_duration(rule.max_age)}: run a new one")
     if age_s < 0:

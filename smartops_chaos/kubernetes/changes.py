@@ -170,7 +170,9 @@ class ChangedObjects:
         if self.ledger is None:
             return
         self.ledger.parent.mkdir(parents=True, exist_ok=True)
-        with self.ledger.open("a", encoding="utf-8") as out:
+        # For nobody else's eyes: of a Secret it holds the former content.
+        number = os.open(self.ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(number, "a", encoding="utf-8") as out:
             out.write(json.dumps({"kind": kind, "name": name, "former": saved}) + "\n")
             out.flush()
             os.fsync(out.fileno())

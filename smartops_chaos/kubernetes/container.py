@@ -149,7 +149,7 @@ def word(fault_id: str) -> str:
 
 def text(program: str) -> str:
     """A program of inside/."""
-    return files("smartops_chaos.kubernetes").joinpath("inside", program).read_text(encoding="utf-8")
+    return files("smartops_chaos.inside").joinpath(program).read_text(encoding="utf-8")
 
 
 def each_within(within_s: float, found: Iterable[T], is_so: Callable[[T], bool]) -> bool:

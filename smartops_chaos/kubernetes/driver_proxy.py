@@ -26,12 +26,12 @@ from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
+from smartops_chaos.inside.proxy import FORMER, former
 from smartops_chaos.kubernetes import rollout, victims
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, Gone, Json, connect, path, proxy
 from smartops_chaos.kubernetes.container import text, until
 from smartops_chaos.kubernetes.controller import DEPLOYMENT, Controller, is_leaving, is_ready, main_container
 from smartops_chaos.kubernetes.driver_base import Right, as_activity_failure
-from smartops_chaos.kubernetes.inside.proxy import FORMER, former
 from smartops_chaos.kubernetes.victims import OURS, Mark, Victim
 from smartops_chaos.model import FaultPart
 from smartops_chaos.schema.names import split_controller

@@ -56,6 +56,7 @@ class LabTarget:
         if self._lanes < asked:
             say(f"this machine carries {_lanes(self._lanes)}, not {asked}: each wants a CPU, and there are {cpus:g}")
         while True:
+            say(f"starting the lab, {_lanes(self._lanes)}: load gateway, service, healer and Prometheus of each")
             with ThreadPoolExecutor(self._lanes) as threads:
                 addresses = list(threads.map(self._start, range(self._lanes)))
             shares = self._warm_up(say)

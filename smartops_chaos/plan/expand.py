@@ -39,10 +39,9 @@ from smartops_chaos.plan.levels import Levels, resolve
 from smartops_chaos.plan.select import select
 from smartops_chaos.schema import clustertarget, healerfile, partial_matrix, yamlfile
 from smartops_chaos.schema.healerfile import HealerFile
-from smartops_chaos.schema.matrix import FACTORS, Matrix, Selector
+from smartops_chaos.schema.matrix import FACTORS, MOST_REPEATS, Matrix, Selector
 from smartops_chaos.schema.targetspec import OTHER_KIND, KubernetesTargetSpec, kind
 
-MOST_REPEATS = 10_000
 WATCHED_EVERY = 5  # blocks of a scenario: of these one is observed to the horizon, to see late relapses
 
 

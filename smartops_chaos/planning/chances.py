@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smartops_chaos.model import Plan
-from smartops_chaos.planning.forecast import MOST_REPEATS, Budget, budget_of, plans_at_looks
+from smartops_chaos.planning.forecast import MOST_PROPOSED, Budget, budget_of, plans_at_looks
 from smartops_chaos.planning.power import (
     Spread,
     heals_needed,
@@ -47,7 +47,7 @@ class Chances:
     incidents_for: dict[str, int | None]  # true auto-heal rate -> incidents of an arm that are likely to prove it
 
     def lines(self) -> list[str]:
-        n, most = self.per_cell, f"over {MOST_REPEATS}"
+        n, most = self.per_cell, f"over {MOST_PROPOSED}"
         reductions = ", ".join(f"{count or most} if it is {truth}" for truth, count in self.trials_for.items())
         looks = {repeats: least for repeats, least in self.proves_at_looks.items() if least is not None}
         early = ", ".join(f"after {repeats} repeats if it is {_at_least(least)}" for repeats, least in looks.items())
@@ -91,7 +91,7 @@ def chances(plan: Plan, pilot: Pilot | None = None) -> Chances | None:
         shows_uplift_from=smallest_uplift(heals, budget.trials, budget.base_trials, budget.alpha, looks=budget.looks),
         base_heals=heals,
         trials_for={
-            format_fraction(t): trials_for(spreads, t, budget.design(), targets.mttr_reduction, MOST_REPEATS)
+            format_fraction(t): trials_for(spreads, t, budget.design(), targets.mttr_reduction, MOST_PROPOSED)
             for t in truths
         },
         incidents_for={
@@ -127,5 +127,5 @@ def _supposed(budget: Budget, pilot: Pilot | None) -> str:
 
 def _at_least(value: float | None, unit: str = "") -> str:
     if value is None:
-        return "larger than any: more trials are needed"
+        return "larger than any: these are too few trials"
     return f"at least {100 * value:.0f}{unit or ' %'}"

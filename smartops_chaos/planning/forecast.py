@@ -21,10 +21,10 @@ from smartops_chaos.planning.power import (
     trials_needed,
 )
 from smartops_chaos.schema.clustertarget import lane_count
-from smartops_chaos.schema.units import format_duration, format_fraction
+from smartops_chaos.schema.units import format_duration, format_fraction, spoken_duration
 
 _QUICK = 0.1  # share of the horizon: a proposed number of repeats proves a recovery as quick as this
-MOST_REPEATS = 500  # beyond it no number of repeats is proposed
+MOST_PROPOSED = 500  # beyond it no number of repeats is proposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
     """How long the plan takes, and for each target whether its trials can prove it: at the end and at each interim
     look.
 
-    `matrix` is the file's name as it shall stand in proposed commands; `lanes` takes the place of the plan's.
+    `matrix` is the file, and its options, as they shall stand in proposed commands; `lanes` takes the place of those
+    of the plan.
     """
     lanes = lanes or lane_count(plan.target)
     likely = [durations.likely_s(plan, trial) for trial in plan.trials]
@@ -101,8 +102,8 @@ def forecast(plan: Plan, matrix: str, *, lanes: int | None = None) -> Forecast:
         if repeats is None or not budget.repeats:
             return "no reasonable number of repeats is enough: compare fewer arms or lower the target"
         fixed = sum(s for s, trial in zip(likely, plan.trials, strict=True) if trial.phase == "calibrate")
-        minutes = math.ceil((fixed + (sum(likely) - fixed) / budget.repeats * repeats) / lanes / 60)
-        return f"smartops-chaos run {matrix} --repeats {repeats} (about {minutes} min)"
+        takes_s = (fixed + (sum(likely) - fixed) / budget.repeats * repeats) / lanes
+        return f"smartops-chaos run {matrix} --repeats {repeats}   # about {spoken_duration(takes_s)}"
 
     return Forecast(
         measured=len(plan.measured),
@@ -190,7 +191,7 @@ def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | N
     target, design = plan.analysis.targets.mttr_reduction, budget.design()
 
     def more() -> str:  # a search, which only a target that cannot be proven needs
-        return command(fewest_provable(design, _QUICK, target, MOST_REPEATS))
+        return command(fewest_provable(design, _QUICK, target, MOST_PROPOSED))
 
     if not budget.weights:
         what = f"{text}: no scenario runs in both an arm and the baseline"
@@ -204,8 +205,8 @@ def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | N
         return Proof("mttr_reduction", True, f"{text}: can be proven {ideal} within {share:.0%} of the horizon")
     what = f"{text}: {count(budget.per_cell, 'trial')} in a cell"
     if alone is None:
-        return Proof("mttr_reduction", False, f"{what} do not do, not even {ideal} at once", more())
-    what = f"{what} do not do while other arms are open (Holm over {budget.arms} arms); if all others are proven, "
+        return Proof("mttr_reduction", False, f"{what} are too few, even {ideal} at once", more())
+    what = f"{what} are too few while other arms are open (Holm over {budget.arms} arms); if all others are proven, "
     return Proof("mttr_reduction", True, f"{what}{ideal} within {alone:.0%} of the horizon", more())
 
 
@@ -213,7 +214,7 @@ def _auto_heal(plan: Plan, text: str, budget: Budget, command: Callable[[int | N
     target, n, looks = plan.analysis.targets.auto_heal, budget.trials, budget.looks
     alone, hardest = (trials_needed(target, alpha, looks=looks) for alpha in (budget.alpha, budget.hardest))
     per_repeat = n / budget.repeats
-    more = command(math.ceil(hardest / per_repeat) if hardest / per_repeat <= MOST_REPEATS else None)
+    more = command(math.ceil(hardest / per_repeat) if hardest / per_repeat <= MOST_PROPOSED else None)
     fewest = f"the fewest that prove it are {alone} of {alone}"
     if hardest > alone:
         fewest += f", or {hardest} of {hardest} while other arms are open (Holm over {budget.arms} arms)"
@@ -221,7 +222,9 @@ def _auto_heal(plan: Plan, text: str, budget: Budget, command: Callable[[int | N
         return Proof("auto_heal", False, f"{text}: an arm has {n} trials with a fault, {fewest}", more)
     failures = failures_allowed(n, target, budget.hardest, looks=looks)
     if failures < 0:
-        what = f"{text}: an arm has {n} trials with a fault, which do only if all other arms are proven; {fewest}"
+        what = (
+            f"{text}: an arm has {n} trials with a fault, which are enough only if all other arms are proven; {fewest}"
+        )
         return Proof("auto_heal", True, what, more)
     return Proof("auto_heal", True, f"{text}: can be proven by {n - failures} successes of {n} in an arm")
 
@@ -246,5 +249,5 @@ def _sla(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], 
         return Proof(
             "sla", True, f"{text}: can be proven if a fault costs clearly less than {allowed_s:.3g} bad seconds"
         )
-    what = f"{text}: {count(budget.per_cell, 'trial')} in a cell do not do, not even without a bad second"
-    return Proof("sla", False, what, command(next((n for n in range(1, MOST_REPEATS) if enough(n)), None)))
+    what = f"{text}: {count(budget.per_cell, 'trial')} in a cell are too few, even without a bad second"
+    return Proof("sla", False, what, command(next((n for n in range(1, MOST_PROPOSED) if enough(n)), None)))

@@ -6,6 +6,7 @@ provenance and each of its rows say that it is simulated.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def write(plan: Plan, matrix: Path, truth: Path, columns: Mapping[str, Any], sto
         hint = f"at most {MOST_RECORDS}: give --out a name that ends in .csv or .parquet"
         raise UsageError(f"{len(trials)} trials are too many for a folder", hint)
     told = f"times drawn from {truth.name} (`plan --simulate`); nothing was measured"
-    store.create(CampaignFile(matrix.name, matrix.read_text(encoding="utf-8"), plan, {SIMULATED: told}))
+    store.create(CampaignFile(shlex.quote(str(matrix)), matrix.read_text(encoding="utf-8"), plan, {SIMULATED: told}))
     left_out = spared(plan, stops)
     for at, name in enumerate(trials):
         if name in left_out:

@@ -106,7 +106,9 @@ def _plan_facts(plan: Plan, trials: pd.DataFrame, looks: str) -> Facts:
                     f"{percent(a.targets.auto_heal)}, availability {percent(a.targets.sla)}"),
         ("Service level objective (SLO)", f"{_slo(a.slo)}, over windows of H = {stated_seconds(a.slo.hold_s)}"),
         ("Horizon τ", "; ".join(horizons(plan, trials)) or NONE),
-        ("Observation", f"to τ + H, or until the service has been good for {stated_seconds(a.stop_after_good_s)}"
+        ("Observation", "to τ + H"
+                        + (f", or until the service has been good for {stated_seconds(a.stop_after_good_s)}"
+                           if a.stop_after_good_s < max(c.horizon_s for c in plan.chaos.values()) else "")
                         + ("; a random fifth of the blocks to τ + H, to see late relapses"
                            if any(t.to_horizon for t in plan.trials) else "")),
         ("Service level agreement (SLA)", sla),

@@ -11,6 +11,7 @@ from smartops_chaos.errors import ChaosError
 from smartops_chaos.model import REFERENCE_HEALERS, Evidence, Plan, Record, Trial
 from smartops_chaos.run import events
 from smartops_chaos.schema import healerfile
+from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.store.trial_folder import TrialFolder
 from smartops_chaos.targets.base import LaneAddress, LaneLost, Target
@@ -28,6 +29,7 @@ class Attempts:
         """`where` goes before a lane's name in records: lanes of several machines have the same names."""
         self._plan, self._store, self._target, self._say, self._where = plan, store, target, say, where
         self._calibrations = [trial for trial in plan.trials if trial.phase == "calibrate"]
+        self._registration = registration.digest(store)
         self._children: dict[str, int] = {}
         self._signal = 0
 
@@ -54,7 +56,9 @@ class Attempts:
             with suppress(ChaosError, LaneLost):  # should it not come up again, its next trial says so
                 self._target.revive(lane)
             clean = undo(folder)
-        return folder.read_record() or self._record(folder, job, code), clean
+        record = folder.read_record() or self._record(folder, job, code)
+        hash_list.seal_trial(folder.path, self._registration)
+        return record, clean
 
     def _record(self, folder: TrialFolder, job: experiment.Job, code: int) -> Record:
         """The record of a trial whose process has died: by its evidence if that was complete, else of an error."""

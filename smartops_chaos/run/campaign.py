@@ -23,6 +23,7 @@ from smartops_chaos.run.block_queue import BlockQueue
 from smartops_chaos.run.interim_looks import InterimLooks, decide
 from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
 from smartops_chaos.run.run_options import RunOptions
+from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import CampaignFolder, Start
 from smartops_chaos.targets import kinds
 from smartops_chaos.targets.base import LaneAddress, Target
@@ -43,6 +44,8 @@ def revert(store: CampaignFolder) -> int:
     """Undo everything of a campaign that may still be in force; how many trials that were. Raises RevertFailed."""
     pending = store.open_ledgers()
     failed = [trial for trial in pending if not undo(trial)]
+    for trial in pending:  # its ledger and log have gone on
+        hash_list.seal_trial(trial.path, registration.digest(store))
     if failed:
         raise RevertFailed(
             f"could not be reverted: {', '.join(trial.path.name for trial in failed)}; see {failed[0].log}",
@@ -67,7 +70,7 @@ def run(plan: Plan, store: CampaignFolder, options: RunOptions, likely_s: float,
     in_force = bool(store.open_ledgers())
     if not in_force:
         _check(plan, target)
-    seen = _look_around(plan, options, emit)  # before anything of ours runs
+    start = _machine_now(plan, options, emit)  # before anything of ours runs
     preload(kinds.modules(plan.target))
     target.clear(store.lanes)
     if undone := revert(store):
@@ -76,8 +79,8 @@ def run(plan: Plan, store: CampaignFolder, options: RunOptions, likely_s: float,
         _check(plan, target)
     looks = InterimLooks(plan, store, decide)
     todo = _todo(plan, store, options, looks.spared, emit)
-    if seen is not None:
-        store.write_start(seen, first=len(todo) == looks.trials)
+    if start is not None:
+        store.write_start(start, first=len(todo) == looks.trials)
     queue = BlockQueue(todo, _begun_on(plan, store, todo))
     threads = LaneThreads(store, options, attempts, queue, looks, emit)
     with threads.signals():
@@ -99,7 +102,7 @@ def run(plan: Plan, store: CampaignFolder, options: RunOptions, likely_s: float,
             result = threads.run(lanes, lambda: _closing(store, plan))
         finally:
             target.close()
-        return _without_lanes(result, store)
+        return _reverted_at_last(result, store)
 
 
 def _opened(target: Target, store: CampaignFolder, threads: LaneThreads, emit: Emit) -> Sequence[LaneAddress]:
@@ -116,7 +119,7 @@ def _opened(target: Target, store: CampaignFolder, threads: LaneThreads, emit: E
         return ()
 
 
-def _look_around(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:
+def _machine_now(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:
     """How quiet the machine is that the lanes are about to share; None where they are on others."""
     if plan.target["kind"] != "lab" or options.scheduler:
         return None
@@ -161,7 +164,7 @@ def _lanes(plan: Plan, store: CampaignFolder, options: RunOptions) -> tuple[Targ
     return workers, workers.attempts
 
 
-def _without_lanes(result: Result, store: CampaignFolder) -> Result:
+def _reverted_at_last(result: Result, store: CampaignFolder) -> Result:
     """What was in force on a blocked lane may be over with the lane, or can be undone by now."""
     if result.blocked:
         with suppress(RevertFailed, OSError):
@@ -193,7 +196,7 @@ def _begun_on(plan: Plan, store: CampaignFolder, todo: Sequence[Trial]) -> dict[
     return {block: str(row["lane"]) for block, row in rows if row is not None}
 
 
-def judge(result: Result, store: CampaignFolder, plan: Plan) -> None:
+def raise_for(result: Result, store: CampaignFolder, plan: Plan) -> None:
     """Raise what the exit code must say: RevertFailed first, then HarnessFailed."""
     if result.blocked:
         raise RevertFailed(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from smartops_chaos.model import Outcome
 from smartops_chaos.run import events
+from smartops_chaos.schema.units import spoken_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_BAR = 30  # columns
 
 
 class Display(Protocol):
@@ -37,22 +41,32 @@ class Ndjson:
     def close(self) -> None: ...
 
 
+def plain(outcome: str) -> str:
+    """`no_effect` -> "no effect"."""
+    return outcome.replace("_", " ")
+
+
 def sentence(event: events.Event) -> str:
     """One line for one event; empty for those that only a live table needs."""
     match event:
         case events.CampaignStarted():
-            left = event.trials - event.done
+            left, lanes = event.trials - event.done, len(event.lanes)
             resumed = f", {event.done} done before" if event.done else ""
-            return f"{event.campaign}: {left} trials on {len(event.lanes)} lanes{resumed}, in {event.directory}"
+            takes_s = event.likely_s * left / max(1, event.trials)
+            takes = f"about {spoken_duration(takes_s)}, until {_clock(takes_s)}"
+            on = f"{left} trial{'s' * (left != 1)} on {lanes} lane{'s' * (lanes != 1)}"
+            return f"{event.campaign}: {on}{resumed}; {takes}; in {event.directory}"
         case events.TrialStarted():
             again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
             return f"{event.lane}: {event.trial} begins{again}"
         case events.TrialFinished():
             reason = f" ({event.reason})" if event.reason else ""
-            took_s = event.time_s if Outcome(event.outcome).incident else None
-            after = "" if took_s is None else f" after {took_s:.1f} s"
+            outcome = Outcome(event.outcome)
+            measured_s = event.time_s if outcome.incident else None
+            after = "" if measured_s is None else f" after {measured_s:.1f} s"
+            ended = f"{plain(outcome)}{reason}{after}" + (", does not count" if outcome.left_out else "")
             detail = f"\n  {event.detail}" if event.detail else ""
-            return f"{event.lane}: {event.trial}: {event.outcome}{reason}{after} [{event.done}/{event.trials}]{detail}"
+            return f"{event.lane}: {event.trial}: {ended} [{event.done}/{event.trials}]{detail}"
         case events.LookTaken():
             decided = f"{', '.join(event.stopped) or 'no arm'} decided"
             spared = f", {event.spared} trials are spared" if event.spared else ""
@@ -62,15 +76,15 @@ def sentence(event: events.Event) -> str:
         case events.LaneBlocked():
             return f"{event.lane} is blocked: {event.why}"
         case events.CampaignFinished():
-            outcomes = ", ".join(f"{n} {name}" for name, n in sorted(event.outcomes.items()))
-            ended = {
+            ended_so = ", ".join(f"{n} {plain(name)}" for name, n in sorted(event.outcomes.items()))
+            why_over = {
                 "interrupted": "interrupted; the same command resumes",
                 "max-time": "out of time",
                 "unwritable": "nothing can be written any more",
                 "invalid": "no trial is valid, so nothing more is started",
             }
-            how = f" ({ended[event.stopped_by]})" if event.stopped_by else ""
-            return f"{event.campaign}: {event.done} of {event.trials} trials recorded{how}: {outcomes or 'nothing new'}"
+            how = f" ({why_over[event.stopped_by]})" if event.stopped_by else ""
+            return f"{event.campaign}: {event.done} of {event.trials} trials recorded{how}: {ended_so or 'nothing new'}"
         case _:
             return ""
 
@@ -87,7 +101,7 @@ class Plain:
 
 
 class Live:
-    """What each lane does now, how many are done, how long it will take; finished trials scroll by above."""
+    """What each lane does now, how many trials have ended and how, and when all will; sentences scroll by above."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -96,11 +110,13 @@ class Live:
         self._console = Console(stderr=True, highlight=False)
         self._lanes: dict[str, tuple[str, str, float]] = {}
         self._done = self._trials = self._fresh = self._left = 0
+        self._preparing = ""
+        self._tally: Counter[str] = Counter()
         self._begun = time.monotonic()
         self._likely_s = 0.0
         self._live = RichLive(
             console=self._console,
-            get_renderable=self._table,
+            get_renderable=self.picture,
             refresh_per_second=4,
             transient=True,
             redirect_stdout=False,
@@ -111,6 +127,8 @@ class Live:
     def show(self, event: events.Event) -> None:
         now = time.monotonic()
         match event:
+            case events.Preparing():
+                self._preparing, self._begun = event.text, now
             case events.CampaignStarted():
                 self._trials, self._done = event.trials, event.done
                 self._left = event.trials - event.done
@@ -122,31 +140,64 @@ class Live:
                 self._lanes[event.lane] = (event.trial, event.phase, now)
             case events.TrialFinished():
                 self._done, self._fresh = event.done, self._fresh + 1
+                self._tally[event.outcome] += 1
                 self._lanes[event.lane] = ("", "waiting", now)
             case events.LookTaken():
                 self._trials, self._left = event.trials, self._left - event.spared
-        if not isinstance(event, events.TrialStarted) and (text := sentence(event)):
+        if not isinstance(event, events.TrialStarted | events.Preparing) and (text := sentence(event)):
             from rich.text import Text
 
-            self._console.print(Text(text))
+            self._console.print(Text(text, _style(event)))
 
     def close(self) -> None:
         self._live.stop()
 
-    def _table(self) -> Table:
+    def picture(self) -> Table:
+        from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
         now = time.monotonic()
         table = Table(box=None, show_header=False, pad_edge=False)
+        for column in ({}, {}, {"justify": "right"}, {"overflow": "ellipsis", "ratio": 1}):
+            table.add_column(no_wrap=True, **column)
+        if not self._trials:
+            if self._preparing:
+                table.add_row("", Text(self._preparing), spoken_duration(now - self._begun))
+            return table
         for lane, (trial, phase, since) in self._lanes.items():
-            table.add_row(lane, Text(phase, style="bold"), f"{now - since:4.0f} s", Text(trial))
-        if self._trials:
-            table.add_row("", f"{self._done}/{self._trials}", "", f"about {self._remaining(now):.0f} s left")
-        return table
+            table.add_row(lane, Text(phase, style="bold"), spoken_duration(now - since), Text(trial))
+        grid = Table.grid()
+        grid.add_row(table)
+        bar = Table.grid(padding=(0, 1))
+        left_s = self._remaining(now)
+        told = f"{self._done} of {self._trials}, ends about {_clock(left_s)} (in {spoken_duration(left_s)})"
+        bar.add_row(ProgressBar(self._trials, self._done, width=_BAR), Text(told))
+        grid.add_row(bar)
+        if self._tally:
+            grid.add_row(Text("so far: " + ", ".join(f"{n} {plain(name)}" for name, n in self._tally.most_common())))
+        return grid
 
     def _remaining(self, now: float) -> float:
         elapsed = now - self._begun
         if not self._fresh:
-            return max(0.0, self._likely_s - elapsed)
+            return max(0.0, self._likely_s * self._left / max(1, self._trials) - elapsed)
         return max(0.0, elapsed / self._fresh * (self._left - self._fresh))
+
+
+def _clock(in_s: float) -> str:
+    """The time of day then."""
+    return time.strftime("%H:%M", time.localtime(time.time() + in_s))
+
+
+def _style(event: events.Event) -> str:
+    """Colour only where something is not as it should be; rich leaves it out where there is none."""
+    match event:
+        case events.LaneBlocked():
+            return "bold red"
+        case events.Warned():
+            return "yellow"
+        case events.TrialFinished() if Outcome(event.outcome).left_out:
+            return "yellow"
+        case _:
+            return ""

@@ -74,7 +74,7 @@ class LaneThreads:
         self._unwritable = ""
         self._signalled = 0
         self._begun: set[int] = set()  # blocks
-        first = next(iter(todo)).block if todo else 0
+        first = next(iter(todo)).block if todo else 0  # 0: all calibration trials together count as the first block
         self._first_block = {trial.id for trial in todo if trial.block == first}
         self._under_way = 0
         self._lock = threading.Condition()

@@ -17,3 +17,4 @@ class RunOptions:
     max_time_s: float | None = None  # no new block begins after it
     retry: tuple[str, ...] = ()  # outcomes to run again
     scheduler: str = ""  # address of a Dask scheduler whose workers have the lanes
+    register: bool = False  # write down plan and hypotheses before the first trial

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from smartops_chaos.run import campaign, events
 from smartops_chaos.run.lanes import Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.schema.clustertarget import lane_count
+from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder, campaigns, next_free
 from smartops_chaos.targets import kinds
 
@@ -56,7 +58,7 @@ def prepare(matrix: Path, results: Path, options: RunOptions) -> PreparedRun:
 
 
 def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
-    """Run what is left, and return what came of it; `campaign.judge` tells what that means for an exit code.
+    """Run what is left, and return what came of it; `campaign.raise_for` tells what that means for an exit code.
 
     Events go to `show` and into the campaign's folder. Raises as `campaign.run`.
     """
@@ -70,20 +72,31 @@ def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
     duration_s = makespan_s(blocks_s(trials, [likely_s(run.full, trial) for trial in trials]), lanes)
     with run.store.locked():
         if not run.store.has_begun():  # asked only now: another runner may have begun it meanwhile
-            run.store.create(_campaign_file(run))
+            file = _campaign_file(run)
+            run.store.create(file)
+            if run.options.register:
+                registration.write(run.store, registration.of_plan(file.plan, file.matrix_text, utc_now()))
+        elif run.options.register and not registration.digest(run.store):
+            what = f"{run.store.path} has begun: what is registered now was not registered before its first trial"
+            raise UsageError(what, "leave out --register, or begin a new campaign with --campaign")
         selected = kinds.pinned(run.selected, run.store.read().provenance)
-        return campaign.run(selected, run.store, run.options, duration_s, emit)
+        hash_list.unseal_campaign(run.store)
+        try:
+            return campaign.run(selected, run.store, run.options, duration_s, emit)
+        finally:
+            hash_list.seal_campaign(run.store, registration.digest(run.store))
 
 
 def _campaign_file(run: PreparedRun) -> CampaignFile:
     options = run.options
     repeats = [f"--repeats {options.repeats}"] if options.repeats else []
-    command = " ".join(["smartops-chaos run", run.matrix.name, *repeats])
+    typed = shlex.quote(str(run.matrix))  # as it was typed, so that it runs again in the same folder
+    command = " ".join(["smartops-chaos run", typed, *repeats])
     made_by = {"command": command, **({SHARD: options.shard} if options.shard else {}), "started": utc_now()}
     made_by |= {**_versions(), **kinds.provenance(run.full.target)}
     if run.full.analysis.slo.query:
         made_by["Requests"] = "none of ours: the SLO is a query about another load"
-    return CampaignFile(run.matrix.name, run.matrix.read_text(encoding="utf-8"), run.full, made_by)
+    return CampaignFile(typed, run.matrix.read_text(encoding="utf-8"), run.full, made_by)
 
 
 def open_store(results: Path, full: Plan, name: str = "") -> CampaignFolder:

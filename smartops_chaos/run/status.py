@@ -17,8 +17,10 @@ from smartops_chaos.timeline import derive as timeline
 def state(store: CampaignFolder) -> dict[str, Any]:
     """What `status` shows of a campaign. A file that cannot be read is one of its `problems`, and hides no other.
 
-    What is left is `trials` - `spared` - `done`: looks have made some superfluous.
+    What is left is `trials` - `spared` - `done`: looks have made some superfluous. `runner` is the process that runs it
+    now, 0 if none does: then what `open` names is in nobody's hands. `last` is when it last said something (UTC).
     """
+    runner = store.runner()  # first: one that ends meanwhile has closed its ledgers by then
     problems: list[str] = []
     trials, spared_trials, outcomes = 0, 0, Counter[str]()
     invalid: dict[str, str] = {}
@@ -45,6 +47,8 @@ def state(store: CampaignFolder) -> dict[str, Any]:
         "done": outcomes.total(),
         "outcomes": dict(sorted(outcomes.items())),
         "stopped": [asdict(stop) for stop in stops],
+        "runner": runner,
+        "last": store.last_word(),
         "open": [trial.path.name for trial in store.open_ledgers()],
         "invalid": invalid,
         "problems": problems,

@@ -41,11 +41,13 @@ class Parameter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    unit: Literal[Unit, "choice", "text", "controller", "container"] = Field(examples=["duration"])
-    min: float | None = None
-    max: float | None = None
-    choices: list[str] = []
-    help: str = ""
+    unit: Literal[Unit, "choice", "text", "controller", "container"] = Field(
+        description="What is written in a matrix.", examples=["duration"]
+    )
+    min: float | None = Field(default=None, description="The least, in SI units.")
+    max: float | None = Field(default=None, description="The most, in SI units.")
+    choices: list[str] = Field(default=[], description="Of a choice: what may be written.")
+    help: str = Field(default="", description="What it does, in a sentence.")
 
     def parse(self, value: object) -> Value:
         """`value` as a person wrote it, in SI units. Raises ValueError."""
@@ -73,17 +75,23 @@ class Parameter(BaseModel):
         return value
 
 
-class _Extension(BaseModel):
+class BlockSpec(BaseModel):
+    """The block `smartops-chaos` under `extensions`."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: str
-    family: Name = Field(examples=["cpu"])
-    lasting: bool = Field(examples=[True])
-    limit_s: float = Field(default=30.0, gt=0, le=600)  # an activity that does not return by then has failed
-    hits: list[str] = []  # Deployments that it touches, where the target itself cannot know
-    leaks: list[str] = []  # metrics by which the fault itself gives away that it is in force
-    untouched: str = ""  # what goes on as if there were no fault, where a reader might think otherwise; for the report
-    parameters: dict[str, Parameter] = {}
+    name: str = Field(description="`smartops-chaos`: whose block it is.")
+    family: Name = Field(description="Faults of one kind; what `causes` of a healer file name.", examples=["cpu"])
+    lasting: bool = Field(description="Whether it stays until it is undone; a kill is over at once.", examples=[True])
+    limit_s: float = Field(
+        default=30.0, description="Seconds; an activity that does not return by then has failed.", gt=0, le=600
+    )
+    hits: list[str] = Field(default=[], description="Deployments that it touches, where the target itself cannot know.")
+    leaks: list[str] = Field(
+        default=[], description="Metrics by which the fault itself gives away that it is in force."
+    )
+    untouched: str = Field(default="", description="What goes on as if there were no fault; the report says it.")
+    parameters: dict[str, Parameter] = Field(default={}, description="What a matrix may set.")
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ def load(path: Path) -> FaultFile:
         what, hint = f"no extension is named {NAME}", f"add `- {{name: {NAME}, family: cpu, lasting: true}}`"
         raise FileProblems([document.problem(("extensions",), what, hint, at_key=True)])
     extension_only = Document(document.name, document.data["extensions"][index], _below(document, index))
-    extension, problems = extension_only.check(_Extension)
+    extension, problems = extension_only.check(BlockSpec)
     problems += [*_method_problems(document, experiment), *_unknown_secrets(document, experiment)]
     if extension is None:
         raise FileProblems(problems)

@@ -24,7 +24,6 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationInfo,
-    WithJsonSchema,
     model_serializer,
     model_validator,
 )
@@ -40,7 +39,7 @@ from smartops_chaos.schema.names import (
     ObjectName,
     Port,
 )
-from smartops_chaos.schema.units import parse_duration
+from smartops_chaos.schema.units import DURATION_SCHEMA, parse_duration
 
 FROM_DUMP = "from_dump"
 
@@ -52,7 +51,7 @@ def _seconds(value: object, info: ValidationInfo) -> float:
     return parse_duration(value)
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "examples": ["500ms"]})]
+Seconds = Annotated[float, BeforeValidator(_seconds), DURATION_SCHEMA]
 
 
 class HealerPart(BaseModel):
@@ -73,10 +72,10 @@ class HealerPart(BaseModel):
 class Address(HealerPart):
     """A URL, or a Service that is reached through the API server's proxy, so that a kubeconfig is enough."""
 
-    url: str = Field("", examples=["https://prometheus.example.com"])
-    service: AnyServiceName = Field("", examples=["prometheus"])
-    namespace: AnyNamespace = ""  # empty: the lane's own
-    port: Port = Field(80, examples=[9090])
+    url: str = Field(default="", description="Its address.", examples=["https://prometheus.example.com"])
+    service: AnyServiceName = Field(default="", description="Instead of `url`.", examples=["prometheus"])
+    namespace: AnyNamespace = Field(default="", description="Of the Service; the lane's own unless said.")
+    port: Port = Field(default=80, description="Of the Service: number or name.", examples=[9090])
 
     @model_validator(mode="after")
     def _one(self) -> Address:
@@ -90,16 +89,16 @@ class Address(HealerPart):
 class Source(Address):
     """Where telemetry is. What a URL needs to be reached is said here; for secrets only where they are."""
 
-    token_file: str = Field("", description="Of a bearer token; read again for every request.")
-    token_env: str = Field("", description="Environment variable of a bearer token.")
-    user: str = Field("", description="For basic authentication.")
-    password_file: str = Field("", description="With `user`.")
-    password_env: str = Field("", description="With `user`.")
-    ca_file: str = Field("", description="Authority of the server's certificate, PEM.")
-    client_cert: str = Field("", description="PEM.")
-    client_key: str = Field("", description="PEM; in the same file as the certificate unless said.")
-    verify: bool = Field(True, description="Whether the server's certificate is checked.")
-    tenant: str = Field("", description="Of Loki: one, or several as a|b.", examples=["team-a"])
+    token_file: str = Field(default="", description="Of a bearer token; read again for every request.")
+    token_env: str = Field(default="", description="Environment variable of a bearer token.")
+    user: str = Field(default="", description="For basic authentication.")
+    password_file: str = Field(default="", description="With `user`.")
+    password_env: str = Field(default="", description="With `user`.")
+    ca_file: str = Field(default="", description="Authority of the server's certificate, PEM.")
+    client_cert: str = Field(default="", description="PEM.")
+    client_key: str = Field(default="", description="PEM; in the same file as the certificate unless said.")
+    verify: bool = Field(default=True, description="Whether the server's certificate is checked.")
+    tenant: str = Field(default="", description="Of Loki: one, or several as a|b.", examples=["team-a"])
 
     @model_validator(mode="after")
     def _reached(self) -> Source:
@@ -123,10 +122,14 @@ class Source(Address):
 class ObjectRef(HealerPart):
     """An object of any kind. `api` and `resource` are the columns APIVERSION and NAME of `kubectl api-resources`."""
 
-    api: str = Field(pattern=r"^([a-z0-9.-]+/)?v[a-z0-9]+$", examples=["autoscaling/v2"])
-    resource: str = Field(pattern=r"^[a-z0-9]+$", examples=["horizontalpodautoscalers"])
-    name: ObjectName = Field(examples=["my-service"])
-    namespace: AnyNamespace = ""  # empty: the lane's own
+    api: str = Field(
+        description="Group and version.", pattern=r"^([a-z0-9.-]+/)?v[a-z0-9]+$", examples=["autoscaling/v2"]
+    )
+    resource: str = Field(
+        description="The kind, in the plural.", pattern=r"^[a-z0-9]+$", examples=["horizontalpodautoscalers"]
+    )
+    name: ObjectName = Field(description="Of the object.", examples=["my-service"])
+    namespace: AnyNamespace = Field(default="", description="Of the object; the lane's own unless said.")
 
     @property
     def group(self) -> str:
@@ -153,20 +156,26 @@ class Change(HealerPart):
 
     added: ClassVar[frozenset[str]] = frozenset({"secret", "object", "patch"})
 
-    deployment: AnyControllerName = Field("", examples=["agent-detect"])
-    configmap: AnyObjectName = Field("", examples=["policies"])
-    secret: AnyObjectName = Field("", examples=["playbooks"])
-    object: ObjectRef | None = Field(
-        None, examples=["{api: autoscaling/v2, resource: horizontalpodautoscalers, name: a}"]
+    deployment: AnyControllerName = Field(
+        default="", description="A Deployment, or statefulset/NAME and the like.", examples=["agent-detect"]
     )
-    patch: dict[str, Any] = Field({}, examples=["{spec: {minReplicas: 2}}"])  # what is merged into it; null removes
-    container: AnyContainerName = ""  # empty: the Deployment's first
-    env: dict[str, str] = {}
-    image: str = ""
-    args: tuple[str, ...] | None = None
-    replicas: int | None = Field(None, ge=0)
-    files: dict[str, str] = {}  # path in the container -> text that stands there instead of the image's
-    data: dict[str, str] = {}  # of a ConfigMap: its files
+    configmap: AnyObjectName = Field(default="", description="A ConfigMap, with `data`.", examples=["policies"])
+    secret: AnyObjectName = Field(default="", description="A Secret, with `data`.", examples=["playbooks"])
+    object: ObjectRef | None = Field(
+        default=None,
+        description="An object of any kind, with `patch`.",
+        examples=["{api: autoscaling/v2, resource: horizontalpodautoscalers, name: a}"],
+    )
+    patch: dict[str, Any] = Field(
+        default={}, description="Merged into the object; null removes a key.", examples=["{spec: {minReplicas: 2}}"]
+    )
+    container: AnyContainerName = Field(default="", description="Of the Deployment; its first unless said.")
+    env: dict[str, str] = Field(default={}, description="Environment variables.")
+    image: str = Field(default="", description="Of the container.")
+    args: tuple[str, ...] | None = Field(default=None, description="Of the container.")
+    replicas: int | None = Field(default=None, description="Size of the Deployment.", ge=0)
+    files: dict[str, str] = Field(default={}, description="Path in the container -> text over the image's.")
+    data: dict[str, str] = Field(default={}, description="Of a ConfigMap or a Secret: file -> text.")
 
     @model_validator(mode="after")
     def _one_object(self) -> Change:
@@ -225,9 +234,15 @@ def _with_value(patch: Any, value: str) -> Any:
 class Reset(HealerPart):
     """What is put back before every trial, the same in all arms; then all of it must be ready and its old pods gone."""
 
-    replicas: dict[ControllerName, Annotated[int, Field(ge=0)]] = {}  # Deployment -> its declared size
-    remove: dict[ControllerName, tuple[str, ...]] = {}  # Deployment -> annotations that an earlier trial may have left
-    restart: tuple[ControllerName, ...] = ()  # Deployments whose processes keep a state in memory
+    replicas: dict[ControllerName, Annotated[int, Field(ge=0)]] = Field(
+        default={}, description="Deployment -> its declared size."
+    )
+    remove: dict[ControllerName, tuple[str, ...]] = Field(
+        default={}, description="Deployment -> annotations that an earlier trial may have left."
+    )
+    restart: tuple[ControllerName, ...] = Field(
+        default=(), description="Deployments whose processes keep a state in memory."
+    )
 
 
 class Armed(HealerPart):
@@ -236,35 +251,47 @@ class Armed(HealerPart):
     Without a pod of `deployment` wanted (the healer is off) there is nothing to wait for.
     """
 
-    deployment: ControllerName = Field(examples=["agent-detect"])
-    after_s: Seconds = Field(0.0, alias="after", examples=["40s"])
-    query: str = Field("", examples=["min(detector_armed)"])
+    deployment: ControllerName = Field(description="The detector's.", examples=["agent-detect"])
+    after_s: Seconds = Field(default=0.0, alias="after", description="So long a life of its pod.", examples=["40s"])
+    query: str = Field(default="", description="PromQL that gives 1 or more then.", examples=["min(detector_armed)"])
 
 
 class WatchedObject(ObjectRef):
     """An object whose fields tell something: each change of one is a line of the component `kubernetes/objects`."""
 
-    # Paths such as status.conditions[type=Ready].status
-    fields: tuple[str, ...] = Field(min_length=1, examples=["[status.desiredReplicas]"])
+    fields: tuple[str, ...] = Field(
+        description="Paths such as status.conditions[type=Ready].status.",
+        min_length=1,
+        examples=["[status.desiredReplicas]"],
+    )
 
 
 class KubernetesBlock(HealerPart):
     added: ClassVar[frozenset[str]] = frozenset({"elsewhere", "watch"})
 
-    service: ControllerName = Field(examples=["my-service"])  # the Deployment under attack
-    workload: Address
-    prometheus: Source | None = None
-    loki: Source | None = None
-    components: tuple[
-        ControllerName, ...
-    ]  # Deployments whose logs the rules read; a rule's `component` is one of these names
-    elsewhere: dict[Namespace, tuple[ControllerName, ...]] = {}  # namespace -> further components, read there
-    watch: tuple[WatchedObject, ...] = ()
-    optional: tuple[ControllerName, ...] = ()  # of all named Deployments, those that need not be there
-    settings: dict[str, tuple[Change, ...] | dict[str, tuple[Change, ...]]] = {}
-    reset: Reset = Reset()
-    armed: Armed | None = None
-    limit_s: Seconds = Field(180.0, alias="limit", examples=["180s"])  # of a reset with its rollouts
+    service: ControllerName = Field(description="The Deployment under attack.", examples=["my-service"])
+    workload: Address = Field(description="Where requests go.")
+    prometheus: Source | None = Field(default=None, description="Where metrics are.")
+    loki: Source | None = Field(default=None, description="Where log lines are, beside those of the pods.")
+    components: tuple[ControllerName, ...] = Field(
+        description="Deployments whose logs the rules read; a rule's `component` is one of these names."
+    )
+    elsewhere: dict[Namespace, tuple[ControllerName, ...]] = Field(
+        default={}, description="Namespace -> further components, read there."
+    )
+    watch: tuple[WatchedObject, ...] = Field(default=(), description="Objects whose fields tell something.")
+    optional: tuple[ControllerName, ...] = Field(
+        default=(), description="Of all named Deployments, those that need not be there."
+    )
+    settings: dict[str, tuple[Change, ...] | dict[str, tuple[Change, ...]]] = Field(
+        default={},
+        description="Setting -> value -> changes; without values they are for each, which is `{value}` in them.",
+    )
+    reset: Reset = Field(default=Reset(), description="What is put back before every trial.")
+    armed: Armed | None = Field(default=None, description="When the detector can detect; at once unless said.")
+    limit_s: Seconds = Field(
+        default=180.0, alias="limit", description="How long a reset with its rollouts may take.", examples=["180s"]
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -97,11 +97,19 @@ class LogRule(HealerPart):
 
     added: ClassVar[frozenset[str]] = frozenset({"fields", "means"})
 
-    log: Pattern | None = Field(None, examples=["'POST /v1/signals/anomaly'"])
-    # Path of a field, with dots -> a pattern that is searched in its value.
-    fields: dict[str, Pattern] = Field({}, alias="json", examples=["{msg: restarting, pod: '(?P<target>.+)'}"])
-    means: dict[str, str] = Field({}, examples=["{kind: restart, target: my-service}"])  # groups that no line names
-    component: str | None = None
+    log: Pattern | None = Field(
+        default=None, description="Searched anywhere in a line.", examples=["'POST /v1/signals/anomaly'"]
+    )
+    fields: dict[str, Pattern] = Field(
+        default={},
+        alias="json",
+        description="Of lines with a JSON object: path of a field -> pattern, searched in its value.",
+        examples=["{msg: restarting, pod: '(?P<target>.+)'}"],
+    )
+    means: dict[str, str] = Field(
+        default={}, description="Groups that no line names.", examples=["{kind: restart, target: my-service}"]
+    )
+    component: str | None = Field(default=None, description="Only lines of this Deployment; any unless said.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -142,9 +150,11 @@ class LogRule(HealerPart):
 class Rule(LogRule):
     """A pattern of lines, the increase of a counter, or the firing of an alert whose labels include `labels`."""
 
-    increase: str | None = None
-    alert: str | None = Field(None, examples=["HighErrorRate"])
-    labels: dict[str, str] = Field({})
+    increase: str | None = Field(
+        default=None, description="Of a counter that stands in `metrics`, instead of a pattern."
+    )
+    alert: str | None = Field(default=None, description="That fires, instead of a pattern.", examples=["HighErrorRate"])
+    labels: dict[str, str] = Field(default={}, description="That the counter or the alert has.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -164,8 +174,10 @@ class LineTime(HealerPart):
     Python's strptime.
     """
 
-    pattern: Annotated[Pattern, AfterValidator(_has_time)] = Field(examples=['\'"ts_utc": "(?P<time>[^"]+)"\''])
-    form: str = "iso"
+    pattern: Annotated[Pattern, AfterValidator(_has_time)] = Field(
+        description="With the group `time`.", examples=['\'"ts_utc": "(?P<time>[^"]+)"\'']
+    )
+    form: str = Field(default="iso", description="iso, s, ms, us, ns, or a pattern of Python's strptime.")
 
 
 class LokiLogs(HealerPart):
@@ -174,28 +186,35 @@ class LokiLogs(HealerPart):
     Its lines count for components of which the target itself has none.
     """
 
-    query: str = Field(examples=['\'{namespace="${namespace}", container=~"agent.*"}\''])
-    component: tuple[str, ...] = WRITERS  # labels that name the writer, the first that a line has
-    time: LineTime | None = None
+    query: str = Field(
+        description="LogQL; `${namespace}` is the lane's.",
+        examples=['\'{namespace="${namespace}", container=~"agent.*"}\''],
+    )
+    component: tuple[str, ...] = Field(
+        default=WRITERS, description="Labels that name the writer; the first that a line has."
+    )
+    time: LineTime | None = Field(default=None, description="The time that a line itself names.")
 
 
 class HttpRequest(HealerPart):
     """The request of the workload, relative to the target's address."""
 
-    method: str = "GET"
-    path: ServerPath = Field(examples=["/simulate/load"])
-    body: dict[str, Any] | None = Field(None, alias="json")
-    timeout_s: Seconds = Field(alias="timeout", examples=["2s"])
+    method: str = Field(default="GET", description="Of HTTP.")
+    path: ServerPath = Field(description="Below the target's address.", examples=["/simulate/load"])
+    body: dict[str, Any] | None = Field(default=None, alias="json", description="The body, sent as JSON.")
+    timeout_s: Seconds = Field(
+        alias="timeout", description="A request without an answer by then has failed.", examples=["2s"]
+    )
 
 
 class MomentRules(HealerPart):
     """Every rule of a moment that matches contributes an interval; `acted` and `verified` also come from actions."""
 
-    detected: tuple[Rule, ...] = ()
-    diagnosed: tuple[Rule, ...] = ()
-    decided: tuple[Rule, ...] = ()
-    acted: tuple[Rule, ...] = ()
-    verified: tuple[Rule, ...] = ()
+    detected: tuple[Rule, ...] = Field(default=(), description="The healer has seen that something is wrong.")
+    diagnosed: tuple[Rule, ...] = Field(default=(), description="It has named a cause.")
+    decided: tuple[Rule, ...] = Field(default=(), description="Its policy has chosen what to do.")
+    acted: tuple[Rule, ...] = Field(default=(), description="It has done something to an object.")
+    verified: tuple[Rule, ...] = Field(default=(), description="It has seen that this is in effect.")
 
 
 class ActionRules(HealerPart):
@@ -205,17 +224,23 @@ class ActionRules(HealerPart):
     A line of `failed` or `blocked` means the action that is under way, or the last one.
     """
 
-    start: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = ()
-    end: Annotated[tuple[LogRule, ...], _groups("kind", "target", "status")] = ()
-    verified: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = ()
-    failed: tuple[LogRule, ...] = ()
-    blocked: tuple[LogRule, ...] = ()
+    start: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = Field(
+        default=(), description="The call begins; groups `kind` and `target`."
+    )
+    end: Annotated[tuple[LogRule, ...], _groups("kind", "target", "status")] = Field(
+        default=(), description="The call ends; also the group `status`."
+    )
+    verified: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = Field(
+        default=(), description="Its rollout is done; groups `kind` and `target`."
+    )
+    failed: tuple[LogRule, ...] = Field(default=(), description="It failed.")
+    blocked: tuple[LogRule, ...] = Field(default=(), description="A guardrail did not let it happen.")
 
 
 class DiagnosisRule(LogRule):
     """A line with the diagnosis; every match of `causes` in it is a cause, the most likely first."""
 
-    causes: Pattern
+    causes: Pattern = Field(description="With the group `cause`; every match is one, the most likely first.")
 
     @model_validator(mode="after")
     def _cause_group(self) -> DiagnosisRule:
@@ -227,29 +252,47 @@ class DiagnosisRule(LogRule):
 class BlockRules(HealerPart):
     """Lines that say why no action followed."""
 
-    guardrail: tuple[LogRule, ...] = ()
-    cooldown: tuple[LogRule, ...] = ()
-    denied: tuple[LogRule, ...] = ()
+    guardrail: tuple[LogRule, ...] = Field(default=(), description="A limit of the healer's own forbade it.")
+    cooldown: tuple[LogRule, ...] = Field(default=(), description="It had acted not long ago.")
+    denied: tuple[LogRule, ...] = Field(default=(), description="The policy said no.")
 
 
 class HealerFile(HealerPart):
-    version: Literal[1] = Field(examples=[1])
-    name: str
-    poll_s: Seconds = Field(alias="poll", examples=["500ms"])  # its own period: the random wait is one of these
-    warm_up_s: Seconds = Field(alias="warm_up", examples=["4s"])  # under load, the same in all arms
-    # Setting -> value -> the longer warm-up that it needs; all arms of a matrix then wait for the longest of theirs.
-    warm_up_for: dict[str, dict[str, Seconds]] = Field({})
-    workload: HttpRequest
-    settings: dict[str, Setting]  # what a model or policy level may set
-    steady: str = ""  # PromQL: at least 1 while the service is up and watched; an experiment's steady state
-    metrics: tuple[str, ...] = ()  # series that are stored with every trial
-    moments: MomentRules = MomentRules()
-    actions: ActionRules = ActionRules()
-    diagnosis: DiagnosisRule | None = None
-    blocks: BlockRules = BlockRules()
-    loki: LokiLogs | None = None  # lines beside those of the target
-    causes: dict[str, tuple[str, ...]] = Field({})  # fault family -> right answers of the diagnosis
-    kubernetes: KubernetesBlock | None = None  # where and how, on a cluster
+    version: Literal[1] = Field(description="Of this format.", examples=[1])
+    name: str = Field(description="What reports call it.")
+    poll_s: Seconds = Field(
+        alias="poll", description="Its own period: a trial begins at a random point of it.", examples=["500ms"]
+    )
+    warm_up_s: Seconds = Field(
+        alias="warm_up",
+        description="How long it must see a healthy service under load before a fault; the same in all arms.",
+        examples=["4s"],
+    )
+    warm_up_for: dict[str, dict[str, Seconds]] = Field(
+        default={},
+        description="Setting -> value -> the longer warm-up that it needs; all arms of a matrix wait for the longest.",
+    )
+    workload: HttpRequest = Field(description="The request that is sent.")
+    settings: dict[str, Setting] = Field(
+        description="What a model or policy level may set: a list of the values, or `text`."
+    )
+    steady: str = Field(
+        default="", description="PromQL: at least 1 while the service is up and watched; an experiment's steady state."
+    )
+    metrics: tuple[str, ...] = Field(default=(), description="Series that are stored with every trial.")
+    moments: MomentRules = Field(
+        default=MomentRules(), description="Which lines, counters and alerts tell of which moment."
+    )
+    actions: ActionRules = Field(default=ActionRules(), description="Which lines tell of an action's life.")
+    diagnosis: DiagnosisRule | None = Field(default=None, description="Which line tells the diagnosis.")
+    blocks: BlockRules = Field(default=BlockRules(), description="Which lines say why nothing was done.")
+    loki: LokiLogs | None = Field(default=None, description="Lines from Loki, beside those of the target.")
+    causes: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Fault family -> right answers of the diagnosis."
+    )
+    kubernetes: KubernetesBlock | None = Field(
+        default=None, description="Where and how on a cluster; without it the file is for the lab."
+    )
 
     @property
     def alerts(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from smartops_chaos.schema.slospec import AnySlo
 from smartops_chaos.schema.targetspec import MatrixPart, Present, Scalar, TargetSpec
 from smartops_chaos.schema.units import Count, Duration, Fraction, Rate, between
 
+MOST_REPEATS = 10_000
 FACTORS = ("chaos", "workload", "model", "policy")  # in the order of a trial's id
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
@@ -32,7 +33,7 @@ _LEVEL = re.compile(r"(?=.{1,41}\Z)[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)
 
 
 def check_name(name: str) -> str:
-    """Names become folder names and parts of trial ids. Raises ValueError."""
+    """Names of matrices and campaigns become folder names. Raises ValueError."""
     if not _NAME.fullmatch(name):
         shown = name if len(name) <= 50 else name[:50] + "..."
         raise ValueError(f"`{shown}` is not a name: use letters, digits, - and _, at most 41, first a letter or digit")
@@ -146,21 +147,23 @@ class Factors(MatrixPart):
 class Selector(MatrixPart):
     """Level names; a factor that is not named stands for all its levels."""
 
-    chaos: str = Field(default="", examples=["none"])
-    workload: str = Field(default="", examples=["steady"])
-    model: str = Field(default="", examples=["off"])
-    policy: str = Field(default="", examples=["default"])
+    chaos: str = Field(default="", description="A level of it.", examples=["none"])
+    workload: str = Field(default="", description="A level of it.", examples=["steady"])
+    model: str = Field(default="", description="A level of it.", examples=["off"])
+    policy: str = Field(default="", description="A level of it.", examples=["default"])
 
 
 class BaselineSpec(MatrixPart):
     """The arm that all others are compared with. A factor with one level need not be named."""
 
-    model: str = Field(default="", examples=["off"])
-    policy: str = Field(default="", examples=["default"])
+    model: str = Field(default="", description="A level of it.", examples=["off"])
+    policy: str = Field(default="", description="A level of it.", examples=["default"])
 
 
 class SlaSpec(MatrixPart):
-    window: Annotated[Duration, between("duration", 60, 3650 * 86400)] = Field(examples=["30d"])
+    window: Annotated[Duration, between("duration", 60, 3650 * 86400)] = Field(
+        description="The time in which so many faults are expected.", examples=["30d"]
+    )
     faults: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
         description="Faults to expect in one window.", examples=[4]
     )
@@ -203,7 +206,7 @@ class TargetsSpec(MatrixPart):
 class Matrix(MatrixPart):
     """What is tried, how often, and what the result is held against."""
 
-    version: Literal[1] = Field(examples=[1])
+    version: Literal[1] = Field(description="Of this format.", examples=[1])
     name: Name = Field(description="Names the campaigns: results/<name>-<n>.", examples=["quick"])
     target: TargetSpec = Field(description="What is attacked.", examples=["{kind: lab}"])
     factors: Factors = Field(description="The dimensions.", examples=["{chaos: {pod-kill: {fault: pod-kill}}}"])
@@ -215,8 +218,8 @@ class Matrix(MatrixPart):
         description="Single cells to put back; a factor with one level need not be named.",
         examples=["[{chaos: none, model: off}]"],
     )
-    repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(description="Trials of each cell.", examples=[3])
-    looks: Annotated[int, Field(ge=1, le=10_000)] = Field(
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = Field(description="Trials of each cell.", examples=[3])
+    looks: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = Field(
         default=1,
         description="Decisions at equal shares of the repeats, the end included: an arm stops when all is decided. "
         "As many as repeats: after each of them.",
@@ -225,7 +228,7 @@ class Matrix(MatrixPart):
     calibrate: Annotated[Count, between("count", 0, 20)] = Field(
         default=1, description="Trials of each scenario in which the harness itself ends the fault.", examples=[1]
     )
-    baseline: BaselineSpec = Field(examples=["{model: off}"])
+    baseline: BaselineSpec = Field(description="What the others are compared with.", examples=["{model: off}"])
     slo: AnySlo = Field(description="What good means.", examples=["{latency: 250ms, objective: 95%, hold: 2s}"])
     horizon: Horizon = Field(
         description="One value for all, or also in a chaos level.",
@@ -239,7 +242,9 @@ class Matrix(MatrixPart):
     sla: Annotated[SlaSpec | None, Present] = Field(
         default=None, description="What turns trials into an availability.", examples=["{window: 30d, faults: 4}"]
     )
-    targets: TargetsSpec = Field(default=TargetsSpec(), examples=["{mttr_reduction: 40%}"])
+    targets: TargetsSpec = Field(
+        default=TargetsSpec(), description="What the healer should reach.", examples=["{mttr_reduction: 40%}"]
+    )
     weights: dict[str, Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]] = Field(
         default={}, description="Weight of a chaos level in the means; 1 unless said.", examples=["{pod-kill: 2}"]
     )

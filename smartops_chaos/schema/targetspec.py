@@ -48,7 +48,7 @@ class MatrixPart(BaseModel):
 class LabTargetSpec(MatrixPart):
     """The embedded lab: real processes on this machine."""
 
-    kind: Literal["lab"] = Field(examples=["lab"])
+    kind: Literal["lab"] = Field(description="The embedded lab.", examples=["lab"])
     lanes: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1, description="Isolated copies of the target; each runs one trial at a time.", examples=[2]
     )
@@ -64,8 +64,8 @@ class LaneSpec(MatrixPart):
 class AddressSpec(MatrixPart):
     """A URL, or a Service that is reached through the API server's proxy: then a kubeconfig is enough."""
 
-    url: str = Field(default="", examples=["https://prometheus.example.com"])
-    service: AnyServiceName = Field(default="", examples=["prometheus"])
+    url: str = Field(default="", description="Its address.", examples=["https://prometheus.example.com"])
+    service: AnyServiceName = Field(default="", description="Instead of `url`.", examples=["prometheus"])
     namespace: AnyNamespace = Field(default="", description="Of the Service; the lane's own unless said.")
     port: Port = Field(default=80, description="Number or name.", examples=[9090])
 
@@ -85,7 +85,7 @@ class SpacingSpec(MatrixPart):
 class KubernetesTargetSpec(MatrixPart):
     """A cluster, found by KUBECONFIG."""
 
-    kind: Literal["kubernetes"] = Field(examples=["kubernetes"])
+    kind: Literal["kubernetes"] = Field(description="A cluster.", examples=["kubernetes"])
     healer: str = Field(default="smartops", description="A shipped healer file's name, or the path of one.")
     context: str = Field(default="", description="Of the kubeconfig; its current one unless said.")
     lanes: list[LaneSpec] = Field(
@@ -130,9 +130,11 @@ class OtherTargetSpec(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
     __pydantic_extra__: dict[str, Scalar] = Field(init=False)
 
-    kind: Annotated[str, AfterValidator(_class)] = Field(examples=["ours.target:Ours"])
+    kind: Annotated[str, AfterValidator(_class)] = Field(description="Module and class.", examples=["ours.target:Ours"])
     healer: str = Field(description="A shipped healer file's name, or the path of one.", examples=["healer.yaml"])
-    lanes: Annotated[int, Field(ge=1, le=64)] = Field(default=1, examples=[2])
+    lanes: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, description="How many trials it can run at a time.", examples=[2]
+    )
     protocol: str = Field(
         default="", description="A module with its own gate and observation, in place of smartops_chaos.trial.protocol."
     )

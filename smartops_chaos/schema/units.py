@@ -87,6 +87,17 @@ def format_duration(seconds: float) -> str:
     return f"{_number(seconds * 1000)}ms"
 
 
+def spoken_duration(seconds: float) -> str:
+    """As a person says how long something takes: 45 -> "45 s", 200 -> "3 min 20 s", 7800 -> "2 h 10 min"."""
+    whole = max(0, round(seconds))
+    for large, small, factor, part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if whole >= factor:
+            many, rest = divmod(whole, factor)
+            rest //= part
+            return f"{many} {large}" + (f" {rest} {small}" if rest and many < 10 else "")
+    return f"{whole} s"
+
+
 def parse_fraction(value: object) -> float:
     """0 to 1 of "90%" or of the number 0.9. Raises UnitError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -167,6 +178,11 @@ def parse(unit: Unit, value: object) -> float:
     return _PARSE[unit](value)
 
 
+def format_in(unit: Unit, value: float) -> str:
+    """A value in SI units as a person writes it."""
+    return _FORMAT[unit](value)
+
+
 def check_range(unit: Unit, value: float, lowest: float | None, highest: float | None) -> None:
     """Raises UnitError, with the bounds in the same unit, if `value` is not in [lowest, highest]; None = no bound."""
     written = _FORMAT[unit]
@@ -218,11 +234,8 @@ def _text(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    _text("^([0-9.]+ ?(ns|us|µs|ms|s|m|min|h|d|w))+$|^[Pp][0-9.TtWwDdHhMmSs]+$", "250ms"),
-]
+DURATION_SCHEMA = _text("^([0-9.]+ ?(ns|us|µs|ms|s|m|min|h|d|w))+$|^[Pp][0-9.TtWwDdHhMmSs]+$", "250ms")
+Duration = Annotated[float, BeforeValidator(parse_duration), DURATION_SCHEMA]
 Rate = Annotated[float, BeforeValidator(parse_rate), _text("^[0-9.]+ ?/(s|m|min|h)$", "40/s")]
 Count = Annotated[int, BeforeValidator(parse_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 Fraction = Annotated[

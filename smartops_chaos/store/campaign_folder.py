@@ -3,6 +3,8 @@
     results/<campaign>/campaign.json     matrix text, plan, provenance
                        events.ndjson     what the runner said, one event a line
                        look-1.json ...   the arms that a look has stopped, written once, before anybody acts on it
+                       register.json     with --register: what it sets out to show, see `registration`
+                       hashes.json       SHA-256 of its files, see `hash_list`; also in each trial's folder
                        .lock  .lanes/    while it runs
                        trials/<trial>/   experiment.json ledger.json journal.json log.txt samples/ record.json
                        trials/<trial>~1/ an earlier attempt, set aside and never deleted
@@ -41,6 +43,7 @@ _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
 _CAMPAIGN = "campaign.json"
 _SIGNATURE = 100  # characters that are read of a lock file
+_LAST_EVENT = 65536  # bytes from the end of events.ndjson in which its last line is
 SIMULATED = "simulated"  # in the provenance of what `plan --simulate` has made
 SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
 
@@ -206,6 +209,24 @@ class CampaignFolder:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(file)) from None
 
+    def last_word(self) -> str:
+        """When the runner last said something: UTC, ISO 8601; "" if it never did, or nobody can read it."""
+        file = self.path / "events.ndjson"
+        try:
+            with file.open("rb") as lines:
+                lines.seek(max(0, lines.seek(0, os.SEEK_END) - _LAST_EVENT))
+                return str(json.loads(lines.read().splitlines()[-1])["at"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""
+
+    def runner(self) -> int:
+        """The process that runs the campaign on this machine now; 0 if none does."""
+        try:
+            with (self.path / ".lock").open(encoding="utf-8", errors="replace") as lock:
+                return processes.running(lock.read(_SIGNATURE))
+        except OSError:
+            return 0
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """One runner a campaign. Raises PreflightFailed when there is another."""
@@ -226,7 +247,11 @@ class CampaignFolder:
             with contextlib.suppress(OSError):  # the number is only for people; a full disk shows elsewhere
                 os.ftruncate(lock.fileno(), 0)
                 os.write(lock.fileno(), processes.signature().encode())
-            yield
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # who had it may live on, and runs nothing any more
+                    os.ftruncate(lock.fileno(), 0)
 
 
 def campaigns(results: Path, *, headless: bool = False) -> list[CampaignFolder]:

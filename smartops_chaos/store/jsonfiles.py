@@ -33,7 +33,10 @@ def adapter(kind: type) -> TypeAdapter[Any]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """All or nothing, and on disk when this returns. Raises OSError, with the path also where the disk is full."""
+    """All or nothing, and the content on disk when this returns; its name too after `sync_folder`.
+
+    Raises OSError, with the path also where the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as out:
@@ -41,15 +44,14 @@ def write_atomically(path: Path, content: bytes) -> None:
             out.flush()
             os.fsync(out.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _sync_folder(folder: Path) -> None:
-    """A file's name is in its folder, which a power cut takes back too."""
+def sync_folder(folder: Path) -> None:
+    """The names in it are on disk too when this returns: else a power cut takes a new file back whole."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(number)

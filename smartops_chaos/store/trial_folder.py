@@ -40,6 +40,7 @@ from smartops_chaos.store.jsonfiles import (
     content,
     lockable,
     read,
+    sync_folder,
     to_json,
     try_lock,
     unpacked,
@@ -93,6 +94,8 @@ class TrialFolder:
         self.path.mkdir(parents=True)
         write_atomically(self.experiment, to_json(experiment))
         write_atomically(self.path / "ledger.json", to_json({"state": "open", "faults": fault_ids}))
+        for folder in (self.path, self.path.parent):
+            sync_folder(folder)
 
     @contextlib.contextmanager
     def held(self, patience_s: float = 30.0) -> Iterator[None]:

@@ -1,4 +1,8 @@
-"""The kinds of target by name: another is another line in each of two functions, or a class that a matrix names."""
+"""The kinds of target by name.
+
+A kind of ours is a branch in the functions here. One of somebody else is a class that the matrix names, and gets by
+with less: nothing is known of it before it runs.
+"""
 
 from __future__ import annotations
 

@@ -58,11 +58,6 @@ def shift(at: Interval, offset: Interval) -> Interval:
     return Interval(at.lo_ns - offset.hi_ns, at.hi_ns - offset.lo_ns)
 
 
-def second_cut(stamp_ns: int) -> Interval:
-    """A stamp cut to whole seconds: [s, s + 1)."""
-    return Interval(stamp_ns, stamp_ns + 999_999_999)
-
-
 def offset_of(clocks: Iterable[ClockOffset], source: str) -> Interval:
     """Bounds that hold for the whole trial: those of both ends together. Zero for a clock that was not measured."""
     found = [clock for clock in clocks if clock.source == source]

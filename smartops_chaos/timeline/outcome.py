@@ -115,7 +115,7 @@ def _invalid(evidence: Evidence, chaos: ChaosLevel, frame: Frame | None) -> str:
     if not evidence.gate_passed:
         return "gate"
     injected = {call.part for call in evidence.calls if call.what == "inject" and call.ok}
-    if chaos.parts and (frame is None or (-1 not in injected and len(injected) < len(chaos.parts))):
+    if chaos.parts and (frame is None or len(injected) < len(chaos.parts)):
         return "not-injected"
     facts = {fact.part: fact for fact in evidence.faults}
     if not all(part in facts and facts[part].confirmed for part in range(len(chaos.parts))):

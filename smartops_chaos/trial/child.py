@@ -134,7 +134,7 @@ class _Child:
         signal.signal(signal.SIGINT, self._interrupt)
         self._watch_parent()
         error, dirty, evidence, lane = "", "", None, None
-        clock = self._trial.start_clock()
+        clock = self._trial.start_clock()  # what an earlier attempt has noted is gone with it
         try:
             environment = {**self._job.environment, "SMARTOPS_TRIAL_DIR": str(self._trial.path)}
             address = LaneAddress(self._job.target["kind"], self._job.lane, environment)
@@ -147,7 +147,7 @@ class _Child:
             error = f"the lane was lost: {lost}"
             logger.error("%s", error)
         except KeyboardInterrupt:
-            error = ""
+            pass  # `_interrupted` says it, and the record says aborted
         except Exception as failure:  # the boundary: whatever it was, the trial needs an honest record
             logger.exception("the trial failed")
             error = f"{type(failure).__name__}: {failure}"

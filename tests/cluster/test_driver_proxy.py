@@ -15,10 +15,10 @@ from chaoslib.exceptions import ActivityFailed
 from kubernetes import client
 
 from smartops_chaos.faults import proxy
+from smartops_chaos.inside.proxy import FORMER
 from smartops_chaos.kubernetes import cluster as wing
 from smartops_chaos.kubernetes import driver_proxy, drivers, victims
 from smartops_chaos.kubernetes.cluster import MERGE, Cluster, ClusterError, path
-from smartops_chaos.kubernetes.inside.proxy import FORMER
 from tests.cluster.test_faults import ERP, deployment, ready
 
 NAME = "erp"

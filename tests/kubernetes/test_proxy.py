@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.proxy import MARK, NAME, RunningProxy, StandInApi, mark, pod
-from smartops_chaos.kubernetes.inside import proxy as inside
+from smartops_chaos.inside import proxy as inside
 
 ORIGINAL = {"selector": {"app": "erp"}, "ports": [{"name": "http", "port": 8000, "targetPort": "http"}]}
 NOBODY = {MARK: {**mark({}), "begun": False}}  # keeps the proxy where it is, and does nothing

@@ -6,12 +6,13 @@ import statistics
 
 import pytest
 
-from smartops_chaos.lab.platform.network import RTO_S, SEGMENTS, NetworkFault, NetworkPath
+from smartops_chaos.inside.proxy import RTO_S
+from smartops_chaos.lab.platform.network import SEGMENTS, NetworkFault, NetworkPath
 
 
 def waits(loss: float, seed: int = 1, ways: int = 20_000) -> list[float]:
     way = NetworkPath(NetworkFault("f", seed, loss=loss))
-    return [way.lost_s() for _ in range(ways)]
+    return [way.lost_s(0) for _ in range(ways)]
 
 
 @pytest.mark.parametrize("loss", [0.1, 0.2, 0.3])
@@ -40,7 +41,7 @@ def test_the_seed_decides() -> None:
 def test_what_was_sent_and_lost_is_counted() -> None:
     way = NetworkPath(NetworkFault("f", 1, loss=0.25))
     for _ in range(10_000):
-        way.lost_s()
+        way.lost_s(0)
     seen = way.seen()
     assert seen["sent"] == 10_000 * SEGMENTS + seen["lost"]
     assert seen["lost"] / seen["sent"] == pytest.approx(0.25, abs=0.02)

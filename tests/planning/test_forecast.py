@@ -47,7 +47,7 @@ def test_auto_heal(matrix: Write) -> None:
     assert str(few) == (
         "CANNOT PROVE auto-heal of 90%: an arm has 6 trials with a fault, the fewest that prove it are 36 of 36"
     )
-    assert few.hint.startswith("smartops-chaos run m.yaml --repeats 18 (about ")
+    assert few.hint.startswith("smartops-chaos run m.yaml --repeats 18   # about ")
     many = _proofs(path, repeats=40)["auto_heal"]
     assert (str(many), many.hint) == ("auto-heal of 90%: can be proven by 78 successes of 80 in an arm", "")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from smartops_chaos.errors import FileProblems
+from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile, yamlfile
 from smartops_chaos.schema.healerfile import HealerFile, load, restore
@@ -126,7 +126,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
 
 
 def test_a_restored_dump_is_checked_too() -> None:
-    with pytest.raises(ValueError, match="version"):
+    with pytest.raises(UsageError, match="version"):
         restore({**load("lab").model_dump(), "version": 2})
     assert isinstance(restore(load("lab").model_dump()), HealerFile)
 

@@ -17,6 +17,7 @@ from smartops_chaos.schema.units import (
     format_rate,
     format_size,
     parse,
+    spoken_duration,
 )
 
 
@@ -190,3 +191,14 @@ def test_retry_after(said: str, seconds: float) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("1m30s", 90), ("200ms", 0.2), ("15s", 15), ("1h", 3600)])
 def test_durations_as_prometheus_writes_them(text: str, seconds: float) -> None:
     assert units.prometheus_duration_s(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *[(0.4, "0 s"), (45, "45 s"), (60, "1 min"), (200, "3 min 20 s"), (725, "12 min"), (7800, "2 h 10 min")],
+        *[(40000, "11 h"), (360_000, "4 d 4 h")],
+    ],
+)
+def test_durations_are_said_as_a_person_says_them(seconds: float, text: str) -> None:
+    assert spoken_duration(seconds) == text

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smartops_chaos.model import ClockOffset, Interval, Series
-from smartops_chaos.timeline.interval import combine, frame, increases, offset_of, second_cut, shift, stepped, uncertain
+from smartops_chaos.timeline.interval import combine, frame, increases, offset_of, shift, stepped, uncertain
 
 S = 1_000_000_000
 STAMP = 2_000_000  # what Prometheus may move a stamp by
@@ -88,12 +88,6 @@ def test_an_increase_contains_the_true_moment(
 def test_a_shifted_stamp_contains_the_true_moment(at: int, offset: int, below: int, above: int) -> None:
     found = shift(Interval(at + offset, at + offset), Interval(offset - below, offset + above))
     assert found == Interval(at - above, at + below)
-
-
-@given(at=moments)
-def test_a_stamp_cut_to_seconds_contains_the_true_moment(at: int) -> None:
-    found = second_cut(at // S * S)
-    assert found.lo_ns <= at <= found.hi_ns
 
 
 @given(st.lists(intervals, min_size=1, max_size=4))

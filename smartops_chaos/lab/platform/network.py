@@ -1,23 +1,23 @@
 """What a bad network path does to the requests that the gateway sends over it: delay, and loss as TCP suffers it.
 
-Emulated in user space, since a user has no right to shape packets. An exchange is a small one on an open connection:
-two segments there (head and body of the request), two back (of the answer), each sent when the one before has arrived.
-Every transmission is lost with probability `loss`, on its own. So few segments are under way that no duplicate
-acknowledgements tell of a loss; only the retransmission time-out does: 200 ms (Linux' TCP_RTO_MIN, which outweighs a
-loopback's round trip), doubled each time that the same segment is lost again (RFC 6298, 5.5). Lost acknowledgements
-cost nothing, since the next segment acknowledges too. So loss makes an answer late, and missing only where it is
-later than the gateway is patient. What is left out: the window that shrinks, lost handshakes of new connections.
+Emulated in user space, since a user has no right to shape packets, by the code that does it on real pods: the `Trouble`
+of `inside.proxy`. An exchange is a small one on an open connection: two segments there (head and body of the request),
+two back (of the answer), each sent when the one before has arrived, so that only the retransmission time-out tells of a
+loss. Lost acknowledgements cost nothing, since the next segment acknowledges too. So loss makes an answer late, and
+missing only where it is later than the gateway is patient. What is left out: the window that shrinks, lost handshakes
+of new connections.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass
 
+from smartops_chaos.inside.proxy import Trouble
+
 SEGMENTS = 2  # each way
-RTO_S = 0.2
+_THERE, _BACK = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +36,30 @@ class NetworkPath:
 
     def __init__(self, fault: NetworkFault) -> None:
         self.fault = fault
-        self._dice = random.Random(fault.seed)
-        self._requests = self._sent = self._lost = 0
+        params = {"delay": fault.delay_s, "jitter": fault.jitter_s, "loss": fault.loss}
+        self._trouble = Trouble({"params": params}, fault.seed)
+        self._requests = 0
         self._waited_s = 0.0
 
     async def there(self) -> None:
         """The way of a request."""
         self._requests += 1
-        jitter_s = self.fault.jitter_s
-        await self._wait(max(0.0, self.fault.delay_s + self._dice.uniform(-jitter_s, jitter_s)) + self.lost_s())
+        await self._wait(self._trouble.drawn_delay_s() + self.lost_s(_THERE))
 
     async def back(self) -> None:
         """The way of its answer."""
-        await self._wait(self.lost_s())
+        await self._wait(self.lost_s(_BACK))
 
     def seen(self) -> dict[str, float]:
         """Requests, their mean wait in seconds as it was measured, transmissions, and how many of these were lost."""
         mean_s = self._waited_s / self._requests if self._requests else 0.0
-        return {"requests": self._requests, "mean_s": mean_s, "sent": self._sent, "lost": self._lost}
+        return {"requests": self._requests, "mean_s": mean_s, "sent": self._trouble.sent, "lost": self._trouble.lost}
 
-    def lost_s(self) -> float:
+    def lost_s(self, way: int) -> float:
         """Seconds that one way's segments wait for their retransmissions."""
         if not self.fault.loss:
             return 0.0
-        total_s = 0.0
-        for _ in range(SEGMENTS):
-            time_out_s = RTO_S
-            self._sent += 1
-            while self._dice.random() < self.fault.loss:
-                self._sent += 1
-                self._lost += 1
-                total_s += time_out_s
-                time_out_s *= 2
-        return total_s
+        return sum(self._trouble.time_outs_s(way, 1) for _ in range(SEGMENTS))
 
     async def _wait(self, seconds: float) -> None:
         if seconds:

@@ -11,7 +11,7 @@ from smartops_chaos.errors import HarnessFailed
 from smartops_chaos.model import Record
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.resources import shipped
-from smartops_chaos.run.campaign import judge
+from smartops_chaos.run.campaign import raise_for
 from smartops_chaos.run.lanes import Result
 from smartops_chaos.store.campaign_folder import CampaignFolder
 
@@ -36,9 +36,9 @@ def test_a_run_whose_instrument_is_off_or_whose_lane_does_not_recover_ends_with_
         folder.write_record(Record(row | {"fault_end_by": "harness", "phase": trial.phase}, None))
     result = Result({}, "", (), ())
     if not told:
-        judge(result, store, plan)
+        raise_for(result, store, plan)
         return
     with pytest.raises(HarnessFailed, match="no verdict is given: the calibration of ") as failed:
-        judge(result, store, plan)
+        raise_for(result, store, plan)
     assert told in str(failed.value)
     assert failed.value.exit_code == 6

@@ -1,0 +1,54 @@
+# shellcheck shell=bash disable=SC2034
+# What the scripts of this folder share. Sourced by bash.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PATH=$PATH:${XDG_CACHE_HOME:-$HOME/.cache}/smartops-chaos-tools # after the machine's own programs
+
+say() { echo "$(basename "$0"): $*" >&2; }
+fail() { say "$*"; exit 1; }
+usage() { # WHAT IS WRONG: the script's own first lines say how it is used
+  say "$*"
+  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+}
+need() { # PROGRAMS...
+  local program
+  for program; do
+    command -v "$program" >/dev/null || { say "the program $program is missing; if it is a Go program, './platform/tools $program' may build it"; exit 4; }
+  done
+  # Helm 4 has another word for it.
+  if [ "${1:-}" = helm ]; then
+    put_back=(--atomic)
+    case $(helm version --short) in v4*) put_back=(--rollback-on-failure) ;; esac
+  fi
+}
+namespace_of() { if [ "$1" = telemetry ]; then echo telemetry; else echo "smartops-$1"; fi; }
+json() { # EXPRESSION in Python over `found`, the JSON at stdin
+  python3 -c "import json,sys; found=json.load(sys.stdin); print($1)"
+}
+revision() { helm history "$1" --namespace "$2" --output json | json 'found[-1]["revision"]'; } # RELEASE NAMESPACE
+
+mend() { # RELEASE NAMESPACE TIMEOUT NOW: whatever a killed helm has left: it refuses everything while a release is "pending"
+  local history state since good
+  history=$(helm history "$1" --namespace "$2" --output json 2>/dev/null) || return 0
+  state=$(json 'found[-1]["status"]' <<<"$history")
+  [[ $state == pending-* ]] || return 0
+  since=$(json 'found[-1]["updated"]' <<<"$history")
+  # helm itself gives up after its time: what is older has nobody at work on it.
+  if ! $4 && [ "$(($(date +%s) - $(date -d "$since" +%s)))" -lt "$(seconds "$3")" ]; then
+    say "the release $1 is $state since $since: another deploy may be at work. Wait for it; or, if you know that it was killed: --mend"
+    exit 3
+  fi
+  good=$(json '([r["revision"] for r in found if r["status"] == "deployed"] or [r["revision"] for r in found if r["status"] == "superseded"] or [0])[-1]' <<<"$history")
+  if [ "$good" = 0 ]; then
+    say "the release $1 is $state since $since and was never whole: taking it away"
+    helm uninstall "$1" --namespace "$2" --wait --timeout "$3" >/dev/null
+  else
+    say "the release $1 is $state since $since: back to revision $good first"
+    helm rollback "$1" "$good" --namespace "$2" --wait --timeout "$3" >/dev/null
+  fi
+}
+seconds() { # 90, 90s, 5m or 1h
+  local number=${1%[smh]}
+  case $1 in *m) echo $((number * 60)) ;; *h) echo $((number * 3600)) ;; *) echo "$number" ;; esac
+}

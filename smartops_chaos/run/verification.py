@@ -1,0 +1,198 @@
+"""Whether a campaign is what its run has left: nothing missing, changed or added, the plan first, the records true.
+
+A campaign without hash lists (an earlier version made it, or it is simulated) is told apart: of it only that its
+records follow from its evidence can be said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from smartops_chaos.errors import ChaosError
+from smartops_chaos.model import Plan, Record
+from smartops_chaos.plan.expand import as_before, digest
+from smartops_chaos.plan.look_schedule import spared
+from smartops_chaos.plan.select import select
+from smartops_chaos.schema import healerfile
+from smartops_chaos.store import hash_list, registration
+from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder
+from smartops_chaos.store.hash_list import HashList
+from smartops_chaos.store.jsonfiles import adapter
+from smartops_chaos.timeline import derive as timeline
+
+VERIFIED, BROKEN, UNLISTED = "verified", "broken", "no hash list"
+_ATTEMPT = "~"  # before the number of an attempt that was set aside
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    campaign: str
+    listed: bool
+    registered: str  # when; empty if it was not
+    trials: int  # recorded
+    derived: int  # records that follow from their evidence
+    problems: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        return BROKEN if self.problems else VERIFIED if self.listed else UNLISTED
+
+
+def verify(store: CampaignFolder) -> Verification:
+    """Read everything and write nothing. Raises UsageError if the folder is no campaign."""
+    file = store.read()
+    problems: list[str] = []
+    listed: HashList | None = None
+    try:
+        listed = hash_list.read_list(store.path)
+    except ChaosError as error:
+        problems.append(str(error))
+    trial_lists = _trial_lists(store, problems)
+    sealed = listed is not None or bool(trial_lists)
+    if sealed:
+        problems += _files(store, listed, trial_lists)
+    problems += _plan(file)
+    recorded, derived, found = _records(store, file)
+    problems += found + _whole(store, file, set(recorded))
+    registered = ""
+    try:
+        if one := registration.read_registration(store):
+            registered = one.registered
+            problems += _registered_first(store, file, one, trial_lists, recorded)
+        elif any(found.registration for found in trial_lists.values()):
+            problems.append("the trials name a registration, and register.json is missing")
+    except ChaosError as error:
+        problems.append(str(error))
+    return Verification(store.name, sealed, registered, len(recorded), derived, tuple(problems))
+
+
+def _trial_lists(store: CampaignFolder, problems: list[str]) -> dict[str, HashList]:
+    found: dict[str, HashList] = {}
+    for folder in hash_list.trial_folders(store):
+        try:
+            if (one := hash_list.read_list(folder)) is not None:
+                found[folder.name] = one
+        except ChaosError as error:
+            problems.append(str(error))
+    return found
+
+
+def _files(store: CampaignFolder, listed: HashList | None, trial_lists: dict[str, HashList]) -> list[str]:
+    problems = []
+    if listed is None:
+        problems.append(f"{hash_list.HASHES} is missing: the last run was cut off, or somebody has removed it")
+    else:
+        problems += _told("", hash_list.differences(store.path, listed, below_trials=True))
+    for folder in hash_list.trial_folders(store):
+        where = f"trials/{folder.name}"
+        if folder.name not in trial_lists:
+            problems.append(f"{where} has no {hash_list.HASHES}: it was added, or cut off")
+            continue
+        problems += _told(f"{where}/", hash_list.differences(folder, trial_lists[folder.name], below_trials=False))
+        if listed is not None and f"{where}/{hash_list.HASHES}" not in listed.files:
+            problems.append(f"{where} is not in the campaign's list: it was added")
+    return problems
+
+
+def _told(where: str, found: hash_list.HashDifferences) -> list[str]:
+    return [
+        *(f"{where}{name} is missing" for name in found.missing),
+        *(f"{where}{name} was changed" for name in found.changed),
+        *(f"{where}{name} was added" for name in found.added),
+    ]
+
+
+def _plan(file: CampaignFile) -> list[str]:
+    plan = file.plan
+    if plan.digest not in (digest(plan), as_before(plan).digest):
+        return ["campaign.json: the plan is not that of its digest: it was changed"]
+    return []
+
+
+def _whole(store: CampaignFolder, file: CampaignFile, recorded: set[str]) -> list[str]:
+    """Planned trials without a record, and folders of trials that no plan has."""
+    plan = file.plan
+    trials = select(plan, (), file.provenance.get(SHARD, ""))
+    try:
+        left_out = spared(plan, store.stops())
+    except ChaosError as error:
+        return [str(error)]
+    missing = [trial.id for trial in trials if trial.id not in recorded and trial.id not in left_out]
+    planned = {trial.id for trial in plan.trials}
+    folders = [one.name for one in hash_list.trial_folders(store)]
+    alien = [name for name in folders if name.partition(_ATTEMPT)[0] not in planned]
+    problems = [f"trials/{name} is in no plan" for name in alien]
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        problems.append(f"{len(missing)} of {len(trials)} planned trials have no record: {shown}")
+    return problems
+
+
+def _records(store: CampaignFolder, file: CampaignFile) -> tuple[dict[str, Record], int, list[str]]:
+    """The records by trial, how many follow from their evidence, and what does not."""
+    plan: Plan = file.plan
+    healer = healerfile.restore(plan.healer)
+    records: dict[str, Record] = {}
+    derived, problems = 0, list[str]()
+    for trial in plan.trials:
+        folder = store.trial(trial.id)
+        try:
+            record = folder.read_record()
+            if record is None:
+                continue
+            records[trial.id] = record
+            if not folder.has_evidence():
+                if SIMULATED not in file.provenance:
+                    problems.append(f"trials/{trial.id} has a record and no evidence")
+                continue
+            anew = timeline.derive(folder.read_evidence(), healer, store.name, plan.chaos[trial.chaos])
+        except ChaosError as error:
+            problems.append(str(error))
+            continue
+        stored, again = (adapter(Record).dump_python(one, mode="json") for one in (record, anew))
+        again["row"]["campaign"] = stored["row"].get("campaign")  # its folder may have another name by now
+        if stored == again:
+            derived += 1
+        else:
+            columns = [name for name, value in again["row"].items() if stored["row"].get(name) != value]
+            what = ", ".join(columns[:3]) or "its timeline"
+            problems.append(f"trials/{trial.id}/record.json does not follow from its evidence: {what}")
+    return records, derived, problems
+
+
+def _registered_first(
+    store: CampaignFolder,
+    file: CampaignFile,
+    found: registration.Registration,
+    trial_lists: dict[str, HashList],
+    records: dict[str, Record],
+) -> list[str]:
+    problems = []
+    if found != registration.of_plan(file.plan, file.matrix_text, found.registered):
+        problems.append("register.json is not about the plan in campaign.json")
+    ours = registration.digest(store)
+    late = sorted(name for name, one in trial_lists.items() if one.registration != ours)
+    if late:
+        problems.append(f"the plan was registered after {len(late)} trials, or anew: {late[0]} does not name it")
+    registered = _moment(found.registered)
+    starts = {name: _moment(str(one.row.get("started_at") or "")) for name, one in records.items()}
+    early = sorted(name for name, at in starts.items() if at is not None and registered is not None and at < registered)
+    if registered is None:
+        problems.append(f"register.json: {found.registered!r} is no date")
+    if early:
+        problems.append(f"{len(early)} trials began before the plan was registered: {early[0]}")
+    return problems
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(microsecond=0)
+    except ValueError:
+        return None
+
+
+def list_of(store: CampaignFolder) -> Path:
+    """The file that stands for the whole folder: its hash is what a statement names."""
+    return store.path / hash_list.HASHES

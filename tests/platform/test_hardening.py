@@ -1,0 +1,278 @@
+"""What a pod may do, call and reach: read from the rendered objects. docs/hardening.md is the list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.platform.conftest import ENVIRONMENTS, Object, Render
+from tests.platform.network import Peer, passes
+
+ROOTS = {"collector-logs"}  # reads the node's log files, which are root's; nothing else may
+RUNNER = ("--set", "runner.enabled=true")
+every = pytest.mark.parametrize("environment", [*ENVIRONMENTS, "runner", "nightly"])
+
+
+def rendered(render: Render, environment: str) -> list[Object]:
+    if environment == "runner":
+        return render("telemetry", "small", *RUNNER)
+    if environment == "nightly":
+        return render("telemetry", "small", *RUNNER, "--set", "runner.schedule=17 2 * * *")
+    return render(environment)
+
+
+def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    for one in objects:
+        spec = one.get("spec", {})
+        if one["kind"] == "CronJob":
+            spec = spec["jobTemplate"]["spec"]
+        if one["kind"] == "Pod":
+            yield one["metadata"]["name"], spec
+        elif "template" in spec:
+            yield one["metadata"]["name"], spec["template"]["spec"]
+
+
+@every
+def test_pods_keep_the_rules_of_pod_security_restricted(render: Render, environment: str) -> None:
+    for name, pod in pods(rendered(render, environment)):
+        outer = pod["securityContext"]
+        assert outer["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not pod.get("hostNetwork"), name
+        assert not pod.get("hostPID"), name
+        if name in ROOTS:
+            assert outer["runAsUser"] == 0, name
+        else:
+            assert outer["runAsNonRoot"] is True, name
+            assert outer["runAsUser"] > 0, name
+            assert not [volume for volume in pod["volumes"] if "hostPath" in volume] if "volumes" in pod else True, name
+        for container in pod["containers"]:
+            inner = container["securityContext"]
+            assert inner["allowPrivilegeEscalation"] is False, name
+            assert inner["capabilities"] == {"drop": ["ALL"]}, name
+            assert "privileged" not in inner, name
+
+
+@every
+def test_root_file_systems_cannot_be_written(render: Render, environment: str) -> None:
+    for name, pod in pods(rendered(render, environment)):
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+        for mount in (m for container in pod["containers"] for m in container.get("volumeMounts", [])):
+            (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+            writable = "emptyDir" in volume or "persistentVolumeClaim" in volume
+            assert writable != mount.get("readOnly", False), f"{name} {mount['name']}"
+
+
+@every
+def test_every_container_asks_for_what_it_needs_and_is_limited(render: Render, environment: str) -> None:
+    for name, pod in pods(rendered(render, environment)):
+        for container in pod["containers"]:
+            resources = container["resources"]
+            assert resources["requests"].keys() >= {"cpu", "memory"}, name
+            assert resources["limits"].keys() >= {"memory"}, name
+
+
+@every
+def test_a_pod_has_a_token_only_if_its_account_has_rights(render: Render, environment: str) -> None:
+    objects = rendered(render, environment)
+    bound = {subject["name"] for one in objects if one["kind"] == "RoleBinding" for subject in one.get("subjects", [])}
+    bound.add("smartops-chaos")  # its Roles follow from the matrix: `smartops-chaos doctor --rbac`
+    accounts = {one["metadata"]["name"] for one in objects if one["kind"] == "ServiceAccount"}
+    for name, pod in pods(objects):
+        account = pod["serviceAccountName"]
+        assert account in accounts, name
+        assert pod["automountServiceAccountToken"] is (account in bound), name
+        assert pod["enableServiceLinks"] is False, name
+    for one in objects:
+        if one["kind"] == "ServiceAccount":
+            assert one["automountServiceAccountToken"] is False, one["metadata"]["name"]
+
+
+@every
+def test_no_object_holds_a_secret(render: Render, environment: str) -> None:
+    assert not [one for one in rendered(render, environment) if one["kind"] == "Secret"]
+
+
+def test_what_the_operator_wants_as_a_secret_is_the_plain_file(render: Render) -> None:
+    (one,) = [o for o in render("telemetry", "upstream") if o["kind"] == "Secret"]
+    assert (one["metadata"]["name"], set(one["stringData"])) == ("alertmanager-config", {"alertmanager.yaml"})
+
+
+Rights = set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]
+ERP = ("smartops-erp-simulator",)
+READ_PODS = ("", "pods", ())
+RIGHTS: dict[str, dict[str, Rights]] = {
+    "dev": {
+        "smartops-orchestrator": {
+            (*READ_PODS, ("get", "list", "watch")),
+            ("apps", "deployments", (), ("list", "watch")),
+            ("apps", "deployments", ERP, ("get", "patch", "update")),
+            ("apps", "deployments/scale", ERP, ("get", "patch", "update")),
+        },
+        "telemetry/prometheus": {(*READ_PODS, ("get", "list", "watch"))},
+        "telemetry/kube-state": {(*READ_PODS, ("list", "watch")), ("apps", "deployments", (), ("list", "watch"))},
+    },
+    "telemetry": {
+        "prometheus": {(*READ_PODS, ("get", "list", "watch"))},
+        "kube-state": {(*READ_PODS, ("list", "watch")), ("apps", "deployments", (), ("list", "watch"))},
+    },
+}
+RIGHTS["stage"] = RIGHTS["prod"] = RIGHTS["dev"]
+RIGHTS["testbed"] = {
+    "smartops-orchestrator": {
+        (*READ_PODS, ("list",)),
+        ("apps", "deployments", ERP, ("get", "patch")),
+        ("apps", "deployments/scale", ERP, ("patch",)),
+    },
+    "prometheus": RIGHTS["telemetry"]["prometheus"],
+    "kube-state": RIGHTS["telemetry"]["kube-state"],
+}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_accounts_have_exactly_these_rights(render: Render, environment: str) -> None:
+    objects = render(environment)
+    roles = {one["metadata"]["name"]: one["rules"] for one in objects if one["kind"] == "Role"}
+    found: dict[str, Rights] = {}
+    for binding in (one for one in objects if one["kind"] == "RoleBinding"):
+        (subject,) = binding["subjects"]
+        own = subject["namespace"] == f"smartops-{environment}"
+        account = subject["name"] if own else f"{subject['namespace']}/{subject['name']}"
+        found[account] = {
+            (group, resource, tuple(rule.get("resourceNames", ())), tuple(sorted(rule["verbs"])))
+            for rule in roles.pop(binding["roleRef"]["name"])
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+        }
+    assert roles == {}, "a Role that nobody has"
+    wanted = dict(RIGHTS[environment])
+    if environment == "testbed":  # kube-state-metrics is switched off where it cannot be had
+        del wanted["kube-state"]
+    assert found == wanted
+
+
+def test_what_changes_things_is_limited_to_one_name(render: Render) -> None:
+    """Whatever is said above: a right to change without a name is a right to change everything of a namespace."""
+    reading = {"get", "list", "watch"}
+    for environment in ENVIRONMENTS:
+        for role in (one for one in render(environment) if one["kind"] in ("Role", "ClusterRole")):
+            for rule in role["rules"]:
+                assert set(rule["verbs"]) <= reading or rule.get("resourceNames"), role["metadata"]["name"]
+                assert not {"*", "secrets", "pods/exec"} & {*rule["resources"], *rule["apiGroups"], *rule["verbs"]}
+
+
+def test_a_disruption_takes_one_replica_at_a_time(render: Render) -> None:
+    (budget,) = [one for one in render("prod") if one["kind"] == "PodDisruptionBudget"]
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] == "smartops-erp-simulator"
+    # Of a single replica none could ever be taken away: a budget for it would stop every drain of a node.
+    assert not [one for one in render("dev") if one["kind"] == "PodDisruptionBudget"]
+
+
+def peers(objects: list[Object], namespace: str) -> dict[str, Peer]:
+    found = {}
+    for one in objects:
+        if one["kind"] in ("Deployment", "DaemonSet"):
+            template = one["spec"]["template"]
+            ports = {p["name"]: p["containerPort"] for p in template["spec"]["containers"][0].get("ports", [])}
+            name = one["metadata"]["name"]
+            found[name] = Peer(name, namespace, template["metadata"]["labels"], ports)
+    return found
+
+
+def policies(objects: list[Object], namespace: str) -> list[tuple[str, Any]]:
+    return [(namespace, one) for one in objects if one["kind"] == "NetworkPolicy"]
+
+
+def reachable(objects: list[Object], telemetry: list[Object]) -> set[tuple[str, str]]:
+    """Every pair of which one may call the other's port, among an environment, the telemetry, and strangers."""
+    here, there = peers(objects, "smartops-prod"), peers(telemetry, "telemetry")
+    test = Peer("helm-test", "smartops-prod", {"app.kubernetes.io/component": "helm-test"})
+    other, outside = Peer("other", "elsewhere", {"app": "x"}), Peer("outside")
+    strangers = [Peer("stranger", where, {"app": "x"}, {"http": 8000}) for where in ("smartops-prod", "telemetry")]
+    known = policies(objects, "smartops-prod") + policies(telemetry, "telemetry")
+    senders = [*here.values(), *there.values(), test, *strangers, other, outside]
+    receivers = [*here.values(), *there.values(), *strangers]
+    pairs = {
+        (sender.name, f"{receiver.name}:{name}")
+        for sender in senders
+        for receiver in receivers
+        for name, port in receiver.ports.items()
+        if sender is not receiver and passes(known, sender, receiver, port)
+    }
+    api = Peer("api")
+    return pairs | {
+        (s.name, "api:443") for s in senders if s.namespace not in (None, "elsewhere") and passes(known, s, api, 443)
+    }
+
+
+ERP_OPEN = "smartops-erp-simulator:http"
+CALLS = {
+    # SmartOps: who needs whom.
+    ("smartops-agent-detect-sim", ERP_OPEN),
+    ("smartops-agent-diagnose-sim", ERP_OPEN),
+    ("smartops-agent-detect-sim", "smartops-orchestrator:http"),
+    ("smartops-agent-diagnose-sim", "smartops-orchestrator:http"),
+    ("smartops-orchestrator", "smartops-policy-engine:http"),
+    ("smartops-orchestrator", "api:443"),
+    # Users are everybody who can send at all.
+    ("outside", ERP_OPEN),
+    ("other", ERP_OPEN),
+    # Scraping.
+    ("prometheus", ERP_OPEN),
+    ("prometheus", "smartops-orchestrator:http"),
+    ("prometheus", "smartops-policy-engine:http"),
+    ("prometheus", "api:443"),
+    ("kube-state", "api:443"),
+    # `helm test`.
+    ("helm-test", ERP_OPEN),
+    ("helm-test", "smartops-orchestrator:http"),
+    ("helm-test", "smartops-policy-engine:http"),
+    # Alerts go wherever the webhook is.
+    ("alertmanager", ERP_OPEN),
+    ("alertmanager", "api:443"),
+}
+SERVICES = [
+    "smartops-erp-simulator",
+    "smartops-orchestrator",
+    "smartops-policy-engine",
+    "smartops-agent-detect-sim",
+    "smartops-agent-diagnose-sim",
+]
+# Traces, from every service to wherever the collector takes them.
+CALLS |= {(name, f"collector:{port}") for name in SERVICES for port in ("otlp", "otlp-http")}
+CALLS |= {(name, "traces:otlp") for name in SERVICES}
+
+
+def test_exactly_these_may_call_each_other(render: Render) -> None:
+    telemetry = render("telemetry")
+    inside = {*peers(telemetry, "telemetry")}
+    found = reachable(render("prod"), telemetry)
+    # Among itself the telemetry is one system.
+    assert {(a, b) for a, b in found if not (a in inside and b.partition(":")[0] in inside)} == CALLS
+
+
+def test_without_any_one_policy_the_table_is_another(render: Render) -> None:
+    """So that the test above notices whichever policy is changed."""
+    objects, telemetry = render("prod"), render("telemetry")
+    whole = reachable(objects, telemetry)
+    for changed in (objects, telemetry):
+        for one in [o for o in changed if o["kind"] == "NetworkPolicy"]:
+            name = one["metadata"]["name"]
+            if name == "names" or (changed is telemetry and name in ("scraped", "traces", "tested", "tests")):
+                continue  # DNS is UDP, and that release has no service of SmartOps
+            if name.endswith("erp-in"):
+                continue  # everybody may call the ERP
+            less = [o for o in changed if o is not one]
+            assert (
+                reachable(less if changed is objects else objects, less if changed is telemetry else telemetry) != whole
+            ), name
+
+
+def test_every_pod_may_ask_for_names(render: Render) -> None:
+    for environment in ENVIRONMENTS:
+        (one,) = [o for o in render(environment) if o["kind"] == "NetworkPolicy" and o["metadata"]["name"] == "names"]
+        assert one["spec"]["podSelector"] == {}
+        assert {(p["port"], p["protocol"]) for p in one["spec"]["egress"][0]["ports"]} == {(53, "UDP"), (53, "TCP")}
