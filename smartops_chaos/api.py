@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,12 @@ from smartops_chaos.store.campaign_folder import newest
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
+    from smartops_chaos.analysis.incident_numbers import IncidentNumbers
     from smartops_chaos.analysis.load import CampaignData
     from smartops_chaos.analysis.regression import Regression, Side
     from smartops_chaos.analysis.summary import Summary
     from smartops_chaos.planning.chances import Pilot
+    from smartops_chaos.report.render import Paper
     from smartops_chaos.run import events
     from smartops_chaos.run.lanes import Result
     from smartops_chaos.run.start import PreparedRun
@@ -96,6 +99,34 @@ def report_history(found: History, out: str | Path) -> list[Path]:
     return [*files, table, numbers]
 
 
+def is_incidents(path: str | Path) -> bool:
+    """Whether it is the folder of a monitor."""
+    from smartops_chaos.store.incident_book import IncidentBook
+
+    return IncidentBook(Path(path)).exists()
+
+
+def incidents(path: str | Path) -> IncidentNumbers:
+    """The numbers of a monitor's incidents. Raises NothingSelected where none came by itself."""
+    from smartops_chaos.analysis import incident_numbers
+    from smartops_chaos.store.incident_book import IncidentBook
+
+    return incident_numbers.numbers(IncidentBook(Path(path)).read())
+
+
+def report_incidents(path: str | Path, out: str | Path, campaign: CampaignData | None = None) -> list[Path]:
+    """Write report.pdf, report.html and incidents.json below `out`, beside the numbers of a campaign; the files."""
+    from smartops_chaos.report import build, incident_report
+    from smartops_chaos.store.incident_book import IncidentBook
+
+    out, found = Path(out), incidents(path)
+    page = incident_report.build(IncidentBook(Path(path)).read(), found, campaign.summary if campaign else None)
+    files = build.write(page, out)
+    numbers = out / "incidents.json"
+    numbers.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    return [*files, numbers]
+
+
 def nights_before(path: str | Path) -> Sequence[Side]:
     """The campaigns of the same plan beside this one that came before it; none for a bare trials table."""
     from smartops_chaos.analysis import load_history
@@ -144,13 +175,15 @@ def write_table(columns: Mapping[str, Any], out: Path) -> None:
     table.write(pd.DataFrame(columns), out)
 
 
-def report(data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: bool = True) -> list[Path]:
+def report(
+    data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: bool = True, paper: Paper = "a4"
+) -> list[Path]:
     """Write report.pdf, report.html, figures/, trials.csv and summary.json below `out`; the files written."""
     from smartops_chaos.analysis import load
     from smartops_chaos.report import build
 
     out = Path(out)
-    return build.write(build.build(data, appendix=appendix), out, pdf=pdf) + load.write_data(data, out)
+    return build.write(build.build(data, appendix=appendix), out, pdf=pdf, paper=paper) + load.write_data(data, out)
 
 
 def figures(data: CampaignData, out: str | Path) -> list[Path]:
