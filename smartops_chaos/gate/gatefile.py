@@ -17,6 +17,9 @@ from smartops_chaos.schema.names import Namespace
 from smartops_chaos.schema.units import Duration, Fraction, between, format_duration
 
 _MOST_SLOTS = 11_000  # points of an answer that Prometheus gives at most
+_ABSENT = (
+    "A counter that was never there counts 0: one with labels is absent until its first use. Else nothing is said."
+)
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 
 LabelName = Annotated[str, Field(pattern=_LABEL, max_length=100)]
@@ -63,6 +66,7 @@ class SloRule(GatePart):
     errors: Selector = Field(examples=["'erp_simulator_errors_total{namespace=\"${namespace}\"}'"])
     at_least: Fraction = Field(default=0.98, examples=["98%"])
     min_requests: int = Field(default=1000, ge=1, description="With fewer nothing can be said.")
+    absent_is_zero: bool = Field(default=False, description=_ABSENT)
 
 
 class SpikesRule(GatePart):
@@ -71,6 +75,7 @@ class SpikesRule(GatePart):
     counter: Selector = Field(examples=['\'signals_total{kind="anomaly", namespace="${namespace}"}\''])
     within: Span = Field(default=3600.0, examples=["1h"])
     at_most: int = Field(ge=0, examples=[20])
+    absent_is_zero: bool = Field(default=False, description=_ABSENT)
 
 
 class VersionSeries(GatePart):
