@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from smartops_chaos.analysis.regression import Regression, Side
     from smartops_chaos.analysis.summary import Summary
     from smartops_chaos.planning.chances import Pilot
+    from smartops_chaos.report.render import Paper
     from smartops_chaos.run import events
     from smartops_chaos.run.lanes import Result
     from smartops_chaos.run.start import PreparedRun
@@ -174,13 +175,15 @@ def write_table(columns: Mapping[str, Any], out: Path) -> None:
     table.write(pd.DataFrame(columns), out)
 
 
-def report(data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: bool = True) -> list[Path]:
+def report(
+    data: CampaignData, out: str | Path, *, pdf: bool = True, appendix: bool = True, paper: Paper = "a4"
+) -> list[Path]:
     """Write report.pdf, report.html, figures/, trials.csv and summary.json below `out`; the files written."""
     from smartops_chaos.analysis import load
     from smartops_chaos.report import build
 
     out = Path(out)
-    return build.write(build.build(data, appendix=appendix), out, pdf=pdf) + load.write_data(data, out)
+    return build.write(build.build(data, appendix=appendix), out, pdf=pdf, paper=paper) + load.write_data(data, out)
 
 
 def figures(data: CampaignData, out: str | Path) -> list[Path]:

@@ -15,7 +15,9 @@ from typing_extensions import TypedDict
 
 from smartops_chaos.gate import mttr, questions, workloads
 from smartops_chaos.gate.asking import Answers, stamp
-from smartops_chaos.gate.gatefile import (
+from smartops_chaos.gate.grid import Grid, GridLine, Stretch, gaps, increases, lines, most_within, stretches
+from smartops_chaos.gate.ruling import DIGEST, RuleResult, Ruling, Unanswered, answer_of
+from smartops_chaos.schema.gatefile import (
     AlertsRule,
     EnvironmentRules,
     GoldenRule,
@@ -24,8 +26,6 @@ from smartops_chaos.gate.gatefile import (
     SpikesRule,
     WitnessRule,
 )
-from smartops_chaos.gate.grid import Grid, GridLine, Stretch, gaps, increases, lines, most_within, stretches
-from smartops_chaos.gate.ruling import DIGEST, RuleResult, Ruling, Unanswered, answer_of
 from smartops_chaos.schema.units import format_duration, format_fraction, spoken_duration
 
 _BEFORE = -1  # the slot before the window: what counters were, and who watched

@@ -19,11 +19,11 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from smartops_chaos.gate.asking import Answers, Asked, stamp
-from smartops_chaos.gate.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.gate.questions import RELEASE, STATE
 from smartops_chaos.gate.ruling import DIGEST, RuleResult, Unanswered, answer_of
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Json, connect, path
 from smartops_chaos.kubernetes.controller import DAEMON_SET, DEPLOYMENT, KINDS, STATEFUL_SET, Controller, is_over
+from smartops_chaos.schema.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.schema.units import format_duration
 
 _KINDS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)

@@ -22,7 +22,7 @@ from smartops_chaos.analysis.words import (
     target_value,
 )
 from smartops_chaos.model import Arm, Goal, Plan
-from smartops_chaos.report import many_arms
+from smartops_chaos.report import many_arms, naive
 from smartops_chaos.report.document import (
     Block,
     Box,
@@ -82,7 +82,7 @@ def _cards(page: Page) -> tuple[Card, ...]:
     cards = []
     for target, title in TARGETS.items():
         verdicts = [v for v in page.summary.verdicts if v.target == target]
-        lines = tuple(_card_line(v, with_why) for v in verdicts)
+        lines = tuple(_card_line(page, v, with_why) for v in verdicts)
         if not lines:
             lines = (CardLine("no arm to judge", NONE, "undecidable", "none", ""),)
         wanted = f"target: at least {percent(verdicts[0].wanted)}" if verdicts else "not judged"
@@ -90,9 +90,12 @@ def _cards(page: Page) -> tuple[Card, ...]:
     return tuple(cards)
 
 
-def _card_line(verdict: Verdict, with_why: bool) -> CardLine:
+def _card_line(page: Page, verdict: Verdict, with_why: bool) -> CardLine:
     value = target_value(verdict.value, verdict.target)
     why = verdict.why if with_why else ""
+    arm = next((a for a in page.arms if a.arm == verdict.arm), None)
+    if with_why and arm and verdict.value is not None and (other := naive.told(page, arm, verdict.target)):
+        why = f"{why}. {other}"
     if verdict.at_worst is not None and verdict.at_best is not None and verdict.at_worst != verdict.at_best:
         ends = (target_value(end, verdict.target) for end in (verdict.at_worst, verdict.at_best))
         why = f"{why}; " * bool(why) + "{} to {} if all lost trials had gone badly, or well".format(*ends)

@@ -15,33 +15,50 @@ from smartops_chaos.analysis.words import count
 from smartops_chaos.errors import UsageError
 from smartops_chaos.report import (
     answer,
+    closely,
     course,
+    faults,
     figure_files,
     healing,
     method,
     owners,
+    reading,
     recovery,
     render,
     repair,
     simulated,
     trials,
+    validity,
 )
-from smartops_chaos.report.document import Report
+from smartops_chaos.report.document import Report, Section
 from smartops_chaos.report.page import page, styles_of
 
 
 def build(data: CampaignData, *, appendix: bool = True) -> Report:
     """The whole report as plain data; the same input gives the same report. Without `appendix`: no single trials."""
     seen = page(data, appendix=appendix)
+    pair = closely.median_pair(seen, data) if appendix else None
+    close = closely.section(seen, pair) if pair else None
+    numbers = [
+        *recovery.more(seen),
+        *repair.more(seen),
+        *method.instrument(seen.summary),
+        *([close[1]] if close else []),
+    ]
     sections = [
         answer.section(seen),
+        *([close[0]] if close else []),
+        reading.section(),
+        validity.section(seen),
         recovery.section(seen),
         healing.section(seen),
         *repair.sections(seen),
+        *owners.sections(seen),
+        faults.section(seen),
+        Section("more", "Appendix: more numbers", tuple(numbers)),
         method.method(seen),
         method.again(data.provenance),
         *([trials.section(seen, data)] if appendix else []),
-        *owners.sections(seen),
     ]
     report = Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
     return simulated.marked(report) if data.summary.simulated else report
@@ -71,10 +88,10 @@ def trial_course(data: CampaignData, trials: Sequence[str]) -> Report:
     )
 
 
-def write(report: Report, out: Path, *, pdf: bool = True) -> list[Path]:
+def write(report: Report, out: Path, *, pdf: bool = True, paper: render.Paper = "a4") -> list[Path]:
     """Write report.pdf, report.html and the files of figures/ below `out`; returns the files, the PDF first."""
     out.mkdir(parents=True, exist_ok=True)
-    contents = {out / "report.pdf": render.pdf(report)} if pdf else {}
+    contents = {out / "report.pdf": render.pdf(report, paper)} if pdf else {}
     contents[out / "report.html"] = render.html(report).encode()
     for path, content in contents.items():
         path.write_bytes(content)

@@ -27,12 +27,22 @@ _CAPTION = (
 
 def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]], styles: Styles) -> Report:
     """One or two trials on one time axis. Raises UsageError for one without any request."""
+    names = [evidence.trial.id for evidence, _ in trials]
+    drawn, numbers = figure(plan, trials, styles, f"timeline-{'-and-'.join(names)}")
+    when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
+    subtitle = f"Plan {plan.digest}  ·  target {plan.target.get('kind', '')}  ·  measured {when}"
+    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (drawn, numbers)),))
+
+
+def figure(
+    plan: Plan, trials: Sequence[tuple[Evidence, Record]], styles: Styles, figure_id: str
+) -> tuple[Figure, Table]:
+    """The figure of `report`, and its numbers. Raises UsageError for a trial without any request."""
     shown = [_course(plan, evidence, record) for evidence, record in trials]
     names = [evidence.trial.id for evidence, _ in trials]
-    figure_id = f"timeline-{'-and-'.join(names)}"
     zeros = dict.fromkeys(_zero(plan, evidence) for evidence, _ in trials)
     numbers = _table(trials, shown)
-    figure = Figure(
+    drawn = Figure(
         figure_id,
         "Chaos against healing: " + " and ".join(names),
         " ".join(
@@ -45,9 +55,7 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
         trial_course.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
         (numbers.id,),
     )
-    when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
-    subtitle = f"Plan {plan.digest}  ·  target {plan.target.get('kind', '')}  ·  measured {when}"
-    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (figure, numbers)),))
+    return drawn, numbers
 
 
 def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from smartops_chaos.analysis.summary import ArmSummary, CellNumbers
+from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import (
     NONE,
     k_of_n,
@@ -12,17 +12,15 @@ from smartops_chaos.analysis.words import (
     percent_range,
     plain,
     points,
-    seconds,
     with_range,
 )
 from smartops_chaos.model import Outcome
-from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, Text, col, table
+from smartops_chaos.report.document import Block, Figure, Paragraph, Section, Table, Text, col, table
 from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
 
 _BY_HEALER = tuple(plain(o) for o in Outcome if o.by_healer)
 _WITHOUT_PERSON = tuple(plain(o) for o in Outcome if o.no_human)
-_MEASURED = ("counted", "control", "left out")  # all trials but those of calibration
 
 
 def section(page: Page) -> Section:
@@ -46,8 +44,6 @@ def _blocks(page: Page) -> Iterable[Block]:
         yield Paragraph("Availability over a service window is not given" + (f": {why}." if why else "."))
     if availability or any(a.sla.within_trials is not None for a in page.arms):
         yield _sla(page)
-    if any(a.cells for a in page.arms):
-        yield _outcomes(page)
 
 
 def _healing(page: Page) -> Table:
@@ -114,38 +110,4 @@ def _sla(page: Page) -> Table:
         "n: counted trials. Availability: 1 minus faults a window times mean bad seconds a trial, by the length of the "
         "window; unknown seconds are bad. Error budget: what the target leaves. Within the objective: share of the "
         "time from injection to the horizon. The last two columns only describe the trials, which consist of faults.",
-    )
-
-
-def _outcomes(page: Page) -> Table:
-    cells = [(arm, cell) for arm in page.arms for cell in arm.cells]
-    scenarios = list(dict.fromkeys((cell.chaos, cell.workload) for _, cell in cells))
-    cells.sort(key=lambda one: scenarios.index((one[1].chaos, one[1].workload)))  # stable: arms keep their order
-
-    def link(text: str, of: tuple[ArmSummary, CellNumbers], **show: str | tuple[str, ...]) -> Text:
-        arm, cell = of
-        return page.index.link(text, arm.arm, chaos=cell.chaos, workload=cell.workload, **show)
-
-    def outcome(name: str) -> Filling[tuple[ArmSummary, CellNumbers]]:
-        def trials(of: tuple[ArmSummary, CellNumbers]) -> Text:
-            return link(str(of[1].outcomes.get(name, 0) or "·"), of, counts_as=_MEASURED, outcome=plain(name))
-
-        return col(plain(name), trials)
-
-    return table(
-        "tab-outcomes",
-        "Outcomes of all trials by cell",
-        cells,
-        [
-            col("Scenario", lambda of: f"{of[1].chaos} / {of[1].workload}{' †' * of[1].rarely_hurts}", grow=3),
-            col("Arm", lambda of: arm_name(of[0]), grow=2),
-            col("Counted", lambda of: link(str(of[1].counted), of, counts_as="counted")),
-            *(outcome(name) for name in Outcome if any(cell.outcomes.get(name) for _, cell in cells)),
-            col("MTTR", lambda of: seconds(of[1].rmst_s)),
-            col("Standard\nerror", lambda of: NONE if of[1].se_s is None else f"± {seconds(of[1].se_s)}"),
-        ],
-        "† The baseline's service level went bad in fewer than half of its trials here."
-        if any(cell.rarely_hurts for _, cell in cells)
-        else "",
-        group=True,
     )

@@ -21,7 +21,7 @@ from smartops_chaos.model import Arm, Outcome
 from smartops_chaos.report.document import Block, Figure, Paragraph, Table, col, table
 from smartops_chaos.report.figures import heat_map
 from smartops_chaos.report.figures.heat_map import Field, MapRow
-from smartops_chaos.report.page import Page
+from smartops_chaos.report.page import MANY_ARMS, Page
 
 _ALL = "all faults"
 _NAMES = 4
@@ -113,7 +113,7 @@ def _map(page: Page) -> Figure:
         "at the top, the baseline at the bottom. Colours compare with the baseline under the same fault.",
         " ".join(_told(row, columns) for row in rows) + told,
         heat_map.heat_map("fig-map", columns, rows, page.styles, page.targets.mttr_reduction),
-        ("tab-verdicts",),
+        ("tab-verdicts" if len(page.judged) > MANY_ARMS else "tab-mttr",),
     )
 
 

@@ -72,11 +72,15 @@ def method(page: Page) -> Section:
         blocks += [_plan_facts(plan, page.table, _looks(summary)), _scenarios(plan), _arms(plan)]
     else:
         blocks.append(Facts(tuple(_stated(plan_to_json(summary.plan) if summary.plan else {}))))
+    return Section("method", "Appendix: method and analysis plan", tuple(blocks))
+
+
+def instrument(summary: Summary) -> Iterable[Block]:
+    """How true the times are, and how far a dashboard would show the same."""
     if summary.calibration:
-        blocks.append(_calibration(summary))
+        yield _calibration(summary)
     if any(m.told for m in summary.agreement):
-        blocks.append(_agreement(summary))
-    return Section("method", "Method and analysis plan", tuple(blocks))
+        yield _agreement(summary)
 
 
 def _looks(summary: Summary) -> str:
@@ -242,4 +246,4 @@ def again(provenance: Mapping[str, str]) -> Section:
     blocks.append(
         Paragraph("The numbers of this report are in summary.json, the trials in trials.csv, beside it.", "note")
     )
-    return Section("again", "How to make this again", tuple(blocks))
+    return Section("again", "Appendix: how to make this again", tuple(blocks))

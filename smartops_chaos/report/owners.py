@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import NONE, count, listing, plain, tally
 from smartops_chaos.model import MOMENTS
+from smartops_chaos.report import faults
 from smartops_chaos.report.document import Block, Box, Chip, Facts, Link, Paragraph, Section, Text, joined
 from smartops_chaos.report.page import Page, arm_name
 
@@ -49,8 +50,7 @@ def sections(page: Page) -> tuple[Section, ...]:
     told = (_model(page, arms), _policy(page, arms), _orchestrator(page, arms))
     rest = [Paragraph(f"No trial of {listing(empty)} counts, so nothing is said of it here.")] if empty else []
     return tuple(
-        Section(owner, title, (*blocks, *rest), new_page=blocks is told[0])
-        for (owner, title), blocks in zip(_TITLES.items(), told, strict=True)
+        Section(owner, title, (*blocks, *rest)) for (owner, title), blocks in zip(_TITLES.items(), told, strict=True)
     )
 
 
@@ -151,7 +151,7 @@ def _orchestrator(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
         _numbers(
             Link("actions and relapses", "tab-operations"),
             Link("phases of a repair", "tab-phases"),
-            Link("harmed and other outcomes", "tab-outcomes"),
+            Link("harmed and other outcomes", faults.SECTION),
         ),
     ]
 

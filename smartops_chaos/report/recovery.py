@@ -18,7 +18,7 @@ from smartops_chaos.analysis.words import (
     target_value,
     with_range,
 )
-from smartops_chaos.report import reference_arms
+from smartops_chaos.report import naive, reference_arms
 from smartops_chaos.report.document import Block, Chip, Figure, Filling, Paragraph, Section, Table, col, table
 from smartops_chaos.report.figures import effect, survival_curves
 from smartops_chaos.report.page import MANY_ARMS, TONES, Page, arm_name
@@ -32,24 +32,33 @@ def section(page: Page) -> Section:
 
 
 def _blocks(page: Page) -> Iterable[Block]:
+    arms = page.arms
+    yield _mttr(page)
+    if told := " ".join([*_horizons_told(page), *reference_arms.sentences(page)]):
+        yield Paragraph(told)
+    if any(c.mttr_reduction.estimate is not None for c in page.summary.comparisons):
+        yield from _forests(page)
+    if any(not curve.scenario for a in arms for curve in a.curves):
+        yield Figure(
+            "fig-survival",
+            "Share of trials not yet recovered",
+            "Kaplan-Meier over all scenarios of an arm; ticks: never recovered, observed to the horizon. "
+            + (
+                f"With {page.level} bands; below: trials at risk."
+                if len(arms) < survival_curves.MANY_ARMS
+                else "Each panel has one model; the other arms are pale."
+            ),
+            "Kaplan-Meier curves. " + " ".join(f"{a.arm}: median {_reached(a, a.mttr.median_s)}." for a in arms),
+            survival_curves.kaplan_meier(arms, page.styles),
+            ("tab-mttr",),
+        )
+
+
+def more(page: Page) -> Iterable[Block]:
+    """What the appendix adds: every trial, other horizons, other rules."""
     summary, arms = page.summary, page.arms
-    yield Paragraph(
-        "MTTR is the restricted mean time to recover, RMST(τ): the mean over all counted trials of the time from "
-        "injection to lasting health, where a trial without recovery by its horizon τ counts as τ and a fault that "
-        "never hurt as 0. No trial is left out for its result."
-    )
     if len(page.judged) > MANY_ARMS:
         yield _verdicts(page)
-    yield _mttr(page)
-    if told := " ".join(reference_arms.sentences(page)):
-        yield Paragraph(told)
-    if summary.comparisons:
-        yield _sensitivity(page)
-        yield _scenario_shares(page)
-    if summary.holds:
-        yield _holds(page)
-    if any(c.mttr_reduction.estimate is not None for c in summary.comparisons):
-        yield from _forests(page)
     counted = page.counted
     if len(counted) and any(a.cells for a in arms):
         drawn = effect.strips(counted, arms, page.styles)
@@ -61,17 +70,8 @@ def _blocks(page: Page) -> Iterable[Block]:
                 " Marks at 0 s: the fault never hurt.",
                 f"Times to recover of {sum(a.counted for a in arms)} trials by scenario and arm.",
                 svg,
-                ("tab-mttr", "tab-outcomes"),
+                ("tab-mttr",),
             )
-    if any(not curve.scenario for a in arms for curve in a.curves):
-        yield Figure(
-            "fig-survival",
-            "Share of trials not yet recovered",
-            f"Kaplan-Meier over all scenarios of an arm, {page.level} bands, ticks: censored. Below: trials at risk.",
-            "Kaplan-Meier curves. " + " ".join(f"{a.arm}: median {_reached(a, a.mttr.median_s)}." for a in arms),
-            survival_curves.kaplan_meier(arms, page.styles),
-            ("tab-mttr",),
-        )
     if sum(bool(curve.scenario) for a in arms for curve in a.curves) > len(arms):
         yield Figure(
             "fig-survival-scenarios",
@@ -79,8 +79,26 @@ def _blocks(page: Page) -> Iterable[Block]:
             "Kaplan-Meier, ticks: censored. n: trials of each arm, from left to right in the legend, or their range.",
             "Kaplan-Meier curves for each scenario.",
             survival_curves.survival_by_scenario(arms, page.styles),
-            ("tab-outcomes",),
+            ("tab-mttr",),
         )
+    if summary.comparisons:
+        yield _sensitivity(page)
+    if summary.holds:
+        yield _holds(page)
+
+
+def _horizons_told(page: Page) -> Iterable[str]:
+    """What shorter horizons would give, for the arms of which there is room to say it."""
+    if len(page.judged) > MANY_ARMS:
+        return
+    for arm in page.judged:
+        comparison = page.summary.deciding(arm)
+        if comparison is None or comparison.mttr_reduction.estimate is None:
+            continue
+        named = {"tau/4": "at a quarter of the horizon", "tau/2": "at half of it", "tau": "at all of it"}
+        known = [(named.get(name, name), r.estimate) for name, r in comparison.at_horizons.items()]
+        told = ", ".join(f"{percent(value)} {where}" for where, value in known if value is not None)
+        yield f"The horizon decides the size of a reduction. That of {arm} is {told}."
 
 
 # ---- tables --------------------------------------------------------------------------------------------------
@@ -109,6 +127,7 @@ def _mttr(page: Page) -> Table:
         comparison = page.summary.deciding(arm.arm)
         return comparison.mttr_reduction if comparison else _NO_REDUCTION
 
+    lost = any(reduction(a).at_worst != reduction(a).at_best for a in page.arms)
     return table(
         "tab-mttr",
         "Time to recover by arm",
@@ -122,14 +141,15 @@ def _mttr(page: Page) -> Table:
             col("90th\npercentile", lambda a: _reached(a, a.mttr.p90_s)),
             col("Reduction", lambda a: percent(reduction(a).estimate)),
             col(f"{page.level}\ninterval", lambda a: percent_range(reduction(a).lo, reduction(a).hi)),
-            col("Lost", lambda a: percent_range(reduction(a).at_worst, reduction(a).at_best)),
+            col("Successes\nonly", lambda a: seconds(naive.mean_of_successes(page, a.arm)[0])),
+            *([col("Lost", lambda a: percent_range(reduction(a).at_worst, reduction(a).at_best))] if lost else []),
             col("p", lambda a: probability(reduction(a).p_adjusted)),
-            col("Measuring\nerror", lambda a: seconds(a.measuring_error_s)),
         ],
         "Median and 90th percentile over all trials, unrecovered ones as infinite, where all horizons are alike. p: "
-        "one-sided against the target, after the targets before it, Holm over the arms. Lost: the reduction if the "
-        "trials without a result had gone badly, or well. Measuring error: median width of the interval in which a "
-        "recovery is known to lie.",
+        "one-sided against the target, after the targets before it, Holm over the arms. Successes only: the "
+        "mean without "
+        "the trials that never recovered, shown because others publish it; it makes a bad arm look good."
+        + (" Lost: the reduction if the trials without a result had gone badly, or well." if lost else ""),
     )
 
 
@@ -142,7 +162,7 @@ def _reached(arm: ArmSummary, value: float | None) -> str:
 
 def _sensitivity(page: Page) -> Table:
     def at_horizon(name: str) -> Filling[Comparison]:
-        return col(f"At {name.replace('tau', 'τ')}", lambda c: _reduction(c.at_horizons.get(name, _NO_REDUCTION)))
+        return col(f"At {name.replace('tau', 'τ')}", lambda c: reduction_told(c.at_horizons.get(name, _NO_REDUCTION)))
 
     comparisons = page.summary.comparisons
     return table(
@@ -153,7 +173,7 @@ def _sensitivity(page: Page) -> Table:
             col("Arm", lambda c: str(c.arm), grow=2),
             col("Scope", lambda c: c.scope.replace("-", " "), grow=2),
             *map(at_horizon, dict.fromkeys(name for c in comparisons for name in c.at_horizons)),
-            col("From impact,\nat τ", lambda c: _reduction(c.from_impact)),
+            col("From impact,\nat τ", lambda c: reduction_told(c.from_impact)),
             col("Proven from", _proven_from),
             col("Correlation\nin blocks", lambda c: number(c.block_correlation, 2)),
         ],
@@ -171,25 +191,7 @@ def _proven_from(comparison: Comparison) -> str:
     return NONE if comparison.proven_from is None else f"{percent(comparison.proven_from)} of τ"
 
 
-def _scenario_shares(page: Page) -> Table:
-    """What each scenario contributes: a long horizon makes more of the mean than a short one."""
-    rows = [(c, scenario) for c in page.summary.comparisons if c.decides for scenario in c.by_scenario]
-    return table(
-        "tab-shares",
-        "Reduction by scenario",
-        rows,
-        [
-            col("Arm", lambda row: str(row[0].arm), grow=2),
-            col("Scenario", lambda row: row[1], grow=2),
-            col("Reduction", lambda row: _reduction(row[0].by_scenario[row[1]])),
-            col("Share of the\nbaseline's time", lambda row: percent(row[0].shares.get(row[1]))),
-        ],
-        "Share: how much of the denominator of the arm's reduction the scenario is. Intervals are each for itself.",
-        group=True,
-    )
-
-
-def _reduction(reduction: Reduction) -> str:
+def reduction_told(reduction: Reduction) -> str:
     return with_range(percent(reduction.estimate), percent_range(reduction.lo, reduction.hi))
 
 
@@ -224,34 +226,52 @@ def _holds(page: Page) -> Table:
 
 
 def _forests(page: Page) -> Iterable[Figure]:
-    """One figure, or several of whole arms where one would not fit on a page."""
+    """One figure, or several of whole arms where one would not fit on a page; of many arms without their scenarios."""
+    scenarios = len(page.judged) <= MANY_ARMS
     arms: list[list[Comparison]] = []
     for comparison in sorted(page.summary.comparisons, key=lambda c: (str(c.arm), not c.decides)):
+        if not (comparison.decides or scenarios):
+            continue
         if arms and arms[-1][0].arm == comparison.arm:
             arms[-1].append(comparison)
         else:
             arms.append([comparison])
     parts: list[list[Comparison]] = [[]]
     for arm in arms:
-        if parts[-1] and effect.forest_rows([*parts[-1], *arm]) > _ROWS_ON_A_PAGE:
+        if parts[-1] and effect.forest_rows([*parts[-1], *arm], scenarios=scenarios) > _ROWS_ON_A_PAGE:
             parts.append([])
         parts[-1] += arm
+    thin = (
+        "thin: by scenario, descriptive; “faults like these”: about the faults that the measured ones stand for. "
+        if scenarios
+        else "those of each fault are in the appendix. "
+    )
     for i, part in enumerate(parts):
         figure_id = "fig-reduction" + (f"-{i + 1}" if i else "")
         yield Figure(
             figure_id,
             "Reduction of MTTR" + (f", part {i + 1} of {len(parts)}" if len(parts) > 1 else ""),
-            f"Points with {page.level} intervals. Bold: over all scenarios measured; thin: by scenario, descriptive; "
-            "“faults like these”: about the faults that the measured ones stand for. An arrow: it goes on.",
-            "Forest plot. " + " ".join(f"{name}: {_reduction(r)}." for c in part for name, r in _rows(c)),
-            effect.forest(figure_id, part, page.styles, page.targets.mttr_reduction, reference_arms.reductions(page)),
+            f"Points with {page.level} intervals. Bold: over all scenarios measured; {thin}An arrow: it goes on.",
+            "Forest plot. "
+            + " ".join(f"{name}: {reduction_told(r)}." for c in part for name, r in _rows(c, scenarios=scenarios)),
+            effect.forest(
+                figure_id,
+                part,
+                page.styles,
+                page.targets.mttr_reduction,
+                reference_arms.reductions(page),
+                scenarios=scenarios,
+            ),
             ("tab-mttr",),
         )
 
 
-def _rows(comparison: Comparison) -> Iterable[tuple[str, Reduction]]:
+def _rows(comparison: Comparison, *, scenarios: bool) -> Iterable[tuple[str, Reduction]]:
     """The rows that one comparison has in a forest plot, with their names."""
     if not comparison.decides:
         return [(f"{comparison.arm}, faults like these", comparison.mttr_reduction)]
-    scenarios = [(f"{comparison.arm}, {name}", part) for name, part in comparison.by_scenario.items()]
-    return [(str(comparison.arm), comparison.mttr_reduction), *scenarios]
+    parts = comparison.by_scenario.items() if scenarios else ()
+    return [
+        (str(comparison.arm), comparison.mttr_reduction),
+        *((f"{comparison.arm}, {name}", part) for name, part in parts),
+    ]

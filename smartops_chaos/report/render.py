@@ -12,7 +12,7 @@ from collections.abc import Set
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import typst
@@ -53,12 +53,16 @@ def html(report: Report) -> str:
     )
 
 
-def pdf(report: Report) -> bytes:
-    """A tagged PDF (PDF/UA-1) with bookmarks."""
+Paper = Literal["a4", "us-letter"]
+
+
+def pdf(report: Report, paper: Paper = "a4") -> bytes:
+    """A tagged PDF (PDF/UA-1) with bookmarks. The text is as wide on either paper, and so are the figures."""
     printed = replace(report, sections=tuple(_printed(section) for section in report.sections))
     document = {
         "title": report.title,
         "subtitle": report.subtitle,
+        "paper": paper,
         "sections": [_section(section) for section in printed.sections],
         "numbers": report.numbers(),
         "anchors": dict.fromkeys(sorted(printed.anchors()), True),

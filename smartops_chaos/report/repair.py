@@ -22,6 +22,8 @@ from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Se
 from smartops_chaos.report.figures import repair_steps
 from smartops_chaos.report.page import Page, arm_name
 
+_FEW_ARMS = 5  # whose funnels stand beside each other in a figure that is no page
+
 
 def sections(page: Page) -> tuple[Section, Section]:
     return (
@@ -43,26 +45,41 @@ def _loop(page: Page) -> Iterable[Block]:
             repair_steps.phases(measured, page.styles),
             ("tab-phases",),
         )
-        yield _phases(measured)
     else:
         yield Paragraph("No trial was healed with all its moments seen, so there are no phases to show.")
+    if len(arms) <= _FEW_ARMS:
+        yield from _funnel(page)
+    if any(any(step.lost.values()) for a in arms for step in a.funnel):
+        yield _losses(page)
+
+
+def _funnel(page: Page) -> Iterable[Figure]:
+    arms = page.arms
+    if any(a.funnel for a in arms):
+        yield Figure(
+            "fig-funnel",
+            "Where the loop breaks",
+            "Counted trials that reached each moment of the repair. What was lost, and why, is in the table of losses.",
+            " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
+            repair_steps.funnel(arms, page.styles),
+            ("tab-losses",) if any(any(step.lost.values()) for a in arms for step in a.funnel) else (),
+        )
+
+
+def more(page: Page) -> Iterable[Block]:
+    """What the appendix adds: the numbers of the steps, of detection, and of what the healer did."""
+    arms = page.arms
+    measured = [a for a in arms if any(p.mean_s is not None for p in a.phases)]
+    if len(arms) > _FEW_ARMS:
+        yield from _funnel(page)
+    if measured:
+        yield _phases(measured)
     if any(a.detection or a.mitigation for a in arms):
         yield _detection(page)
     else:
         yield Paragraph("No incident tells whether and when the healer detected or acted.")
     if any(a.operations.actions is not None for a in arms):
         yield _operations(page)
-    if any(a.funnel for a in arms):
-        yield Figure(
-            "fig-funnel",
-            "Where the loop breaks",
-            "Counted trials that reached each moment of the repair. What was lost, and why, is in the next table.",
-            " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
-            repair_steps.funnel(arms, page.styles),
-            ("tab-losses",),
-        )
-        if any(any(step.lost.values()) for a in arms for step in a.funnel):
-            yield _losses(page)
 
 
 def _steps_told(arm: ArmSummary) -> str:

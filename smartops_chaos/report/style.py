@@ -27,7 +27,7 @@ INK, QUIET, HAIR = "#1b1f24", "#5a6470", "#c9ced6"
 PERCENT = "\u00a0%"  # the sign with its no-break space, as in the text
 GOOD, BAD, SHADE = "#56B4E9", "#D55E00", "#F0E442"
 
-_LEGEND_LETTERS = 76  # that fit beside each other above the axes
+_LEGEND_LETTERS = 84  # that fit beside each other above the axes
 
 Line = Literal["-"] | tuple[float, tuple[float, ...]]
 
@@ -199,4 +199,4 @@ def legend_height(arms: Sequence[Arm], styles: Styles) -> float:
 
 def _columns(arms: Sequence[Arm], styles: Styles) -> int:
     longest = max((len(styles[arm].label) for arm in arms), default=0)
-    return max(1, min(len(arms), _LEGEND_LETTERS // (longest + 8)))
+    return max(1, min(len(arms), _LEGEND_LETTERS // (longest + 7)))

@@ -51,7 +51,7 @@ def section(page: Page, data: CampaignData) -> Section:
             Paragraph(_EVIDENCE, "note"),
             Gallery("gallery", "Trials in full", _caption(index, page.plan), shown),
         ]
-    return Section("trials", "Every trial", tuple(blocks))
+    return Section("trials", "Appendix: every trial", tuple(blocks))
 
 
 def _caption(index: Index, plan: Plan | None) -> str:

@@ -11,9 +11,9 @@ import pytest
 from kubernetes import client
 
 from smartops_chaos.gate import workloads
-from smartops_chaos.gate.gatefile import EnvironmentRules
 from smartops_chaos.gate.judge import RuleResult
 from smartops_chaos.gate.questions import RELEASE
+from smartops_chaos.schema.gatefile import EnvironmentRules
 from tests.conftest import until
 from tests.platform.conftest import tool
 

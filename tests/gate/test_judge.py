@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from smartops_chaos.gate import judge, mttr, workloads
 from smartops_chaos.gate.asking import Asked
-from smartops_chaos.gate.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.gate.grid import Grid, GridLine, gaps, increases, most_within, stretches
 from smartops_chaos.gate.questions import CLOCK, RULES, STATE, questions
 from smartops_chaos.gate.ruling import Unanswered
+from smartops_chaos.schema.gatefile import EnvironmentRules, WorkloadsRule
 
 AT_S = 1_700_000_000.0
 RULES_TEXT: dict[str, Any] = {

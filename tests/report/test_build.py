@@ -16,7 +16,7 @@ from smartops_chaos.report.build import build, write
 from smartops_chaos.report.document import Figure, Report, Table
 from smartops_chaos.report.page import page
 
-OPENING = ["The answer", "Time to recover"]
+OPENING = ["The answer", "How to read this report"]
 
 
 def squeezed(text: str) -> str:

@@ -15,23 +15,6 @@ def tables(section) -> dict[str, Table]:
     return {b.id: b for b in section.blocks if isinstance(b, Table)}
 
 
-def test_every_trial_stands_in_the_table_of_outcomes(small):
-    table = tables(section(small))["tab-outcomes"]
-    heads = [c.title for c in table.columns]
-    first, last = heads.index("Counted") + 1, heads.index("MTTR")
-    total = sum(int(cell) for row in table.rows for cell in row[first:last] if cell != "·")
-    assert total == ((small.table["phase"] == "measure") & (small.table["chaos"] != "none")).sum()
-
-
-def test_a_scenario_that_rarely_hurts_is_marked(small):
-    summary = small.summary()
-    assert "†" not in tables(section(small))["tab-outcomes"].note
-    arms = tuple(replace(a, cells=(replace(a.cells[0], rarely_hurts=True), *a.cells[1:])) for a in summary.arms)
-    table = tables(section(small, replace(summary, arms=arms)))["tab-outcomes"]
-    assert [row[0].endswith("†") for row in table.rows if row[0]] == [True, False]
-    assert "fewer than half" in table.note
-
-
 def test_without_the_key_the_report_says_which_line_to_add(small):
     summary = small.summary()
     arms = tuple(replace(a, sla=SlaNumbers(None, None, None, 0.9)) for a in summary.arms)

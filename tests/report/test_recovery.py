@@ -1,17 +1,17 @@
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
-import pytest
-
 from smartops_chaos.analysis.words import percent, seconds
 from smartops_chaos.report import recovery
-from smartops_chaos.report.document import Figure, Paragraph, Table
+from smartops_chaos.report.document import Figure, Paragraph, Section, Table
 
 
 def section(campaign, summary=None):
-    return recovery.section(campaign.page(summary))
+    page = campaign.page(summary)
+    return Section("all", "All", (*recovery.section(page).blocks, *recovery.more(page)))
 
 
 def table(section, name) -> Table:
@@ -43,20 +43,20 @@ def test_sensitivity_to_the_horizon_is_shown(small):
     assert heads[6:] == ["Proven from", "Correlation\nin blocks"]
 
 
-def test_each_scenario_says_its_share_of_the_baselines_time(small):
-    rows = table(section(small), "tab-shares").rows
-    assert len(rows) == sum(len(c.by_scenario) for c in small.summary().comparisons if c.decides)
-    comparison = next(c for c in small.summary().comparisons if c.decides)
-    assert sum(comparison.shares.values()) == pytest.approx(1)
-
-
-def test_a_forest_too_tall_for_a_page_is_parted_between_arms(simulate):
-    campaign = simulate(
-        models=("off", "a", "b", "c"), chaos=tuple(f"c{i}-x" for i in range(14)), repeats=1, rate=1.0, calibrate=False
-    )
-    parts = [b for b in section(campaign).blocks if isinstance(b, Figure) and b.id.startswith("fig-reduction")]
+def test_a_forest_of_many_arms_leaves_scenarios_to_the_appendix(simulate):
+    few = simulate(models=("off", "a", "b"), chaos=tuple(f"c{i}-x" for i in range(24)), repeats=1, rate=1.0)
+    parts = [b for b in section(few).blocks if isinstance(b, Figure) and b.id.startswith("fig-reduction")]
     assert [p.title for p in parts] == ["Reduction of MTTR, part 1 of 2", "Reduction of MTTR, part 2 of 2"]
-    assert [("a: " in p.alt, "c: " in p.alt) for p in parts] == [(True, False), (False, True)]
+    assert [("a: " in p.alt, "b: " in p.alt) for p in parts] == [(True, False), (False, True)]
+    many = simulate(models=("off", *"abc"), chaos=("c1-x", "c2-x"), repeats=1, rate=1.0)
+    (forest,) = [b for b in section(many).blocks if isinstance(b, Figure) and b.id.startswith("fig-reduction")]
+    assert "c: " in forest.alt
+    assert "c1-x" not in forest.alt
+
+
+def test_shorter_horizons_are_told_in_a_sentence(small):
+    text = " ".join(b.text for b in section(small).blocks if isinstance(b, Paragraph)).replace("\u00a0", " ")
+    assert re.search(r"That of zscore is .+ % at a quarter of the horizon, .+ % at half of it, .+ % at all of it", text)
 
 
 def test_no_forest_of_nothing(nothing, small):

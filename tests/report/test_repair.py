@@ -9,8 +9,9 @@ from smartops_chaos.report.document import Figure, Paragraph, Table
 
 def blocks(campaign, arms=None) -> dict[str, object]:
     summary = campaign.summary()
-    sections = repair.sections(campaign.page(summary if arms is None else replace(summary, arms=tuple(arms))))
-    return {getattr(b, "id", getattr(b, "text", "")): b for s in sections for b in s.blocks}
+    page = campaign.page(summary if arms is None else replace(summary, arms=tuple(arms)))
+    found = [*(b for s in repair.sections(page) for b in s.blocks), *repair.more(page)]
+    return {getattr(b, "id", getattr(b, "text", "")): b for b in found}
 
 
 def test_phases_carry_their_measuring_error_and_n(small):

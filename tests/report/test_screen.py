@@ -156,7 +156,7 @@ def test_without_scripts_everything_is_there_and_links_lead_to_the_table(browser
     browser.open(page, scripts=False)
     assert len(browser.visible()) == len(small.table)
     assert browser.js("document.querySelectorAll('details.trial:not([open])').length") == 0
-    browser.click("#tab-outcomes td a")
+    browser.click("#tab-fault-1 td a")
     browser.until(lambda: browser.js("location.hash") == "#tab-trials")
     browser.until(lambda: abs(browser.js("document.querySelector('#tab-trials').getBoundingClientRect().top")) < 50)
     assert browser.js("performance.getEntriesByType('resource').length") == 0

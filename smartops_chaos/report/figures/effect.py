@@ -25,6 +25,7 @@ from smartops_chaos.report.style import (
     even_slices,
     legend,
     row_axis,
+    two_lines,
 )
 
 _FEW_ARMS = 6  # more stand closer together
@@ -38,8 +39,10 @@ def forest(
     styles: Styles,
     target: float,
     references: Sequence[tuple[str, float]] = (),
+    *,
+    scenarios: bool = True,
 ) -> str:
-    """Reduction of MTTR with its interval: each arm over all scenarios, then scenario by scenario.
+    """Reduction of MTTR with its interval: each arm over all scenarios, then, with `scenarios`, one by one.
 
     `references` are lines to hold them against: the floor and the chance level, by name.
     """
@@ -47,7 +50,7 @@ def forest(
     for comparison in comparisons:
         name = styles[comparison.arm].label if comparison.decides else "faults like these"
         rows.append((comparison, name, comparison.mttr_reduction, comparison.decides))
-        if comparison.decides:
+        if comparison.decides and scenarios:
             rows += [(comparison, scenario, part, False) for scenario, part in comparison.by_scenario.items()]
 
     def paint(drawing: Drawing) -> None:
@@ -70,11 +73,12 @@ def forest(
         marks.in_percent(axes.xaxis)
         axes.set_xlabel("reduction of MTTR against the baseline (right is better)")
 
-    return draw(figure_id, 0.75 + 0.205 * len(rows), paint)
+    row_in = 0.31 if any("\n" in two_lines(name) for _, name, _, _ in rows) else 0.205
+    return draw(figure_id, 0.75 + row_in * len(rows), paint)
 
 
-def forest_rows(comparisons: Sequence[Comparison]) -> int:
-    return sum(1 + len(c.by_scenario) * c.decides for c in comparisons)
+def forest_rows(comparisons: Sequence[Comparison], *, scenarios: bool = True) -> int:
+    return sum(1 + len(c.by_scenario) * (c.decides and scenarios) for c in comparisons)
 
 
 def _interval(axes: Axes, y: int, reduction: Reduction, style: ArmStyle, whole: bool, left: float) -> None:

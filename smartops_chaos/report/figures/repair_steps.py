@@ -18,6 +18,9 @@ from smartops_chaos.report.style import INK, LETTERS, TALLEST_IN, Styles, draw, 
 _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\\\\\\\\"), ("#4f2c3b", ""))
 
 
+_LEVEL_NAMES = 5  # that fit side by side without a slant
+
+
 def phases(arms: Sequence[ArmSummary], styles: Styles) -> str:
     """Mean durations of the steps of healed trials, stacked; ticks are moments for which the repair did not wait."""
 
@@ -114,7 +117,10 @@ def _confusion(
                 if answers[x] in expected[y].split("|"):
                     axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, edgecolor=INK))
             names = [*(clip(answer, 22) for answer in answers[:-1]), "no answer"]
-            axes.set_xticks(range(len(answers)), names, rotation=40, ha="right", rotation_mode="anchor")
+            if len(names) * columns <= _LEVEL_NAMES:
+                axes.set_xticks(range(len(answers)), [two_lines(name, 16) for name in names])
+            else:
+                axes.set_xticks(range(len(answers)), names, rotation=40, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(expected)), [two_lines(cause, 22) for cause in expected])
             axes.tick_params(length=0)
             axes.set_title(two_lines(styles[arm.arm].label, 30))

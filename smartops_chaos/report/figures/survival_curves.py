@@ -15,11 +15,15 @@ from smartops_chaos.report.figures import marks
 from smartops_chaos.report.style import LETTERS, ArmStyle, Styles, draw, legend, legend_height, panels, two_lines
 
 _FEW_ARMS = 3  # whose numbers of trials fit below a panel
+MANY_ARMS = 6  # from here on each model has a panel of its own
+_PALE = "#d9dde2"
 
 
 def kaplan_meier(arms: Sequence[ArmSummary], styles: Styles) -> str:
     """Share of trials not yet recovered, all scenarios of an arm pooled, with the numbers at risk below."""
     curves = [(arm.arm, curve) for arm in arms for curve in arm.curves if not curve.scenario]
+    if len(curves) >= MANY_ARMS:
+        return _by_model(curves, next((arm.arm for arm in arms if arm.baseline), None), styles)
 
     def paint(drawing: Drawing) -> None:
         axes, risk = drawing.subplots(2, 1, sharex=True, height_ratios=(10, 1.0 + 0.85 * len(curves)))
@@ -36,6 +40,38 @@ def kaplan_meier(arms: Sequence[ArmSummary], styles: Styles) -> str:
         _at_risk(risk, curves, styles)
 
     return draw("fig-survival", 2.5 + 0.19 * len(curves), paint)
+
+
+def _by_model(curves: Sequence[tuple[Arm, Curve]], baseline: Arm | None, styles: Styles) -> str:
+    """A panel for each model: its policies in colour, the baseline, and all others in pale grey."""
+    models = list(dict.fromkeys(arm.model for arm, _ in curves if arm != baseline))
+    columns = min(3, len(models))
+    lines = -(-len(models) // columns)
+    pale = ArmStyle("", _PALE, "o", "-")
+
+    def paint(drawing: Drawing) -> None:
+        grid = panels(drawing, len(models), columns, sharey=True)
+        for axes, model in zip(grid, models, strict=True):
+            for arm, curve in curves:
+                if arm.model != model and arm != baseline:
+                    _curve(axes, curve, pale, band=False)
+            own = [(arm, curve) for arm, curve in curves if arm.model == model and arm != baseline]
+            for arm, curve in [*[(a, c) for a, c in curves if a == baseline], *own]:
+                _curve(axes, curve, styles[arm], band=False)
+            n = sorted({curve.at_risk[0] for _, curve in own if curve.at_risk})
+            told = f", n = {' to '.join(map(str, dict.fromkeys((n[0], n[-1]))))}" if n else ""
+            axes.set_title(f"{clip(model, 18)}{told}")
+            axes.set_ylim(-0.02, 1.04)
+            marks.in_percent(axes.yaxis)
+            axes.grid()
+            axes.set_xlabel("time since injection [s]")
+        for axes in grid[::columns]:
+            axes.set_ylabel("not yet recovered")
+        legend(drawing, [arm for arm, _ in curves], styles, lines=True)
+
+    return draw(
+        "fig-survival", (2.3 if lines < 3 else 1.75) * lines + legend_height([arm for arm, _ in curves], styles), paint
+    )
 
 
 def _at_risk(axes: Axes, curves: Sequence[tuple[Arm, Curve]], styles: Styles) -> None:

@@ -1,0 +1,78 @@
+"""The appendix, fault by fault: what was injected, and what each arm made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from smartops_chaos.analysis.summary import ArmSummary, CellNumbers
+from smartops_chaos.analysis.words import NONE, listing, percent, plain, seconds, stated_seconds
+from smartops_chaos.model import Outcome
+from smartops_chaos.report.document import Block, Filling, Paragraph, Section, Table, Text, col, table
+from smartops_chaos.report.page import Page, arm_name
+from smartops_chaos.report.recovery import reduction_told
+
+SECTION = "faults"
+_MEASURED = ("counted", "control", "left out")  # all trials but those of calibration
+Of = tuple[ArmSummary, CellNumbers]
+
+
+def section(page: Page) -> Section:
+    blocks: list[Block] = list(_tables(page))
+    if not blocks:
+        blocks = [Paragraph("No trial of a fault counts.")]
+    return Section(SECTION, "Appendix: fault by fault", tuple(blocks), new_page=True)
+
+
+def _tables(page: Page) -> Iterable[Table]:
+    cells = [(arm, cell) for arm in page.arms for cell in arm.cells]
+    scenarios = list(dict.fromkeys((cell.chaos, cell.workload) for _, cell in cells))
+    for i, scenario in enumerate(scenarios, 1):
+        yield _table(page, i, [of for of in cells if (of[1].chaos, of[1].workload) == scenario])
+
+
+def _table(page: Page, i: int, cells: list[Of]) -> Table:
+    chaos, workload, name = cells[0][1].chaos, cells[0][1].workload, f"{cells[0][1].chaos} / {cells[0][1].workload}"
+
+    def link(text: str, of: Of, **show: str | tuple[str, ...]) -> Text:
+        return page.index.link(text, of[0].arm, chaos=chaos, workload=workload, **show)
+
+    def outcome(one: str) -> Filling[Of]:
+        def trials(of: Of) -> Text:
+            return link(str(of[1].outcomes.get(one, 0) or "·"), of, counts_as=_MEASURED, outcome=plain(one))
+
+        return col(plain(one), trials)
+
+    def reduction(of: Of) -> str:
+        comparison = page.summary.deciding(of[0].arm)
+        found = comparison.by_scenario.get(name) if comparison else None
+        return NONE if found is None else reduction_told(found)
+
+    return table(
+        f"tab-fault-{i}",
+        name,
+        cells,
+        [
+            col("Arm", lambda of: arm_name(of[0]), grow=2),
+            col("Counted", lambda of: link(str(of[1].counted), of, counts_as="counted")),
+            *(outcome(one) for one in Outcome if any(cell.outcomes.get(one) for _, cell in cells)),
+            col("MTTR", lambda of: seconds(of[1].rmst_s)),
+            col("Standard\nerror", lambda of: NONE if of[1].se_s is None else f"± {seconds(of[1].se_s)}"),
+            col(f"Reduction\n({page.level} interval)", reduction),
+        ],
+        _note(page, chaos, name, cells[0][1]),
+    )
+
+
+def _note(page: Page, chaos: str, name: str, cell: CellNumbers) -> str:
+    told = [f"Horizon {stated_seconds(cell.horizon_s)}."]
+    if page.plan and chaos in page.plan.chaos:
+        for part in page.plan.chaos[chaos].parts:
+            said = str(part.definition.get("description", "")).strip() or f"{part.fault}."
+            values = listing([f"{plain(key)} {value}" for key, value in part.params.items()])
+            told.append(f"{said}{f' Set: {values}.' if part.params else ''}")
+    shares = {share for c in page.summary.comparisons if c.decides and (share := c.shares.get(name)) is not None}
+    if len(shares) == 1:
+        told.append(f"It makes {percent(shares.pop())} of the baseline's time.")
+    if cell.rarely_hurts:
+        told.append("The baseline's service level went bad in fewer than half of its trials here.")
+    return " ".join(told)
