@@ -157,7 +157,7 @@ _CAUSES: dict[str, dict[str, int | None]] = {
 
 
 class Page:
-    """What a target exports. Between two readings are 50 requests; when things go wrong, bad ones, and a size changes."""
+    """What a target exports. 50 requests between two readings; when things go wrong, bad ones, and a size changes."""
 
     def __init__(self) -> None:
         self.wrong = False
