@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from smartops_chaos.analysis.load import CampaignData
@@ -19,6 +20,7 @@ from smartops_chaos.report import (
     course,
     faults,
     figure_files,
+    film,
     healing,
     method,
     owners,
@@ -47,7 +49,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     ]
     sections = [
         answer.section(seen),
-        *([close[0]] if close else []),
+        *([replace(close[0], blocks=(*close[0].blocks, film.film(pair, seen.index)))] if close and pair else []),
         reading.section(),
         validity.section(seen),
         recovery.section(seen),

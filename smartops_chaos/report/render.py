@@ -8,6 +8,7 @@ and Cyrillic; in the PDF other scripts appear as boxes, in the HTML the browser 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Set
 from dataclasses import asdict, replace
 from importlib.resources import files
@@ -19,9 +20,11 @@ import typst
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from smartops_chaos.report.document import Block, Chip, Gallery, Link, Report, Section, Table, Text
-from smartops_chaos.report.style import PER_INCH
+from smartops_chaos.report.document import Block, Chip, Film, Gallery, Link, Report, Section, Table, Text
+from smartops_chaos.report.style import IN_THE_DARK, PER_INCH
 
+_FOUND = {colour: i for i, colour in enumerate(IN_THE_DARK)}
+_COLOUR = re.compile(r": (#[0-9a-f]{6})\b")
 _TEMPLATES = files("smartops_chaos.report") / "templates"
 _FIGURE_PAGES = """
 #set page(width: auto, height: auto, margin: 4pt)
@@ -41,6 +44,8 @@ def html(report: Report) -> str:
     )
     anchors = report.anchors()
     environment.filters["marked"] = lambda text: _marked(text, anchors)
+    environment.filters["coloured"] = _coloured
+    environment.filters["film"] = _film
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     template = environment.get_template("report.html.j2")
@@ -48,7 +53,7 @@ def html(report: Report) -> str:
         report=report,
         numbers=report.numbers(),
         facets=lambda table, row: [facet.values[row] for facet in table.facets],
-        style=_template("report.css"),
+        style=_colours() + _template("report.css"),
         script=_template("report.js"),
     )
 
@@ -105,6 +110,24 @@ def _link(link: Link) -> Markup:
     )
 
 
+def _coloured(svg: str) -> Markup:
+    """A drawing whose colours are variables of the page, so that they suit a dark one."""
+    return Markup(_COLOUR.sub(lambda found: f": var(--f{_FOUND[found[1]]})" if found[1] in _FOUND else found[0], svg))
+
+
+def _colours() -> str:
+    light, dark = ("".join(f"--f{i}:{c};" for i, c in enumerate(some)) for some in (IN_THE_DARK, IN_THE_DARK.values()))
+    return f":root{{{light}}}@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
+
+
+def _film(film: Film) -> str:
+    """What the script of the page plays, short: rows of seconds, milliseconds and whether it was good."""
+    sides = [[[at, ms, int(good)] for at, ms, good in side.requests] for side in film.sides]
+    moments = [[one.at_s for one in side.moments] for side in film.sides]
+    told = {"start": film.start_s, "end": film.end_s, "limit": film.limit_ms, "sides": sides, "moments": moments}
+    return json.dumps(told, separators=(",", ":"))
+
+
 def _code(text: str) -> Markup:
     if "`" not in text:
         return escape(text)
@@ -119,6 +142,8 @@ def _printed(section: Section) -> Section:
         if isinstance(block, Table):
             rows = block.rows if block.on_paper is None else tuple(block.rows[i] for i in block.on_paper)
             blocks.append(replace(block, rows=rows, facets=(), ids=()))
+        elif isinstance(block, Film):
+            continue
         elif isinstance(block, Gallery):
             cards = tuple(replace(e, evidence="") for e in block.cards if e.svg)
             blocks += [replace(block, cards=cards)] if cards else []
