@@ -144,7 +144,8 @@ def parses() -> Callable[[str], None]:
         while hasattr(command, "commands"):
             name, *words = words
             command = command.commands[name]
-        command.make_context(name, words)
+        if "--help" not in words:
+            command.make_context(name, words)
 
     return parse
 

@@ -32,7 +32,7 @@ from smartops_chaos.cli import (
 )
 from smartops_chaos.cli.help import FIRST, GroupedCommands, examples
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption
-from smartops_chaos.cli.terminal import missing_library
+from smartops_chaos.cli.terminal import BAD, Terminal, missing_library
 from smartops_chaos.errors import ChaosError, Interrupted, PreflightFailed, UsageError
 from smartops_chaos.loopback import never_proxied
 
@@ -66,9 +66,10 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # here, where a full disk can still be told in words
     except ChaosError as error:
-        print(error, file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+        told = Terminal(as_json=True)
+        told.say(str(error), BAD)
+        for line in error.hint.splitlines():
+            told.say(f"  {line}", whole="smartops-chaos " in line or "pip install" in line)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         if not (left_out := missing_library(error)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smartops_chaos.cli.options import JsonOption
-from smartops_chaos.errors import UsageError
+from smartops_chaos.errors import PreflightFailed, UsageError
 
 if TYPE_CHECKING:
     from smartops_chaos.gate.asking import Asked
@@ -75,6 +75,7 @@ def _answers(
     from smartops_chaos.gate import asking, judge, mttr, told, workloads
     from smartops_chaos.gate.grid import Grid
     from smartops_chaos.gate.questions import questions
+    from smartops_chaos.kubernetes.cluster import ClusterError
     from smartops_chaos.telemetry.connection import connection
 
     at_s = _moment(at) if at else 0.0
@@ -87,6 +88,8 @@ def _answers(
         source = connection(address)
     except ValueError as error:
         raise UsageError(f"{address}: {error}") from None
+    except ClusterError as error:  # a `kubernetes:` address leads through the API server
+        raise PreflightFailed(f"the gate cannot be judged: {address} cannot be asked: {error}") from None
     answers = {} if at else asking.ask_now(source)
     if not at:
         at_s = asking.now_of(answers)

@@ -38,10 +38,11 @@ class Terminal:
 
         self.console: Console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False, emoji=False)
 
-    def say(self, text: str = "", style: str = "") -> None:
+    def say(self, text: str = "", style: str = "", *, whole: bool = False) -> None:
+        """`whole`: not wrapped in a terminal either, since somebody may want to copy it."""
         from rich.text import Text
 
-        self.console.print(Text(text, style), soft_wrap=not self.console.is_terminal)
+        self.console.print(Text(text, style), soft_wrap=whole or not self.console.is_terminal)
 
     def table(self, table: Table) -> None:
         """In a pipe as wide as it is."""

@@ -66,6 +66,18 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     return simulated.marked(report) if data.summary.simulated else report
 
 
+def film_gif(data: CampaignData) -> bytes:
+    """The healing film for a slide. Raises UsageError without evidence of a repair and its twin."""
+    seen = page(data, appendix=False)
+    pair = closely.median_pair(seen, data)
+    if pair is None:
+        raise UsageError(
+            f"{data.name} has no healed trial with its evidence and that of its twin in the baseline",
+            "name a campaign that was run here, with a baseline in the same blocks",
+        )
+    return film.gif(film.film(pair, seen.index), pair, seen.styles)
+
+
 def trial_course(data: CampaignData, trials: Sequence[str]) -> Report:
     """One figure: the course of one trial, or of two on one time axis.
 

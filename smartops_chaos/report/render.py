@@ -58,7 +58,7 @@ def html(report: Report) -> str:
     )
 
 
-Paper = Literal["a4", "us-letter"]
+Paper = Literal["a4", "letter"]
 
 
 def pdf(report: Report, paper: Paper = "a4") -> bytes:
@@ -67,7 +67,7 @@ def pdf(report: Report, paper: Paper = "a4") -> bytes:
     document = {
         "title": report.title,
         "subtitle": report.subtitle,
-        "paper": paper,
+        "paper": {"a4": "a4", "letter": "us-letter"}[paper],
         "sections": [_section(section) for section in printed.sections],
         "numbers": report.numbers(),
         "anchors": dict.fromkeys(sorted(printed.anchors()), True),

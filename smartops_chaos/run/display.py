@@ -14,6 +14,7 @@ from smartops_chaos.schema.units import spoken_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 _BAR = 30  # columns
 
@@ -110,7 +111,7 @@ class Live:
         self._console = Console(stderr=True, highlight=False)
         self._lanes: dict[str, tuple[str, str, float]] = {}
         self._done = self._trials = self._fresh = self._left = 0
-        self._preparing = ""
+        self._preparing = False
         self._tally: Counter[str] = Counter()
         self._begun = time.monotonic()
         self._likely_s = 0.0
@@ -128,7 +129,8 @@ class Live:
         now = time.monotonic()
         match event:
             case events.Preparing():
-                self._preparing, self._begun = event.text, now
+                self._begun = self._begun if self._preparing else now
+                self._preparing = True
             case events.CampaignStarted():
                 self._trials, self._done = event.trials, event.done
                 self._left = event.trials - event.done
@@ -144,7 +146,7 @@ class Live:
                 self._lanes[event.lane] = ("", "waiting", now)
             case events.LookTaken():
                 self._trials, self._left = event.trials, self._left - event.spared
-        if not isinstance(event, events.TrialStarted | events.Preparing) and (text := sentence(event)):
+        if not isinstance(event, events.TrialStarted) and (text := sentence(event)):
             from rich.text import Text
 
             self._console.print(Text(text, _style(event)))
@@ -152,7 +154,7 @@ class Live:
     def close(self) -> None:
         self._live.stop()
 
-    def picture(self) -> Table:
+    def picture(self) -> Table | Text:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -162,9 +164,8 @@ class Live:
         for column in ({}, {}, {"justify": "right"}, {"overflow": "ellipsis", "ratio": 1}):
             table.add_column(no_wrap=True, **column)
         if not self._trials:
-            if self._preparing:
-                table.add_row("", Text(self._preparing), spoken_duration(now - self._begun))
-            return table
+            waited = f"getting ready: {spoken_duration(now - self._begun)}"
+            return Text(waited if self._preparing else "")
         for lane, (trial, phase, since) in self._lanes.items():
             table.add_row(lane, Text(phase, style="bold"), spoken_duration(now - since), Text(trial))
         grid = Table.grid()

@@ -172,7 +172,8 @@ def test_a_moment_that_has_not_come_and_an_unknown_environment_are_refused(cli: 
     assert "did you mean `stage`" in unknown.stderr
 
 
-def test_the_shipped_rules_are_in_order(cli: Cli) -> None:
+@pytest.mark.parametrize("step", ["dev", "stage", "prod"])
+def test_the_shipped_rules_are_in_order(cli: Cli, step: str) -> None:
     shipped = Path(__file__).parents[2] / "platform" / "gates.yaml"
-    done = cli("gate", "stage", "--gates", shipped, "--prometheus", "http://127.0.0.1:9")
+    done = cli("gate", step, "--gates", shipped, "--prometheus", "http://127.0.0.1:9")
     assert done.returncode == 4, done.stderr

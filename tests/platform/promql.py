@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "platform" / "helm" / "smartops"
+from tests.platform.conftest import CHART
+
 PAGES = Path(__file__).parent / "pages"
 RUNBOOKS = "https://github.com/SmartopsAi/smartops-chaos/blob/main/docs/runbooks"
 
@@ -70,13 +70,4 @@ def promtool() -> str:
     found = shutil.which("promtool", path=path)
     if found is None:
         pytest.fail("promtool is missing: ./script/setup dev installs it with prometheus")
-    return found
-
-
-def program(name: str) -> str:
-    """A program that platform/tools builds, wherever it is; without it the test is skipped."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smartops-chaos-tools"
-    found = shutil.which(name, path=os.pathsep.join((str(cache), os.environ["PATH"])))
-    if found is None:
-        pytest.skip(f"no {name}: ./platform/tools {name} builds it")
     return found

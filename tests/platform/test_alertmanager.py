@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,9 @@ import requests
 import yaml
 
 from tests.conftest import until
-from tests.platform.promql import CHART, program, rules
+from tests.platform.conftest import CHART, tool
+from tests.platform.promql import rules
+from tests.telemetry.conftest import Answer, programs, prometheus_server, serving
 
 _TEXT = (CHART / "alertmanager.yaml").read_text(encoding="utf-8")
 _ALERTS = sorted({(rule["alert"], rule["labels"]["severity"]) for rule in rules() if "alert" in rule})
@@ -32,14 +35,14 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_alertmanager_takes_it(config: Path) -> None:
-    done = subprocess.run([program("amtool"), "check-config", config], capture_output=True, text=True)
+    done = subprocess.run([tool("amtool"), "check-config", config], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("alert", "severity"), _ALERTS)
 def test_each_alert_goes_where_its_severity_says(config: Path, alert: str, severity: str) -> None:
     labels = [f"alertname={alert}", f"severity={severity}", "namespace=smartops-dev"]
-    command = [program("amtool"), "config", "routes", "test", f"--config.file={config}", *labels]
+    command = [tool("amtool"), "config", "routes", "test", f"--config.file={config}", *labels]
     done = subprocess.run(command, capture_output=True, text=True)
     wanted = {"critical": "page", "warning": "notice", "info": "nobody", "none": "nobody"}[severity]
     assert done.stdout.split() == [wanted]
@@ -84,7 +87,7 @@ def alertmanager(tmp_path: Path, webhook: tuple[str, Queue[Any]]) -> Iterator[st
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [program("alertmanager"), f"--config.file={file}", f"--storage.path={tmp_path / 'data'}"]
+    command = [tool("alertmanager"), f"--config.file={file}", f"--storage.path={tmp_path / 'data'}"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
@@ -116,6 +119,61 @@ def test_a_test_holds_back_its_effects_in_its_own_namespace_only(
         return [one["labels"]["alertname"] for one in alerts if one["status"]["inhibitedBy"]]
 
     until(lambda: held_back() == ["SmartOpsSlaBreach"], within_s=60)
+
+
+class Page:
+    """What a target exports; a test changes it. Between two readings 50 requests are sent, bad ones in an outage."""
+
+    def __init__(self) -> None:
+        here = 'namespace="smartops-dev"'
+        self.outage = False
+        self.answers = {"good": 0, "bad": 0}
+        self.samples = {
+            f"smartops_chaos_monitor_up{{{here}}}": 1,
+            f'kube_deployment_spec_replicas{{{here},deployment="smartops-orchestrator"}}': 1,
+            f"orchestrator_closed_loop_queue_depth{{{here}}}": 0,
+        }
+
+    def read(self) -> str:
+        self.answers["bad" if self.outage else "good"] += 50
+        requests_of = 'smartops_chaos_requests_total{namespace="smartops-dev",service="erp",answer='
+        answers = {f'{requests_of}"{answer}"}}': count for answer, count in self.answers.items()}
+        return "".join(f"{name} {value}\n" for name, value in (self.samples | answers).items())
+
+
+def test_a_cause_reaches_the_webhook(
+    tmp_path: Path, alertmanager: str, webhook: tuple[str, Queue[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Scrape, rules, routes in one: a real Prometheus with the chart's rules, three causes at once, three pages."""
+    page = Page()
+    with serving(lambda _: Answer(page.read())) as target:
+        config = f"""\
+global: {{scrape_interval: 5s, scrape_timeout: 4s}}
+rule_files: [{CHART}/rules/*.yaml]
+alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager.removeprefix("http://")}"]}}]}}]}}
+scrape_configs: [{{job_name: page, honor_labels: true, static_configs: [{{targets: ["{target.removeprefix("http://")}"]}}]}}]
+"""
+        found = programs()
+        with prometheus_server(found.get("3") or found["2"], tmp_path, config) as address:
+
+            def ask(path: str) -> Any:
+                return requests.get(f"{address}/api/v1/{path}", timeout=10).json()["data"]
+
+            until(lambda: ask("query?query=smartops:sli:ratio_rate30s==1")["result"])
+            loaded = [rule for group in ask("rules")["groups"] for rule in group["rules"]]
+            assert len(loaded) == len(rules())
+            assert not [rule for rule in loaded if rule.get("lastError")]
+            begin = time.monotonic()
+            page.outage = True
+            del page.samples['smartops_chaos_monitor_up{namespace="smartops-dev"}']
+            del page.samples['orchestrator_closed_loop_queue_depth{namespace="smartops-dev"}']
+            wanted = {"SmartOpsSlaBreach", "SmartOpsMonitorGone", "SmartOpsOrchestratorMetricsMissing"}
+            seen: dict[str, float] = {}
+            while not wanted <= set(seen):
+                for alert in webhook[1].get(timeout=120)["alerts"]:
+                    seen.setdefault(alert["labels"]["alertname"], time.monotonic() - begin)
+    with capsys.disabled():
+        print(" from cause to webhook:", ", ".join(f"{name} {seen[name]:.0f} s" for name in sorted(wanted)))
 
 
 def _answers(address: str) -> bool:

@@ -86,7 +86,12 @@ def test_the_services_are_named_as_smartops_names_them(render: Render) -> None:
         for one in render("dev")
         if one["kind"] == "Service" and "selector" in one["spec"]
     }
-    assert found == {"smartops-erp-simulator": 8000, "smartops-orchestrator": 8001, "smartops-policy-engine": 5051}
+    assert found == {
+        "smartops-erp-simulator": 8000,
+        "smartops-orchestrator": 8001,
+        "smartops-policy-engine": 5051,
+        "smartops-chaos-monitor": 9109,
+    }
     deployed = {one["metadata"]["name"] for one in render("dev") if one["kind"] == "Deployment"}
     assert deployed == {*found, "smartops-agent-detect-sim", "smartops-agent-diagnose-sim"}
 

@@ -111,6 +111,11 @@ RIGHTS: dict[str, dict[str, Rights]] = {
             ("apps", "deployments", ERP, ("get", "patch", "update")),
             ("apps", "deployments/scale", ERP, ("get", "patch", "update")),
         },
+        "smartops-chaos-monitor": {
+            (*READ_PODS, ("get", "list", "watch")),
+            ("", "pods/log", (), ("get",)),
+            ("", "events", (), ("list", "watch")),
+        },
         "telemetry/prometheus": {(*READ_PODS, ("get", "list", "watch"))},
         "telemetry/kube-state": {(*READ_PODS, ("list", "watch")), ("apps", "deployments", (), ("list", "watch"))},
     },
@@ -126,6 +131,7 @@ RIGHTS["testbed"] = {
         ("apps", "deployments", ERP, ("get", "patch")),
         ("apps", "deployments/scale", ERP, ("patch",)),
     },
+    "smartops-chaos-monitor": RIGHTS["dev"]["smartops-chaos-monitor"],
     "prometheus": RIGHTS["telemetry"]["prometheus"],
     "kube-state": RIGHTS["telemetry"]["kube-state"],
 }
@@ -217,6 +223,10 @@ CALLS = {
     ("smartops-agent-diagnose-sim", "smartops-orchestrator:http"),
     ("smartops-orchestrator", "smartops-policy-engine:http"),
     ("smartops-orchestrator", "api:443"),
+    ("smartops-chaos-monitor", ERP_OPEN),
+    ("smartops-chaos-monitor", "smartops-orchestrator:http"),
+    ("smartops-chaos-monitor", "smartops-policy-engine:http"),
+    ("smartops-chaos-monitor", "api:443"),
     # Users are everybody who can send at all.
     ("outside", ERP_OPEN),
     ("other", ERP_OPEN),
@@ -224,12 +234,14 @@ CALLS = {
     ("prometheus", ERP_OPEN),
     ("prometheus", "smartops-orchestrator:http"),
     ("prometheus", "smartops-policy-engine:http"),
+    ("prometheus", "smartops-chaos-monitor:http"),
     ("prometheus", "api:443"),
     ("kube-state", "api:443"),
     # `helm test`.
     ("helm-test", ERP_OPEN),
     ("helm-test", "smartops-orchestrator:http"),
     ("helm-test", "smartops-policy-engine:http"),
+    ("helm-test", "smartops-chaos-monitor:http"),
     # Alerts go wherever the webhook is.
     ("alertmanager", ERP_OPEN),
     ("alertmanager", "api:443"),
@@ -240,6 +252,7 @@ SERVICES = [
     "smartops-policy-engine",
     "smartops-agent-detect-sim",
     "smartops-agent-diagnose-sim",
+    "smartops-chaos-monitor",
 ]
 # Traces, from every service to wherever the collector takes them.
 CALLS |= {(name, f"collector:{port}") for name in SERVICES for port in ("otlp", "otlp-http")}

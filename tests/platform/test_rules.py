@@ -12,17 +12,8 @@ import pytest
 import yaml
 
 from smartops_chaos.schema.units import prometheus_duration_s
-from tests.platform.promql import (
-    CHART,
-    RUNBOOKS,
-    exported,
-    groups,
-    promtool,
-    recorded,
-    rule_files,
-    rules,
-    series_names,
-)
+from tests.platform.conftest import CHART
+from tests.platform.promql import RUNBOOKS, exported, groups, promtool, recorded, rule_files, rules, series_names
 
 _TESTS = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
 _ALERTS = [rule for rule in rules() if "alert" in rule]

@@ -15,7 +15,8 @@ import yaml
 from typer.core import TyperGroup
 
 from smartops_chaos.cli.commands import app
-from tests.platform.promql import CHART, ROOT, exported, promtool, recorded, rules, series_names
+from tests.platform.conftest import CHART, ROOT
+from tests.platform.promql import exported, promtool, recorded, rules, series_names
 
 _PAGES = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
 _PARTS = ["Meaning", "Impact", "Diagnosis", "What the healer does by itself, and when to stop it"]

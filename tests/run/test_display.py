@@ -37,7 +37,7 @@ def test_the_live_picture_has_bar_end_and_tally_at_any_width(width: int, monkeyp
     shown = display.Live()
     try:
         shown.show(events.Preparing("starting the lab, 2 lanes"))
-        assert "starting the lab" in drawn(shown, 80)
+        assert "getting ready: " in drawn(shown, 80)
         for event in (STARTED, events.TrialStarted("lane-1", "kill.steady.on.default.1", 1), finished("healed")):
             shown.show(event)
         told = drawn(shown, width)

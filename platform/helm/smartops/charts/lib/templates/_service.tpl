@@ -18,7 +18,7 @@ kind: ConfigMap
 metadata:
   name: {{ .name }}
   labels: {{- include "lib.labels" $ | nindent 4 }}
-data: {{- toYaml .data | nindent 2 }}
+data: {{- tpl (toYaml .data) $.root | nindent 2 }}
 {{- end }}
 {{- if $s.autoscaling.enabled }}
 {{- include "lib.autoscaler" . }}

@@ -27,7 +27,7 @@ spec:
   template:
     metadata:
       labels: {{- include "lib.podlabels" . | nindent 8 }}
-      {{- $checked := printf "%s%s" (.checksum | default "") (dig "data" dict ($s.files | default dict) | toYaml) }}
+      {{- $checked := printf "%s%s" (.checksum | default "") (tpl (dig "data" dict ($s.files | default dict) | toYaml) .root) }}
       annotations: {checksum/files: {{ $checked | sha256sum | trunc 16 | quote }}}
     spec:
       serviceAccountName: {{ .name }}
