@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, NullLocator
 from PIL import Image
 
 from smartops_chaos.analysis.words import clip, plain, seconds
@@ -20,7 +21,7 @@ from smartops_chaos.report.closely import Pair
 from smartops_chaos.report.document import Film, FilmMoment, FilmSide
 from smartops_chaos.report.figures.trial_picture import answered
 from smartops_chaos.report.index import Index, card_id
-from smartops_chaos.report.style import BAD, GOOD, INK, QUIET, ArmStyle, Styles, styled
+from smartops_chaos.report.style import BAD, GOOD, INK, QUIET, ArmStyle, Styles, draw, styled
 from smartops_chaos.timeline.health import is_good
 
 _RAW_LETTERS = 400
@@ -98,12 +99,27 @@ def gif(made: Film, pair: Pair, styles: Styles) -> bytes:
             drawn = io.BytesIO()
             drawing.savefig(drawn, format="rgba", dpi=_DOTS)
             image = Image.frombytes("RGBA", canvas.get_width_height(), drawn.getvalue())
-            frames.append(image.convert("RGB").quantize(48, dither=Image.Dither.NONE))
+            frames.append(image.convert("RGB"))
+    colours = frames[-1].quantize(64, dither=Image.Dither.NONE)  # the last picture has all of them
+    frames = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
     out = io.BytesIO()
     each = 1000 // _FRAMES_A_SECOND
     times = [each] * (len(frames) - 1) + [round(_LAST_S * 1000)]
     frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=times, optimize=False)
     return out.getvalue()
+
+
+def still(made: Film, pair: Pair, styles: Styles, figure_id: str, width_in: float, height_in: float) -> str:
+    """The film's last picture as a drawing."""
+    arms = [styles[Arm(evidence.trial.model, evidence.trial.policy)] for evidence, _ in pair]
+
+    def paint(drawing: Drawing) -> None:
+        panels = drawing.subplots(2, 1, sharex=True)
+        for axes, side, arm in zip(panels, made.sides, arms, strict=True):
+            _Side(axes, side, made, arm).until(made.end_s)
+        panels[-1].set_xlabel("seconds since injection")
+
+    return draw(figure_id, height_in, paint, width_in=width_in)
 
 
 class _Side:
@@ -117,6 +133,8 @@ class _Side:
         colours = np.array([GOOD if good else BAD for _, _, good in side.requests])
         axes.set_xlim(made.start_s, made.end_s)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.set_ylim(max(1.0, self.height.min() / 2), top * 1.6)
         axes.axhline(made.limit_ms, color=QUIET, linewidth=0.8, linestyle="--")
         axes.set_ylabel("latency [ms]")

@@ -13,7 +13,7 @@ from collections.abc import Set
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import typst
@@ -22,6 +22,9 @@ from markupsafe import Markup, escape
 
 from smartops_chaos.report.document import Block, Chip, Film, Gallery, Link, Report, Section, Table, Text
 from smartops_chaos.report.style import IN_THE_DARK, PER_INCH
+
+if TYPE_CHECKING:
+    from smartops_chaos.report.slides import Deck
 
 _FOUND = {colour: i for i, colour in enumerate(IN_THE_DARK)}
 _COLOUR = re.compile(r": (#[0-9a-f]{6})\b")
@@ -35,15 +38,7 @@ _FIGURE_PAGES = """
 def html(report: Report) -> str:
     """One self-contained page. It reads the same without JavaScript, which sorts, searches and narrows down the long
     table, and folds up the single trials."""
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    anchors = report.anchors()
-    environment.filters["marked"] = lambda text: _marked(text, anchors)
+    environment = _environment(report.anchors())
     environment.filters["coloured"] = _coloured
     environment.filters["film"] = _film
     environment.filters["kind"] = lambda block: type(block).__name__
@@ -56,6 +51,18 @@ def html(report: Report) -> str:
         style=_colours() + _template("report.css"),
         script=_template("report.js"),
     )
+
+
+def _environment(anchors: Set[str]) -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["marked"] = lambda text: _marked(text, anchors)
+    return environment
 
 
 Paper = Literal["a4", "letter"]
@@ -76,6 +83,19 @@ def pdf(report: Report, paper: Paper = "a4") -> bytes:
     if not isinstance(pages, bytes):
         raise TypeError("typst answered with pages instead of one document")
     return pages
+
+
+def deck(made: Deck, kind: Literal["pdf", "svg", "png"]) -> list[bytes]:
+    """Slides as one PDF, or as a page each: SVG, or PNG of 1920 by 1080 pixels."""
+    options = {"pdf_standards": "ua-1"} if kind == "pdf" else {"ppi": 144.0} if kind == "png" else {}
+    pages = _typst(_template("slides.typ"), asdict(made), format=kind, **options)
+    return [pages] if isinstance(pages, bytes) else list(pages)
+
+
+def deck_html(made: Deck) -> str:
+    """The same in one page for a browser, which the arrow keys turn."""
+    environment = _environment(frozenset())
+    return environment.get_template("slides.html.j2").render(deck=made)
 
 
 def pngs(report: Report) -> list[bytes]:

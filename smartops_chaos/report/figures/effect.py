@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, Reduction
 from smartops_chaos.analysis.words import percent, percent_range
@@ -20,6 +22,7 @@ from smartops_chaos.report.style import (
     LETTERS,
     QUIET,
     TALLEST_IN,
+    WIDTH_IN,
     ArmStyle,
     Styles,
     draw,
@@ -42,6 +45,7 @@ def forest(
     references: Sequence[tuple[str, float]] = (),
     *,
     scenarios: bool = True,
+    width_in: float = WIDTH_IN,
 ) -> str:
     """Reduction of MTTR with its interval: each arm over all scenarios, then, with `scenarios`, one by one.
 
@@ -75,7 +79,7 @@ def forest(
         axes.set_xlabel("reduction of MTTR against the baseline (right is better)")
 
     row_in = 0.31 if any("\n" in two_lines(name) for _, name, _, _ in rows) else 0.205
-    return draw(figure_id, 0.75 + row_in * len(rows), paint)
+    return draw(figure_id, 0.75 + row_in * len(rows), paint, width_in=width_in)
 
 
 def forest_rows(comparisons: Sequence[Comparison], *, scenarios: bool = True) -> int:
@@ -178,12 +182,11 @@ def _trials(
     heights = at + step * 0.24 * ((order % 3) - 1)
     failed = times >= horizon
     many = len(times) > _MANY_POINTS
-    for i, (which, looks) in enumerate(
-        (
-            (~failed, {"s": 16, "marker": style.marker, "color": style.colour, "alpha": 0.75, "linewidths": 0}),
-            (failed, {"s": 18, "marker": ">", "facecolors": "white", "edgecolors": style.colour, "linewidths": 0.9}),
-        )
-    ):
+    kinds: tuple[tuple[NDArray[np.bool_], dict[str, Any]], ...] = (
+        (~failed, {"s": 16, "marker": style.marker, "color": style.colour, "alpha": 0.75, "linewidths": 0}),
+        (failed, {"s": 18, "marker": ">", "facecolors": "white", "edgecolors": style.colour, "linewidths": 0.9}),
+    )
+    for i, (which, looks) in enumerate(kinds):
         if which.any():
             drawn = axes.scatter(times[which], heights[which], rasterized=many, zorder=2 + i, **looks)
             drawn.set_gid(f"marks-{groups + i}")

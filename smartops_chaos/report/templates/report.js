@@ -196,6 +196,7 @@ for (const film of document.querySelectorAll("[data-film]")) {
   });
   const slider = element("input", { type: "range", min: start, max: end, step: 0.05, value: end });
   slider.setAttribute("aria-label", "second of the trial");
+  const last = Number(slider.value); // the step before the end
   const button = element("button", { type: "button", textContent: "Play" });
   const clock = element("output", {});
   film.querySelector(".sides").before(element("div", { className: "play" }, button, slider, clock));
@@ -225,7 +226,7 @@ for (const film of document.querySelectorAll("[data-film]")) {
       pen.fillStyle = ink;
       at.forEach((second, i) => {
         const past = second <= now + 1e-6;
-        lines[i].className = past ? (now - second < 0.6 && now < end ? "lit" : "") : "dim";
+        lines[i].className = past ? (now - second < 0.6 && now < last ? "lit" : "") : "dim";
         if (past) pen.fillRect(x(second), 0, 1, height);
       });
       pen.fillRect(x(now), 0, 1.5, height);
@@ -240,13 +241,13 @@ for (const film of document.querySelectorAll("[data-film]")) {
   }
   button.addEventListener("click", () => {
     if (frame) return stop();
-    if (Number(slider.value) >= end) slider.value = start;
+    if (Number(slider.value) >= last) slider.value = start;
     button.textContent = "Stop";
     const [from, begun] = [Number(slider.value), performance.now()];
     const step = (time) => { // at the true speed
       slider.value = from + Math.max(0, time - begun) / 1000;
       draw();
-      if (Number(slider.value) >= end) return stop();
+      if (Number(slider.value) >= last) return stop();
       frame = requestAnimationFrame(step);
     };
     frame = requestAnimationFrame(step);
