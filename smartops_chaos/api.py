@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from smartops_chaos.store.campaign_folder import newest
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
+    from smartops_chaos.analysis.incident_numbers import IncidentNumbers
     from smartops_chaos.analysis.load import CampaignData
     from smartops_chaos.analysis.regression import Regression, Side
     from smartops_chaos.analysis.summary import Summary
@@ -111,6 +113,34 @@ def report_history(found: History, out: str | Path) -> list[Path]:
     table.write_text(history_files.to_csv(found), encoding="utf-8")
     numbers.write_text(json.dumps(history_files.to_json(found), indent=1) + "\n", encoding="utf-8")
     return [*files, table, numbers]
+
+
+def is_incidents(path: str | Path) -> bool:
+    """Whether it is the folder of a monitor."""
+    from smartops_chaos.store.incident_book import IncidentBook
+
+    return IncidentBook(Path(path)).exists()
+
+
+def incidents(path: str | Path) -> IncidentNumbers:
+    """The numbers of a monitor's incidents. Raises NothingSelected where none came by itself."""
+    from smartops_chaos.analysis import incident_numbers
+    from smartops_chaos.store.incident_book import IncidentBook
+
+    return incident_numbers.numbers(IncidentBook(Path(path)).read())
+
+
+def report_incidents(path: str | Path, out: str | Path, campaign: CampaignData | None = None) -> list[Path]:
+    """Write report.pdf, report.html and incidents.json below `out`, beside the numbers of a campaign; the files."""
+    from smartops_chaos.report import build, incident_report
+    from smartops_chaos.store.incident_book import IncidentBook
+
+    out, found = Path(out), incidents(path)
+    page = incident_report.build(IncidentBook(Path(path)).read(), found, campaign.summary if campaign else None)
+    files = build.write(page, out)
+    numbers = out / "incidents.json"
+    numbers.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    return [*files, numbers]
 
 
 def nights_before(path: str | Path) -> Sequence[Side]:

@@ -209,10 +209,10 @@ def _mark(name: str, colour: str, expr: str) -> dashboard.AnnotationQuery:
 
 
 def _marks() -> tuple[dashboard.AnnotationQuery, ...]:
-    """Faults for as long as they are in force; recoveries once each: in the minute after an incident."""
+    """Faults and recoveries, each a minute longer than it was, since Grafana looks for marks once a minute."""
     here = '{namespace=~"$namespace"}'
     return (
-        _mark("Faults", RED, f"max by (namespace, fault) (smartops_chaos_fault_active{here}) == 1"),
+        _mark("Faults", RED, f"max by (namespace, fault) (max_over_time(smartops_chaos_fault_active{here}[1m])) == 1"),
         _mark(
             "Recoveries",
             GREEN,

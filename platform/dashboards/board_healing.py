@@ -14,13 +14,20 @@ BOARD = Board(
             "What happened when",
             "From top to bottom: faults of a campaign, incidents as the monitor measures them, the ten seconds after an "
             "action of the orchestrator, and alerts.",
-            Query('max by (fault) (smartops_chaos_fault_active{namespace=~"$namespace"})', "fault: {{fault}}"),
+            # Also what was shorter than a step of the picture.
             Query(
-                'max by (service) (smartops_chaos_incident_active{namespace=~"$namespace"})', "incident: {{service}}"
+                'max by (fault) (max_over_time(smartops_chaos_fault_active{namespace=~"$namespace"}[$__interval]) '
+                'or smartops_chaos_fault_active{namespace=~"$namespace"})',
+                "fault: {{fault}}",
+            ),
+            Query(
+                'max by (service) (max_over_time(smartops_chaos_incident_active{namespace=~"$namespace"}[$__interval]) '
+                'or smartops_chaos_incident_active{namespace=~"$namespace"})',
+                "incident: {{service}}",
             ),
             Query(
                 "time() - max by (action_type) "
-                '(smartops_orchestrator_last_action_timestamp{namespace=~"$namespace"}) < bool 10',
+                '(smartops_orchestrator_last_action_timestamp{namespace=~"$namespace"}) < bool 10 + $__interval_ms / 1000',
                 "action: {{action_type}}",
             ),
             Query(

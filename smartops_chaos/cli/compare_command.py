@@ -10,18 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, arm_of, campaign_path
+from smartops_chaos.cli.terminal import ASIDE, BAD, Terminal
 from smartops_chaos.errors import MISSED, UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from smartops_chaos.analysis.regression import ArmChange, Regression, Slowdown
 
 Require = Literal["not-slower", "non-inferior"]
+_COLOURS = {"exceeded": BAD, "kept": "green", "open": ""}
 
 
 def compare(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="A campaign, or a bare trials table.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="As OLD.")],
+    old: Annotated[
+        Path,
+        typer.Argument(metavar="OLD", autocompletion=completion.campaigns, help="A campaign, or a bare trials table."),
+    ],
+    new: Annotated[Path, typer.Argument(metavar="NEW", autocompletion=completion.campaigns, help="As OLD.")],
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 if an arm is shown to be slower than allowed.")
     ] = False,
@@ -55,7 +63,7 @@ def compare(
     if as_json:
         print(json.dumps({**asdict(found), "check": {"require": require, "passed": passed, "why": lines}}))
     else:
-        print("\n".join(told(found)))
+        tell(Terminal(), found)
     if check:
         print("\n".join(lines), file=sys.stderr)
         if not passed:
@@ -88,27 +96,42 @@ def verdict(found: Regression, *, non_inferior: bool) -> tuple[bool, list[str]]:
     return passed, lines
 
 
-def told(found: Regression) -> list[str]:
-    """The comparison as lines of text."""
-    level = f"{100 * (1 - 2 * found.alpha):g} %"
-    lines = [
-        *_simulated(found),
-        f"{found.new} against {found.old}: mean time to recover, each relative to its own baseline",
-        "",
-        f"{'':34}{'OLD':>8}{'NEW':>8}{'change':>10}  {level + ' interval':<24}says",
-    ]
+def tell(terminal: Terminal, found: Regression) -> None:
+    """The comparison for people: what it is of, a row for each arm and its scenarios, what follows, what to mind."""
+    for line in _simulated(found):
+        terminal.say(line, BAD)
+    terminal.say(
+        f"NEW is {found.new}, OLD is {found.old}. Both columns: an arm's mean time to recover as a share of the "
+        "baseline's in the same campaign, so that a machine that is slower as a whole changes nothing."
+    )
+    if found.arms:
+        terminal.say()
+        terminal.table(_table(found))
+        terminal.say()
     for arm in found.arms:
-        relative = "".join(f"{'-' if r is None else f'{r:.2f}':>8}" for r in (arm.old_relative, arm.new_relative))
-        lines.append(f"{arm.arm!s:34}{relative}{_change(arm.slowdown)}{says(arm, found.limit)}")
-        lines += [f"  {name:48}{_change(change)}" for name, change in arm.by_scenario.items()]
+        terminal.say(f"{arm.arm}: {says(arm, found.limit)}", _COLOURS[arm.gate] if not arm.why else "")
     if not found.arms:
-        lines.append("no arm is in both campaigns, so nothing can be compared")
-    if found.not_compared:
-        lines += ["", "not compared:", *(f"  {what}: {why}" for what, why in found.not_compared.items())]
-    told = dict.fromkeys((*found.cautions, *(line for arm in found.arms for line in arm.mind)))
-    if told:
-        lines += ["", "mind:", *(f"  {line}" for line in told)]
-    return lines
+        terminal.say("no arm is in both campaigns, so nothing can be compared")
+    minded = dict.fromkeys((*found.cautions, *(line for arm in found.arms for line in arm.mind)))
+    notes = {"not compared:": [f"{what}: {why}" for what, why in found.not_compared.items()], "mind:": list(minded)}
+    for title, lines in notes.items():
+        for number, line in enumerate(lines):
+            terminal.say(("" if number else f"\n{title}\n") + f"  {line}")
+
+
+def _table(found: Regression) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style=ASIDE)
+    table.add_column("", overflow="fold")
+    for head in ("OLD", "NEW", "change", f"{100 * (1 - 2 * found.alpha):g} % interval"):
+        table.add_column(head, justify="right")
+    for arm in found.arms:
+        relative = ["–" if r is None else f"{r:.0%}" for r in (arm.old_relative, arm.new_relative)]
+        table.add_row(str(arm.arm), *relative, *_change(arm.slowdown))
+        for name, change in arm.by_scenario.items():
+            table.add_row(f"  {name}", "", "", *_change(change))
+    return table
 
 
 def _simulated(found: Regression) -> list[str]:
@@ -133,10 +156,10 @@ def _of_nights(arm: ArmChange) -> str:
     return f"with what {arm.nights} nights before differ by, {math.expm1(arm.night_spread):.0%}"
 
 
-def _change(change: Slowdown) -> str:
-    estimate = "-" if change.estimate is None else f"{change.estimate:+.0%}"
+def _change(change: Slowdown) -> tuple[str, str]:
+    estimate = "–" if change.estimate is None else f"{change.estimate:+.0%}"
     if change.lo is None and change.hi is None:
-        return f"{estimate:>10}  {'no interval':<24}"
+        return estimate, "no interval"
     low = "no lower end" if change.lo is None else f"{change.lo:+.0%}"
     high = "no upper end" if change.hi is None else f"{change.hi:+.0%}"
-    return f"{estimate:>10}  {f'{low} to {high}':<24}"
+    return estimate, f"{low} to {high}"

@@ -14,7 +14,7 @@ from smartops_chaos.errors import PreflightFailed, UsageError
 
 if TYPE_CHECKING:
     from smartops_chaos.gate.asking import Asked
-    from smartops_chaos.gate.gatefile import EnvironmentRules
+    from smartops_chaos.schema.gatefile import EnvironmentRules
 
 _GATES = Path("platform/gates.yaml")
 
@@ -54,7 +54,7 @@ def gate(
 
 
 def _rules(gates: Path, environment: str, namespace: str) -> EnvironmentRules:
-    from smartops_chaos.gate import gatefile
+    from smartops_chaos.schema import gatefile
     from smartops_chaos.schema.names import is_label
     from smartops_chaos.schema.yamlfile import did_you_mean
 

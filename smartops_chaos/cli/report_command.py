@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -47,7 +47,7 @@ def report(
             metavar="[CAMPAIGN...]",
             autocompletion=completion.campaigns,
             help="None: the last one. Several: the nights of one matrix, which give a history; but campaigns that were "
-            "run with --shard are one campaign.",
+            "run with --shard are one campaign. A monitor's folder: its incidents, beside a campaign that follows.",
         ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 unless every target is reached.")] = False,
@@ -90,6 +90,9 @@ def report(
     from smartops_chaos import api
 
     sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
+    if api.is_incidents(sources[0]):
+        _incidents(sources, reports, as_json=as_json)
+        return
     if windows:  # without the rest: it reads a campaign of any size one trial at a time
         print("\n".join(map(str, api.windows(*sources, out=reports / sources[0].name / "windows"))))
         return
@@ -113,6 +116,22 @@ def report(
     _tell_github(told, require if check else None)
     if check:
         _check(told.summary, require)
+
+
+def _incidents(sources: list[Path], reports: Path, *, as_json: bool) -> None:
+    from smartops_chaos import api
+    from smartops_chaos.report import incident_report
+
+    if len(sources) > 2:
+        raise UsageError("incidents stand beside one campaign", "name the monitor's folder and one campaign")
+    found = api.incidents(sources[0])
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    campaign = api.load(sources[1]) if len(sources) > 1 else None
+    files = api.report_incidents(sources[0], reports / f"{sources[0].resolve().name}-incidents", campaign)
+    print("\n".join(incident_report.sentences(found)), file=sys.stderr)
+    print(files[0])
 
 
 def _history(sources: list[Path], reports: Path, *, as_json: bool) -> _Told:

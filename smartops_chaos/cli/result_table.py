@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _MOST_ARMS = 12  # the report has them all
-_HEADS: dict[Goal, str] = {"mttr_reduction": "MTTR reduction", "auto_heal": "healed", "sla": "availability"}
+_HEADS: dict[Goal, str] = {"mttr_reduction": "MTTR reduction", "auto_heal": "auto-heal", "sla": "availability"}
 _COMMAND = re.compile(r"`(smartops-chaos [^`]+)`")
 _PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b")
 

@@ -6,7 +6,6 @@ test is taken out of alerts, SLO and spikes, and told.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from typing_extensions import TypedDict
 
 from smartops_chaos.gate import mttr, questions, workloads
 from smartops_chaos.gate.asking import Answers, stamp
-from smartops_chaos.gate.gatefile import (
+from smartops_chaos.gate.grid import Grid, GridLine, Stretch, gaps, increases, lines, most_within, stretches
+from smartops_chaos.gate.ruling import DIGEST, RuleResult, Ruling, Unanswered, answer_of
+from smartops_chaos.schema.gatefile import (
     AlertsRule,
     EnvironmentRules,
     GoldenRule,
@@ -25,11 +26,8 @@ from smartops_chaos.gate.gatefile import (
     SpikesRule,
     WitnessRule,
 )
-from smartops_chaos.gate.grid import Grid, GridLine, Stretch, gaps, increases, lines, most_within, stretches
-from smartops_chaos.gate.ruling import RuleResult, Ruling, Unanswered, answer_of
-from smartops_chaos.schema.units import format_duration, format_fraction
+from smartops_chaos.schema.units import format_duration, format_fraction, spoken_duration
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BEFORE = -1  # the slot before the window: what counters were, and who watched
 _SHOWN = 3  # of a list in a sentence
 
@@ -117,6 +115,13 @@ class _Told:
         except ValidationError:
             raise Unanswered(f"{key}: the answer is none of Prometheus' `query_range`") from None
 
+    def seen(self, key: str) -> None:
+        """Raises Unanswered where a counter was never there."""
+        if not self.lines(key, _BEFORE):
+            raise Unanswered(
+                f"the counter was never there: correct it, or write `absent_is_zero: true`: {self.query(key)}"
+            )
+
     def query(self, key: str) -> str:
         return self.answers[key].question
 
@@ -125,7 +130,7 @@ class _Told:
         return f"{start} to {stamp(self.grid.end_of(stretch.last))}"
 
     def long(self, stretch: Stretch) -> str:
-        return format_duration(stretch.slots * self.grid.step_s)
+        return spoken_duration(stretch.slots * self.grid.step_s)
 
 
 # ---- the witness ---------------------------------------------------------------------------------------------------
@@ -300,6 +305,8 @@ def _slo(rule: SloRule, told: _Told, covered: frozenset[int], tested: frozenset[
         for key in (questions.TOTAL, questions.ERRORS)
     )
     query = told.query(questions.ERRORS)
+    if not rule.absent_is_zero:
+        told.seen(questions.ERRORS)
     if total < rule.min_requests:
         return RuleResult(
             "slo", "undecidable", f"{total:.0f} requests were seen, {rule.min_requests} are wanted", None, query
@@ -311,6 +318,8 @@ def _slo(rule: SloRule, told: _Told, covered: frozenset[int], tested: frozenset[
 
 def _spikes(rule: SpikesRule, told: _Told, covered: frozenset[int], tested: frozenset[int]) -> RuleResult:
     grid = told.grid
+    if not rule.absent_is_zero:
+        told.seen(questions.SPIKES)
     grown = increases(told.lines(questions.SPIKES, _BEFORE), covered)
     untested = {slot: more for slot, more in grown.items() if slot not in tested}
     most, last = most_within(untested, max(1, round(rule.within / grid.step_s)))
@@ -341,7 +350,7 @@ def _golden(rule: GoldenRule, rules: EnvironmentRules, told: _Told) -> RuleResul
     late_s = abs(offset.answer or 0.0) if offset else 0.0  # another clock may have stamped the change
     if not changes or (last := max(changes))[0] + late_s <= grid.start_s:
         return RuleResult("golden window", "open", f"nothing has changed since {stamp(grid.start_s)}", None, query)
-    why = f"{last[1]} at {stamp(last[0])}, {format_duration(float(round(grid.at_s - last[0])))} ago"
+    why = f"{last[1]} at {stamp(last[0])}, {spoken_duration(round(grid.at_s - last[0]))} ago"
     return RuleResult(
         "golden window", "closed", f"{why}: {format_duration(window_s)} are wanted", last[0] + late_s + window_s, query
     )
@@ -391,7 +400,12 @@ def running(rules: EnvironmentRules, at_s: float, answers: Answers) -> Mapping[s
 
 
 def _digests(rules: EnvironmentRules, told: _Told) -> Mapping[str, frozenset[str]]:
-    """The digests that run at the end of the window, by container. Raises Unanswered without any."""
+    """The digests that run at the end of the window, by container: by the API server, if it was asked; else by series.
+
+    Raises Unanswered.
+    """
+    if questions.STATE in told.answers and not told.answers[questions.STATE].error:
+        return workloads.digests(answer_of(told.answers, questions.STATE))
     found: dict[str, set[str]] = defaultdict(set)
     at_end = told.grid.slots - 1 - round(rules.witness.longest_gap / told.grid.step_s)
     for i, one in enumerate(rules.golden.versions if rules.golden else ()):

@@ -11,12 +11,12 @@ from typing_extensions import TypedDict
 
 from smartops_chaos.errors import ChaosError
 from smartops_chaos.gate.asking import Asked
-from smartops_chaos.gate.gatefile import MttrRule
 from smartops_chaos.gate.questions import CAMPAIGN
 from smartops_chaos.gate.ruling import RuleResult, Unanswered
 from smartops_chaos.gate.workloads import seconds
 from smartops_chaos.model import Arm
 from smartops_chaos.run import verification
+from smartops_chaos.schema.gatefile import MttrRule
 from smartops_chaos.schema.units import format_duration
 from smartops_chaos.statements import envelope, statement
 from smartops_chaos.statements.envelope import BadSignature

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 
-from smartops_chaos.gate.gatefile import EnvironmentRules
+from smartops_chaos.schema.gatefile import EnvironmentRules
 
 WATCHDOG, TARGETS, TESTS, ALERTS = "watchdog", "targets", "tests", "alerts"
 TOTAL, ERRORS, SPIKES, GAUGE, VERSIONS = "slo total", "slo errors", "spikes", "mttr gauge", "versions"

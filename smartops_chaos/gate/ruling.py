@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from smartops_chaos.gate.asking import Answers
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 Ruling = Literal["open", "closed", "undecidable"]
 
 

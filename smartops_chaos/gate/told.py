@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from smartops_chaos import __version__
 from smartops_chaos.errors import UsageError
 from smartops_chaos.gate.asking import Asked, stamp
-from smartops_chaos.gate.gatefile import EnvironmentRules
 from smartops_chaos.gate.judge import GateDecision
+from smartops_chaos.schema.gatefile import EnvironmentRules
 from smartops_chaos.schema.units import format_duration
 from smartops_chaos.store.jsonfiles import content, to_json, write_atomically
 

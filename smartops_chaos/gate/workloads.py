@@ -19,11 +19,11 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from smartops_chaos.gate.asking import Answers, Asked, stamp
-from smartops_chaos.gate.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.gate.questions import RELEASE, STATE
-from smartops_chaos.gate.ruling import RuleResult, Unanswered, answer_of
+from smartops_chaos.gate.ruling import DIGEST, RuleResult, Unanswered, answer_of
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Json, connect, path
 from smartops_chaos.kubernetes.controller import DAEMON_SET, DEPLOYMENT, KINDS, STATEFUL_SET, Controller, is_over
+from smartops_chaos.schema.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.schema.units import format_duration
 
 _KINDS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)
@@ -84,6 +84,7 @@ def _pod(found: Json) -> Json:
             {
                 "name": one["name"],
                 "waiting": ((one.get("state") or {}).get("waiting") or {}).get("reason", ""),
+                "image": one.get("imageID") or "",
                 "restarted": ((one.get("lastState") or {}).get("terminated") or {}).get("finishedAt") or "",
             }
             for one in statuses
@@ -95,6 +96,7 @@ class _Container(TypedDict):
     name: str
     waiting: str
     restarted: str
+    image: str  # with its digest, as the runtime says it
 
 
 class _Pod(TypedDict):
@@ -110,12 +112,27 @@ class _State(TypedDict):
 _STATE = TypeAdapter(_State)
 
 
-def judge_workloads(rule: WorkloadsRule, answers: Answers, at_s: float) -> RuleResult:
+def _stated(answer: Any) -> _State:
     """Raises Unanswered."""
     try:
-        state = _STATE.validate_python(answer_of(answers, STATE))
+        return _STATE.validate_python(answer)
     except ValidationError:
         raise Unanswered("what the API server says of the workloads is no list of them") from None
+
+
+def digests(answer: Any) -> dict[str, frozenset[str]]:
+    """The digests that run, by container. Raises Unanswered."""
+    found: dict[str, set[str]] = {}
+    for pod in _stated(answer)["pods"]:
+        for one in pod["containers"]:
+            if digest := DIGEST.search(one["image"]):
+                found.setdefault(one["name"], set()).add(digest[0])
+    return {name: frozenset(all_of) for name, all_of in found.items()}
+
+
+def judge_workloads(rule: WorkloadsRule, answers: Answers, at_s: float) -> RuleResult:
+    """Raises Unanswered."""
+    state = _stated(answer_of(answers, STATE))
     controllers = [Controller(KINDS[str(one["kind"])], one) for one in state["controllers"]]
     if not controllers:
         raise Unanswered("the namespace has no workload: is it the right one?")

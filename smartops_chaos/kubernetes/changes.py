@@ -69,7 +69,8 @@ class ChangedObjects:
             if other not in (None, objects.label(self.campaign)):
                 raise InUse(f"{kind} {name} in {self.namespace} is still as campaign {other} has set it")
             after = objects.changed(found, self.campaign, values_of(found), noted)
-            self._note(kind, name, objects.former(after))
+            if saved := objects.former(after):
+                self._note(kind, name, saved)
             return after
 
         return self._replace(kind, name, amend)

@@ -176,8 +176,10 @@ def restored(found: Json, saved: Former) -> tuple[Json, list[str]]:
             continue
         if now != one["was"] and not patches.holds(now, one["set"]):
             surprises.append(f"{field} was {shown(now)}, not {shown(one['set'])} as we had set it")
-    _set(_texts(after, "annotation"), FORMER, None)
-    _set(_labels(after), CAMPAIGN, None)
+    for texts, ours in (("annotations", FORMER), ("labels", CAMPAIGN)):
+        (after["metadata"].get(texts) or {}).pop(
+            ours, None
+        )  # where there are none, none are made: that would be a change
     return after, surprises
 
 

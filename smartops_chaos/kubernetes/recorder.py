@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.kubernetes.apistream import ANSWER_S, ApiStream, StreamBroken
@@ -49,6 +49,7 @@ from smartops_chaos.kubernetes.controller import (
 from smartops_chaos.kubernetes.victims import OURS
 from smartops_chaos.schema.fieldpath import field_text
 from smartops_chaos.schema.healer_kubernetes import WatchedObject
+from smartops_chaos.store.request_log import Sink
 from smartops_chaos.telemetry.connection import Connection
 from smartops_chaos.trial import sidecar
 
@@ -70,6 +71,7 @@ class Watched:
     kinds: tuple[str, ...] = (DEPLOYMENT.name,)  # of the system's controllers
     elsewhere: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # namespace -> the same there
     objects: tuple[WatchedObject, ...] = ()
+    logs_since_ns: int = 0  # lines from then on; 0: from a minute ago on
 
 
 def start(watched: Watched, file: Path, clock: Clock) -> None:
@@ -95,7 +97,12 @@ def running() -> bool:
 
 def _run(watched: Watched, file: Path, clock: Clock, ready: Pipe) -> None:
     with file.open("w", encoding="utf-8", buffering=1) as out:
-        asyncio.run(_Recorder(watched, out, clock, partial(_tell, ready)).run())
+        record(watched, out, clock, partial(_tell, ready))
+
+
+def record(watched: Watched, out: Sink, clock: Clock, ready: Callable[[], None] = lambda: None) -> None:
+    """Record in this process until it is told to stop; `ready` is called when the first lists are read."""
+    asyncio.run(_Recorder(watched, out, clock, ready).run())
 
 
 def _tell(ready: Pipe) -> None:
@@ -104,9 +111,9 @@ def _tell(ready: Pipe) -> None:
 
 
 class _Recorder:
-    def __init__(self, watched: Watched, out: IO[str], clock: Clock, ready: Callable[[], None]) -> None:
+    def __init__(self, watched: Watched, out: Sink, clock: Clock, ready: Callable[[], None]) -> None:
         self._watched, self._out, self._clock, self._ready = watched, out, clock, ready
-        self._since_ns = clock.now_ns() - _MARGIN_NS
+        self._since_ns = watched.logs_since_ns or clock.now_ns() - _MARGIN_NS
         self._listed: set[str] = set()
         self._known: dict[tuple[str, str, str], str | None] = {}  # fields of objects
         self._old: set[str] = set()  # pods that were on their way out before we began

@@ -50,9 +50,6 @@ class IncidentFinder:
             if one.sched_ns >= self._begin_ns and not spoiled:
                 insort(self._requests, one)
 
-    def recent(self, since_ns: int) -> list[Request]:
-        return self._requests[bisect_left(self._requests, since_ns, key=lambda r: r.sched_ns) :]
-
     def look(self, until_ns: int) -> Seen | Ended | None:
         """The incident that goes on or is over; None while all is well. All requests due before `until` are there.
 

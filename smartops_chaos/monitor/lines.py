@@ -10,14 +10,14 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from smartops_chaos.model import Interval, LogLine
 from smartops_chaos.monitor.segments import SegmentReader, SegmentWriter, files
-from smartops_chaos.schema.healerfile import HealerFile, LineTime
+from smartops_chaos.schema.healerfile import HealerFile, LineTime, LogRule
 from smartops_chaos.telemetry.loki import named
 from smartops_chaos.timeline.rulecheck import rules_of
 
@@ -38,21 +38,38 @@ class _Followed:
     stream: BinaryIO | None = None
 
 
-class FollowedLines:
-    """`alive_ns`: until when an earlier monitor of the folder is known to have read; 0: there was none."""
+def tells(rule: LogRule, component: str, text: str) -> bool:
+    """Whether a rule matches a line of a component."""
+    return rule.reads_lines and rule.concerns(component) and rule.match(text) is not None
 
-    def __init__(self, raw: Path, logs: Mapping[str, str], healer: HealerFile, alive_ns: int) -> None:
-        self._rules = rules_of(healer)
+
+class FollowedLines:
+    """`alive_ns`: until when an earlier monitor of the folder is known to have read; 0: there was none.
+
+    `every` gets each line that is read, also those that no rule matches.
+    """
+
+    def __init__(
+        self,
+        raw: Path,
+        logs: Mapping[str, str],
+        healer: HealerFile,
+        alive_ns: int,
+        every: Callable[[LogLine], None] = lambda _: None,
+    ) -> None:
+        self._every = every
+        self._rules = [rule for _, rule in rules_of(healer)]
         self._time = healer.loki.time if healer.loki else None
         self._lines: deque[LogLine] = deque(maxlen=_MOST)
         self._notes: deque[tuple[int, str]] = deque(maxlen=100)
         self._read_ns = alive_ns or time.time_ns()
         self._files = {name: _Followed(name, Path(path)) for name, path in logs.items()}
         known = self._earlier(raw)
-        self._out = SegmentWriter(raw, KIND, "ndjson") if logs else None
+        self._known = dict.fromkeys(self._lines)  # an ordered set
+        self._out = SegmentWriter(raw, KIND, "ndjson")
         for one in self._files.values():
             self._begin(one, known=one.component in known)
-            self._store(one)
+            self._write(one.component, {"inode": one.inode, "offset": one.offset})
 
     def poll(self) -> None:
         """Read what is new."""
@@ -60,6 +77,15 @@ class FollowedLines:
         for one in self._files.values():
             self._read(one, Interval(min(self._read_ns, now_ns), now_ns))
         self._read_ns = now_ns
+
+    def take(self, line: LogLine) -> None:
+        """A line that is followed elsewhere; one that is known already is left out."""
+        self._every(line)
+        if any(tells(rule, line.component, line.text) for rule in self._rules):
+            line = replace(line, text=line.text[:_LONGEST])
+            if line not in self._known:
+                self._known[line] = None
+                self._keep(line, {})
 
     def since(self, since_ns: int) -> tuple[LogLine, ...]:
         return tuple(one for one in self._lines if one.at_ns + one.cut_ns >= since_ns)
@@ -69,7 +95,7 @@ class FollowedLines:
 
     def forget(self, before_ns: int) -> None:
         while self._lines and self._lines[0].at_ns < before_ns:
-            self._lines.popleft()
+            self._known.pop(self._lines.popleft(), None)
 
     def _earlier(self, raw: Path) -> set[str]:
         """Take over what an earlier monitor has read."""
@@ -80,14 +106,14 @@ class FollowedLines:
         for text in SegmentReader(raw, KIND, int(newest[0].stem.rpartition("-")[2])).read():
             try:
                 entry: dict[str, Any] = json.loads(text)
-                name, inode, offset = str(entry["component"]), int(entry["inode"]), int(entry["offset"])
+                name = str(entry["component"])
                 if "text" in entry:
                     self._lines.append(LogLine(int(entry["at"]), name, str(entry["text"]), int(entry["cut"])))
+                if name in self._files and "offset" in entry:
+                    self._files[name].inode, self._files[name].offset = int(entry["inode"]), int(entry["offset"])
+                    known.add(name)
             except (ValueError, KeyError, TypeError):  # torn
                 continue
-            if name in self._files:
-                self._files[name].inode, self._files[name].offset = inode, offset
-                known.add(name)
         return known
 
     def _begin(self, one: _Followed, *, known: bool) -> None:
@@ -138,11 +164,11 @@ class FollowedLines:
 
     def _line(self, one: _Followed, text: str, when: Interval, end: int) -> None:
         at, text = self._dated(text, when)
-        if any(rule.reads_lines and rule.concerns(one.component) and rule.match(text) for _, rule in self._rules):
-            line = LogLine(at.lo_ns, one.component, text[:_LONGEST], at.hi_ns - at.lo_ns + 1)
-            self._lines.append(line)
+        line = LogLine(at.lo_ns, one.component, text[:_LONGEST], at.hi_ns - at.lo_ns + 1)
+        self._every(line)
+        if any(tells(rule, one.component, text) for rule in self._rules):
             one.offset = end
-            self._store(one, line)
+            self._keep(line, {"inode": one.inode, "offset": one.offset})
 
     def _dated(self, text: str, when: Interval) -> tuple[Interval, str]:
         """The stamp before a line, else the time that it names, else when it was read."""
@@ -151,9 +177,11 @@ class FollowedLines:
         own = named(text, self._time) if self._time else None
         return own or when, text
 
-    def _store(self, one: _Followed, line: LogLine | None = None) -> None:
-        assert self._out is not None
-        entry: dict[str, Any] = {"component": one.component, "inode": one.inode, "offset": one.offset}
-        if line is not None:
-            entry |= {"at": line.at_ns, "cut": line.cut_ns, "text": line.text}
-        self._out.write(json.dumps(entry) + "\n")
+    def _keep(self, line: LogLine, read: dict[str, int]) -> None:
+        """`read`: up to where the line's file has been read, if there is one."""
+        self._lines.append(line)
+        self._write(line.component, read | {"at": line.at_ns, "cut": line.cut_ns}, line.text)
+
+    def _write(self, component: str, numbers: dict[str, int], text: str | None = None) -> None:
+        told: dict[str, Any] = {"component": component, **numbers} | ({} if text is None else {"text": text})
+        self._out.write(json.dumps(told) + "\n")

@@ -5,7 +5,7 @@ What comes from incidents is counted again from the file when the monitor starts
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
@@ -50,6 +50,16 @@ class Numbers:
             "smartops_chaos_requests", "Requests sent by the monitor.", [*_WHERE, "answer"], registry=self.registry
         )
         self._good, self._bad = answers.labels(*where, "good"), answers.labels(*where, "bad")
+        self._faults = gauge(
+            "smartops_chaos_fault_active",
+            "1 while a fault of a campaign may be in force.",
+            ("namespace", "fault", "campaign"),
+        )
+        self._mttr = gauge(
+            "smartops_chaos_campaign_mttr_seconds",
+            "Mean time to recover in the last campaign, restricted to its horizon.",
+            ("arm", "bound"),
+        )
         self._where = where
 
     def request(self, *, good: bool) -> None:
@@ -69,6 +79,19 @@ class Numbers:
         """One that is over; told again only where it was not yet."""
         if (recovered_s := incident.seconds_to("recovered")) is not None:
             self._recovery.labels(*self._where, incident.outcome.value).observe(recovered_s)
+
+    def faults(self, found: Mapping[tuple[str, str, str], bool]) -> None:
+        """By namespace, fault and campaign whether it is in force; what is not named has no series."""
+        self._faults.clear()
+        for labels, active in found.items():
+            self._faults.labels(*labels).set(int(active))
+
+    def mttr(self, found: Mapping[str, Mapping[str, float]]) -> None:
+        """Of the arms of the last campaign."""
+        self._mttr.clear()
+        for arm, bounds in found.items():
+            for bound, seconds in bounds.items():
+                self._mttr.labels(arm, bound).set(seconds)
 
     def text(self) -> bytes:
         """Prometheus' text format."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from smartops_chaos.clock import Clock
 from smartops_chaos.model import ClockOffset, Evidence, LogLine, Series
 from smartops_chaos.monitor.lines import FollowedLines
+from smartops_chaos.monitor.pods import FollowedPods
 from smartops_chaos.schema.healerfile import HealerFile, LokiLogs
 from smartops_chaos.schema.monitorfile import MonitorFile
 from smartops_chaos.telemetry import alerts, loki, prometheus
@@ -18,21 +19,31 @@ from smartops_chaos.trial.evidence import HealerSources, collect
 
 
 class StandingSources(HealerSources):
-    def __init__(self, file: MonitorFile, healer: HealerFile, lines: FollowedLines, clock: Clock) -> None:
-        self._file, self._healer, self._lines, self._clock = file, healer, lines, clock
+    """`pods` is None where no cluster is followed."""
+
+    def __init__(
+        self,
+        file: MonitorFile,
+        healer: HealerFile,
+        lines: FollowedLines,
+        pods: FollowedPods | None,
+        clock: Clock,
+    ) -> None:
+        self._file, self._healer, self._lines, self._pods, self._clock = file, healer, lines, pods, clock
 
     def told(self, since_ns: int, needed_ns: int) -> Evidence:
         """The healer's side of what has happened since then; what cannot be read is noted in `missing`."""
         since_ns -= round(ACTED_EARLIER_S * 1e9)
         clocks = self._clocks()
         found = collect(self, self._healer, clocks, since_ns, needed_ns, self._clock)
-        return replace(nothing_told(), clocks=clocks, **found)
+        platform = self._pods.platform(since_ns) if self._pods else ()
+        return replace(nothing_told(), clocks=clocks, platform=platform, **found)
 
     def logs(self, since_ns: int, /) -> tuple[LogLine, ...]:
-        return self._lines.since(since_ns)
+        return (*self._lines.since(since_ns), *(self._pods.lines(since_ns) if self._pods else ()))
 
     def lost(self, since_ns: int, /) -> tuple[str, ...]:
-        return self._lines.lost(since_ns)
+        return (*self._lines.lost(since_ns), *(self._pods.lost(since_ns) if self._pods else ()))
 
     def series(self, names: Sequence[str], start_ns: int, end_ns: int, /) -> tuple[tuple[Series, ...], float]:
         if self._file.prometheus is None:
@@ -51,7 +62,12 @@ class StandingSources(HealerSources):
         return loki.fetch(self._file.loki, logs, start_ns, end_ns, values=values, settle_s=0.0)
 
     def _clocks(self) -> tuple[ClockOffset, ...]:
-        found = [ClockOffset(NODE_CLOCK, "end", *self._clock.wall_bounds_ns())]
+        """Lines of files are on this machine's wall clock, those of a cluster on its nodes'."""
+        found = (
+            [ClockOffset(NODE_CLOCK, "end", *self._clock.wall_bounds_ns())] if self._file.logs or not self._pods else []
+        )
+        if self._pods and (nodes := self._pods.offset()) is not None:
+            found.append(ClockOffset(NODE_CLOCK, "end", nodes.lo_ns, nodes.hi_ns))
         if self._file.prometheus is not None:
             with suppress(prometheus.PrometheusError):  # `collect` notes it
                 bounds = prometheus.offset_ns(self._file.prometheus, self._clock)

@@ -8,49 +8,61 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from smartops_chaos.clock import Clock
+from smartops_chaos.errors import FileProblems, Problem
+from smartops_chaos.kubernetes.recorder import Watched
 from smartops_chaos.model import Event, Request
-from smartops_chaos.monitor import lines, probe, segments
+from smartops_chaos.monitor import lines, pods, probe, segments
+from smartops_chaos.monitor.agents import AgentNumbers
+from smartops_chaos.monitor.campaigns import CampaignMarks
 from smartops_chaos.monitor.finder import Ended, IncidentFinder
 from smartops_chaos.monitor.lines import FollowedLines
 from smartops_chaos.monitor.numbers import Numbers
+from smartops_chaos.monitor.pods import FollowedPods
 from smartops_chaos.monitor.sources import StandingSources
+from smartops_chaos.monitor.state import GoodShares, recent
 from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.schema.monitorfile import MonitorFile
 from smartops_chaos.store.incident_book import IncidentBook
 from smartops_chaos.timeline.health import is_good
 from smartops_chaos.timeline.incident import Incident, Seen, StandingService, derive
+from smartops_chaos.timeline.rulecheck import rules_of
 from smartops_chaos.trial.workload import Load
 
 _ON_RECORD_S = 0.3  # from a request's time limit until its line is in the file
 _ASKED_EVERY_S = 5.0  # remote sources, while an incident goes on
-_REQUEST_BYTES, _LINE_BYTES = 80_000_000, 20_000_000  # raw evidence that is kept
+_REQUEST_BYTES, _LINE_BYTES, _CLUSTER_BYTES = 80_000_000, 20_000_000, 40_000_000  # raw evidence that is kept
 _PRUNED_EVERY_S = 60.0
+_SILENT_S = 30.0
+_MARGIN_S = 60.0  # a node's clock may be behind
 
 logger = logging.getLogger("smartops_chaos")
 
 
 class StandingMonitor:
-    """`fault` names a fault of a campaign that was in force between two moments, or is empty."""
+    """`marks` tell which faults of campaigns are in force."""
 
-    def __init__(
-        self, file: MonitorFile, base: Path, book: IncidentBook, clock: Clock, fault: Callable[[int, int], str]
-    ) -> None:
-        self._file, self._book, self._clock, self._fault = file, book, clock, fault
+    def __init__(self, file: MonitorFile, base: Path, book: IncidentBook, clock: Clock, marks: CampaignMarks) -> None:
+        self._file, self._book, self._clock, self._marks = file, book, clock, marks
         named = file.healer if "/" not in file.healer and "." not in file.healer else str(base / file.healer)
         self._healer = healerfile.load(named)
+        _check(file, self._healer)
         slo = file.slo.slo()
         self.service = StandingService(file.namespace, file.service, slo, file.horizon)
         self.numbers = Numbers(file.namespace, file.service)
         self.incidents = book.read()
+        if not book.exists():
+            book.write([])
         self.current: Incident | None = None
         for one in self.incidents:
             self.numbers.incident(one)
         last = self.incidents[-1] if self.incidents else None
+        self._alive = self._alive_ns()
         begin_ns = self._begin_ns(last)
         lasting = last is not None and not last.over
         self._finder = IncidentFinder(self.service, file.settle, begin_ns=begin_ns, lasting=lasting)
@@ -58,8 +70,13 @@ class StandingMonitor:
         if last is not None and lasting:
             self._show(last)
         self._requests = probe.RequestReader(book.raw, begin_ns)
-        self._lines = FollowedLines(book.raw, file.logs, self._healer, self._alive_ns())
-        self._sources = StandingSources(file, self._healer, self._lines, clock)
+        self.agents = AgentNumbers(
+            self.numbers.registry, self._healer, file.signals or "", file.policy or "", book.path
+        )
+        self.good = GoodShares(slo)
+        self._lines = FollowedLines(book.raw, file.logs, self._healer, self._alive, self.agents.line)
+        self._pods = FollowedPods(book.raw, self._lines.take) if file.cluster else None
+        self._sources = StandingSources(file, self._healer, self._lines, self._pods, clock)
         self._asked_s = self._pruned_s = 0.0
         self._seen_fault = ""
 
@@ -86,19 +103,43 @@ class StandingMonitor:
         slo = self.service.slo
         return slo.latency_s if slo.query else min(self._healer.workload.timeout_s, 2 * slo.latency_s + 1)
 
+    @property
+    def watched(self) -> Watched | None:
+        """What of a cluster is recorded; None where none is followed. Raises FileProblems, PreflightFailed."""
+        if self._file.cluster is None:
+            return None
+        before_ns = self._alive - round(_MARGIN_S * 1e9) if self._alive else 0
+        return pods.watched(
+            self._healer, self._file.healer, self._file.namespace, self._file.cluster.context, before_ns
+        )
+
     def turn(self) -> None:
         """Read what is new and judge it."""
         now_ns = self._clock.now_ns()
         fresh = list(self._requests.read())
         self._count(fresh)
+        self.good.add(fresh)
         self._finder.add(fresh)
         self._lines.poll()
+        if self._pods:
+            self._pods.poll()
         self._judge(self._finder.look(now_ns - round((self._timeout_s + _ON_RECORD_S) * 1e9)))
         if time.monotonic() - self._pruned_s > _PRUNED_EVERY_S:
             self._prune()
 
-    def recent(self, since_ns: int) -> list[Request]:
-        return self._finder.recent(since_ns)
+    def state(self) -> dict[str, Any]:
+        """What the page shows, but for what a campaign does."""
+        now_s = self._clock.now_ns() / 1e9
+        shares = self.good.shares()
+        return {
+            "now": now_s,
+            "namespace": self._file.namespace,
+            "service": self._file.service,
+            "objective": self.service.slo.objective,
+            "asked": bool(shares) and now_s - shares[-1][0] < _SILENT_S,
+            "sli": shares,
+            "incidents": recent(self.incidents, self.current, now_s),
+        }
 
     # ---- incidents -----------------------------------------------------------------------------------------------
 
@@ -114,7 +155,8 @@ class StandingMonitor:
         lasted_ns = seen.until_ns - seen.impacted.mid_ns
         given_up = not seen.over and lasted_ns > (self.service.horizon_s + self.service.slo.hold_s) * 1e9
         final = seen.over or given_up
-        self._seen_fault = self._fault(seen.impacted.lo_ns, seen.until_ns) or self._seen_fault
+        in_force = self._marks.in_force(self._file.namespace, seen.impacted.lo_ns, seen.until_ns)
+        self._seen_fault = in_force or self._seen_fault
         if final or self.current is None or time.monotonic() - self._asked_s > _ASKED_EVERY_S:
             told = self._sources.told(max(self._after_ns, seen.impacted.lo_ns), seen.until_ns if final else 0)
             self._asked_s = time.monotonic()
@@ -160,7 +202,7 @@ class StandingMonitor:
         recorded_ns = 0
         if last is not None:
             recorded_ns = last.until_ns if last.recovered is None else last.recovered.hi_ns
-        alive_ns = self._alive_ns()
+        alive_ns = self._alive
         if not alive_ns:
             return recorded_ns or self._clock.now_ns()
         slo = self.service.slo
@@ -181,4 +223,25 @@ class StandingMonitor:
         self._pruned_s = time.monotonic()
         segments.prune(self._book.raw, probe.KIND, self._finder.begin_ns, _REQUEST_BYTES)
         segments.prune(self._book.raw, lines.KIND, self._finder.begin_ns, _LINE_BYTES)
+        segments.prune(self._book.raw, pods.KIND, self._finder.begin_ns, _CLUSTER_BYTES)
         self._lines.forget(self._finder.begin_ns - round(300e9))
+        if self._pods:
+            self._pods.forget(self._clock.now_ns())
+
+
+def _check(file: MonitorFile, healer: HealerFile) -> None:
+    """Raises FileProblems for a source of lines that no rule of the healer file would read."""
+    found = []
+    if file.loki and healer.loki is None:
+        found.append(
+            Problem(file.healer, 0, 0, "has no `loki`", "add its query, or remove `loki` from the monitor's file")
+        )
+    rules = [rule for _, rule in rules_of(healer) if rule.reads_lines]
+    for component in file.logs:
+        if not any(rule.concerns(component) for rule in rules):
+            known = ", ".join(sorted({rule.component for rule in rules if rule.component})) or "none"
+            found.append(
+                Problem(file.healer, 0, 0, f"no rule is about `{component}`, which `logs` names", f"known: {known}")
+            )
+    if found:
+        raise FileProblems(found)

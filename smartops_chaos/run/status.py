@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -10,8 +11,11 @@ from smartops_chaos.errors import ChaosError, UsageError
 from smartops_chaos.model import LogLine, Outcome, Stop
 from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.schema import healerfile
+from smartops_chaos.schema.yamlfile import did_you_mean
 from smartops_chaos.store.campaign_folder import CampaignFolder
 from smartops_chaos.timeline import derive as timeline
+
+_OFFERED = 5  # trials of which a wrong name is a part
 
 
 def state(store: CampaignFolder) -> dict[str, Any]:
@@ -83,16 +87,24 @@ def derive_all(store: CampaignFolder) -> tuple[int, list[str], list[str]]:
 
 def log_lines(store: CampaignFolder, trial_id: str) -> tuple[LogLine, ...]:
     """The log lines that one trial has stored. Raises UsageError for an unknown trial."""
-    if trial_id not in {trial.id for trial in store.read().plan.trials}:
-        raise UsageError(f"{store.name} has no trial {trial_id}", "`smartops-chaos plan` lists their names")
+    known = [trial.id for trial in store.read().plan.trials]
+    if trial_id not in known:
+        raise _no_trial(store, trial_id, known)
     return store.trial(trial_id).read_evidence().logs
+
+
+def _no_trial(store: CampaignFolder, trial_id: str, known: Collection[str]) -> UsageError:
+    """With the trials of which the name is a part, or that are named nearly so."""
+    some = [name for name in known if trial_id in name][:_OFFERED]
+    hint = f"such as {', '.join(some)}" if some else did_you_mean(trial_id, known)
+    return UsageError(f"{store.name} has no trial {trial_id}", hint)
 
 
 def explain(store: CampaignFolder, trial_id: str) -> str:
     """What each rule matched in one trial. Raises UsageError for an unknown trial."""
     plan = store.read().plan
-    found = [trial for trial in plan.trials if trial.id == trial_id]
-    if not found:
-        raise UsageError(f"{store.name} has no trial {trial_id}", "`smartops-chaos plan` lists their names")
+    trials = {trial.id: trial for trial in plan.trials}
+    if trial_id not in trials:
+        raise _no_trial(store, trial_id, trials)
     evidence = store.trial(trial_id).read_evidence()
-    return timeline.explain(evidence, healerfile.restore(plan.healer), plan.chaos[found[0].chaos])
+    return timeline.explain(evidence, healerfile.restore(plan.healer), plan.chaos[trials[trial_id].chaos])

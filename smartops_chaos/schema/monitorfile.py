@@ -15,6 +15,7 @@ from smartops_chaos.schema.targetspec import MatrixPart, Present
 from smartops_chaos.schema.units import Duration, Rate, between
 
 _ADDRESS = re.compile(r"(https?|kubernetes)://[^\s/]+\S*")
+_MOST = 150_000  # requests of one incident, in memory
 _LISTEN = re.compile(r"(.*):(\d{1,5})")
 
 
@@ -83,7 +84,9 @@ class MonitorFile(MatrixPart):
         examples=["http://prometheus:9090"],
     )
     loki: Annotated[Server | None, Present] = Field(
-        default=None, description="For the healer's lines, as its file's `loki` says.", examples=["http://loki:3100"]
+        default=None,
+        description="For the healer's lines, as its file's `loki` says, which it must have.",
+        examples=["http://loki:3100"],
     )
     logs: dict[str, Text] = Field(
         default={},
@@ -119,6 +122,11 @@ class MonitorFile(MatrixPart):
         if self.url is None:
             raise ValueError("nothing says where requests go: add `url`, or write `slo` as a query")
         slo = self.slo.slo()
+        if self.rate * self.horizon > _MOST:
+            raise ValueError(
+                f"{self.rate:g} requests a second until the `horizon` are too many to keep: lower one of them, since "
+                f"{_MOST} are the most"
+            )
         if self.rate * slo.hold_s < slo.fewest:
             raise ValueError(
                 f"{self.rate * slo.hold_s:g} requests in `hold` are too few to judge an objective of "

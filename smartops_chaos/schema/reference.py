@@ -1,4 +1,4 @@
-"""docs/reference.md: every key of a matrix, a healer file and a fault file, from the schemas that check them.
+"""docs/reference.md: every key of a matrix, a healer file, gates.yaml and a fault file, from their schemas.
 
 python -m smartops_chaos.schema.reference > docs/reference.md
 """
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from smartops_chaos.schema.faultfile import DRIVERS, BlockSpec, Parameter, shipped_faults
+from smartops_chaos.schema.gatefile import GateFile
 from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.schema.matrix import Matrix
 from smartops_chaos.schema.units import Unit, format_in
@@ -41,6 +42,9 @@ def text() -> str:
         *_model(seen, "The matrix", "matrix.yaml: what is tried, and what the result is held against.", Matrix),
         *_model(
             seen, "The healer file", "How a healer is found, set and read: [with recipes](healers.md).", HealerFile
+        ),
+        *_model(
+            seen, "The rules of the promotion gate", "`platform/gates.yaml`: [what each rule asks](gate.md).", GateFile
         ),
         "## The fault file\n\nA Chaos Toolkit experiment with one block more: [how to write one](faults.md).",
         *_tables(seen, BlockSpec.model_json_schema()),

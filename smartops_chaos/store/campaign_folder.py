@@ -201,8 +201,12 @@ class CampaignFolder:
         folders = sorted(one for one in (self.path / "trials").glob("*") if one.is_dir())
         return [trial for trial in map(TrialFolder, folders) if trial.is_open()]
 
+    @property
+    def events_file(self) -> Path:
+        return self.path / "events.ndjson"
+
     def append_event(self, event: dict[str, Any]) -> None:
-        file = self.path / "events.ndjson"
+        file = self.events_file
         try:
             with file.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(event, default=str) + "\n")
@@ -211,7 +215,7 @@ class CampaignFolder:
 
     def last_word(self) -> str:
         """When the runner last said something: UTC, ISO 8601; "" if it never did, or nobody can read it."""
-        file = self.path / "events.ndjson"
+        file = self.events_file
         try:
             with file.open("rb") as lines:
                 lines.seek(max(0, lines.seek(0, os.SEEK_END) - _LAST_EVENT))

@@ -22,7 +22,7 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Literal
 
 from smartops_chaos.model import Health, Interval, Request, Slo
@@ -43,6 +43,7 @@ class _Outage:
     window: int  # begins the first bad window
     impact: int  # the first bad request in it
     recovery: int | None  # good, and begins the first good window after it; None: there was none
+    since: int = 0  # the recovery is not before this request: `recovery`, but for unknown windows just before it
 
 
 def window_state(n: int, bad: int, slo: Slo) -> WindowState:
@@ -266,16 +267,21 @@ def _states(
 
 def _outages(good: Sequence[bool], states: Sequence[WindowState]) -> list[_Outage]:
     found: list[_Outage] = []
+    unknown: int | None = None  # the first unknown window after the last bad one
     i = 0
     while i < len(states):
         if not found or found[-1].recovery is not None:
             if states[i] == "bad":
-                window = i
+                window, unknown = i, None
                 while good[i]:
                     i += 1
                 found.append(_Outage(window, i, None))
-        elif states[i] == "good" and good[i]:
-            found[-1] = replace(found[-1], recovery=i)
+        elif states[i] == "bad":
+            unknown = None
+        elif states[i] == "unknown":
+            unknown = i if unknown is None else unknown
+        elif good[i]:
+            found[-1] = replace(found[-1], recovery=i, since=i if unknown is None else unknown)
         i += 1
     return found
 
@@ -304,13 +310,19 @@ def _dated(
     """
     if slo.query:
         return [
-            (_sharp(outage.impact), None if outage.recovery is None else _sharp(outage.recovery)) for outage in outages
+            (
+                _sharp(outage.impact),
+                None if outage.recovery is None else RateChange(outage.since, outage.recovery, outage.recovery),
+            )
+            for outage in outages
         ]
     bad = [0, *accumulate(not one for one in good)]
+    steps = (min(later - earlier, hold_ns // 4) for earlier, later in pairwise(sched))
+    asked = [0, *accumulate(steps)]  # the schedule without the times at which nothing was asked
 
     def near(i: int, holds: int) -> int:
         """The first request not more than so many H before, or not less than so many after, request `i`."""
-        return bisect_left(sched, sched[i] + holds * hold_ns)
+        return bisect_left(asked, asked[i] + holds * hold_ns)
 
     found: list[tuple[RateChange, RateChange | None]] = []
     begin = 0
@@ -318,11 +330,11 @@ def _dated(
         next_impact = outages[number].impact if number < len(outages) else len(sched)
         recovery, end = None, len(sched)
         if (first := outage.recovery) is not None:
-            # Candidates for the recovery start at `first`: before it a window still missed the objective.
-            lo = last_level(bad, max(outage.impact, near(first, -_REACH - 1)), first)
+            # Candidates for the recovery start at `since`: before it a window still missed the objective.
+            lo = last_level(bad, max(outage.impact, near(outage.since, -_REACH - 1)), outage.since)
             hi = min(near(first, _REACH + 1), next_impact)
-            candidates = range(first, min(near(first, _REACH), hi))
-            recovery = likeliest(bad, lo, hi, candidates, falls=True) or _sharp(first)
+            candidates = range(outage.since, min(near(first, _REACH), hi))
+            recovery = likeliest(bad, lo, hi, candidates, falls=True) or RateChange(outage.since, first, first)
             end = recovery.best
         # Candidates for the impact end at `last`: with this bad request the first bad window exceeds the objective.
         n = near(outage.window, 1) - outage.window

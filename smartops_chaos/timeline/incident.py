@@ -41,7 +41,7 @@ from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.timeline.health import Spell, is_good
 from smartops_chaos.timeline.interval import Frame
 from smartops_chaos.timeline.outcome import flags, judge
-from smartops_chaos.timeline.rules import read
+from smartops_chaos.timeline.rules import hits, read
 
 EARLIER_S = 15.0
 ACTED_EARLIER_S = 60.0
@@ -129,7 +129,7 @@ def derive(
         )
         for earlier in (EARLIER_S, ACTED_EARLIER_S)
     ]
-    objects = {service.service, *(one.object for one in told.platform)}
+    objects = {service.service, *(one.object for one in told.platform if hits(service.service, (one.object,)))}
     evidence = replace(
         told,
         slo=slo,

@@ -172,3 +172,30 @@ def test_a_healer_file_is_tried_on_lines_and_its_schema_printed(cli: Any, tmp_pa
     missing = cli("healer", "check", "smartops", "--logs", "a=absent.log")
     assert (missing.returncode, "absent.log: no such file" in missing.stderr) == (2, True)
     assert "kubernetes" in json.loads(cli("healer", "schema").stdout)["properties"]
+
+
+def test_a_part_of_a_trials_name_offers_those_that_have_it(cli: Any) -> None:
+    done = cli("derive", SAMPLE, "--explain", "cpu-90")
+    assert done.returncode == 2
+    assert "such as calibration.cpu-90.steady.1, cpu-90.steady." in done.stderr
+    assert "did you mean `pod-kill.steady." in cli("derive", SAMPLE, "--explain", "pod-kil.steady.off.default.1").stderr
+
+
+def test_a_folder_means_its_matrix(cli: Any) -> None:
+    assert cli("init", "my").returncode == 0
+    assert cli("plan", "my").stdout == cli("plan", "my/matrix.yaml").stdout
+    assert cli("plan", ".").returncode == 2
+
+
+def test_plan_shows_a_grid_and_lists_trials_on_demand(cli: Any, matrix: Path) -> None:
+    short, long = cli("plan", matrix).stdout, cli("plan", matrix, "--trials").stdout
+    assert "cpu.steady.zscore.default.1" not in short
+    assert "cpu.steady.zscore.default.1" in long
+    assert any(line.split() == ["none", "/", "steady", "–", "1"] for line in short.splitlines())
+    assert f"smartops-chaos run {matrix} --only chaos=cpu" in cli("plan", matrix, "--only", "chaos=cpu").stdout
+
+
+def test_compare_says_what_its_shares_are_of(cli: Any) -> None:
+    told = cli("compare", SAMPLE, SAMPLE).stdout
+    assert "as a share of the baseline's in the same campaign" in told
+    assert any(line.split()[:4] == ["zscore", "20%", "20%", "+0%"] for line in told.splitlines())

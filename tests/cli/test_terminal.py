@@ -8,8 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from smartops_chaos.analysis.summary import Decision
+from smartops_chaos.cli.terminal import COLOURS
+from smartops_chaos.report.page import TONES
 
 PROGRAM = """
 from pathlib import Path
@@ -65,3 +70,7 @@ def test_no_colour_where_nobody_wants_one(environment: dict[str, str], coloured:
 def test_a_file_is_a_link_that_a_click_opens() -> None:
     address = re.escape(Path("/tmp/report.html").as_uri())
     assert re.search(rf"\x1b\]8;[^;]*;{address}\x1b\\(\x1b\[[0-9;]*m)*/tmp/report\.html", in_terminal())
+
+
+def test_every_verdict_has_a_colour_on_the_terminal_and_on_the_page() -> None:
+    assert set(COLOURS) == set(TONES) == set(get_args(Decision))

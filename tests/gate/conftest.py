@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.telemetry.conftest import program as program  # what pytest finds here is a fixture here
 from tests.telemetry.conftest import programs, prometheus_server
-from tests.telemetry.conftest import serve as serve  # what pytest finds here is a fixture here
 
 WINDOW_S, STEP_S = 72 * 3600, 300
 OLD, NEW = (f"docker.io/erp@sha256:{digit * 64}" for digit in "ab")
@@ -72,23 +72,30 @@ def gates(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A folder of blocks, and the moment at which they end."""
     promtool = shutil.which("promtool", path=os.pathsep.join([*map(_folder, programs().values()), os.environ["PATH"]]))
     if promtool is None:
         pytest.fail("promtool is missing: ./script/setup dev installs it with prometheus")
-    folder = tmp_path_factory.mktemp("prometheus")
+    folder = tmp_path_factory.mktemp("blocks")
     at_s = float(int(time.time()) // STEP_S * STEP_S)
-    text = "\n".join([*_all(at_s - WINDOW_S), "# EOF", ""])
-    (folder / "metrics").write_text(text, encoding="ascii")
+    (folder / "metrics").write_text("\n".join([*_all(at_s - WINDOW_S), "# EOF", ""]), encoding="ascii")
     subprocess.run(
         [promtool, "tsdb", "create-blocks-from", "openmetrics", folder / "metrics", folder / "data"],
         check=True,
         capture_output=True,
         timeout=300,
     )
-    program = next(iter(programs().values()))
+    return folder / "data", at_s
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory, blocks: tuple[Path, float], program: str) -> Iterator[Recorded]:
+    """On each version of Prometheus that there is: a range includes its left end up to 2, and does not from 3 on."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    shutil.copytree(blocks[0], folder / "data")
     with prometheus_server(program, folder, "global: {}\n", "--storage.tsdb.retention.time=100y") as url:
-        yield Recorded(url, at_s)
+        yield Recorded(url, blocks[1])
 
 
 def _folder(program: str) -> str:

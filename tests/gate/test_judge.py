@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from smartops_chaos.gate import judge, mttr, workloads
 from smartops_chaos.gate.asking import Asked
-from smartops_chaos.gate.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.gate.grid import Grid, GridLine, gaps, increases, most_within, stretches
 from smartops_chaos.gate.questions import CLOCK, RULES, STATE, questions
 from smartops_chaos.gate.ruling import Unanswered
+from smartops_chaos.schema.gatefile import EnvironmentRules, WorkloadsRule
 
 AT_S = 1_700_000_000.0
 RULES_TEXT: dict[str, Any] = {
@@ -67,9 +67,19 @@ def test_no_answer_is_never_open(question: str) -> None:
     assert judge.judge("stage", _rules(), AT_S, without).ruling == "undecidable"
 
 
-@pytest.mark.parametrize("question", ["watchdog", "targets", "slo total"])
+@pytest.mark.parametrize("question", ["watchdog", "targets", "slo total", "slo errors"])
 def test_an_empty_answer_is_never_open(question: str) -> None:
     assert judge.judge("stage", _rules(), AT_S, {**_green(), question: _answer()}).ruling == "undecidable"
+
+
+def test_a_counter_that_was_never_there_counts_nothing_if_the_rules_say_so() -> None:
+    slo = {"total": "total", "errors": "errors", "min_requests": 1, "absent_is_zero": True}
+    spikes = {"counter": "spikes", "at_most": 1}
+    answers = {**_green(), "slo errors": _answer(), "spikes": _answer()}
+    assert judge.judge("stage", _rules(slo=slo), AT_S, answers).ruling == "open"
+    assert judge.judge("stage", _rules(slo=slo, spikes=spikes), AT_S, answers).ruling == "undecidable"
+    forgiving = spikes | {"absent_is_zero": True}
+    assert judge.judge("stage", _rules(slo=slo, spikes=forgiving), AT_S, answers).ruling == "open"
 
 
 @given(st.sets(st.integers(0, 59)))
@@ -213,7 +223,7 @@ def test_a_stuck_release_is_a_change_that_goes_on() -> None:
 def _workload(available: int = 2, waiting: str = "", restarted: str = "") -> dict[str, Asked]:
     status = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": available}
     controller = {"kind": "deployment", "metadata": {"name": "erp", "generation": 3}, "spec": {"replicas": 2}}
-    pod = {"name": "erp-1", "containers": [{"name": "erp", "waiting": waiting, "restarted": restarted}]}
+    pod = {"name": "erp-1", "containers": [{"name": "erp", "waiting": waiting, "restarted": restarted, "image": "x"}]}
     return {STATE: Asked("Kubernetes", "state", {"controllers": [controller | {"status": status}], "pods": [pod]})}
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from smartops_chaos.gate import mttr
-from smartops_chaos.gate.gatefile import MttrRule
 from smartops_chaos.gate.questions import CAMPAIGN
 from smartops_chaos.gate.ruling import RuleResult, Unanswered
 from smartops_chaos.gate.workloads import seconds
+from smartops_chaos.schema.gatefile import MttrRule
 from smartops_chaos.store.campaign_folder import CampaignFolder
 from tests.statements.test_attest import DIGEST, IMAGE, keys
 from tests.statements.test_attest import tested as tested  # what pytest finds here is a fixture here

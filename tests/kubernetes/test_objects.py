@@ -105,6 +105,14 @@ def test_what_somebody_else_changed_is_told_and_only_our_fields_go_back() -> Non
     assert surprises == ["replicas was 4, not 0 as we had set it"]
 
 
+def test_an_object_in_which_nothing_was_set_is_left_alone() -> None:
+    """Not even an empty mapping is added: that would need the right to patch it."""
+    bare = {"metadata": {"name": "policies"}, "data": {"a": "1"}}
+    after, surprises = restored(bare, {})
+    assert objects.merge_patch(bare, after) == {}
+    assert surprises == []
+
+
 def test_the_ledger_stands_in_for_an_annotation_that_somebody_removed() -> None:
     noted = {"replicas": {"was": 2, "set": 0}}
     found = _deployment()

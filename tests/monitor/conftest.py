@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,15 +20,16 @@ from smartops_chaos.model import Interval
 from smartops_chaos.store.incident_book import IncidentBook
 from smartops_chaos.timeline.incident import Incident
 
-SETTLE_S, HORIZON_S, HOLD_S = 2, 6, 1
+SETTLE_S, HORIZON_S = 2, 6
+SLO = "{latency: 500ms, objective: 90%, hold: 1s}"
 _FILE = """\
 version: 1
 namespace: shop
 service: smartops-erp-simulator
 healer: lab
-url: http://127.0.0.1:{port}
+{url}
 rate: 25/s
-slo: {{latency: 500ms, objective: 90%, hold: {hold}s}}
+slo: {slo}
 settle: {settle}s
 horizon: {horizon}s
 logs: {{smartops-orchestrator: {log}}}
@@ -138,22 +138,29 @@ def standing(shop: Shop, tmp_path: Path, until: Callable[..., Any]) -> Iterator[
     """Starts a monitor of the shop and waits until it has seen it healthy."""
     there: list[Standing] = []
 
-    def start(more: str = "", horizon: int = HORIZON_S) -> Standing:
+    def start(
+        more: str = "",
+        *,
+        horizon: int = HORIZON_S,
+        settle: int = SETTLE_S,
+        slo: str = SLO,
+        url: str = "",
+        asked: int = 60,
+    ) -> Standing:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             listen = free.getsockname()[1]
         log = tmp_path / "orchestrator.log"
         log.touch()
         file = tmp_path / "monitor.yaml"
+        url = url or f"url: http://127.0.0.1:{shop.port}"
         file.write_text(
-            _FILE.format(
-                port=shop.port, hold=HOLD_S, settle=SETTLE_S, horizon=horizon, log=log, listen=listen, more=more
-            )
+            _FILE.format(url=url, slo=slo, settle=settle, horizon=horizon, log=log, listen=listen, more=more)
         )
         monitor = Standing(tmp_path / "watched", file, log, listen, until)
         there.append(monitor)
         monitor.start()
-        monitor.asked(0)
+        monitor.asked(0, asked)
         return monitor
 
     yield start
@@ -162,4 +169,3 @@ def standing(shop: Shop, tmp_path: Path, until: Callable[..., Any]) -> Iterator[
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
-    time.sleep(0)

@@ -17,6 +17,7 @@ from smartops_chaos.analysis import load_history, question, table
 from smartops_chaos.analysis.summarise import summarise, to_json
 from smartops_chaos.cli import compare_command
 from smartops_chaos.cli.commands import app
+from smartops_chaos.cli.terminal import Terminal
 from smartops_chaos.errors import FileProblems, UsageError
 from smartops_chaos.export import ci, metrics_file
 from smartops_chaos.model import Arm
@@ -175,7 +176,9 @@ def test_a_simulated_campaign_is_decided_by_its_plan(folder: Path) -> None:
     assert to_json(data.summary)["simulated"] is True
 
 
-def test_nothing_that_is_made_of_it_passes_for_measured(folder: Path, tmp_path: Path) -> None:
+def test_nothing_that_is_made_of_it_passes_for_measured(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = api.load(folder)
     report = build.build(data)
     assert report.title.startswith("SIMULATED: ")
@@ -199,7 +202,8 @@ def test_nothing_that_is_made_of_it_passes_for_measured(folder: Path, tmp_path: 
         load_history.campaigns([CampaignFolder(folder)])
     compared = api.compare(data, data)
     assert compared.simulated == ("made-1", "made-1")
-    assert compare_command.told(compared)[0].startswith("SIMULATED")
+    compare_command.tell(Terminal(), compared)
+    assert capsys.readouterr().out.startswith("SIMULATED")
     assert compare_command.verdict(compared, non_inferior=False)[0] is False
 
 

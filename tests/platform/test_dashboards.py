@@ -21,7 +21,7 @@ from tests.telemetry.conftest import programs, prometheus_server
 _FILES = sorted(write.JSON.glob("*.json"))
 _BOARDS: dict[str, dict[str, Any]] = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in _FILES}
 _LARGEST = 60_000  # bytes: a chart's release has one megabyte for all of it
-_VARIABLES = {"$namespace": ".*", "$__rate_interval": "1m", "$__range": "1h"}
+_VARIABLES = {"$namespace": ".*", "$__rate_interval": "1m", "$__interval_ms": "15000", "$__interval": "15s"}
 
 
 class Asked(NamedTuple):

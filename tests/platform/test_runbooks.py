@@ -21,7 +21,7 @@ from tests.platform.promql import exported, promtool, recorded, rules, series_na
 _PAGES = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
 _PARTS = ["Meaning", "Impact", "Diagnosis", "What the healer does by itself, and when to stop it"]
 _KUBECTL = {"get", "describe", "logs", "scale", "rollout", "delete", "port-forward", "top"}
-_BESIDE_THE_CHART = {"smartops-monitor"}
+_BESIDE_THE_CHART = {"smartops-chaos-monitor"}
 
 
 class Command(NamedTuple):

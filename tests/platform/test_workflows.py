@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,18 +144,41 @@ def test_production_is_reached_only_behind_its_gate_and_its_environment() -> Non
 
 def test_an_unknown_step_and_a_revision_that_is_none_are_refused(tmp_path: Path) -> None:
     for environment in ({"STEP": "deploy-prod"}, {"STEP": "rollback", "ENVIRONMENT": "dev", "REVISION": "1; true"}):
-        copy = tmp_path / environment["STEP"]
-        (copy / ".ci").mkdir(parents=True)
-        (copy / "script").mkdir()
-        for name in (".ci/on-cluster", ".ci/login"):
-            (copy / name).write_bytes((ROOT / name).read_bytes())
-            (copy / name).chmod(0o755)
-        (copy / "script" / "setup").write_text("#!/bin/sh\n")  # all is set up
-        (copy / "script" / "setup").chmod(0o755)
+        copy = _alone(tmp_path / environment["STEP"], ".ci/on-cluster", ".ci/login")
         done = subprocess.run(
             [copy / ".ci" / "on-cluster"], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 2, done.stderr
+
+
+def test_the_action_runs_verifies_and_judges(standins: Callable[..., Path], tmp_path: Path) -> None:
+    """On the stand-in, whose every target is missed: the exit code is that of the check, and the outputs say where."""
+    copy = _alone(tmp_path / "copy", ".ci/action")
+    given = {"MATRIX": str(standins(repeats=1, lanes=2)), "CAMPAIGN": "mine", "GITHUB_OUTPUT": str(tmp_path / "told")}
+    done = subprocess.run(
+        [copy / ".ci" / "action"],
+        cwd=tmp_path,
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "mine: verified. 4 of 4 records follow from their evidence; registered at" in done.stdout
+    assert (tmp_path / "told").read_text() == "campaign=results/mine\nreport=reports/mine\n"
+    assert (tmp_path / "reports" / "mine" / "junit.xml").exists()
+
+
+def _alone(folder: Path, *scripts: str) -> Path:
+    """Scripts beside a `setup` that finds everything set up."""
+    for name in scripts:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+        (folder / name).chmod(0o755)
+    (folder / "script").mkdir()
+    (folder / "script" / "setup").write_text("#!/bin/sh\n")
+    (folder / "script" / "setup").chmod(0o755)
+    return folder
 
 
 def test_the_table_of_images_has_every_image_by_its_digest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,35 @@ def test_max_time_ends_after_a_block_and_a_second_runner_is_refused(
     assert runner.returncode == 0, said
     assert "out of time" in said
     assert {row["block"] for row in rows(tmp_path / "results" / "standin-1").values()} == {1}
+
+
+def test_a_run_ends_with_its_answer_and_a_command_that_runs(cli: Any, standins: Any, tmp_path: Path) -> None:
+    matrix = standins(repeats=2, lanes=4)
+    done = cli("run", matrix.relative_to(tmp_path), "--only", "chaos=nothing", "--results", "r", "--reports", "p")
+    assert done.returncode == 0, done.stderr
+    assert any(re.match(r"off +2\.00.s +the baseline +0 of 2 ", line) for line in done.stdout.splitlines())
+    assert "This is about what --only chaos=nothing chose" in done.stdout
+    (following,) = (line.removeprefix("next: ") for line in done.stdout.splitlines() if line.startswith("next: "))
+    assert following == "smartops-chaos report standin-1 --results r --reports p"
+    assert cli(*following.split()[1:]).returncode == 0
+    assert (tmp_path / "p" / "standin-1" / "report.html").exists()
+    alone = cli("run", matrix, "--only", "model=on", "--campaign", "alone")
+    assert alone.returncode == 0
+    assert "Nothing can be compared yet: the baseline off has no trial" in alone.stdout
+
+
+def test_status_tells_what_runs_now_from_what_may_be_in_force(
+    cli: Any, standins: Any, start: Any, until: Any, tmp_path: Path
+) -> None:
+    matrix = standins(repeats=1, lanes=1, least_s=60.0, most_s=60.0)
+    runner = start("run", matrix)
+    trials = tmp_path / "results" / "standin-1" / "trials"
+    (ledger,) = until(lambda: list(trials.glob("*/ledger.json")))
+    told = cli("status").stdout
+    assert f"running now (process {runner.pid})" in told
+    assert "MAY BE IN FORCE" not in told
+    runner.send_signal(signal.SIGINT)
+    runner.communicate()
+    assert "unfinished: the same command resumes" in cli("status").stdout
+    ledger.write_text('{"state": "open", "faults": []}', encoding="utf-8")
+    assert f"MAY BE IN FORCE: {ledger.parent.name}" in cli("status").stdout

@@ -17,6 +17,9 @@ from smartops_chaos.schema.names import Namespace
 from smartops_chaos.schema.units import Duration, Fraction, between, format_duration
 
 _MOST_SLOTS = 11_000  # points of an answer that Prometheus gives at most
+_ABSENT = (
+    "A counter that was never there counts 0: one with labels is absent until its first use. Else nothing is said."
+)
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 
 LabelName = Annotated[str, Field(pattern=_LABEL, max_length=100)]
@@ -50,7 +53,9 @@ class WitnessRule(GatePart):
 
 
 class AlertsRule(GatePart):
-    firing: Selector = Field(examples=['\'ALERTS{alertstate="firing", namespace="${namespace}"}\''])
+    firing: Selector = Field(
+        description="Alerts that fire.", examples=['\'ALERTS{alertstate="firing", namespace="${namespace}"}\'']
+    )
     now: list[str] = Field(default=["critical", "warning"], description="Severities of which none may fire now.")
     never: list[str] = Field(default=["critical"], description="Severities of which none may have fired.")
     persistent: Span = Field(default=1800.0, description="None fired for longer in one stretch.", examples=["30m"])
@@ -59,32 +64,45 @@ class AlertsRule(GatePart):
 class SloRule(GatePart):
     """1 - errors / total over the window, from counters."""
 
-    total: Selector = Field(examples=["'erp_simulator_requests_total{namespace=\"${namespace}\"}'"])
-    errors: Selector = Field(examples=["'erp_simulator_errors_total{namespace=\"${namespace}\"}'"])
-    at_least: Fraction = Field(default=0.98, examples=["98%"])
+    total: Selector = Field(
+        description="A counter of all requests.",
+        examples=["'erp_simulator_requests_total{namespace=\"${namespace}\"}'"],
+    )
+    errors: Selector = Field(
+        description="A counter of those that were not good.",
+        examples=["'erp_simulator_errors_total{namespace=\"${namespace}\"}'"],
+    )
+    at_least: Fraction = Field(default=0.98, description="Share of good requests.", examples=["98%"])
     min_requests: int = Field(default=1000, ge=1, description="With fewer nothing can be said.")
+    absent_is_zero: bool = Field(default=False, description=_ABSENT)
 
 
 class SpikesRule(GatePart):
     """Anomalies that the healer saw: never more than so many within any stretch of that length."""
 
-    counter: Selector = Field(examples=['\'signals_total{kind="anomaly", namespace="${namespace}"}\''])
-    within: Span = Field(default=3600.0, examples=["1h"])
-    at_most: int = Field(ge=0, examples=[20])
+    counter: Selector = Field(
+        description="A counter of anomalies.", examples=['\'signals_total{kind="anomaly", namespace="${namespace}"}\'']
+    )
+    within: Span = Field(default=3600.0, description="The stretch in which they are counted.", examples=["1h"])
+    at_most: int = Field(ge=0, description="So many are no spike.", examples=[20])
+    absent_is_zero: bool = Field(default=False, description=_ABSENT)
 
 
 class VersionSeries(GatePart):
     """A series whose labels say what runs: `of` what, in which `version`."""
 
-    series: Selector = Field(examples=["'kube_pod_container_info{namespace=\"${namespace}\"}'"])
-    of: LabelName = Field(examples=["container"])
-    version: LabelName = Field(examples=["image_id"])
+    series: Selector = Field(
+        description="It is there for each thing that runs.",
+        examples=["'kube_pod_container_info{namespace=\"${namespace}\"}'"],
+    )
+    of: LabelName = Field(description="The label that says what runs.", examples=["container"])
+    version: LabelName = Field(description="The label that says in which version.", examples=["image_id"])
 
 
 class GoldenRule(GatePart):
     """The whole window lies after the last change of a digest or of a value."""
 
-    versions: list[VersionSeries] = []
+    versions: list[VersionSeries] = Field(default=[], description="Of images, as kube-state-metrics has them.")
     release: str = Field(default="", description="Of Helm: its history tells of changed values.", max_length=53)
 
     @model_validator(mode="after")
@@ -95,20 +113,24 @@ class GoldenRule(GatePart):
 
 
 class ArmRule(GatePart):
-    model: str
-    policy: str
+    model: str = Field(description="A level of the matrix.", examples=["zscore"])
+    policy: str = Field(description="A level of the matrix.", examples=["default"])
 
 
 class MttrRule(GatePart):
     """From the newest campaign of the digests that run now; without one from the monitor's gauge."""
 
-    at_most: Span = Field(examples=["60s"])
-    require: Literal["upper bound", "estimate"] = Field(default="upper bound", examples=["upper bound"])
+    at_most: Span = Field(description="The MTTR has to be shorter.", examples=["60s"])
+    require: Literal["upper bound", "estimate"] = Field(
+        default="upper bound", description="Which number of it.", examples=["upper bound"]
+    )
     max_age: Span = Field(default=14 * 86400.0, description="An older campaign says nothing.", examples=["14d"])
     campaigns: str = Field(default="results", description="Folder of the campaigns.")
     arm: ArmRule | None = Field(default=None, description="Every arm beside the baseline unless said.")
     gauge: Selector | None = Field(
-        default=None, examples=["'smartops_chaos_campaign_mttr_seconds{namespace=\"${namespace}\"}'"]
+        default=None,
+        description="Of the monitor: asked if no campaign counts.",
+        examples=["'smartops_chaos_campaign_mttr_seconds{namespace=\"${namespace}\"}'"],
     )
     public_key: str = Field(default="", description="PEM file: the campaign's statement must be signed by its owner.")
 
@@ -120,7 +142,7 @@ class WorkloadsRule(GatePart):
 
 
 class EnvironmentRules(GatePart):
-    namespace: Namespace = Field(examples=["smartops-stage"])
+    namespace: Namespace = Field(description="Of the environment.", examples=["smartops-stage"])
     prometheus: str = Field(default="", description="Its address; --prometheus goes before.")
     window: Span = Field(description="What is judged.", examples=["72h"])
     step: Span = Field(
@@ -131,7 +153,7 @@ class EnvironmentRules(GatePart):
     replicas: list[LabelName] = Field(
         default=["prometheus_replica", "replica"], description="Labels by which doubled Prometheus servers differ."
     )
-    witness: WitnessRule
+    witness: WitnessRule = Field(description="What proves that data were there.")
     tests: Selector | None = Field(
         default=None,
         description="Above 0 while a fault is injected on purpose: that time is taken out.",
@@ -139,12 +161,12 @@ class EnvironmentRules(GatePart):
     )
     after_test: Span = Field(default=300.0, description="So long after a test is taken out too.", examples=["5m"])
     max_tested: Fraction = Field(default=0.25, description="With more taken out nothing can be said.")
-    workloads: WorkloadsRule | None = None
-    alerts: AlertsRule | None = None
-    mttr: MttrRule | None = None
-    slo: SloRule | None = None
-    golden: GoldenRule | None = None
-    spikes: SpikesRule | None = None
+    workloads: WorkloadsRule | None = Field(default=None, description="All of the namespace is rolled out.")
+    alerts: AlertsRule | None = Field(default=None, description="None fires now, none has fired badly.")
+    mttr: MttrRule | None = Field(default=None, description="The healer was fast enough on these very digests.")
+    slo: SloRule | None = Field(default=None, description="Users were served.")
+    golden: GoldenRule | None = Field(default=None, description="Nothing has changed for the whole window.")
+    spikes: SpikesRule | None = Field(default=None, description="No burst of anomalies.")
     override: bool = Field(default=False, description="Whether --override may open it.")
 
     @model_validator(mode="after")
@@ -173,8 +195,8 @@ class EnvironmentRules(GatePart):
 
 
 class GateFile(GatePart):
-    version: Literal[1] = Field(examples=[1])
-    environments: dict[str, EnvironmentRules] = Field(min_length=1)
+    version: Literal[1] = Field(description="Of this format.", examples=[1])
+    environments: dict[str, EnvironmentRules] = Field(min_length=1, description="By name.")
 
 
 def load(path: Path) -> GateFile:
