@@ -113,6 +113,7 @@ RIGHTS: dict[str, dict[str, Rights]] = {
         },
         "smartops-chaos-monitor": {
             (*READ_PODS, ("get", "list", "watch")),
+            ("apps", "deployments", (), ("list", "watch")),
             ("", "pods/log", (), ("get",)),
             ("", "events", (), ("list", "watch")),
         },
