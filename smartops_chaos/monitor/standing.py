@@ -74,7 +74,8 @@ class StandingMonitor:
             self.numbers.registry, self._healer, file.signals or "", file.policy or "", book.path
         )
         self.good = GoodShares(slo)
-        self._lines = FollowedLines(book.raw, file.logs, self._healer, self._alive, self.agents.line)
+        logs = {component: base / path for component, path in file.logs.items()}
+        self._lines = FollowedLines(book.raw, logs, self._healer, self._alive, self.agents.line)
         self._pods = FollowedPods(book.raw, self._lines.take) if file.cluster else None
         self._sources = StandingSources(file, self._healer, self._lines, self._pods, clock)
         self._asked_s = self._pruned_s = 0.0
