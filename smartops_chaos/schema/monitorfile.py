@@ -122,10 +122,9 @@ class MonitorFile(MatrixPart):
         if self.url is None:
             raise ValueError("nothing says where requests go: add `url`, or write `slo` as a query")
         slo = self.slo.slo()
-        if self.rate * self.horizon > _MOST:
+        if self.rate * (self.horizon + self.settle) > _MOST:
             raise ValueError(
-                f"{self.rate:g} requests a second until the `horizon` are too many to keep: lower one of them, since "
-                f"{_MOST} are the most"
+                f"{self.rate:g} requests a second for `horizon` and `settle` are too many, {_MOST} can be kept: lower one"
             )
         if self.rate * slo.hold_s < slo.fewest:
             raise ValueError(
