@@ -108,8 +108,7 @@ def test_rights_are_given_job_by_job(file: Path) -> None:
         writes = {right for right, value in job["permissions"].items() if value == "write"}
         allowed = {
             "deploy-dev": {"packages", "id-token"},
-            "release": {"contents", "pull-requests", "id-token"},
-            "site": {"pages", "id-token"},
+            "release": {"contents", "pull-requests", "id-token", "pages"},
         }
         assert writes <= allowed.get(file.stem, set())
 
