@@ -379,18 +379,21 @@ def version_changes(
             raise Unanswered(f"which versions ran from {span} is not known")
     seen: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for line in found:
-        if untested := set(line.values) - tested:
-            seen[line.labels.get(of, "")][line.labels.get(version, "")] |= untested
+        if line.values:
+            seen[line.labels.get(of, "")][line.labels.get(version, "")] |= set(line.values)
     changes: list[tuple[float, str]] = []
     for name, versions in sorted(seen.items()):
+        if set.union(*versions.values()) <= tested:
+            continue
         last = {one: max(slots) for one, slots in versions.items()}
         running = [one for one in last if last[one] >= at_end]
         if not running:
             changes.append((grid.end_of(max(last.values())), f"{name} was taken away"))
             continue
         final = max(running, key=lambda one: (last[one], one))
-        gone = max((slot for one, slot in last.items() if one != final), default=-1)
         first = min(versions[final])
+        others = [one for one in last if one != final and not (versions[one] <= tested and min(versions[one]) > first)]
+        gone = max((last[one] for one in others), default=-1)
         changed = max(gone + 1 if gone >= 0 else 0, first)
         if changed > 0:
             other = "changed to" if gone >= 0 else "came with"

@@ -188,7 +188,11 @@ def test_what_comes_and_goes_under_test_is_no_change_but_what_stays_is() -> None
     always = set(range(100))
     assert _versions(tested, erp_1=always, proxy_1=set(range(41, 59))) == []
     assert _versions(tested, erp_1=always, proxy_1=set(range(41, 62))) == [(62.0, "proxy was taken away")]
-    assert _versions(tested, erp_1=set(range(50)), erp_2=set(range(50, 100))) == [(60.0, "erp changed to erp_2")]
+    assert _versions(tested, erp_1=set(range(50)), erp_2=set(range(50, 100))) == [(50.0, "erp changed to erp_2")]
+    assert _versions(tested, erp_1=always - set(range(45, 50)), erp_2=set(range(45, 50))) == []  # an arm, put back
+    begin = frozenset(range(20))
+    assert _versions(begin, erp_1=always) == []
+    assert _versions(begin, erp_1=set(range(10)), erp_2=set(range(10, 100))) == [(10.0, "erp changed to erp_2")]
 
 
 def test_pods_of_jobs_come_and_go() -> None:
