@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,12 @@ class CampaignFolder:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def typed(self) -> str:
+        """As a command takes it where one is now: by its name among the results here, else by its path."""
+        here = Path("results", self.name).resolve() == self.path.resolve()
+        return shlex.quote(self.name if here else str(self.path))
 
     @property
     def lanes(self) -> Path:
