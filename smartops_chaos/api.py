@@ -86,6 +86,22 @@ def history(*sources: str | Path) -> History:
     return load_history.campaigns([CampaignFolder(Path(path)) for path in sources])
 
 
+def slides(data: CampaignData, out: str | Path) -> list[Path]:
+    """Write a short deck for a talk, deck.pdf and deck.html, and each slide as SVG and PNG below `out`; the files."""
+    from smartops_chaos.report import slides as talk
+
+    return talk.write(talk.build(data), Path(out))
+
+
+def film(data: CampaignData, out: str | Path) -> Path:
+    """Write the healing film as an animated GIF. Raises UsageError without evidence of a repair and its twin."""
+    from smartops_chaos.report import build
+
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    Path(out).write_bytes(build.film_gif(data))
+    return Path(out)
+
+
 def report_history(found: History, out: str | Path) -> list[Path]:
     """Write report.pdf, report.html, figures/, history.csv and history.json below `out`; the files written."""
     from smartops_chaos.export import history_files

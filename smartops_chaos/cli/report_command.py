@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import webbrowser
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -69,6 +70,14 @@ def report(
     windows: Annotated[
         bool, typer.Option("--windows", help="Only labelled windows of the telemetry, to train detectors with.")
     ] = False,
+    slides: Annotated[
+        bool, typer.Option("--slides", help="Only slides/: a short deck (PDF, HTML) and each of its slides, 16:9.")
+    ] = False,
+    film: Annotated[
+        bool, typer.Option("--film", help="Only film.gif: the median repair of the best arm beside the baseline.")
+    ] = False,
+    paper: Annotated[Literal["a4", "letter"], typer.Option(help="Of the PDF.")] = "a4",
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     baseline: Annotated[str, typer.Option(help="For a bare trials table: model=off,policy=default.")] = "",
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,
@@ -82,23 +91,29 @@ def report(
 
     sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
     if api.is_incidents(sources[0]):
+        if check or junit or prometheus or figures or trial or windows:
+            raise UsageError("of incidents there is a report alone, and --json", "leave the other options out")
         _incidents(sources, reports, as_json=as_json)
         return
     if windows:  # without the rest: it reads a campaign of any size one trial at a time
         print("\n".join(map(str, api.windows(*sources, out=reports / sources[0].name / "windows"))))
         return
     if api.is_history(*sources):
-        if figures or trial:
-            raise UsageError("--figures and --trial are about one campaign", "name one")
+        if figures or trial or slides or film:
+            raise UsageError("--figures, --trial, --slides and --film are about one campaign", "name one")
         told = _history(sources, reports, as_json=as_json)
     else:
         data = api.load(*sources, baseline=arm_of(baseline) if baseline else None)
-        if figures or trial:
+        if slides or film:
+            told = _talk(data, reports, slides=slides, film=film)
+        elif figures or trial:
             told = _figures(data, reports, trial or [], every=figures, as_json=as_json)
         else:
-            told = _campaign(data, reports, as_json=as_json)
+            told = _campaign(data, reports, as_json=as_json, paper=paper)
     if told.files:
         print(told.files[0])
+    if open_ and (page := next((file for file in told.files if file.suffix == ".html"), None)):
+        webbrowser.open(page.resolve().as_uri())
     _write_for_machines(told.summary, junit, prometheus, require)
     _tell_github(told, require if check else None)
     if check:
@@ -136,14 +151,24 @@ def _history(sources: list[Path], reports: Path, *, as_json: bool) -> _Told:
     return _Told(found.newest.summary, files, sentences)
 
 
-def _campaign(data: CampaignData, reports: Path, *, as_json: bool) -> _Told:
+def _campaign(data: CampaignData, reports: Path, *, as_json: bool, paper: Literal["a4", "letter"] = "a4") -> _Told:
     from smartops_chaos import api
     from smartops_chaos.analysis.summarise import to_json
 
     if as_json:
         print(json.dumps(to_json(data.summary)))
         return _Told(data.summary)
-    return _Told(data.summary, tuple(api.report(data, reports / data.name)))
+    return _Told(data.summary, tuple(api.report(data, reports / data.name, paper=paper)))
+
+
+def _talk(data: CampaignData, reports: Path, *, slides: bool, film: bool) -> _Told:
+    from smartops_chaos import api
+
+    made = [
+        *(api.slides(data, reports / data.name / "slides") if slides else []),
+        *([api.film(data, reports / data.name / "film.gif")] if film else []),
+    ]
+    return _Told(data.summary, tuple(made))
 
 
 def _figures(data: CampaignData, reports: Path, trials: list[str], *, every: bool, as_json: bool) -> _Told:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from smartops_chaos.analysis.load import CampaignData
@@ -19,6 +20,7 @@ from smartops_chaos.report import (
     course,
     faults,
     figure_files,
+    film,
     healing,
     method,
     owners,
@@ -47,7 +49,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     ]
     sections = [
         answer.section(seen),
-        *([close[0]] if close else []),
+        *([replace(close[0], blocks=(*close[0].blocks, film.film(pair, seen.index)))] if close and pair else []),
         reading.section(),
         validity.section(seen),
         recovery.section(seen),
@@ -62,6 +64,18 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
     ]
     report = Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
     return simulated.marked(report) if data.summary.simulated else report
+
+
+def film_gif(data: CampaignData) -> bytes:
+    """The healing film for a slide. Raises UsageError without evidence of a repair and its twin."""
+    seen = page(data, appendix=False)
+    pair = closely.median_pair(seen, data)
+    if pair is None:
+        raise UsageError(
+            f"{data.name} has no healed trial with its evidence and that of its twin in the baseline",
+            "name a campaign that was run here, with a baseline in the same blocks",
+        )
+    return film.gif(film.film(pair, seen.index), pair, seen.styles)
 
 
 def trial_course(data: CampaignData, trials: Sequence[str]) -> Report:

@@ -167,6 +167,7 @@ class Figure:
     """A drawing with a caption. `svg` has ids that are unique in the whole report.
 
     As a file it stands alone, with the tables named in `tables` beside it, which have the numbers that it shows.
+    `points` makes marks answer to the mouse: a group's id, and the row of each of its marks in the list of trials.
     """
 
     id: str
@@ -175,6 +176,7 @@ class Figure:
     alt: str  # what a reader who cannot see it needs to know
     svg: str
     tables: tuple[str, ...] = ()
+    points: tuple[tuple[str, tuple[int, ...]], ...] = ()  # groups of marks in the drawing, and the trial of each mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +201,44 @@ class Gallery:
     cards: tuple[TrialCard, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FilmMoment:
+    name: str
+    at_s: float  # since the injection
+    raw: str  # the line or sample that tells of it
+
+
+@dataclass(frozen=True, slots=True)
+class FilmSide:
+    """One of two trials that run side by side."""
+
+    title: str
+    outcome: str
+    requests: tuple[tuple[float, float, bool], ...]  # seconds since injection, milliseconds (-1: no good answer), good
+    moments: tuple[FilmMoment, ...]
+    card: str  # id of the trial's card; "" where the report has none
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """Two trials that play on one time axis; on a screen only."""
+
+    id: str
+    title: str
+    caption: str
+    sides: tuple[FilmSide, ...]
+    start_s: float
+    end_s: float
+    limit_ms: float  # what the SLO allows
+
+
 def grouped(rows: Sequence[tuple[Text, ...]]) -> tuple[tuple[Text, ...], ...]:
     """Rows without the first cell where it repeats the one above."""
     heads = [row[0] for row in rows]
     return tuple(row if i == 0 or heads[i - 1] != row[0] else ("", *row[1:]) for i, row in enumerate(rows))
 
 
-Block = Paragraph | Box | Facts | Code | Cards | Table | Figure | Gallery
+Block = Paragraph | Box | Facts | Code | Cards | Table | Figure | Gallery | Film
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from smartops_chaos.report.document import Block, Figure, Paragraph, Table, col,
 from smartops_chaos.report.figures import heat_map
 from smartops_chaos.report.figures.heat_map import Field, MapRow
 from smartops_chaos.report.page import MANY_ARMS, Page
+from smartops_chaos.report.style import WIDTH_IN
 
 _ALL = "all faults"
 _NAMES = 4
@@ -96,14 +97,24 @@ def _healers(page: Page) -> list[Arm]:
     return [arm for arm in page.judged if baseline is None or arm.model != baseline.model]
 
 
-def _map(page: Page) -> Figure:
+def drawn_map(page: Page, figure_id: str, *, width_in: float = WIDTH_IN) -> str:
+    columns, rows = _rows(page)
+    return heat_map.heat_map(figure_id, columns, rows, page.styles, page.targets.mttr_reduction, width_in=width_in)
+
+
+def _rows(page: Page) -> tuple[list[str], list[MapRow]]:
+    """The columns of the map, and its rows: the fastest arm first, the baseline last."""
     chaos = list(dict.fromkeys(c.chaos for a in page.arms for c in a.cells))
     baseline = page.summary.baseline
     base = _fields(baseline, chaos, ()) if baseline else ()
     shown = [a for a in page.arms if a.cells]
     shown.sort(key=lambda a: (a.baseline, _or_last(a.mttr.rmst_s)))
     rows = [MapRow(a.arm, _fields(a, chaos, () if a.baseline else base), a.baseline) for a in shown]
-    columns = [*chaos, _ALL]
+    return [*chaos, _ALL], rows
+
+
+def _map(page: Page) -> Figure:
+    columns, rows = _rows(page)
     first = next((row for row in rows if not row.baseline), None)
     told = "" if first is None else f" The fastest is {first.arm} with {seconds(first.fields[-1].mean_s)}."
     return Figure(
@@ -112,7 +123,7 @@ def _map(page: Page) -> Figure:
         "MTTR and, below it, how many faults the healer itself repaired, of all trials that count. The fastest arm is "
         "at the top, the baseline at the bottom. Colours compare with the baseline under the same fault.",
         " ".join(_told(row, columns) for row in rows) + told,
-        heat_map.heat_map("fig-map", columns, rows, page.styles, page.targets.mttr_reduction),
+        drawn_map(page, "fig-map"),
         ("tab-verdicts" if len(page.judged) > MANY_ARMS else "tab-mttr",),
     )
 

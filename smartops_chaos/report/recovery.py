@@ -62,15 +62,18 @@ def more(page: Page) -> Iterable[Block]:
     counted = page.counted
     if len(counted) and any(a.cells for a in arms):
         drawn = effect.strips(counted, arms, page.styles)
-        for i, svg in enumerate(drawn, 1):
+        rows = {place: i for i, place in enumerate(page.index.places)}
+        for i, strip in enumerate(drawn, 1):
+            listed = ((group, tuple(rows.get(place, -1) for place in places)) for group, places in strip.points)
             yield Figure(
                 f"fig-trials-{i}" if i > 1 else "fig-trials",
                 "Every counted trial" + (f", part {i} of {len(drawn)}" if len(drawn) > 1 else ""),
                 "One mark a trial; open triangles: not recovered by the horizon (dotted). Black bars: MTTR of the cell."
                 " Marks at 0 s: the fault never hurt.",
                 f"Times to recover of {sum(a.counted for a in arms)} trials by scenario and arm.",
-                svg,
+                strip.svg,
                 ("tab-mttr",),
+                tuple(listed) if page.index.rows else (),
             )
     if sum(bool(curve.scenario) for a in arms for curve in a.curves) > len(arms):
         yield Figure(

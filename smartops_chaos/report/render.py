@@ -8,20 +8,26 @@ and Cyrillic; in the PDF other scripts appear as boxes, in the HTML the browser 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Set
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import typst
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from smartops_chaos.report.document import Block, Chip, Gallery, Link, Report, Section, Table, Text
-from smartops_chaos.report.style import PER_INCH
+from smartops_chaos.report.document import Block, Chip, Film, Gallery, Link, Report, Section, Table, Text
+from smartops_chaos.report.style import IN_THE_DARK, PER_INCH
 
+if TYPE_CHECKING:
+    from smartops_chaos.report.slides import Deck
+
+_FOUND = {colour: i for i, colour in enumerate(IN_THE_DARK)}
+_COLOUR = re.compile(r": (#[0-9a-f]{6})\b")
 _TEMPLATES = files("smartops_chaos.report") / "templates"
 _FIGURE_PAGES = """
 #set page(width: auto, height: auto, margin: 4pt)
@@ -32,15 +38,9 @@ _FIGURE_PAGES = """
 def html(report: Report) -> str:
     """One self-contained page. It reads the same without JavaScript, which sorts, searches and narrows down the long
     table, and folds up the single trials."""
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    anchors = report.anchors()
-    environment.filters["marked"] = lambda text: _marked(text, anchors)
+    environment = _environment(report.anchors())
+    environment.filters["coloured"] = _coloured
+    environment.filters["film"] = _film
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     template = environment.get_template("report.html.j2")
@@ -48,12 +48,24 @@ def html(report: Report) -> str:
         report=report,
         numbers=report.numbers(),
         facets=lambda table, row: [facet.values[row] for facet in table.facets],
-        style=_template("report.css"),
+        style=_colours() + _template("report.css"),
         script=_template("report.js"),
     )
 
 
-Paper = Literal["a4", "us-letter"]
+def _environment(anchors: Set[str]) -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["marked"] = lambda text: _marked(text, anchors)
+    return environment
+
+
+Paper = Literal["a4", "letter"]
 
 
 def pdf(report: Report, paper: Paper = "a4") -> bytes:
@@ -62,7 +74,7 @@ def pdf(report: Report, paper: Paper = "a4") -> bytes:
     document = {
         "title": report.title,
         "subtitle": report.subtitle,
-        "paper": paper,
+        "paper": {"a4": "a4", "letter": "us-letter"}[paper],
         "sections": [_section(section) for section in printed.sections],
         "numbers": report.numbers(),
         "anchors": dict.fromkeys(sorted(printed.anchors()), True),
@@ -71,6 +83,19 @@ def pdf(report: Report, paper: Paper = "a4") -> bytes:
     if not isinstance(pages, bytes):
         raise TypeError("typst answered with pages instead of one document")
     return pages
+
+
+def deck(made: Deck, kind: Literal["pdf", "svg", "png"]) -> list[bytes]:
+    """Slides as one PDF, or as a page each: SVG, or PNG of 1920 by 1080 pixels."""
+    options = {"pdf_standards": "ua-1"} if kind == "pdf" else {"ppi": 144.0} if kind == "png" else {}
+    pages = _typst(_template("slides.typ"), asdict(made), format=kind, **options)
+    return [pages] if isinstance(pages, bytes) else list(pages)
+
+
+def deck_html(made: Deck) -> str:
+    """The same in one page for a browser, which the arrow keys turn."""
+    environment = _environment(frozenset())
+    return environment.get_template("slides.html.j2").render(deck=made)
 
 
 def pngs(report: Report) -> list[bytes]:
@@ -105,6 +130,24 @@ def _link(link: Link) -> Markup:
     )
 
 
+def _coloured(svg: str) -> Markup:
+    """A drawing whose colours are variables of the page, so that they suit a dark one."""
+    return Markup(_COLOUR.sub(lambda found: f": var(--f{_FOUND[found[1]]})" if found[1] in _FOUND else found[0], svg))
+
+
+def _colours() -> str:
+    light, dark = ("".join(f"--f{i}:{c};" for i, c in enumerate(some)) for some in (IN_THE_DARK, IN_THE_DARK.values()))
+    return f":root{{{light}}}@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
+
+
+def _film(film: Film) -> str:
+    """What the script of the page plays, short: rows of seconds, milliseconds and whether it was good."""
+    sides = [[[at, ms, int(good)] for at, ms, good in side.requests] for side in film.sides]
+    moments = [[one.at_s for one in side.moments] for side in film.sides]
+    told = {"start": film.start_s, "end": film.end_s, "limit": film.limit_ms, "sides": sides, "moments": moments}
+    return json.dumps(told, separators=(",", ":"))
+
+
 def _code(text: str) -> Markup:
     if "`" not in text:
         return escape(text)
@@ -119,6 +162,8 @@ def _printed(section: Section) -> Section:
         if isinstance(block, Table):
             rows = block.rows if block.on_paper is None else tuple(block.rows[i] for i in block.on_paper)
             blocks.append(replace(block, rows=rows, facets=(), ids=()))
+        elif isinstance(block, Film):
+            continue
         elif isinstance(block, Gallery):
             cards = tuple(replace(e, evidence="") for e in block.cards if e.svg)
             blocks += [replace(block, cards=cards)] if cards else []

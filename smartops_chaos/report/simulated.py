@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from smartops_chaos.report.document import Block, Figure, Gallery, Report
+
+if TYPE_CHECKING:
+    from smartops_chaos.report.slides import Slide
 
 _MARK = (
     '<text x="50%" y="50%" text-anchor="middle" dominant-baseline="middle" font-family="DejaVu Sans" font-size="34" '
@@ -22,6 +26,10 @@ def marked(report: Report) -> Report:
             replace(section, blocks=tuple(_marked(block) for block in section.blocks)) for section in report.sections
         ),
     )
+
+
+def marked_slide(slide: Slide) -> Slide:
+    return replace(slide, svg=_drawn_over(slide.svg), title=f"SIMULATED: {slide.title}")
 
 
 def _marked(block: Block) -> Block:

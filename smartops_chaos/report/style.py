@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,6 +80,36 @@ _RC: dict[Any, Any] = {  # the keys' type, a long literal, is new in matplotlib 
 }
 
 
+# What each colour of a drawing becomes on a dark page, as matplotlib writes it.
+IN_THE_DARK: Mapping[str, str] = {
+    "#ffffff": "#14181c",
+    "#1b1f24": "#e4e8ec",
+    "#000000": "#e4e8ec",
+    "#5a6470": "#a7b1bc",
+    "#c9ced6": "#4a545e",
+    "#e3e6ea": "#2b3238",
+    "#d9dde2": "#3b444d",
+    "#4d4d4d": "#b9c2cc",
+    "#0072b2": "#5eb3e8",
+    "#d55e00": "#ff8c4a",
+    "#009e73": "#4fcba4",
+    "#cc79a7": "#e5a3c8",
+    "#e69f00": "#f3bd4a",
+    "#a9d5f0": "#1d4f6e",
+    "#fdf0c4": "#5a4a14",
+    "#f3b48d": "#7a3514",
+    "#e6e8eb": "#333b43",
+    "#e8eef5": "#223140",
+    "#dff0e9": "#173a2e",
+    "#fbe3d6": "#4a2413",
+    "#f7e3b5": "#f3dba6",
+    "#4f2c3b": "#a5667f",
+}
+
+
+_SIZES = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+
+
 @dataclass(frozen=True, slots=True)
 class ArmStyle:
     label: str
@@ -110,6 +141,12 @@ def arm_styles(arms: Sequence[Arm], baseline: Arm) -> dict[Arm, ArmStyle]:
     return styles
 
 
+def styled(salt: str, letters: float = LETTERS) -> AbstractContextManager[None]:
+    """What is drawn within looks like all figures; `letters` in points, for slides."""
+    larger = {key: value + letters - LETTERS for key, value in _RC.items() if key in _SIZES}
+    return matplotlib.rc_context({**_RC, **larger, "svg.hashsalt": salt})
+
+
 def draw(
     figure_id: str,
     height_in: float,
@@ -122,7 +159,7 @@ def draw(
 
     `layout`: None is several times as fast, but leaves the margins to `paint`.
     """
-    with matplotlib.rc_context({**_RC, "svg.hashsalt": figure_id}):
+    with styled(figure_id):
         drawing = Drawing(figsize=(width_in, height_in), layout=layout)
         FigureCanvasSVG(drawing)  # texts are measured as they will be drawn
         paint(drawing)

@@ -21,15 +21,15 @@ def _blocks(page: Page) -> Iterable[Block]:
     if page.plan is None:
         yield Paragraph("The trials come from a bare table. What they were measured on, it does not say.")
     else:
-        names = _names(page.plan)
+        shown = names(page.plan)
         yield Figure(
             "fig-system",
             "System under test",
             "Blue: the harness; green: what is judged; red: what is injected. The arrows of the lower half "
             "are the loop "
             "of the repair.",
-            " ".join(text.replace("\n", " ") + "." for text in (names.load, names.front, names.service, names.watch)),
-            loop_diagram.diagram("fig-system", names),
+            " ".join(text.replace("\n", " ") + "." for text in (shown.load, shown.front, shown.service, shown.watch)),
+            loop_diagram.diagram("fig-system", shown),
             ("tab-scenarios",),
         )
     yield Facts((*_system(page), *_threats(page)))
@@ -38,7 +38,7 @@ def _blocks(page: Page) -> Iterable[Block]:
 # ---- the system ----------------------------------------------------------------------------------------------
 
 
-def _names(plan: Plan) -> Names:
+def names(plan: Plan) -> Names:
     rates = listing(sorted({f"{w.rate_per_s:g}/s" for w in plan.workloads.values() if w.rate_per_s}))
     load = "load of your own" if plan.analysis.slo.query else f"load generator\nopen loop, {rates}"
     fault = f"fault\n{count(sum(bool(c.parts) for c in plan.chaos.values()), 'level')}"

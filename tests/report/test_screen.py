@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import websocket
 
+from smartops_chaos import api
 from smartops_chaos.report import render
 from smartops_chaos.report.build import build
 
@@ -160,3 +161,71 @@ def test_without_scripts_everything_is_there_and_links_lead_to_the_table(browser
     browser.until(lambda: browser.js("location.hash") == "#tab-trials")
     browser.until(lambda: abs(browser.js("document.querySelector('#tab-trials').getBoundingClientRect().top")) < 50)
     assert browser.js("performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.fixture(scope="module")
+def sample_page(tmp_path_factory) -> str:
+    """Of a campaign with evidence and with more than fifty trials."""
+    file = tmp_path_factory.mktemp("sample") / "report.html"
+    report = build(api.load(Path(__file__).parents[2] / "results" / "sample"))
+    file.write_text(render.html(report), encoding="utf-8")
+    return file.as_uri()
+
+
+def test_a_long_table_shows_fifty_rows_until_somebody_asks_for_all(browser, sample_page):
+    browser.open(sample_page)
+    assert len(browser.visible()) == 50
+    browser.click("#tab-trials .all")
+    browser.until(lambda: len(browser.visible()) == 125 - 2)
+    browser.open(f"{sample_page}#trial-120")
+    browser.until(lambda: len(browser.visible()) > 100)
+
+
+def test_every_table_sorts_and_a_row_takes_its_name_with_it(browser, sample_page):
+    browser.open(sample_page)
+    browser.click("#tab-horizons th button")
+    cells = "[...document.querySelectorAll('#tab-horizons tbody tr')].map((r) => r.cells[0].textContent.trim())"
+    assert all(browser.js(cells))
+    browser.click("#tab-agreement th:nth-child(2) button")
+    assert (
+        browser.js("document.querySelector('#tab-agreement th:nth-child(2)').getAttribute('aria-sort')") == "ascending"
+    )
+
+
+def test_a_mark_says_which_trial_it_is_and_leads_to_it(browser, sample_page):
+    browser.open(sample_page)
+    title = browser.js("document.querySelector('#fig-trials use title').textContent")
+    assert title.count(",") == 2
+    browser.click("#fig-trials use:has(title)")
+    browser.until(lambda: browser.js("location.hash").startswith("#trial-"))
+    row = browser.js("document.querySelector(location.hash).cells[1].textContent.trim()")
+    assert title.startswith(row)
+
+
+def test_the_film_lights_up_what_has_happened(browser, sample_page):
+    browser.open(sample_page)
+    slide = "((s) => {{ s.value = {}; s.dispatchEvent(new Event('input')) }})(document.querySelector('.film input'))"
+    dim = "[...document.querySelectorAll('.film .side')].map((s) => s.querySelectorAll('li.dim').length)"
+    browser.js(slide.format(-1))
+    none = browser.js(dim)
+    assert none == browser.js(
+        "[...document.querySelectorAll('.film .side')].map((s) => s.querySelectorAll('li').length)"
+    )
+    browser.js(slide.format(100))
+    assert browser.js(dim) == [0, 0]
+    browser.click(".film button")
+    browser.until(lambda: 0 < float(browser.js("document.querySelector('.film input').value")) < 12)
+    browser.click(".film button")
+
+
+def test_drawings_suit_a_dark_page_and_contents_stay_in_sight(browser, sample_page):
+    media = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.call("Emulation.setEmulatedMedia", features=media)
+    try:
+        browser.open(sample_page)
+        colour = "getComputedStyle(document.querySelector('#fig-phases svg text')).fill"
+        assert browser.js(colour) == "rgb(228, 232, 236)"
+        browser.js("window.scrollTo(0, 3000)")
+        assert browser.js("document.querySelector('nav').getBoundingClientRect().top") == 0
+    finally:
+        browser.call("Emulation.setEmulatedMedia", features=[])

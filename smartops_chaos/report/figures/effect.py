@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, Reduction
 from smartops_chaos.analysis.words import percent, percent_range
@@ -19,6 +22,7 @@ from smartops_chaos.report.style import (
     LETTERS,
     QUIET,
     TALLEST_IN,
+    WIDTH_IN,
     ArmStyle,
     Styles,
     draw,
@@ -41,6 +45,7 @@ def forest(
     references: Sequence[tuple[str, float]] = (),
     *,
     scenarios: bool = True,
+    width_in: float = WIDTH_IN,
 ) -> str:
     """Reduction of MTTR with its interval: each arm over all scenarios, then, with `scenarios`, one by one.
 
@@ -74,7 +79,7 @@ def forest(
         axes.set_xlabel("reduction of MTTR against the baseline (right is better)")
 
     row_in = 0.31 if any("\n" in two_lines(name) for _, name, _, _ in rows) else 0.205
-    return draw(figure_id, 0.75 + row_in * len(rows), paint)
+    return draw(figure_id, 0.75 + row_in * len(rows), paint, width_in=width_in)
 
 
 def forest_rows(comparisons: Sequence[Comparison], *, scenarios: bool = True) -> int:
@@ -105,7 +110,15 @@ def _interval(axes: Axes, y: int, reduction: Reduction, style: ArmStyle, whole: 
     marks.beside(axes, y, text, gap=6, fontsize=LETTERS, fontweight=weight, color=colour)
 
 
-def strips(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A drawing, and for each group of marks in it the row of the table that each mark stands for."""
+
+    svg: str
+    points: tuple[tuple[str, tuple[int, ...]], ...]  # id of the group -> rows; none where marks are a bitmap
+
+
+def strips(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) -> list[Strip]:
     """Every counted trial's time to recover, by scenario and arm; as many figures as the scenarios need pages."""
     scenarios = list(dict.fromkeys((c.chaos, c.workload) for arm in arms for c in arm.cells))
     height_in = max(0.42, (0.17 if len(arms) <= _FEW_ARMS else 0.13) * len(arms))
@@ -123,9 +136,10 @@ def _strip(
     styles: Styles,
     scenarios: Sequence[tuple[str, str]],
     height_in: float,
-) -> str:
+) -> Strip:
     """Open triangles: not recovered by the horizon."""
     step = 0.8 / max(len(arms), 1)
+    points: list[tuple[str, tuple[int, ...]]] = []
 
     def paint(drawing: Drawing) -> None:
         axes = drawing.subplots()
@@ -143,7 +157,8 @@ def _strip(
                     & (counted["model"] == arm.model)
                     & (counted["policy"] == arm.policy)
                 ]
-                _trials(axes, rows["time_s"].to_numpy(float), cell.horizon_s, at, step, style)
+                for rows_of_marks in _trials(axes, rows["time_s"], cell.horizon_s, at, step, style, len(points)):
+                    points.append(rows_of_marks)
                 if cell.rmst_s is not None:
                     axes.plot([cell.rmst_s] * 2, [at - step * 0.42, at + step * 0.42], color=INK, linewidth=1.6)
             if y:
@@ -153,36 +168,29 @@ def _strip(
         axes.set_xlabel("time to recover [s] since injection")
         legend(axes, [arm.arm for arm in arms], styles)
 
-    return draw(figure_id, _AROUND_STRIP_IN + height_in * len(scenarios), paint)
+    svg = draw(figure_id, _AROUND_STRIP_IN + height_in * len(scenarios), paint)
+    return Strip(svg, tuple((f"{figure_id}-{group}", rows) for group, rows in points if rows))
 
 
-def _trials(axes: Axes, times: np.ndarray, horizon: float, at: float, step: float, style: ArmStyle) -> None:
+def _trials(
+    axes: Axes, trials: pd.Series, horizon: float, at: float, step: float, style: ArmStyle, groups: int
+) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """Draws them; gives the groups of marks, numbered from `groups` on, with the row of each mark."""
+    times, rows = trials.to_numpy(float), trials.index.to_numpy()
     # Neighbours in time go to different heights, so that equal values stay visible.
     order = np.argsort(np.argsort(times, kind="stable"), kind="stable")
     heights = at + step * 0.24 * ((order % 3) - 1)
     failed = times >= horizon
     many = len(times) > _MANY_POINTS
-    axes.scatter(
-        times[~failed],
-        heights[~failed],
-        s=16,
-        marker=style.marker,
-        color=style.colour,
-        alpha=0.75,
-        linewidths=0,
-        rasterized=many,
+    kinds: tuple[tuple[NDArray[np.bool_], dict[str, Any]], ...] = (
+        (~failed, {"s": 16, "marker": style.marker, "color": style.colour, "alpha": 0.75, "linewidths": 0}),
+        (failed, {"s": 18, "marker": ">", "facecolors": "white", "edgecolors": style.colour, "linewidths": 0.9}),
     )
-    axes.scatter(
-        times[failed],
-        heights[failed],
-        s=18,
-        marker=">",
-        facecolors="white",
-        edgecolors=style.colour,
-        linewidths=0.9,
-        rasterized=many,
-        zorder=3,
-    )
+    for i, (which, looks) in enumerate(kinds):
+        if which.any():
+            drawn = axes.scatter(times[which], heights[which], rasterized=many, zorder=2 + i, **looks)
+            drawn.set_gid(f"marks-{groups + i}")
+        yield f"marks-{groups + i}", () if many else tuple(rows[which].tolist())
 
 
 def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_target: float) -> str:

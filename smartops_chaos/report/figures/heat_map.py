@@ -11,7 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from smartops_chaos.analysis.words import number, percent
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import HAIR, INK, LETTERS, Styles, draw, even_slices, two_lines
+from smartops_chaos.report.style import HAIR, INK, LETTERS, WIDTH_IN, Styles, draw, even_slices, two_lines
 
 MET, SHORT, WORSE, BASELINE, UNKNOWN = "#a9d5f0", "#fdf0c4", "#f3b48d", "#e6e8eb", "#ffffff"
 _MOST_COLUMNS = 9
@@ -35,7 +35,15 @@ class MapRow:
     baseline: bool
 
 
-def heat_map(figure_id: str, columns: Sequence[str], rows: Sequence[MapRow], styles: Styles, target: float) -> str:
+def heat_map(
+    figure_id: str,
+    columns: Sequence[str],
+    rows: Sequence[MapRow],
+    styles: Styles,
+    target: float,
+    *,
+    width_in: float = WIDTH_IN,
+) -> str:
     """`columns` are the names of the fields. Too many of them are continued below, under the same arms."""
     parts = even_slices(len(columns), _MOST_COLUMNS)
     height_in = _HEAD_IN + _ROW_IN * len(rows)
@@ -53,7 +61,7 @@ def heat_map(figure_id: str, columns: Sequence[str], rows: Sequence[MapRow], sty
         patches = [Patch(facecolor=colour, edgecolor=HAIR, label=text) for colour, text in told.items()]
         drawing.legend(handles=patches, loc="outside lower left", ncols=4, handlelength=1.1, columnspacing=1.2)
 
-    return draw(figure_id, height_in * len(parts) + 0.3, paint)
+    return draw(figure_id, height_in * len(parts) + 0.3, paint, width_in=width_in)
 
 
 def _panel(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from smartops_chaos.report.style import BAD, HAIR, INK, QUIET, draw
+from smartops_chaos.report.style import BAD, HAIR, INK, QUIET, WIDTH_IN, draw
 
 _HEALER, _OURS, _THEIRS = "#dff0e9", "#e8eef5", "#ffffff"
 
@@ -24,7 +24,7 @@ class Names:
     fault: str
 
 
-def diagram(figure_id: str, names: Names) -> str:
+def diagram(figure_id: str, names: Names, *, width_in: float = WIDTH_IN) -> str:
     def paint(drawing: Drawing) -> None:
         axes = drawing.subplots()
         axes.set_xlim(0, 100)
@@ -45,7 +45,7 @@ def diagram(figure_id: str, names: Names) -> str:
         _arrow(axes, (10, 22), (10, 14), "", (0, 0), dashed=True)
         axes.text(10, 8, "every answer\nis recorded:\nrecovery is\nseen here", ha="center", va="center", color=QUIET)
 
-    return draw(figure_id, 1.95, paint)
+    return draw(figure_id, 1.95, paint, width_in=width_in)
 
 
 def _box(axes: Axes, x: float, y: float, text: str, colour: str) -> None:

@@ -12,7 +12,18 @@ from matplotlib.ticker import MaxNLocator
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import clip, seconds
 from smartops_chaos.model import MOMENTS
-from smartops_chaos.report.style import INK, LETTERS, TALLEST_IN, Styles, draw, even_slices, panels, row_axis, two_lines
+from smartops_chaos.report.style import (
+    INK,
+    LETTERS,
+    TALLEST_IN,
+    WIDTH_IN,
+    Styles,
+    draw,
+    even_slices,
+    panels,
+    row_axis,
+    two_lines,
+)
 
 # One hue, light to dark, so that the order survives print in grey; hatches as the second cue.
 _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\\\\\\\\"), ("#4f2c3b", ""))
@@ -21,7 +32,9 @@ _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\
 _LEVEL_NAMES = 5  # that fit side by side without a slant
 
 
-def phases(arms: Sequence[ArmSummary], styles: Styles) -> str:
+def phases(
+    arms: Sequence[ArmSummary], styles: Styles, *, figure_id: str = "fig-phases", width_in: float = WIDTH_IN
+) -> str:
     """Mean durations of the steps of healed trials, stacked; ticks are moments for which the repair did not wait."""
 
     def paint(drawing: Drawing) -> None:
@@ -61,7 +74,7 @@ def phases(arms: Sequence[ArmSummary], styles: Styles) -> str:
         ]
         axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.3)
 
-    return draw("fig-phases", 0.95 + 0.42 * len(arms), paint)
+    return draw(figure_id, 0.95 + 0.42 * len(arms), paint, width_in=width_in)
 
 
 def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:

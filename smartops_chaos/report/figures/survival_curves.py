@@ -12,14 +12,26 @@ from smartops_chaos.analysis.summary import ArmSummary, Curve
 from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import Arm
 from smartops_chaos.report.figures import marks
-from smartops_chaos.report.style import LETTERS, ArmStyle, Styles, draw, legend, legend_height, panels, two_lines
+from smartops_chaos.report.style import (
+    LETTERS,
+    WIDTH_IN,
+    ArmStyle,
+    Styles,
+    draw,
+    legend,
+    legend_height,
+    panels,
+    two_lines,
+)
 
 _FEW_ARMS = 3  # whose numbers of trials fit below a panel
 MANY_ARMS = 6  # from here on each model has a panel of its own
 _PALE = "#d9dde2"
 
 
-def kaplan_meier(arms: Sequence[ArmSummary], styles: Styles) -> str:
+def kaplan_meier(
+    arms: Sequence[ArmSummary], styles: Styles, *, figure_id: str = "fig-survival", width_in: float = WIDTH_IN
+) -> str:
     """Share of trials not yet recovered, all scenarios of an arm pooled, with the numbers at risk below."""
     curves = [(arm.arm, curve) for arm in arms for curve in arm.curves if not curve.scenario]
     if len(curves) >= MANY_ARMS:
@@ -39,7 +51,7 @@ def kaplan_meier(arms: Sequence[ArmSummary], styles: Styles) -> str:
         legend(axes, [arm for arm, _ in curves], styles, lines=True)
         _at_risk(risk, curves, styles)
 
-    return draw("fig-survival", 2.5 + 0.19 * len(curves), paint)
+    return draw(figure_id, (2.5 if width_in == WIDTH_IN else 1.85) + 0.19 * len(curves), paint, width_in=width_in)
 
 
 def _by_model(curves: Sequence[tuple[Arm, Curve]], baseline: Arm | None, styles: Styles) -> str:

@@ -1,4 +1,4 @@
-// Sorts, searches and narrows down the long table, and folds up the trials. The report is complete without it.
+// Sorts tables, searches and narrows down the long one, folds up the trials, and plays the film. The report is complete without it.
 // The part of the address after "#" holds what is shown: #tab-trials?model=off&outcome=healed
 const number = (text) => Number.parseFloat(text.replace("−", "-").replaceAll(",", ""));
 
@@ -8,12 +8,21 @@ function element(name, properties, ...children) {
   return made;
 }
 
+const FIRST = 50; // rows that a long table shows before somebody asks for all
+
 function sortable(figure) {
   const body = figure.querySelector("tbody");
   const heads = [...figure.querySelectorAll("th")];
+  if (body.rows.length < 2) return;
   const key = (row, column) => row.cells[column].textContent.trim();
+  const names = []; // a first cell that repeats the one above is left out: a row that moves takes its name with it
+  for (const row of body.rows) names.push(key(row, 0) || names.at(-1) || "");
+  const whole = () => names.splice(0).forEach((name, i) => {
+    if (!key(body.rows[i], 0)) body.rows[i].cells[0].textContent = name;
+  });
   heads.forEach((head, column) => {
     const sort = () => {
+      whole();
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -24,6 +33,7 @@ function sortable(figure) {
         return Number.isNaN(m) ? x.localeCompare(y) : m - n;
       });
       body.append(...(down ? keyed.reverse() : keyed).map(([, row]) => row));
+      figure.dispatchEvent(new Event("sorted"));
     };
     const button = element("button", { type: "button", onclick: sort }, ...head.childNodes);
     head.append(button);
@@ -31,7 +41,8 @@ function sortable(figure) {
 }
 
 function narrowable(figure) {
-  const rows = [...figure.querySelector("tbody").rows];
+  const body = figure.querySelector("tbody");
+  const rows = [...body.rows];
   const names = JSON.parse(figure.dataset.facets ?? "[]");
   const values = new Map(rows.map((row) => [row, JSON.parse(row.dataset.values ?? "[]")]));
   const told = element("p", { className: "told" });
@@ -39,6 +50,8 @@ function narrowable(figure) {
   const search = element("input", { type: "search" });
   const all = element("button", { type: "button", textContent: "Show all" });
   const choices = new Map();
+  const more = element("button", { type: "button", className: "all" });
+  let most = FIRST;
   let wanted = new Map(); // facet -> values of which a row needs one
 
   names.forEach((name, i) => {
@@ -65,12 +78,15 @@ function narrowable(figure) {
     const text = search.value.toLowerCase();
     const tests = [...wanted].map(([name, some]) => [names.indexOf(name), new Set(some)]);
     let n = 0;
-    for (const row of rows) {
+    for (const row of body.rows) {
       const has = values.get(row);
-      row.hidden = !tests.every(([i, some]) => has[i]?.some((value) => some.has(value)))
-        || (text !== "" && !row.textContent.toLowerCase().includes(text));
-      n += !row.hidden;
+      const fits = tests.every(([i, some]) => has[i]?.some((value) => some.has(value)))
+        && (text === "" || row.textContent.toLowerCase().includes(text));
+      n += fits;
+      row.hidden = !fits || n > most;
     }
+    more.hidden = n <= most;
+    more.textContent = `Show all ${n} rows`;
     for (const [name, select] of choices) {
       const value = (wanted.get(name) ?? [""]).join("|or|");
       if (![...select.options].some((option) => option.value === value)) {
@@ -79,7 +95,8 @@ function narrowable(figure) {
       select.value = value;
     }
     const why = [...wanted].map(([name, some]) => `${name.replaceAll("_", " ")}: ${some.join(" or ")}`).join("; ");
-    told.textContent = `${n} of ${rows.length} rows${why ? ` · ${why}` : ""}`;
+    const first = n > most ? `the first ${most} of ` : "";
+    told.textContent = `${first}${n} of ${rows.length} rows${why ? ` · ${why}` : ""}`;
     all.hidden = n === rows.length;
   }
 
@@ -90,8 +107,20 @@ function narrowable(figure) {
     history.replaceState(null, "", address());
   });
   search.addEventListener("input", show);
-  const fields = [["search", search], ...choices].map(([name, field]) => element("label", {}, `${name.replaceAll("_", " ")} `, field));
-  figure.querySelector(".scroll").before(element("div", { className: "filters" }, ...fields, all, told));
+  more.addEventListener("click", () => {
+    most = Infinity;
+    show();
+  });
+  figure.addEventListener("sorted", show);
+  const field = ([name, box]) => element("label", {}, `${name.replaceAll("_", " ")} `, box);
+  const usual = ["chaos", "model", "outcome"];
+  const [plain, rare] = [[], []];
+  for (const one of choices) (usual.includes(one[0]) ? plain : rare).push(one);
+  const others = rare.length ? [element("details", {}, element("summary", { textContent: "more" }), ...rare.map(field))] : [];
+  figure.querySelector(".scroll").before(
+    element("div", { className: "filters" }, field(["search", search]), ...plain.map(field), ...others, all, told),
+  );
+  figure.querySelector(".scroll").after(more);
   show();
   return {
     figure,
@@ -104,10 +133,15 @@ function narrowable(figure) {
       search.value = "";
       show();
     },
+    reveal() {
+      most = Infinity;
+      show();
+    },
   };
 }
 
-const tables = [...document.querySelectorAll("figure.small")].map((figure) => (sortable(figure), narrowable(figure)));
+document.querySelectorAll("figure.table").forEach(sortable);
+const tables = [...document.querySelectorAll("figure.small")].map(narrowable);
 for (const link of document.querySelectorAll("a[data-show]")) {
   const pairs = Object.entries(JSON.parse(link.dataset.show)).flatMap(([name, some]) => some.map((v) => [name, v]));
   link.hash += `?${new URLSearchParams(pairs)}`;
@@ -119,8 +153,106 @@ function follow() {
   const target = document.getElementById(id);
   const table = tables.find(({ figure, rows }) => figure === target || rows.includes(target));
   if (table && (query || table.figure === target || target.hidden)) table.narrow(location.hash.split(/\?(.*)/s)[1] ?? "");
+  if (table && target.hidden) table.reveal();
   if (target?.matches("details")) target.open = true;
   if (target && (query || table || target.matches("details"))) target.scrollIntoView();
 }
 window.addEventListener("hashchange", follow);
 follow();
+
+// A mark in a drawing says which trial it is, and leads to it.
+for (const figure of document.querySelectorAll("[data-points]")) {
+  for (const [group, rows] of JSON.parse(figure.dataset.points)) {
+    const marks = document.getElementById(group)?.querySelectorAll("use") ?? [];
+    rows.forEach((row, i) => {
+      const line = document.getElementById(`trial-${row + 1}`);
+      if (!line || !marks[i]) return;
+      const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+      title.textContent = [...line.cells].slice(1, 4).map((cell) => cell.textContent.trim()).join(", ") + " s";
+      marks[i].append(title);
+      marks[i].addEventListener("click", () => { location.hash = `#trial-${row + 1}`; });
+    });
+  }
+}
+
+// The contents say where the reader is.
+const places = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+const seen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (isIntersecting) {
+    places.forEach((link) => link.removeAttribute("aria-current"));
+    places.get(target.id)?.setAttribute("aria-current", "true");
+  }
+}, { rootMargin: "-20% 0px -70% 0px" });
+document.querySelectorAll("main > section").forEach((section) => seen.observe(section));
+
+// The healing film: two trials on one time axis.
+for (const film of document.querySelectorAll("[data-film]")) {
+  const { start, end, limit, sides, moments } = JSON.parse(film.dataset.film);
+  const shown = [...film.querySelectorAll(".side")].map((side, i) => {
+    const canvas = element("canvas", {});
+    canvas.setAttribute("aria-hidden", "true");
+    side.querySelector("p").after(canvas);
+    return { canvas, lines: [...side.querySelectorAll("li")], requests: sides[i], at: moments[i] };
+  });
+  const slider = element("input", { type: "range", min: start, max: end, step: 0.05, value: end });
+  slider.setAttribute("aria-label", "second of the trial");
+  const last = Number(slider.value); // the step before the end
+  const button = element("button", { type: "button", textContent: "Play" });
+  const clock = element("output", {});
+  film.querySelector(".sides").before(element("div", { className: "play" }, button, slider, clock));
+  const top = Math.max(limit * 4, ...sides.flat().map(([, ms]) => ms)) * 1.6;
+
+  function draw() {
+    const now = Number(slider.value);
+    const style = getComputedStyle(document.documentElement);
+    const [ink, quiet, good, bad] = ["--ink", "--quiet", "--link", "--bad"].map((name) => style.getPropertyValue(name));
+    clock.textContent = `${now.toFixed(1)} s`;
+    for (const { canvas, lines, requests, at } of shown) {
+      const ratio = window.devicePixelRatio || 1;
+      const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+      canvas.width = width * ratio;
+      canvas.height = height * ratio;
+      const pen = canvas.getContext("2d");
+      pen.scale(ratio, ratio);
+      const x = (second) => ((second - start) / (end - start)) * width;
+      const y = (ms) => height - 8 - (Math.log(Math.max(ms, 1)) / Math.log(top)) * (height - 16);
+      pen.fillStyle = quiet;
+      pen.fillRect(0, y(limit), width, 0.7);
+      for (const [second, ms, fine] of requests) {
+        if (second > now) break;
+        pen.fillStyle = fine ? good : bad;
+        pen.fillRect(x(second) - 1, y(ms < 0 ? top : ms) - 1, 2.4, 2.4);
+      }
+      pen.fillStyle = ink;
+      at.forEach((second, i) => {
+        const past = second <= now + 1e-6;
+        lines[i].className = past ? (now - second < 0.6 && now < last ? "lit" : "") : "dim";
+        if (past) pen.fillRect(x(second), 0, 1, height);
+      });
+      pen.fillRect(x(now), 0, 1.5, height);
+    }
+  }
+
+  let frame = 0;
+  function stop() {
+    cancelAnimationFrame(frame);
+    frame = 0;
+    button.textContent = "Play";
+  }
+  button.addEventListener("click", () => {
+    if (frame) return stop();
+    if (Number(slider.value) >= last) slider.value = start;
+    button.textContent = "Stop";
+    const [from, begun] = [Number(slider.value), performance.now()];
+    const step = (time) => { // at the true speed
+      slider.value = from + Math.max(0, time - begun) / 1000;
+      draw();
+      if (Number(slider.value) >= last) return stop();
+      frame = requestAnimationFrame(step);
+    };
+    frame = requestAnimationFrame(step);
+  });
+  slider.addEventListener("input", () => (stop(), draw()));
+  window.addEventListener("resize", draw);
+  draw();
+}

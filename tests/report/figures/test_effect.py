@@ -33,9 +33,14 @@ def test_the_forest_prints_estimates_and_what_cannot_be_given(small):
 
 def test_every_counted_trial_is_one_mark(small):
     summary, rows = small.summary(), small.page().counted
-    svg = effect.strips(rows, summary.arms, styles(small))[0]
-    clouds = re.findall(r'<g id="fig-trials-PathCollection_\d+">(.*?)</g>\s*</g>', svg, re.DOTALL)
-    assert sum(cloud.count("<use") for cloud in clouds) == len(rows)
+    (strip,) = effect.strips(rows, summary.arms, styles(small))
+    marks = {
+        group: strip.svg.partition(f'<g id="{group}">')[2].partition("</g>\n   </g>")[0] for group, _ in strip.points
+    }
+    assert sum(cloud.count("<use") for cloud in marks.values()) == len(rows)
+    assert sorted(row for _, places in strip.points for row in places) == sorted(rows.index)
+    for group, places in strip.points:
+        assert marks[group].count("<use") == len(places)
 
 
 def test_rates_show_n_and_leave_out_an_axis_that_nobody_asked_for(small):
@@ -50,7 +55,7 @@ def test_rates_show_n_and_leave_out_an_axis_that_nobody_asked_for(small):
 def test_scenarios_that_do_not_fit_on_a_page_go_on_in_another_figure(simulate):
     campaign = simulate(models=("off", *"abcdefg"), chaos=tuple(f"c{i}" for i in range(10)), repeats=1, rate=1.0)
     summary = campaign.summary()
-    svgs = effect.strips(campaign.page().counted, summary.arms, styles(campaign))
+    svgs = [s.svg for s in effect.strips(campaign.page().counted, summary.arms, styles(campaign))]
     assert len(svgs) == 2
     heights = [float(re.findall(r'<svg [^>]*\bheight="([\d.]+)pt"', svg)[0]) for svg in svgs]
     assert max(heights) <= TALLEST_IN * 72

@@ -1,0 +1,136 @@
+"""A short deck for a talk: 16:9, letters of 18 points, the title of each slide is what it shows.
+
+A drawing of 5.4 inches fills a slide of 13.3 inches, so that its 8 points become 18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from smartops_chaos.analysis.load import CampaignData
+from smartops_chaos.analysis.sentences import sentences
+from smartops_chaos.analysis.summary import ArmSummary
+from smartops_chaos.analysis.words import count, k_of_n, percent, percent_range, seconds, with_range
+from smartops_chaos.report import closely, film, many_arms, render, simulated, validity
+from smartops_chaos.report.figures import effect, loop_diagram, repair_steps, survival_curves
+from smartops_chaos.report.page import Page, page
+from smartops_chaos.report.questions import Question, twelve
+
+_QUESTIONS_A_SLIDE = 3
+_TALLEST_IN = 2.3  # of a drawing that fills the slide's width and leaves room for its title
+WIDE_IN = 5.4
+
+
+@dataclass(frozen=True, slots=True)
+class Slide:
+    """A drawing, lines of text, or questions with their answers, below a title that is a sentence."""
+
+    id: str
+    title: str
+    svg: str = ""
+    alt: str = ""
+    lines: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deck:
+    title: str
+    corner: str  # campaign, n and day: on every slide
+    slides: tuple[Slide, ...]
+
+
+def build(data: CampaignData) -> Deck:
+    seen = page(data)
+    n = sum(a.counted for a in seen.arms)
+    days = sorted({str(day)[:10] for day in data.table.get("started_at", ()) if str(day)[:2] == "20"})
+    corner = "  ·  ".join([data.name, f"n = {n}", *([days[-1]] if days else [])])
+    slides = tuple(_slides(seen, data))
+    if data.summary.simulated:
+        corner = f"SIMULATED  ·  {corner}"
+        slides = tuple(simulated.marked_slide(slide) for slide in slides)
+    return Deck(data.name, corner, slides)
+
+
+def write(deck: Deck, out: Path) -> list[Path]:
+    """deck.html, deck.pdf, and each slide as SVG and PNG; returns the files, the HTML first."""
+    out.mkdir(parents=True, exist_ok=True)
+    contents = {out / "deck.html": render.deck_html(deck).encode(), out / "deck.pdf": render.deck(deck, "pdf")[0]}
+    for kind in ("svg", "png"):
+        for i, (slide, made) in enumerate(zip(deck.slides, render.deck(deck, kind), strict=True), 1):
+            contents[out / f"{i:02}-{slide.id}.{kind}"] = made
+    for path, content in contents.items():
+        path.write_bytes(content)
+    return list(contents)
+
+
+def _slides(seen: Page, data: CampaignData) -> Iterable[Slide]:
+    yield Slide("answer", "What we found", lines=tuple(_found(seen)))
+    best = next((a for arm in many_arms.fastest_first(seen) for a in seen.arms if a.arm == arm), None)
+    baseline = seen.summary.baseline
+    if best and baseline:
+        yield from _effect(seen, data, best, baseline)
+    if seen.plan:
+        drawn = loop_diagram.diagram("slide-system", validity.names(seen.plan), width_in=WIDE_IN)
+        yield Slide("system", "What was measured: requests see the outage, a healer has to end it", drawn, "The system")
+    if seen.summary.warnings:
+        yield Slide("weak", "What makes this result weak", lines=seen.summary.warnings[:4])
+    asked = twelve(seen)
+    for i in range(0, len(asked), _QUESTIONS_A_SLIDE):
+        part = asked[i : i + _QUESTIONS_A_SLIDE]
+        title = f"Questions that an examiner will ask, {i + 1} to {i + len(part)} of {len(asked)}"
+        yield Slide(f"questions-{i // _QUESTIONS_A_SLIDE + 1}", title, questions=part)
+
+
+def _found(seen: Page) -> Iterable[str]:
+    yield from (text for text in sentences(seen.summary))
+    if advice := many_arms.recommendation(seen.summary):
+        yield advice
+
+
+def _effect(seen: Page, data: CampaignData, best: ArmSummary, baseline: ArmSummary) -> Iterable[Slide]:
+    comparison = seen.summary.deciding(best.arm)
+    several = len(seen.judged) > 1
+    if several and any(a.cells for a in seen.arms):
+        title = f"{best.arm} is the fastest of {count(len(seen.judged), 'arm')}: {seconds(best.mttr.rmst_s)} on average"
+        yield Slide("map", title, many_arms.drawn_map(seen, "slide-map", width_in=WIDE_IN), "Arms and faults")
+    if comparison and comparison.mttr_reduction.estimate is not None:
+        r = comparison.mttr_reduction
+        shown = [c for c in seen.summary.comparisons if c.decides]
+        title = (
+            f"{best.arm} takes {with_range(percent(r.estimate), percent_range(r.lo, r.hi))} less time "
+            f"than {baseline.arm}"
+        )
+        svg = effect.forest(
+            "slide-reduction",
+            shown,
+            seen.styles,
+            seen.targets.mttr_reduction,
+            scenarios=not several,
+            width_in=WIDE_IN,
+        )
+        yield Slide("reduction", title, svg, "Forest plot of the reduction")
+    if pair := closely.median_pair(seen, data):
+        ends = [record.row["time_s"] for _, record in pair]
+        slow, quick = (seconds(end) if isinstance(end, float) else "never" for end in ends)
+        title = f"A typical repair takes {quick}; the same fault with {baseline.arm} {slow}"
+        made = film.film(pair, seen.index)
+        yield Slide(
+            "pair", title, film.still(made, pair, seen.styles, "slide-pair", WIDE_IN, _TALLEST_IN), "Two trials"
+        )
+    if any(not curve.scenario for a in seen.arms for curve in a.curves):
+        left = {a.arm: a.outcomes.get("unrecovered", 0) + a.outcomes.get("harmed", 0) for a in (best, baseline)}
+        title = (
+            f"{k_of_n(left[best.arm], best.counted)} trials never recovered with {best.arm}, "
+            f"{k_of_n(left[baseline.arm], baseline.counted)} with {baseline.arm}"
+        )
+        two = [baseline, best]
+        svg = survival_curves.kaplan_meier(two, seen.styles, figure_id="slide-survival", width_in=WIDE_IN)
+        yield Slide("survival", title, svg, "Kaplan-Meier curves")
+    if any(p.mean_s is not None for p in best.phases):
+        longest = max(best.phases, key=lambda p: p.mean_s or 0.0)
+        title = f"{best.arm} spends most of a repair to {longest.name}: {seconds(longest.mean_s)}"
+        svg = repair_steps.phases([best], seen.styles, figure_id="slide-phases", width_in=WIDE_IN)
+        yield Slide("phases", title, svg, "Steps of a repair")
