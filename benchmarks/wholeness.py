@@ -14,7 +14,7 @@ from pathlib import Path
 from smartops_chaos import api
 from smartops_chaos.analysis.summarise import to_json
 from smartops_chaos.model import Outcome
-from smartops_chaos.run import status
+from smartops_chaos.run import status, verification
 from smartops_chaos.store.campaign_folder import CampaignFolder, campaigns
 
 MARK = "SMARTOPS_CHAOS_MARK"  # variable in the environment of a runner, and so of everything below it
@@ -67,6 +67,7 @@ def examine(results: Path, mark: str) -> list[str]:
         problems.append(f"folders of no trial: {sorted(strangers)}")
     if halves := [str(path.relative_to(store.path)) for path in store.path.rglob(".*.[0-9]*")]:
         problems.append(f"half-written files: {halves}")
+    problems += [f"does not verify: {problem}" for problem in verification.verify(store).problems]
     return problems + _numbers(store, rows)
 
 

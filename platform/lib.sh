@@ -52,3 +52,8 @@ seconds() { # 90, 90s, 5m or 1h
   local number=${1%[smh]}
   case $1 in *m) echo $((number * 60)) ;; *h) echo $((number * 3600)) ;; *) echo "$number" ;; esac
 }
+tested() { # RELEASE NAMESPACE: whether its `helm test` passes; if not, what the test said
+  helm test "$1" --namespace "$2" --timeout 3m >/dev/null 2>&1 && return
+  kubectl --namespace "$2" logs smartops-test >&2 || true
+  return 1
+}

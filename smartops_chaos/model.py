@@ -389,6 +389,7 @@ class Evidence:
     missing: tuple[str, ...] = ()  # sources that could not be read, with the reason
     error: str = ""  # the harness failed: what and where
     aborted: bool = False  # a person ended it
+    traced: bool = False  # requests carried the trace IDs of timeline.tracing
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.verdicts import unexplained
 from smartops_chaos.analysis.words import number
 from smartops_chaos.model import FALSE_ALARMS, MOST_LOST, Goal, Outcome
+from smartops_chaos.schema.units import spoken_duration
 from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 
 RUN = "smartops-chaos run MATRIX"
@@ -163,7 +164,7 @@ def _outlook(
     repeats = max(known.values())  # one command, which is enough for all of them
     what = [f"{GOALS[target]} of {arm}" for arm, target in known]
     more = sum(max(repeats - c.n - c.lost, 0) for c in cells)
-    cost = "" if minutes_a_trial is None else f", about {max(1, round(more * minutes_a_trial))} min more"
+    cost = "" if minutes_a_trial is None else f", about {spoken_duration(60 * more * minutes_a_trial)} more"
     return [
         f"Observed, not proven: {first_names(what)}. If further trials go like these, `{RUN} --repeats {repeats}` "
         f"would prove {'it' if len(what) == 1 else 'all of that'} ({more} more trials{cost})."

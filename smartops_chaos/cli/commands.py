@@ -32,7 +32,7 @@ from smartops_chaos.cli import (
 )
 from smartops_chaos.cli.help import FIRST, GroupedCommands, examples
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption
-from smartops_chaos.cli.terminal import BAD, Terminal, missing_library
+from smartops_chaos.cli.terminal import BAD, WEAK, Terminal, missing_library
 from smartops_chaos.errors import ChaosError, Interrupted, PreflightFailed, UsageError
 from smartops_chaos.loopback import never_proxied
 
@@ -155,10 +155,13 @@ def doctor(
     if as_json:
         print(json.dumps([check.as_dict() for check in found]))
     else:
+        terminal = Terminal()
         for check in found:
             told = ("warn" if check.hint else "note") if check.note else "ok  "
             told, hint = (told, check.hint if check.note else "") if check.ok else ("FAIL", check.hint)
-            print(f"{told} {check.what}" + (f"\n     {hint}" if hint else ""))
+            terminal.say(f"{told} {check.what}", {"FAIL": BAD, "warn": WEAK}.get(told, ""))
+            for line in hint.splitlines():
+                terminal.say(f"     {line}", whole="smartops-chaos " in line or "sudo " in line)
     if not all(check.ok for check in found):
         raise typer.Exit(4)
 

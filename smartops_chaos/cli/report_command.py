@@ -91,6 +91,8 @@ def report(
 
     sources = [campaign_path(path, results) for path in campaigns or [api.last(results)]]
     if api.is_incidents(sources[0]):
+        if check or junit or prometheus or figures or trial or windows:
+            raise UsageError("of incidents there is a report alone, and --json", "leave the other options out")
         _incidents(sources, reports, as_json=as_json)
         return
     if windows:  # without the rest: it reads a campaign of any size one trial at a time

@@ -78,6 +78,8 @@ def _tell(terminal: Terminal, store: CampaignFolder, one: dict[str, Any], width:
     wanted, runner = one["trials"] - one["spared"], one["runner"]
     when = f"running now (process {runner})" if runner else _age(one["last"])
     left = "" if one["done"] >= wanted or runner else ", unfinished: the same command resumes"
+    if left and one["chosen"]:
+        left = f", all of the {one['chosen']} that the last run chose"
     head = Text.assemble((f"{one['campaign']:{width}}", "bold"), f"  {one['done']}/{wanted}  ", (when + left, ASIDE))
     terminal.console.print(head, soft_wrap=not terminal.console.is_terminal)
     outcomes = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in one["outcomes"].items())

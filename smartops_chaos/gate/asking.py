@@ -40,7 +40,7 @@ def ask_grid(source: Connection, questions: tuple[GateQuestion, ...], grid: Grid
     found: dict[str, Asked] = {}
     silent = ""
     for one in questions:
-        asked = Asked("Prometheus", one.query)
+        asked = Asked(f"Prometheus at {source.url}", one.query)
         if silent:
             found[one.key] = replace(asked, error=silent)
             continue
@@ -57,7 +57,8 @@ def ask_grid(source: Connection, questions: tuple[GateQuestion, ...], grid: Grid
 
 def ask_now(source: Connection) -> dict[str, Asked]:
     """What only the present tells: Prometheus' clock against ours, and which rules it has."""
-    clock, rules = Asked("Prometheus", "time() minus our clock, seconds"), Asked("Prometheus", "/api/v1/rules")
+    where = f"Prometheus at {source.url}"
+    clock, rules = Asked(where, "time() minus our clock, seconds"), Asked(where, "/api/v1/rules")
     try:
         low, high = prometheus.offset_ns(source, Clock.anchored())
         clock = replace(clock, answer=round((low + high) / 2e9, 3))

@@ -52,7 +52,7 @@ class FollowedLines:
     def __init__(
         self,
         raw: Path,
-        logs: Mapping[str, str],
+        logs: Mapping[str, Path],
         healer: HealerFile,
         alive_ns: int,
         every: Callable[[LogLine], None] = lambda _: None,
@@ -63,7 +63,7 @@ class FollowedLines:
         self._lines: deque[LogLine] = deque(maxlen=_MOST)
         self._notes: deque[tuple[int, str]] = deque(maxlen=100)
         self._read_ns = alive_ns or time.time_ns()
-        self._files = {name: _Followed(name, Path(path)) for name, path in logs.items()}
+        self._files = {name: _Followed(name, path) for name, path in logs.items()}
         known = self._earlier(raw)
         self._known = dict.fromkeys(self._lines)  # an ordered set
         self._out = SegmentWriter(raw, KIND, "ndjson")

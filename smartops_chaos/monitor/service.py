@@ -116,7 +116,7 @@ class _Service:
 
     def _turn(self) -> None:
         try:
-            self._monitor.turn()
+            self._monitor.turn(self._clock.now_ns())
             self._turned_s = time.monotonic()
         except OSError as error:  # a full disk: the next turn may find it mended, and what is on record stays
             self._say(f"{error.filename}: {error.strerror}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,21 @@ _ASKED_EVERY_S = 5.0  # remote sources, while an incident goes on
 _REQUEST_BYTES, _LINE_BYTES, _CLUSTER_BYTES = 80_000_000, 20_000_000, 40_000_000  # raw evidence that is kept
 _PRUNED_EVERY_S = 60.0
 _SILENT_S = 30.0
+_PATIENCE_S = 60.0  # with a source that does not answer when an incident is over
 _MARGIN_S = 60.0  # a node's clock may be behind
 
 logger = logging.getLogger("smartops_chaos")
+
+
+@dataclass(slots=True)
+class _Unrecorded:
+    """An incident that is over and not on record yet, since a source may tell more of it."""
+
+    seen: Seen
+    after_ns: int
+    fault: str
+    since_s: float
+    asked: bool = False
 
 
 class StandingMonitor:
@@ -74,11 +86,13 @@ class StandingMonitor:
             self.numbers.registry, self._healer, file.signals or "", file.policy or "", book.path
         )
         self.good = GoodShares(slo)
-        self._lines = FollowedLines(book.raw, file.logs, self._healer, self._alive, self.agents.line)
+        logs = {component: base / path for component, path in file.logs.items()}
+        self._lines = FollowedLines(book.raw, logs, self._healer, self._alive, self.agents.line)
         self._pods = FollowedPods(book.raw, self._lines.take) if file.cluster else None
         self._sources = StandingSources(file, self._healer, self._lines, self._pods, clock)
         self._asked_s = self._pruned_s = 0.0
         self._seen_fault = ""
+        self._unrecorded: list[_Unrecorded] = []
 
     @property
     def load(self) -> Load:
@@ -113,9 +127,8 @@ class StandingMonitor:
             self._healer, self._file.healer, self._file.namespace, self._file.cluster.context, before_ns
         )
 
-    def turn(self) -> None:
+    def turn(self, now_ns: int) -> None:
         """Read what is new and judge it."""
-        now_ns = self._clock.now_ns()
         fresh = list(self._requests.read())
         self._count(fresh)
         self.good.add(fresh)
@@ -124,8 +137,9 @@ class StandingMonitor:
         if self._pods:
             self._pods.poll()
         self._judge(self._finder.look(now_ns - round((self._timeout_s + _ON_RECORD_S) * 1e9)))
+        self._record_what_is_over()
         if time.monotonic() - self._pruned_s > _PRUNED_EVERY_S:
-            self._prune()
+            self._prune(now_ns)
 
     def state(self) -> dict[str, Any]:
         """What the page shows, but for what a campaign does."""
@@ -152,22 +166,50 @@ class StandingMonitor:
             self._show(None)
 
     def _follow(self, seen: Seen) -> None:
-        lasted_ns = seen.until_ns - seen.impacted.mid_ns
-        given_up = not seen.over and lasted_ns > (self.service.horizon_s + self.service.slo.hold_s) * 1e9
-        final = seen.over or given_up
+        horizon_ns = seen.impacted.mid_ns + round(self.service.horizon_s * 1e9)
+        in_time = seen.recovered is not None and seen.recovered.mid_ns <= horizon_ns
+        late_ns = seen.until_ns - horizon_ns - round(self.service.slo.hold_s * 1e9)
+        given_up = not (seen.over or in_time) and late_ns > 0
         in_force = self._marks.in_force(self._file.namespace, seen.impacted.lo_ns, seen.until_ns)
         self._seen_fault = in_force or self._seen_fault
-        if final or self.current is None or time.monotonic() - self._asked_s > _ASKED_EVERY_S:
-            told = self._sources.told(max(self._after_ns, seen.impacted.lo_ns), seen.until_ns if final else 0)
-            self._asked_s = time.monotonic()
-            found = derive(seen, told, self._healer, self.service, after_ns=self._after_ns, fault=self._seen_fault)
-            self._show(None if seen.over else found)
-            if final:
-                self._record(found)
-        if given_up:
-            self._finder.give_up()
+        one = _Unrecorded(seen, self._after_ns, self._seen_fault, time.monotonic())
         if seen.over:
+            self._unrecorded.append(one)
             self._after_ns, self._seen_fault = seen.until_ns, ""
+            self._show(None)
+        elif given_up:
+            self._finder.give_up()
+            self._record_what_is_over(patience_s=0)
+            incident, _ = self._derive(one, 0)
+            self._show(incident)
+            self._record(incident)
+        elif self.current is None or time.monotonic() - self._asked_s > _ASKED_EVERY_S:
+            self._show(self._derive(one, 0)[0])
+
+    def _derive(self, one: _Unrecorded, needed_ns: int) -> tuple[Incident, bool]:
+        """The incident as it is known by now, and whether every source has told of it; asks them all."""
+        self._asked_s = time.monotonic()
+        told = self._sources.told(max(one.after_ns, one.seen.impacted.lo_ns), needed_ns)
+        found = derive(one.seen, told, self._healer, self.service, after_ns=one.after_ns, fault=one.fault)
+        return found, not told.missing
+
+    def _record_what_is_over(self, patience_s: float = _PATIENCE_S) -> None:
+        """In order, each when every source has told of it; one that is silent for long is gone for good.
+
+        Until then an incident is nowhere but in the raw requests, where another monitor finds it again.
+        """
+        while self._unrecorded:
+            one = self._unrecorded[0]
+            waited_s = time.monotonic() - one.since_s
+            if one.asked and waited_s < patience_s and time.monotonic() - self._asked_s < _ASKED_EVERY_S:
+                return
+            one.asked = True
+            recovered = one.seen.recovered
+            incident, whole = self._derive(one, recovered.hi_ns if recovered else 0)
+            if not whole and waited_s < patience_s:
+                return
+            del self._unrecorded[0]
+            self._record(incident)
 
     def _record(self, incident: Incident) -> None:
         self.incidents.append(incident)
@@ -206,7 +248,7 @@ class StandingMonitor:
         if not alive_ns:
             return recorded_ns or self._clock.now_ns()
         slo = self.service.slo
-        longest_s = self.service.horizon_s + self._file.settle + 10 * slo.hold_s + 60
+        longest_s = self.service.horizon_s + self._file.settle + 10 * slo.hold_s + _PATIENCE_S + 60
         return max(recorded_ns, alive_ns - round(longest_s * 1e9))
 
     def _alive_ns(self) -> int:
@@ -219,14 +261,15 @@ class StandingMonitor:
         for one in requests:
             self.numbers.request(good=is_good(one, latency_ns))
 
-    def _prune(self) -> None:
+    def _prune(self, now_ns: int) -> None:
         self._pruned_s = time.monotonic()
-        segments.prune(self._book.raw, probe.KIND, self._finder.begin_ns, _REQUEST_BYTES)
-        segments.prune(self._book.raw, lines.KIND, self._finder.begin_ns, _LINE_BYTES)
-        segments.prune(self._book.raw, pods.KIND, self._finder.begin_ns, _CLUSTER_BYTES)
-        self._lines.forget(self._finder.begin_ns - round(300e9))
+        needed_ns = min([self._finder.begin_ns, *(one.seen.impacted.lo_ns for one in self._unrecorded)])
+        segments.prune(self._book.raw, probe.KIND, needed_ns, _REQUEST_BYTES)
+        segments.prune(self._book.raw, lines.KIND, needed_ns, _LINE_BYTES)
+        segments.prune(self._book.raw, pods.KIND, needed_ns, _CLUSTER_BYTES)
+        self._lines.forget(needed_ns - round(300e9))
         if self._pods:
-            self._pods.forget(self._clock.now_ns())
+            self._pods.forget(now_ns)
 
 
 def _check(file: MonitorFile, healer: HealerFile) -> None:

@@ -62,9 +62,10 @@ def build(incidents: Sequence[Incident], found: IncidentNumbers, campaign: Summa
 def sentences(found: IncidentNumbers) -> Iterable[str]:
     """The answer in words."""
     mean = with_range(seconds(found.mttr_s), seconds_range(*found.mttr))
-    yield f"The service recovered after {mean} on average, over {count(found.n, 'incident')} that came by themselves."
+    came = "itself" if found.n == 1 else "themselves"
+    yield f"The service recovered after {mean} on average, over {count(found.n, 'incident')} that came by {came}."
     share = with_range(percent(found.by_healer), percent_range(*found.healer))
-    yield f"The healer ended {share} of them; {k_of_n(found.detected, found.n)} were detected."
+    yield f"The healer ended {share} of them, and detected {k_of_n(found.detected, found.n)}."
 
 
 def _answer(found: IncidentNumbers) -> Iterable[Block]:

@@ -49,7 +49,7 @@ def revert(store: CampaignFolder) -> int:
     if failed:
         raise RevertFailed(
             f"could not be reverted: {', '.join(trial.path.name for trial in failed)}; see {failed[0].log}",
-            f"mend what the log tells; then `smartops-chaos revert {store.name}` again",
+            f"mend what the log tells; then `smartops-chaos revert {store.typed}` again",
         )
     return len(pending)
 
@@ -200,7 +200,7 @@ def raise_for(result: Result, store: CampaignFolder, plan: Plan) -> None:
     """Raise what the exit code must say: RevertFailed first, then HarnessFailed."""
     if result.blocked:
         raise RevertFailed(
-            f"something is still in force on {', '.join(result.blocked)}", f"smartops-chaos revert {store.name}"
+            f"something is still in force on {', '.join(result.blocked)}", f"smartops-chaos revert {store.typed}"
         )
     if result.unwritable:
         raise HarnessFailed(f"could not be written: {result.unwritable}", _MAKE_SPACE)

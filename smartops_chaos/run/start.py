@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,8 @@ from smartops_chaos.schema.clustertarget import lane_count
 from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder, campaigns, next_free
 from smartops_chaos.targets import kinds
+
+_REGISTERED = "registered"  # in the provenance: when plan and hypotheses were written down, before the first trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
             file = _campaign_file(run)
             run.store.create(file)
             if run.options.register:
-                registration.write(run.store, registration.of_plan(file.plan, file.matrix_text, utc_now()))
+                at = file.provenance[_REGISTERED]
+                registration.write(run.store, registration.of_plan(file.plan, file.matrix_text, at))
         elif run.options.register and not registration.digest(run.store):
             what = f"{run.store.path} has begun: what is registered now was not registered before its first trial"
             raise UsageError(what, "leave out --register, or begin a new campaign with --campaign")
@@ -84,7 +88,8 @@ def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
         try:
             return campaign.run(selected, run.store, run.options, duration_s, emit)
         finally:
-            hash_list.seal_campaign(run.store, registration.digest(run.store))
+            with suppress(OSError):  # a full disk shows elsewhere, and what has no list does not verify
+                hash_list.seal_campaign(run.store, registration.digest(run.store))
 
 
 def _campaign_file(run: PreparedRun) -> CampaignFile:
@@ -93,6 +98,7 @@ def _campaign_file(run: PreparedRun) -> CampaignFile:
     typed = shlex.quote(str(run.matrix))  # as it was typed, so that it runs again in the same folder
     command = " ".join(["smartops-chaos run", typed, *repeats])
     made_by = {"command": command, **({SHARD: options.shard} if options.shard else {}), "started": utc_now()}
+    made_by |= {_REGISTERED: utc_now()} if options.register else {}
     made_by |= {**_versions(), **kinds.provenance(run.full.target)}
     if run.full.analysis.slo.query:
         made_by["Requests"] = "none of ours: the SLO is a query about another load"

@@ -23,7 +23,9 @@ def state(store: CampaignFolder) -> dict[str, Any]:
 
     What is left is `trials` - `spared` - `done`: looks have made some superfluous. `runner` is the process that runs it
     now, 0 if none does: then what `open` names is in nobody's hands. `last` is when it last said something (UTC).
+    `chosen` is how many trials the last run was about, if it did all of them (with --only fewer than `trials`), else 0.
     """
+    last = store.last_event()
     runner = store.runner()  # first: one that ends meanwhile has closed its ledgers by then
     problems: list[str] = []
     trials, spared_trials, outcomes = 0, 0, Counter[str]()
@@ -52,11 +54,19 @@ def state(store: CampaignFolder) -> dict[str, Any]:
         "outcomes": dict(sorted(outcomes.items())),
         "stopped": [asdict(stop) for stop in stops],
         "runner": runner,
-        "last": store.last_word(),
+        "last": str(last.get("at", "")),
+        "chosen": _chosen(last),
         "open": [trial.path.name for trial in store.open_ledgers()],
         "invalid": invalid,
         "problems": problems,
     }
+
+
+def _chosen(last: dict[str, Any]) -> int:
+    done, chosen = last.get("done"), last.get("trials")
+    if last.get("event") != "CampaignFinished" or not isinstance(done, int) or not isinstance(chosen, int):
+        return 0
+    return chosen if done >= chosen else 0
 
 
 def derive_all(store: CampaignFolder) -> tuple[int, list[str], list[str]]:

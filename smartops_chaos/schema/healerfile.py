@@ -73,6 +73,12 @@ def _json_in(text: str) -> Any:
         return None
 
 
+def _has_trace(text: str) -> str:
+    if "trace" not in re.compile(text).groupindex:
+        raise ValueError("the pattern has no group trace: put (?P<trace>...) around the ID")
+    return text
+
+
 def _groups(*needed: str) -> AfterValidator:
     def check(rules: tuple[LogRule, ...]) -> tuple[LogRule, ...]:
         for rule in rules:
@@ -258,6 +264,8 @@ class BlockRules(HealerPart):
 
 
 class HealerFile(HealerPart):
+    added: ClassVar[frozenset[str]] = frozenset({"trace"})
+
     version: Literal[1] = Field(description="Of this format.", examples=[1])
     name: str = Field(description="What reports call it.")
     poll_s: Seconds = Field(
@@ -286,6 +294,11 @@ class HealerFile(HealerPart):
     actions: ActionRules = Field(default=ActionRules(), description="Which lines tell of an action's life.")
     diagnosis: DiagnosisRule | None = Field(default=None, description="Which line tells the diagnosis.")
     blocks: BlockRules = Field(default=BlockRules(), description="Which lines say why nothing was done.")
+    trace: Annotated[Pattern, AfterValidator(_has_trace)] | None = Field(
+        default=None,
+        description="Where a line names its trace, in the group `trace`: moments keep it.",
+        examples=["'trace_id=(?P<trace>[0-9a-f]{32})'"],
+    )
     loki: LokiLogs | None = Field(default=None, description="Lines from Loki, beside those of the target.")
     causes: dict[str, tuple[str, ...]] = Field(
         default={}, description="Fault family -> right answers of the diagnosis."

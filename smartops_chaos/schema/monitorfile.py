@@ -122,11 +122,9 @@ class MonitorFile(MatrixPart):
         if self.url is None:
             raise ValueError("nothing says where requests go: add `url`, or write `slo` as a query")
         slo = self.slo.slo()
-        if self.rate * self.horizon > _MOST:
-            raise ValueError(
-                f"{self.rate:g} requests a second until the `horizon` are too many to keep: lower one of them, since "
-                f"{_MOST} are the most"
-            )
+        if self.rate * (self.horizon + self.settle) > _MOST:
+            what = f"{self.rate:g} requests a second for `horizon` and `settle` are too many"
+            raise ValueError(f"{what}, {_MOST} can be kept: lower one")
         if self.rate * slo.hold_s < slo.fewest:
             raise ValueError(
                 f"{self.rate * slo.hold_s:g} requests in `hold` are too few to judge an objective of "

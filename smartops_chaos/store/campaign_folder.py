@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,12 @@ class CampaignFolder:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def typed(self) -> str:
+        """As a command takes it where one is now: by its name among the results here, else by its path."""
+        here = Path("results", self.name).resolve() == self.path.resolve()
+        return shlex.quote(self.name if here else str(self.path))
 
     @property
     def lanes(self) -> Path:
@@ -213,15 +220,16 @@ class CampaignFolder:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(file)) from None
 
-    def last_word(self) -> str:
-        """When the runner last said something: UTC, ISO 8601; "" if it never did, or nobody can read it."""
+    def last_event(self) -> dict[str, Any]:
+        """The last that the runner said, with `at` (UTC, ISO 8601); empty if it never did, or nobody can read it."""
         file = self.events_file
         try:
             with file.open("rb") as lines:
                 lines.seek(max(0, lines.seek(0, os.SEEK_END) - _LAST_EVENT))
-                return str(json.loads(lines.read().splitlines()[-1])["at"])
-        except (OSError, ValueError, LookupError, TypeError):
-            return ""
+                told = json.loads(lines.read().splitlines()[-1])
+        except (OSError, ValueError, LookupError):
+            return {}
+        return told if isinstance(told, dict) else {}
 
     def runner(self) -> int:
         """The process that runs the campaign on this machine now; 0 if none does."""

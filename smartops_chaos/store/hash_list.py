@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from smartops_chaos.store.jsonfiles import OTHER_VERSION, adapter, content, read
 HASHES = "hashes.json"
 STATEMENTS = ("statement.json", "statement.dsse.json")  # about the list, so they cannot be in it
 _PASSING = (".lock", ".lanes")  # while it runs
+_HALF = re.compile(r"\..+\.\d+")  # what `write_atomically` had not finished; it is removed before the next attempt
 _TRIALS = "trials"
 
 
@@ -47,7 +49,13 @@ def seal_trial(folder: Path, registration: str) -> None:
 
 
 def seal_campaign(store: CampaignFolder, registration: str) -> None:
-    """Write the list of a campaign that nobody is running: of its own files, and of the lists of its trials."""
+    """Write the list of a campaign that nobody is running: of its own files, and of the lists of its trials.
+
+    A trial that was cut off before it had a list gets one now.
+    """
+    for folder in trial_folders(store):
+        if not (folder / HASHES).exists():
+            seal_trial(folder, registration)
     own = [name for name in _files(store.path) if not name.startswith(f"{_TRIALS}/")]
     lists = [f"{_TRIALS}/{one.name}/{HASHES}" for one in trial_folders(store) if (one / HASHES).is_file()]
     _write(store.path, HashList({name: sha256(store.path / name) for name in [*own, *lists]}, registration))
@@ -106,7 +114,7 @@ def _files(folder: Path) -> Iterator[str]:
         links = [name for name in inside if (Path(where) / name).is_symlink()]
         at = Path(where).relative_to(folder)
         for name in sorted([*names, *links]):
-            if name in _PASSING or (at == Path() and name in (HASHES, *STATEMENTS)):
+            if name in _PASSING or _HALF.fullmatch(name) or (at == Path() and name in (HASHES, *STATEMENTS)):
                 continue
             yield (at / name).as_posix()
 

@@ -29,6 +29,7 @@ from smartops_chaos.timeline import before, calibration, health
 from smartops_chaos.timeline.interval import Frame, frame
 from smartops_chaos.timeline.outcome import Judgement, executed, flags, judge, on_runner
 from smartops_chaos.timeline.rules import Match, Reading, read
+from smartops_chaos.timeline.tracing import trace_id, traces_of
 
 Cell = str | int | float | None
 
@@ -239,8 +240,11 @@ def _told(
     for moment in MOMENTS[1:]:
         event = timeline.events.get(moment)
         yield f"  {moment:<10}" + (f"{_span(at, event.at)}  from {'; '.join(event.sources)}" if event else "not seen")
+        if event and "trace" in event.detail:
+            yield f"  {'':<10}trace {event.detail['trace']}"
     for conflict in timeline.conflicts:
         yield f"  sources disagree: {conflict}"
+    yield from _traced(evidence, at)
     yield "\nActions"
     for action in timeline.actions:
         end, verified = (_span(at, i) if i else "not seen" for i in (action.end, action.verified))
@@ -257,6 +261,16 @@ def _told(
             yield f"    and {len(rule.matches) - _SHOWN} more"
         if not rule.matches:
             yield "    matched nothing"
+
+
+def _traced(evidence: Evidence, at: Frame) -> Iterator[str]:
+    """Where to look in Tempo or Jaeger for what became of a request."""
+    latency_ns = round(evidence.slo.latency_s * 1e9)
+    later = (one for one in evidence.requests if one.sched_ns >= at.injected.lo_ns)
+    bad = next((one for one in later if not health.is_good(one, latency_ns)), None)
+    if evidence.traced and bad:
+        when_s, traces = (bad.sched_ns - at.zero.mid_ns) / 1e9, traces_of(evidence.trial.id, evidence.attempt)
+        yield f"  first bad request, due at {when_s:.3f}: trace {trace_id(traces, bad.sched_ns)}"
 
 
 def _span(at: Frame, when: Interval) -> str:

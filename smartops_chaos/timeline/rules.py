@@ -77,7 +77,7 @@ def hits(target: str, objects: Iterable[str]) -> bool:
 
 def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
     """Everything that the rules find between the injection and the end of observation."""
-    source = _Source(evidence, frame.until_ns)
+    source = _Source(evidence, frame.until_ns, healer.trace)
     found: list[RuleMatches] = []
     moments: dict[str, list[RuleMatches]] = {}
     for moment, rules in healer.moments:
@@ -144,7 +144,8 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
 class _Source:
     """The evidence, prepared once for all rules."""
 
-    def __init__(self, evidence: Evidence, until_ns: int) -> None:
+    def __init__(self, evidence: Evidence, until_ns: int, trace: str | None) -> None:
+        self._trace = re.compile(trace) if trace else None
         self._series = evidence.series
         self._alert_rules = {rule.name: rule for rule in evidence.alert_rules}
         self._scrape_ns = round(evidence.scrape_s * 1e9)
@@ -170,7 +171,12 @@ class _Source:
         for line in self._lines.get(rule.component, ()):
             if (groups := rule.match(line.text)) is not None:
                 at = shift(Interval(line.at_ns, line.at_ns + max(0, line.cut_ns - 1)), self._log_offset)
-                yield Match(at, line.at_ns, line.text, groups)
+                yield Match(at, line.at_ns, line.text, groups | self._trace_in(line.text))
+
+    def _trace_in(self, line: str) -> dict[str, str]:
+        """The ID of the trace that the line belongs to; of zeros alone means none (W3C Trace Context, 3.2.2.3)."""
+        found = self._trace.search(line) if self._trace else None
+        return {"trace": found["trace"]} if found and found["trace"].strip("0") else {}
 
     def _in_series(self, rule: Rule | LogRule) -> Iterable[Match]:
         if not isinstance(rule, Rule):

@@ -245,6 +245,7 @@ class _Child:
             "drain_s": job.drain_s,
             "gate_false_alarms": self._alarms,
             "aborted": self._interrupted,
+            "traced": not job.slo.query,
         }
 
     def _watch_parent(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from smartops_chaos.model import ChaosLevel, FaultPart, ReferenceHealer, Slo, Trial, Variant
 from smartops_chaos.schema.clustertarget import longest_between_s
+from smartops_chaos.timeline.tracing import traces_of
 
 NAME = "smartops-chaos"
 HERE = "smartops_chaos.trial.protocol"
@@ -318,6 +319,7 @@ def _load(job: Job) -> dict[str, Any]:
         "limit_s": longest_s,
         "query": job.slo.query,  # Chaos Toolkit fills in `${namespace}`
         "at_least": job.slo.at_least,
+        "traces": traces_of(job.trial.id, job.attempt),
     }
 
 

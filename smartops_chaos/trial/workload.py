@@ -20,6 +20,7 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.model import Request
 from smartops_chaos.store import request_log
 from smartops_chaos.telemetry.connection import connection
+from smartops_chaos.timeline.tracing import traceparent
 from smartops_chaos.trial import sidecar
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Load:
     query: str = ""  # not empty: `url` is a Prometheus that is asked this instead, see `slo_query`
     at_least: float = 0.0
     path: str = ""  # after the server's address
+    traces: str = ""  # what makes the requests' trace IDs this trial's own; empty: none is sent
 
 
 def start(load: Load, file: Path, clock: Clock) -> None:
@@ -159,7 +161,9 @@ async def _send(
     late_ns = clock.now_ns() - sched_ns
     status, latency_ns = 0, -1
     try:
-        url, headers = server.connection.url + load.path, server.connection.headers
+        url, headers = server.connection.url + load.path, dict(server.connection.headers)
+        if load.traces:
+            headers["traceparent"] = traceparent(load.traces, sched_ns)
         more = server.connection.streaming()
         async with session.request(load.method, url, json=load.body, headers=headers, **more) as answer:
             body = await answer.read()

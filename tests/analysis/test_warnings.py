@@ -75,7 +75,7 @@ def test_few_trials_name_the_command_that_would_prove_it(trials: Trials) -> None
     text = warned(rows)
     # 36 of 36 prove the auto-heal rate, if the reduction is proven by then; 2 minutes a trial
     assert "Observed, not proven: auto-heal rate of on and MTTR reduction of on." in text
-    assert "`smartops-chaos run MATRIX --repeats 36` would prove all of that (60 more trials, about 120 min" in text
+    assert "`smartops-chaos run MATRIX --repeats 36` would prove all of that (60 more trials, about 2 h more)" in text
 
 
 def test_that_many_repeats_do_prove_it(trials: Trials) -> None:

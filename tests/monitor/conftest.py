@@ -65,16 +65,31 @@ class Standing:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:
-        program = Path(sys.executable).with_name("smartops-chaos")
         out = (self.file.parent / "monitor.log").open("ab")
-        command = [str(program), "monitor", str(self.file), "--folder", str(self.folder)]
-        self.processes.append(subprocess.Popen(command, stdout=out, stderr=out))
+        self.processes.append(subprocess.Popen(self._command(self.folder), stdout=out, stderr=out))
         out.close()
         self.until(lambda: self._answers() or self.processes[-1].poll() is not None, 120, self.said)
         assert self.processes[-1].poll() is None, self.said()
 
     def said(self) -> str:
         return (self.file.parent / "monitor.log").read_text()
+
+    def another(self, folder: Path) -> subprocess.CompletedProcess[str]:
+        """A second monitor that cannot be."""
+        return subprocess.run(self._command(folder), capture_output=True, text=True, timeout=120)
+
+    def memory_mb(self) -> float:
+        """Of it and its probe: what both have of their own, and of what they share its part."""
+        own = self.processes[-1].pid
+        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in (str(own), *children)]
+        return (
+            sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1e3
+        )
+
+    def _command(self, folder: Path) -> list[str]:
+        program = Path(sys.executable).with_name("smartops-chaos")
+        return [str(program), "monitor", str(self.file), "--folder", str(folder)]
 
     def kill(self) -> None:
         self.processes[-1].send_signal(signal.SIGKILL)

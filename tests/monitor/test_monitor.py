@@ -107,6 +107,11 @@ def test_outages_are_incidents_dated_as_they_were_and_prometheus_reads_them(
         assert value('smartops_chaos_requests_total{answer="bad"}')[0] > 0
         assert value("smartops_chaos_fault_active") == []
         assert value("smartops_anomaly_score") == []
+    assert monitor.memory_mb() < 150
+    again = monitor.another(monitor.folder)
+    assert (again.returncode, "in use by another monitor" in again.stderr) == (4, True)
+    elsewhere = monitor.another(tmp_path / "elsewhere")
+    assert (elsewhere.returncode, "cannot be listened on" in elsewhere.stderr) == (4, True)
     assert monitor.end() == 0
 
 

@@ -113,6 +113,7 @@ RIGHTS: dict[str, dict[str, Rights]] = {
         },
         "smartops-chaos-monitor": {
             (*READ_PODS, ("get", "list", "watch")),
+            ("apps", "deployments", (), ("list", "watch")),
             ("", "pods/log", (), ("get",)),
             ("", "events", (), ("list", "watch")),
         },
@@ -153,10 +154,7 @@ def test_accounts_have_exactly_these_rights(render: Render, environment: str) ->
             for resource in rule["resources"]
         }
     assert roles == {}, "a Role that nobody has"
-    wanted = dict(RIGHTS[environment])
-    if environment == "testbed":  # kube-state-metrics is switched off where it cannot be had
-        del wanted["kube-state"]
-    assert found == wanted
+    assert found == RIGHTS[environment]
 
 
 def test_what_changes_things_is_limited_to_one_name(render: Render) -> None:

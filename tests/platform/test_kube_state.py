@@ -113,3 +113,15 @@ def test_what_may_not_be_asked_is_no_data_and_no_zero(asked: Callable[..., reque
     assert answer.status_code == 503
     assert "kube_" not in answer.text
     assert "Forbidden" in answer.text
+
+
+def test_an_environment_that_is_not_there_yet_hides_no_other(asked: Callable[..., requests.Response]) -> None:
+    def api(question: Asked) -> Answer:
+        if "smartops-prod" in question.path:
+            return Answer('{"reason": "Forbidden"}', status=403)
+        items = _PODS if question.path.endswith("pods") else _DEPLOYMENTS
+        return Answer(json.dumps({"items": items}), headers={"Content-Type": "application/json"})
+
+    answer = asked(api)
+    assert answer.status_code == 200
+    assert answer.text == kube_state.exposition(_DEPLOYMENTS, _PODS)

@@ -106,7 +106,10 @@ def test_rights_are_given_job_by_job(file: Path) -> None:
     for name, job in found["jobs"].items():
         assert "permissions" in job, name
         writes = {right for right, value in job["permissions"].items() if value == "write"}
-        allowed = {"deploy-dev": {"packages", "id-token"}, "release": {"contents", "pull-requests", "id-token"}}
+        allowed = {
+            "deploy-dev": {"packages", "id-token"},
+            "release": {"contents", "pull-requests", "id-token", "pages"},
+        }
         assert writes <= allowed.get(file.stem, set())
 
 

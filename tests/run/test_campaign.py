@@ -71,6 +71,7 @@ def test_a_run_ends_with_its_answer_and_a_command_that_runs(cli: Any, standins: 
     assert done.returncode == 0, done.stderr
     assert any(re.match(r"off +2\.00.s +the baseline +0 of 2 ", line) for line in done.stdout.splitlines())
     assert "This is about what --only chaos=nothing chose" in done.stdout
+    assert "all of the 4 that the last run chose" in cli("status", "--results", "r").stdout
     (following,) = (line.removeprefix("next: ") for line in done.stdout.splitlines() if line.startswith("next: "))
     assert following == "smartops-chaos report standin-1 --results r --reports p"
     assert cli(*following.split()[1:]).returncode == 0

@@ -34,7 +34,7 @@ def test_a_campaign_of_many_trials_is_whole_and_its_commands_agree(
     assert state.pop("last") == events[-1]["at"]
     assert state == {
         **{"campaign": "standin-1", "trials": TRIALS, "spared": 0, "done": TRIALS, "outcomes": outcomes},
-        **{"stopped": [], "runner": 0, "open": [], "invalid": {}, "problems": []},
+        **{"stopped": [], "runner": 0, "chosen": TRIALS, "open": [], "invalid": {}, "problems": []},
     }
     again = cli("run", matrix, "--campaign", "standin-1", "--json")
     assert [json.loads(line)["event"] for line in again.stdout.splitlines()] == ["CampaignStarted", "CampaignFinished"]

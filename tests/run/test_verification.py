@@ -31,6 +31,7 @@ def test_a_campaign_verifies_and_says_when_it_was_registered(cli: Any, campaign:
     assert (done.returncode, found["state"], found["problems"]) == (0, "verified", [])
     assert found["derived"] == found["trials"] == 4
     assert found["registered"] == json.loads((campaign / "register.json").read_text())["registered"]
+    assert CampaignFolder(campaign).read().provenance["registered"] == found["registered"]  # the report shows it
 
 
 def test_what_is_registered_are_the_hypotheses_of_the_plan(campaign: Path) -> None:

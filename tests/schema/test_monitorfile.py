@@ -45,7 +45,7 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
         ("hold: 10s", "hold: 10", "monitor.yaml:6:"),
         ("healer: lab", "healer: lab\nhorizont: 5m", "did you mean `horizon`"),
         ("healer: lab", "healer: lab\nlisten: here", "write host:port"),
-        ("healer: lab", "healer: lab\nrate: 100/s\nhorizon: 5h", "too many to keep"),
+        ("healer: lab", "healer: lab\nrate: 100/s\nhorizon: 5h", "too many, 150000"),
         ("slo: {latency: 250ms, objective: 95%, hold: 10s}", QUERY, "add `prometheus`"),
         ("slo: {latency: 250ms, objective: 95%, hold: 10s}", f"{QUERY}\nprometheus: http://p:9090", "remove `url`"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from smartops_chaos.statements import envelope, statement
 from smartops_chaos.statements.envelope import BadSignature
 from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import CampaignFolder
+from tests.platform.conftest import tool
 
 DIGEST = "sha256:" + "a" * 64
 IMAGE = f"registry.example.com/erp@{DIGEST}"
@@ -71,6 +73,28 @@ def test_openssl_verifies_the_same_signature(cli: Any, tested: Path, tmp_path: P
     words = ["openssl", "dgst", "-sha256", "-verify", str(public), "-signature", "sig", "signed"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip()) == (0, "Verified OK"), done.stderr
+
+
+def test_cosigns_own_key_signs_offline_and_needs_no_cosign_to_verify(
+    cli: Any, tested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = Path(tool("cosign"))
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("COSIGN_PASSWORD", "a password")
+    made = subprocess.run([program, "generate-key-pair"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert made.returncode == 0, made.stderr
+    done = cli("attest", "standin-1", "--image", IMAGE, "--key", tmp_path / "cosign.key")
+    assert done.returncode == 0, done.stderr
+    found = statement.parse(envelope.verified(envelope.read(tested / "statement.dsse.json"), tmp_path / "cosign.pub"))
+    assert found == json.loads((tested / "statement.json").read_text())
+
+
+def test_without_cosign_a_key_of_its_own_is_told(cli: Any, tested: Path, tmp_path: Path) -> None:
+    assert tested.exists()
+    (tmp_path / "cosign.key").write_text("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n")
+    done = cli("attest", "standin-1", "--image", IMAGE, "--key", tmp_path / "cosign.key")
+    assert done.returncode == 4
+    assert "cosign is missing" in done.stderr
 
 
 def test_another_key_and_a_changed_payload_are_refused(tmp_path: Path) -> None:

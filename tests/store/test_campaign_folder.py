@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,29 @@ def test_the_newest_campaign_is_the_last_one(tmp_path: Path, matrix: Path) -> No
         newest(tmp_path)
     CampaignFolder(tmp_path / "small-1").create(CampaignFile("small.yaml", "", api.plan(matrix), {}))
     assert newest(tmp_path).name == "small-1"
+
+
+def test_a_command_names_a_campaign_as_it_is_found_from_here(
+    store: CampaignFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert store.typed == "small-1"
+    monkeypatch.chdir(store.path)
+    assert store.typed == str(store.path)
+
+
+def test_the_runner_is_known_while_it_has_the_lock_and_no_longer(store: CampaignFolder) -> None:
+    assert store.runner() == 0
+    with store.locked():
+        assert store.runner() == os.getpid()
+    assert store.runner() == 0
+
+
+def test_the_last_event_is_the_last_whole_line(store: CampaignFolder) -> None:
+    assert store.last_event() == {}
+    for number in range(3):
+        store.append_event({"event": "Noted", "at": str(number)})
+    assert store.last_event()["at"] == "2"
+    with (store.path / "events.ndjson").open("a", encoding="utf-8") as out:
+        out.write('{"event": "No')
+    assert store.last_event() == {}

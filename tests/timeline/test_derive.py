@@ -6,6 +6,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from smartops_chaos.model import COLUMNS, Evidence, Record, Series
+from smartops_chaos.schema.healerfile import load
+from smartops_chaos.timeline.derive import explain
+from smartops_chaos.timeline.tracing import trace_id
 
 ERP = "smartops-erp-simulator"
 
@@ -75,6 +78,21 @@ def test_explain_shows_each_rule_with_what_it_matched_and_what_it_did_not(story:
     assert '    +1.200  INFO:     127.0.0.1:57074 - "POST /v1/signals/anomaly HTTP/1.1" 202 Accepted' in text
     assert "  cooldown: log cooldown active for\n    matched nothing" in text
     assert f"  restart on lab/{ERP}: success, begun 1.980 to 2.000" in text
+
+
+def test_moments_keep_the_trace_of_their_line_and_a_bad_request_has_its_own(story: Any, healer_lines: Any) -> None:
+    known = "c0ffee" * 5 + "ab"
+    told = healer_lines(1.2, 1.6, 2.0)
+    lines = [(t, f"[trace_id={'0' if 'rca' in text else known}] {text}") for t, text in told]
+    trial = story(bad=[(0.3, 4.0)], logs=lines, more={"traced": True})
+    healer = load("lab").model_copy(update={"trace": "trace_id=(?P<trace>[0-9a-f]+)"})
+    timeline = trial.record(healer).timeline
+    assert timeline.events["detected"].detail["trace"] == known
+    assert "trace" not in timeline.events["diagnosed"].detail
+    text = explain(trial.evidence(), healer, trial.chaos())
+    assert f"trace {known}" in text
+    bad = next(one for one in trial.evidence().requests if one.status != 200)
+    assert f": trace {trace_id('t 1', bad.sched_ns)}" in text
 
 
 def test_explain_shows_the_samples_between_which_a_counter_rose(story: Any) -> None:

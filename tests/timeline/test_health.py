@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smartops_chaos.model import Health, Interval, Request, Slo
-from smartops_chaos.timeline.health import Watch, is_good, measure, window_state
+from smartops_chaos.timeline.health import Watch, is_good, measure, spells, window_state
 
 SLO = Slo(latency_s=0.25, objective=0.95, hold_s=2.0)
 RATE = 40
@@ -397,3 +397,36 @@ def test_values_of_a_query_are_all_good_or_their_window_is_bad_and_a_change_lies
     assert window_state(3, 0, slo) == "unknown"  # of 4
     assert window_state(4, 0, slo) == "good"
     assert window_state(4, 1, slo) == "bad"
+
+
+marks_of_a_service = st.lists(
+    st.tuples(st.sampled_from([".", "5", "x.", "5..", "s"]), st.integers(1, 160)), min_size=1, max_size=6
+).map(lambda parts: "".join((kind * length)[:length] for kind, length in parts))
+
+
+@settings(max_examples=60)
+@given(marks_of_a_service)
+def test_a_standing_service_is_judged_as_a_trial(marks: str) -> None:
+    """The first impact, the last recovery and the relapses are the same, and so are the bad seconds."""
+    sent = requests(marks + "." * 200)
+    until_s = len(marks + "." * 200) / RATE
+    trial = health(sent, horizon_s=until_s, until_s=until_s)
+    found = spells(sent, SLO, 0, round(until_s * 1e9))
+    assert found.good_now
+    assert len(found.found) == trial.relapses + (trial.impacted is not None)
+    if found.found:
+        assert found.found[0].impacted == trial.impacted
+        assert found.found[-1].recovered == trial.recovered
+        assert all(one.recovered for one in found.found)
+        bad_ns = sum(one.recovered.mid_ns - one.impacted.mid_ns for one in found.found if one.recovered)
+        assert bad_ns / 1e9 == pytest.approx(trial.bad_s, abs=1e-6)
+
+
+def test_what_changed_while_nobody_asked_has_an_interval_as_wide_as_that() -> None:
+    """Good, 5 s of silence, bad; bad, 5 s of silence, good."""
+    sent = requests("." * 200 + " " * 200 + "5" * 200 + " " * 200 + "." * 200)
+    (one,) = spells(sent, SLO, 0, 1000 * STEP_NS).found
+    assert (one.impacted.lo_ns, one.impacted.hi_ns) == (199 * STEP_NS, 400 * STEP_NS)
+    assert one.recovered is not None
+    assert (one.recovered.lo_ns, one.recovered.hi_ns) == (599 * STEP_NS, 800 * STEP_NS)
+    assert not spells(sent[:-200], SLO, 0, 1000 * STEP_NS).good_now

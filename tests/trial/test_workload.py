@@ -5,22 +5,27 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from smartops_chaos.clock import Clock
 from smartops_chaos.store import request_log
 from smartops_chaos.store.request_log import RequestTail
+from smartops_chaos.timeline import tracing
 from smartops_chaos.trial import workload
 
 
 class Handler(BaseHTTPRequestHandler):
     gate = threading.Event()
+    traces: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
+        self.traces.append(self.headers.get("traceparent", ""))
         if self.path == "/stuck":
             self.gate.wait(30)
         self.send_response(503 if self.path == "/refuse" else 200)
@@ -65,6 +70,17 @@ def test_requests_leave_on_schedule_and_are_all_kept(url: str, tmp_path: Path) -
     assert gaps == {20_000_000}
     assert all(request.status == 200 and request.latency_ns > 0 for request in requests)
     assert all(request.late_ns >= 0 for request in requests)
+
+
+def test_a_request_s_trace_is_known_from_its_line(url: str, tmp_path: Path) -> None:
+    Handler.traces.clear()
+    workload.start(replace(load(url), traces="a trial 1"), tmp_path / "requests.csv", Clock.anchored())
+    wait_for(tmp_path / "requests.csv", 5)
+    workload.stop()
+    sent = [one.sched_ns for one in RequestTail(tmp_path / "requests.csv").read()]
+    assert sent
+    assert {tracing.traceparent("a trial 1", at) for at in sent} <= set(Handler.traces)
+    assert len(set(Handler.traces)) == len(Handler.traces)
 
 
 def test_a_refusal_keeps_its_status(url: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -50,13 +51,22 @@ def _pod(metrics: Metrics, pod: Object) -> None:
             metrics.set("kube_pod_container_status_waiting_reason", 1, **here, reason=reason)
 
 
-def read(namespaces: Iterable[str]) -> str:
-    """Ask the API server. Raises ApiException, urllib3's HTTPError."""
+def read(namespaces: tuple[str, ...]) -> str:
+    """Ask the API server. Raises ApiException, urllib3's HTTPError.
+
+    The first namespace is its own. Of the others those that it may not read are left out: an environment that is not
+    installed yet gives it no right.
+    """
     core, apps = client.CoreV1Api(), client.AppsV1Api()
 
     def items(ask: Callable[..., Any]) -> Iterator[Object]:
         for namespace in namespaces:
-            found = ask(namespace, _request_timeout=_ASKED_S, _preload_content=False)
+            try:
+                found = ask(namespace, _request_timeout=_ASKED_S, _preload_content=False)
+            except client.ApiException as error:
+                if error.status == HTTPStatus.FORBIDDEN and namespace != namespaces[0]:
+                    continue
+                raise
             yield from json.loads(found.data)["items"]
 
     return exposition(items(apps.list_namespaced_deployment), items(core.list_namespaced_pod))

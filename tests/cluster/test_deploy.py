@@ -1,0 +1,317 @@
+"""platform/deploy on a real cluster: from nothing, broken, mended, rolled back, taken away; and what pods may do.
+
+The lab's service and healer stand for SmartOps, as in values-testbed.yaml. The images of platform/images/build must be
+on the nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client
+
+from smartops_chaos.kubernetes.cluster import Cluster, proxy
+from tests.platform.conftest import TOOLS, tool
+from tests.platform.test_hardening import RIGHTS
+
+PLATFORM = Path(__file__).parents[2] / "platform"
+LAB = "localhost/smartops-chaos-lab"
+# Programs of the small telemetry, and their images. Without Prometheus nothing is seen, so it must be there.
+TELEMETRY = {"alertmanager": "alertmanager", "logs": "victoria-logs", "traces": "jaeger", "collector": "collector"}
+Until = Callable[..., Any]
+
+
+def call(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    path = f"{TOOLS}:{os.environ['PATH']}:/var/tmp/testbed/bin"
+    words = list(map(str, command))
+    return subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
+
+
+def deploy(environment: str, namespace: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return call(PLATFORM / "deploy", environment, "--namespace", namespace, "--timeout", "4m", *more)
+
+
+def history(namespace: str) -> list[tuple[int, str]]:
+    told = call("helm", "history", namespace, "--namespace", namespace, "--output", "json")
+    return [(one["revision"], one["status"]) for one in json.loads(told.stdout)]
+
+
+@pytest.fixture(scope="module")
+def without(api: client.ApiClient) -> list[str]:
+    """Arguments that switch off what has no image on the node."""
+    tool("helm")
+    nodes = client.CoreV1Api(api).list_node().items
+    there = {name for node in nodes for one in node.status.images or [] for name in one.names or []}
+    if "localhost/smartops-prometheus:1" not in there:
+        pytest.skip("no image of Prometheus is on the node: ./platform/images/build and ./platform/testbed/load-image")
+    missing = [name for name, image in TELEMETRY.items() if f"localhost/smartops-{image}:1" not in there]
+    missing += ["collector-logs"] if "collector" in missing else []
+    return [part for name in missing for part in ("--set", f"telemetry.small.{name}.enabled=false")]
+
+
+@pytest.fixture(scope="module")
+def names() -> tuple[str, str]:
+    """Of an environment with its telemetry, and of one beside it. Log files are read of namespaces that begin so."""
+    mark = uuid.uuid4().hex[:6]
+    return f"smartops-a-{mark}", f"smartops-b-{mark}"
+
+
+@pytest.fixture(scope="module")
+def first(api: client.ApiClient, without: list[str], names: tuple[str, str]) -> Iterator[str]:
+    namespace, second = names
+    done = deploy("testbed", namespace, "--", "--set", f"telemetry.watches={{{second}}}", *without)
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield namespace
+    finally:
+        client.CoreV1Api(api).delete_namespace(namespace)
+
+
+@pytest.fixture(scope="module")
+def second(api: client.ApiClient, first: str, names: tuple[str, str]) -> Iterator[str]:
+    """All services, where only restricted pods are taken. The lab's ERP stands for all three that have a port."""
+    arguments = []
+    for one, port in (("erp-simulator", 8000), ("orchestrator", 8001), ("policy-engine", 8002)):
+        command = ["python", "-m", "smartops_chaos.lab.smartops.erp", "--host=0.0.0.0", f"--port={port}"]
+        arguments += ["--set-json", f"{one}.command={json.dumps(command)}"]
+    for one in ("erp-simulator", "orchestrator", "policy-engine", "agents.detect", "agents.diagnose", "helmTest"):
+        arguments += ["--set", f"{one}.image.repository={LAB}", "--set-string", f"{one}.image.tag=1"]
+    for one in ("agents.detect", "agents.diagnose"):
+        arguments += ["--set-json", f'{one}.command=["python", "-c", "import time; time.sleep(1e6)"]']
+    namespace = names[1]
+    done = deploy("dev", namespace, "--telemetry", first, "--", *arguments)
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield namespace
+    finally:
+        client.CoreV1Api(api).delete_namespace(namespace)
+
+
+def test_from_nothing_everything_is_ready_and_answers(api: client.ApiClient, first: str) -> None:
+    deployments = client.AppsV1Api(api).list_namespaced_deployment(first).items
+    assert {one.metadata.name for one in deployments} >= {
+        "smartops-erp-simulator",
+        "smartops-orchestrator",
+        "prometheus",
+    }
+    assert all(one.status.available_replicas == one.spec.replicas for one in deployments)
+    assert history(first) == [(1, "deployed")]
+
+
+def test_a_release_is_under_500_kb(api: client.ApiClient, first: str) -> None:
+    (stored,) = client.CoreV1Api(api).list_namespaced_secret(first, label_selector="owner=helm").items
+    assert len(stored.data["release"]) < 500_000
+
+
+def test_the_second_environment_is_watched_by_the_telemetry_of_the_first(
+    cluster: Cluster, first: str, second: str, until: Until
+) -> None:
+    def seen() -> set[str]:
+        path = proxy(first, "services", "prometheus", 9090, "/api/v1/query")
+        found = cluster.request("GET", path, query={"query": "up == 1"}, compare=False)["data"]["result"]
+        return {one["metric"]["job"] for one in found if one["metric"].get("namespace") == second}
+
+    until(lambda: seen() >= {"smartops-erp-simulator", "smartops-orchestrator"}, why=lambda: str(seen()))
+
+
+@dataclass
+class OpenLoop:
+    """A request to the ERP every 100 ms through the API server, whatever the answers; what failed, with its words."""
+
+    api: client.ApiClient
+    namespace: str
+    sent: int = 0
+    failed: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> OpenLoop:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        for one in self._asked:
+            one.join()
+
+    def _run(self) -> None:
+        self._asked: list[threading.Thread] = []
+        while not self._stop.wait(0.1):
+            self.sent += 1
+            self._asked.append(threading.Thread(target=self._ask, daemon=True))
+            self._asked[-1].start()
+
+    def _ask(self) -> None:
+        try:
+            client.CoreV1Api(self.api).connect_get_namespaced_service_proxy_with_path(
+                "smartops-erp-simulator:8000", self.namespace, "healthz", _request_timeout=60
+            )
+        except Exception as error:
+            self.failed.append(str(error))
+
+
+def test_a_broken_image_is_put_back_and_no_request_is_lost(api: client.ApiClient, first: str) -> None:
+    apps = client.AppsV1Api(api)
+    before = apps.read_namespaced_deployment("smartops-erp-simulator", first).spec.template
+    revisions = history(first)
+    with OpenLoop(api, first) as loop:
+        done = deploy(
+            "testbed", first, "--timeout", "20s", "--", "--set", "erp-simulator.image.tag=broken", "--reuse-values"
+        )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "What was there before is in force again" in done.stderr
+    assert loop.sent > 50
+    assert loop.failed == []
+    after = apps.read_namespaced_deployment("smartops-erp-simulator", first).spec.template
+    assert after.spec.containers[0].image == before.spec.containers[0].image
+    newest = history(first)
+    assert [status for _, status in newest[len(revisions) :]] == ["failed", "deployed"]
+
+
+def test_a_killed_deploy_is_found_and_mended(first: str) -> None:
+    environment = {**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}:/var/tmp/testbed/bin"}
+    command = [
+        PLATFORM / "deploy",
+        "testbed",
+        "--namespace",
+        first,
+        "--",
+        "--set",
+        "erp-simulator.image.tag=broken",
+        "--reuse-values",
+    ]
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        while not history(first)[-1][1].startswith("pending"):
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.2)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    refused = deploy("testbed", first, "--", "--reuse-values")
+    assert refused.returncode == 3
+    assert "another deploy may be at work" in refused.stderr
+    mended = deploy("testbed", first, "--mend", "--", "--reuse-values", "--set-string", "erp-simulator.image.tag=1")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert "first" in mended.stderr
+    assert history(first)[-1][1] == "deployed"
+
+
+def test_rollback_puts_back_what_was_there(api: client.ApiClient, first: str) -> None:
+    def detector() -> str:
+        found = client.AppsV1Api(api).read_namespaced_deployment("smartops-orchestrator", first)
+        (value,) = [e.value for e in found.spec.template.spec.containers[0].env if e.name == "DETECTOR"]
+        return str(value)
+
+    changed = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.DETECTOR=zscore")
+    assert changed.returncode == 0, changed.stderr
+    assert detector() == "zscore"
+    done = call(PLATFORM / "rollback", "testbed", "--namespace", first)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert detector() == "threshold"
+
+
+ASKED = [
+    (verb, group, resource, name)
+    for verb in ("get", "list", "watch", "create", "patch", "update", "delete")
+    for group, resource, name in (
+        ("", "pods", ""),
+        ("", "secrets", ""),
+        ("", "configmaps", ""),
+        ("", "pods/exec", ""),
+        ("apps", "deployments", ""),
+        ("apps", "deployments", "smartops-erp-simulator"),
+        ("apps", "deployments", "smartops-orchestrator"),
+        ("apps", "deployments/scale", "smartops-erp-simulator"),
+        ("rbac.authorization.k8s.io", "roles", ""),
+    )
+]
+
+
+def test_accounts_can_what_the_table_says_and_nothing_else(api: client.ApiClient, second: str) -> None:
+    """Asked of the API server, in the environment and outside of it."""
+    review = client.AuthorizationV1Api(api)
+
+    def may(account: str, namespace: str, verb: str, group: str, resource: str, name: str) -> bool:
+        kind, _, sub = resource.partition("/")
+        attributes = {
+            "namespace": namespace,
+            "verb": verb,
+            "group": group,
+            "resource": kind,
+            "subresource": sub,
+            "name": name,
+        }
+        user = f"system:serviceaccount:{second}:{account}"
+        asked = {"spec": {"user": user, "resourceAttributes": attributes}}
+        return bool(review.create_subject_access_review(asked).status.allowed)
+
+    granted = RIGHTS["dev"]["smartops-orchestrator"]
+    for account in (
+        "smartops-orchestrator",
+        "smartops-erp-simulator",
+        "smartops-policy-engine",
+        "smartops-agent-detect-sim",
+    ):
+        rights = granted if account == "smartops-orchestrator" else set()
+        for verb, group, resource, name in ASKED:
+            wanted = any(
+                (group, resource) == (g, r) and verb in verbs and (not limited or name in limited)
+                for g, r, limited, verbs in rights
+            )
+            assert may(account, second, verb, group, resource, name) is wanted, (account, verb, resource, name)
+            assert not may(account, "kube-system", verb, group, resource, name), (account, verb, resource)
+
+
+def test_the_namespace_refuses_a_pod_that_breaks_a_rule(api: client.ApiClient, second: str) -> None:
+    good: dict[str, Any] = {
+        "metadata": {"name": "tried"},
+        "spec": {
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "tried",
+                    "image": f"{LAB}:1",
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }
+    core = client.CoreV1Api(api)
+    core.create_namespaced_pod(second, good, dry_run="All")
+    for break_it in (
+        lambda spec: spec.update(hostNetwork=True),
+        lambda spec: spec["securityContext"].update(runAsUser=0),
+        lambda spec: spec["containers"][0]["securityContext"].update(privileged=True, allowPrivilegeEscalation=True),
+        lambda spec: spec.update(volumes=[{"name": "host", "hostPath": {"path": "/"}}]),
+    ):
+        bad = json.loads(json.dumps(good))
+        break_it(bad["spec"])
+        with pytest.raises(client.ApiException, match="violates PodSecurity"):
+            core.create_namespaced_pod(second, bad, dry_run="All")
+
+
+def test_uninstalled_nothing_is_left(second: str, until: Until) -> None:
+    done = call("helm", "uninstall", second, "--namespace", second, "--wait")
+    assert done.returncode == 0, done.stderr
+    kinds = call("kubectl", "api-resources", "--namespaced", "--verbs=list", "--output=name").stdout.split()
+    passing = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
+    listed = ",".join(kind for kind in kinds if kind not in passing and "metrics" not in kind)
+
+    def left() -> set[str]:
+        told = call("kubectl", "--namespace", second, "get", listed, "--output=name", "--ignore-not-found")
+        return set(told.stdout.split())
+
+    until(lambda: left() == {"configmap/kube-root-ca.crt", "serviceaccount/default"}, why=lambda: str(left()))
