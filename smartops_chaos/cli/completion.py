@@ -20,7 +20,7 @@ def trials(ctx: typer.Context, incomplete: str) -> list[str]:
     """Of the campaign that is named already, else of the one that was begun last."""
     from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
-    named, results = _first(ctx.params.get("campaign") or ctx.params.get("campaigns")), _results(ctx)
+    named, results = _named(ctx, "campaign", "campaigns"), _results(ctx)
     try:
         path = next(filter(Path.exists, (Path(named), results / named)), None) if named else newest(results)
         found = [trial.id for trial in CampaignFolder(path).read().plan.trials] if path else []
@@ -34,7 +34,7 @@ def levels(ctx: typer.Context, incomplete: str) -> list[str]:
     from smartops_chaos.plan.expand import load_plan
 
     try:
-        plan = load_plan(Path(_first(ctx.params.get("matrix"))))
+        plan = load_plan(matrix_in(Path(_named(ctx, "matrix"))))
     except (ChaosError, OSError):
         return []
     of: dict[str, Iterable[str]] = {
@@ -45,7 +45,7 @@ def levels(ctx: typer.Context, incomplete: str) -> list[str]:
     }
     factor, equals, rest = incomplete.partition("=")
     if not equals:
-        return _begins(incomplete, (f"{name}=" for name in of))
+        return _begins(incomplete, (f"{name}={level}" for name, levels in of.items() for level in levels))
     *there, last = rest.split(",")
     before = f"{factor}=" + "".join(f"{level}," for level in there)
     return [before + name for name in _begins(last, of.get(factor, ())) if name not in there]
@@ -59,7 +59,18 @@ def _results(ctx: typer.Context) -> Path:
     return Path(ctx.params.get("results") or "results")
 
 
-def _first(value: object) -> str:
-    """Of an argument that may be given several times."""
-    one = value[0] if isinstance(value, list | tuple) and value else value
-    return str(one or "")
+def _named(ctx: typer.Context, *parameters: str) -> str:
+    """What is typed already for one of these arguments; "" if nothing is.
+
+    An option that still waits for its value stops typer's parser, which leaves the words before it in `ctx.args`.
+    """
+    for parameter in parameters:
+        if value := ctx.params.get(parameter):
+            return str(value[0] if isinstance(value, list | tuple) else value)
+    return next((word for word in ctx.args if not word.startswith("-")), "")
+
+
+def matrix_in(path: Path) -> Path:
+    """`run my` means what `init my` has written."""
+    inside = path / "matrix.yaml"
+    return inside if path.is_dir() and inside.exists() else path

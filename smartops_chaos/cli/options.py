@@ -13,16 +13,11 @@ from smartops_chaos.errors import UsageError
 if TYPE_CHECKING:
     from smartops_chaos.model import Arm
 
-
-def matrix_in(path: Path) -> Path:
-    """`run my` means what `init my` has written."""
-    inside = path / "matrix.yaml"
-    return inside if path.is_dir() and inside.exists() else path
-
-
 MatrixArgument = Annotated[
     Path,
-    typer.Argument(metavar="MATRIX", callback=matrix_in, help="The matrix file, or a folder with a matrix.yaml."),
+    typer.Argument(
+        metavar="MATRIX", callback=completion.matrix_in, help="The matrix file, or a folder with a matrix.yaml."
+    ),
 ]
 OnlyOption = Annotated[
     list[str] | None,

@@ -91,7 +91,7 @@ def judge(environment: str, rules: EnvironmentRules, at_s: float, answers: Answe
     if (of_slo := rules.slo) is not None:
         judged.append(("slo", lambda: _slo(of_slo, told, covered, tested)))
     if (of_golden := rules.golden) is not None:
-        judged.append(("golden window", lambda: _golden(of_golden, rules, told)))
+        judged.append(("golden window", lambda: _golden(of_golden, rules, told, tested)))
     if (of_spikes := rules.spikes) is not None:
         judged.append(("spikes", lambda: _spikes(of_spikes, told, covered, tested)))
     for name, result in judged:
@@ -332,7 +332,7 @@ def _spikes(rule: SpikesRule, told: _Told, covered: frozenset[int], tested: froz
     return RuleResult("spikes", "open", f"at most {most:.0f} anomalies within {span}", None, query)
 
 
-def _golden(rule: GoldenRule, rules: EnvironmentRules, told: _Told) -> RuleResult:
+def _golden(rule: GoldenRule, rules: EnvironmentRules, told: _Told, tested: frozenset[int]) -> RuleResult:
     """Whether the whole window lies after the last change of a version or of a release."""
     grid = told.grid
     window_s = grid.slots * grid.step_s
@@ -342,7 +342,7 @@ def _golden(rule: GoldenRule, rules: EnvironmentRules, told: _Told) -> RuleResul
         found = told.lines(key)
         if not found:
             raise Unanswered(f"no version is known: {told.query(key)} gives nothing")
-        changes += version_changes(grid, found, one.of, one.version, rules.witness.longest_gap)
+        changes += version_changes(grid, found, one.of, one.version, rules.witness.longest_gap, tested)
     if rule.release:
         changes += workloads.release_changes(answer_of(told.answers, questions.RELEASE), grid.at_s)
     query = told.query(f"{questions.VERSIONS} 0") if rule.versions else told.query(questions.RELEASE)
@@ -357,12 +357,18 @@ def _golden(rule: GoldenRule, rules: EnvironmentRules, told: _Told) -> RuleResul
 
 
 def version_changes(
-    grid: Grid, found: Sequence[GridLine], of: str, version: str, longest_gap_s: float
+    grid: Grid,
+    found: Sequence[GridLine],
+    of: str,
+    version: str,
+    longest_gap_s: float,
+    tested: frozenset[int] = frozenset(),
 ) -> list[tuple[float, str]]:
     """When the versions of something changed within the window, and what.
 
     That a pod is away for a moment is no change; that something came, went for longer than `longest_gap_s`, or had
-    another version before, is one. Raises Unanswered where an edge of the window is not covered at all.
+    another version before, is one. What comes and goes in time under test, such as a fault's own container, is none; a
+    version that is another one after it, is. Raises Unanswered where an edge of the window is not covered at all.
     """
     patience = round(longest_gap_s / grid.step_s)
     at_end = grid.slots - 1 - patience
@@ -373,17 +379,21 @@ def version_changes(
             raise Unanswered(f"which versions ran from {span} is not known")
     seen: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for line in found:
-        seen[line.labels.get(of, "")][line.labels.get(version, "")] |= set(line.values)
+        if line.values:
+            seen[line.labels.get(of, "")][line.labels.get(version, "")] |= set(line.values)
     changes: list[tuple[float, str]] = []
     for name, versions in sorted(seen.items()):
-        last = {one: max(slots) for one, slots in versions.items() if slots}
+        if set.union(*versions.values()) <= tested:
+            continue
+        last = {one: max(slots) for one, slots in versions.items()}
         running = [one for one in last if last[one] >= at_end]
         if not running:
             changes.append((grid.end_of(max(last.values())), f"{name} was taken away"))
             continue
         final = max(running, key=lambda one: (last[one], one))
-        gone = max((slot for one, slot in last.items() if one != final), default=-1)
         first = min(versions[final])
+        others = [one for one in last if one != final and not (versions[one] <= tested and min(versions[one]) > first)]
+        gone = max((last[one] for one in others), default=-1)
         changed = max(gone + 1 if gone >= 0 else 0, first)
         if changed > 0:
             other = "changed to" if gone >= 0 else "came with"

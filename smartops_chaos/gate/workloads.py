@@ -22,7 +22,15 @@ from smartops_chaos.gate.asking import Answers, Asked, stamp
 from smartops_chaos.gate.questions import RELEASE, STATE
 from smartops_chaos.gate.ruling import DIGEST, RuleResult, Unanswered, answer_of
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Json, connect, path
-from smartops_chaos.kubernetes.controller import DAEMON_SET, DEPLOYMENT, KINDS, STATEFUL_SET, Controller, is_over
+from smartops_chaos.kubernetes.controller import (
+    DAEMON_SET,
+    DEPLOYMENT,
+    KINDS,
+    STATEFUL_SET,
+    Controller,
+    is_over,
+    owner_reference,
+)
 from smartops_chaos.schema.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.schema.units import format_duration
 
@@ -80,6 +88,7 @@ def _pod(found: Json) -> Json:
     statuses = (found.get("status") or {}).get("containerStatuses") or ()
     return {
         "name": found["metadata"]["name"],
+        "owner": str(owner_reference(found).get("kind", "")),
         "containers": [
             {
                 "name": one["name"],
@@ -101,6 +110,7 @@ class _Container(TypedDict):
 
 class _Pod(TypedDict):
     name: str
+    owner: str  # kind of what keeps it; a Job's pod comes and goes
     containers: list[_Container]
 
 
@@ -121,9 +131,9 @@ def _stated(answer: Any) -> _State:
 
 
 def digests(answer: Any) -> dict[str, frozenset[str]]:
-    """The digests that run, by container. Raises Unanswered."""
+    """The digests that run and stay, by container. Raises Unanswered."""
     found: dict[str, set[str]] = {}
-    for pod in _stated(answer)["pods"]:
+    for pod in (one for one in _stated(answer)["pods"] if one["owner"] != "Job"):
         for one in pod["containers"]:
             if digest := DIGEST.search(one["image"]):
                 found.setdefault(one["name"], set()).add(digest[0])

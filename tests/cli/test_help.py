@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from typing import Any
 
-import typer
 from typer.main import get_command
 
 from smartops_chaos.cli.commands import app
 from smartops_chaos.cli.help import GROUPS
+from tests.conftest import command
 
 ROOT: Any = get_command(app)
 
@@ -44,25 +45,27 @@ def test_help_needs_none_of_the_large_libraries() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
 
 
-def complete(ctx_of: str, option: str, incomplete: str, *words: str) -> list[str]:
-    command = ROOT.commands[ctx_of]
-    ctx: typer.Context = command.make_context(ctx_of, list(words), resilient_parsing=True)
-    parameter = next(p for p in command.params if option in (p.name, *p.opts))
-    return [item.value for item in parameter.shell_complete(ctx, incomplete)]
+def complete(*words: str) -> set[str]:
+    """As a shell asks: the last word is the one that is being typed."""
+    asked = {"_SMARTOPS_CHAOS_COMPLETE": "complete_bash", "COMP_CWORD": str(len(words))}
+    asked["COMP_WORDS"] = " ".join(["smartops-chaos", *words])
+    done = subprocess.run(command(), env={**os.environ, **asked}, capture_output=True, text=True)
+    assert done.stderr == ""
+    return set(done.stdout.split())
 
 
 def test_tab_offers_levels_of_the_matrix_that_is_named(cli: Any) -> None:
     cli("init", "my")
     matrix = "my/matrix.yaml"
-    assert complete("run", "--only", "ch", matrix) == ["chaos="]
-    assert complete("run", "--only", "chaos=p", matrix) == ["chaos=pod-kill"]
-    assert complete("plan", "--only", "chaos=pod-kill,s", matrix) == ["chaos=pod-kill,slow"]
-    assert complete("run", "--only", "chaos=", "nowhere.yaml") == []
+    assert complete("run", matrix, "--only", "ch") == {"chaos=pod-kill", "chaos=cpu-90", "chaos=slow"}
+    assert complete("run", "my", "--only", "chaos=p") == {"chaos=pod-kill"}
+    assert complete("plan", matrix, "--repeats", "3", "--only", "chaos=pod-kill,s") == {"chaos=pod-kill,slow"}
+    assert complete("run", "nowhere.yaml", "--only", "chaos=") == set()
 
 
 def test_tab_offers_campaigns_and_their_trials(standins: Any, cli: Any) -> None:
     assert cli("run", standins(repeats=1, lanes=2)).returncode == 0
-    assert complete("report", "campaigns", "st") == ["standin-1"]
-    assert complete("derive", "--explain", "nothing.steady.on", "standin-1") == ["nothing.steady.on.default.1"]
-    assert len(complete("derive", "--explain", "")) == 4
-    assert complete("derive", "--explain", "", "nowhere") == []
+    assert complete("report", "st") == {"standin-1"}
+    assert complete("derive", "standin-1", "--explain", "nothing.steady.on") == {"nothing.steady.on.default.1"}
+    assert len(complete("derive", "--explain", "n")) == 4
+    assert complete("derive", "nowhere", "--explain", "n") == set()

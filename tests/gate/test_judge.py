@@ -163,13 +163,13 @@ def test_the_busiest_stretch_is_the_busiest(grown: dict[int, float], slots: int)
 # ---- versions ------------------------------------------------------------------------------------------------------
 
 
-def _versions(**seen: set[int]) -> list[tuple[float, str]]:
+def _versions(tested: frozenset[int] = frozenset(), **seen: set[int]) -> list[tuple[float, str]]:
     grid = Grid(100.0, 1.0, 100)
     lines = [
         GridLine({"c": name.partition("_")[0], "v": name}, dict.fromkeys(sorted(slots), 1.0))
         for name, slots in seen.items()
     ]
-    return judge.version_changes(grid, lines, "c", "v", 5.0)
+    return judge.version_changes(grid, lines, "c", "v", 5.0, tested)
 
 
 def test_a_pod_that_is_away_for_a_moment_is_no_change() -> None:
@@ -181,6 +181,28 @@ def test_another_version_a_new_part_and_one_that_went_are_changes() -> None:
     assert _versions(erp_1=set(range(100)) - {50}, erp_2={50}) == [(51.0, "erp changed to erp_1")]
     assert _versions(erp_1=set(range(100)), new_1=set(range(30, 100))) == [(30.0, "new came with new_1")]
     assert _versions(erp_1=set(range(100)), old_1=set(range(70))) == [(70.0, "old was taken away")]
+
+
+def test_what_comes_and_goes_under_test_is_no_change_but_what_stays_is() -> None:
+    tested = frozenset(range(40, 60))
+    always = set(range(100))
+    assert _versions(tested, erp_1=always, proxy_1=set(range(41, 59))) == []
+    assert _versions(tested, erp_1=always, proxy_1=set(range(41, 62))) == [(62.0, "proxy was taken away")]
+    assert _versions(tested, erp_1=set(range(50)), erp_2=set(range(50, 100))) == [(50.0, "erp changed to erp_2")]
+    assert _versions(tested, erp_1=always - set(range(45, 50)), erp_2=set(range(45, 50))) == []  # an arm, put back
+    begin = frozenset(range(20))
+    assert _versions(begin, erp_1=always) == []
+    assert _versions(begin, erp_1=set(range(10)), erp_2=set(range(10, 100))) == [(10.0, "erp changed to erp_2")]
+
+
+def test_pods_of_jobs_come_and_go() -> None:
+    image = f"erp@sha256:{'a' * 64}"
+    container = {"name": "erp", "waiting": "", "restarted": "", "image": image}
+    pods = [
+        {"name": "erp-1", "owner": "ReplicaSet", "containers": [container]},
+        {"name": "night-1", "owner": "Job", "containers": [container | {"name": "runner"}]},
+    ]
+    assert workloads.digests({"controllers": [], "pods": pods}) == {"erp": frozenset({image.partition("@")[2]})}
 
 
 def test_versions_that_nobody_saw_at_an_edge_are_not_known() -> None:
@@ -223,7 +245,11 @@ def test_a_stuck_release_is_a_change_that_goes_on() -> None:
 def _workload(available: int = 2, waiting: str = "", restarted: str = "") -> dict[str, Asked]:
     status = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": available}
     controller = {"kind": "deployment", "metadata": {"name": "erp", "generation": 3}, "spec": {"replicas": 2}}
-    pod = {"name": "erp-1", "containers": [{"name": "erp", "waiting": waiting, "restarted": restarted, "image": "x"}]}
+    pod = {
+        "name": "erp-1",
+        "owner": "ReplicaSet",
+        "containers": [{"name": "erp", "waiting": waiting, "restarted": restarted, "image": "x"}],
+    }
     return {STATE: Asked("Kubernetes", "state", {"controllers": [controller | {"status": status}], "pods": [pod]})}
 
 

@@ -80,12 +80,16 @@ class Standing:
 
     def memory_mb(self) -> float:
         """Of it and its probe: what both have of their own, and of what they share its part."""
-        own = self.processes[-1].pid
-        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
-        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in (str(own), *children)]
+        processes = [self.processes[-1].pid, *self.children()]
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in processes]
         return (
             sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1e3
         )
+
+    def children(self) -> list[int]:
+        own = self.processes[-1].pid
+        tasks = Path(f"/proc/{own}/task").glob("*/children")
+        return [int(pid) for task in tasks for pid in task.read_text().split()]
 
     def _command(self, folder: Path) -> list[str]:
         program = Path(sys.executable).with_name("smartops-chaos")

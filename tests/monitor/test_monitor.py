@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import socket
 import subprocess
 import time
@@ -184,6 +186,12 @@ def test_killed_at_any_moment_it_loses_no_incident_and_has_none_twice(shop: Any,
         assert holds(one.recovered, ended)
     assert len({one.id for one in found}) == len(found)
     total = 'smartops_chaos_incidents_total{namespace="shop",outcome="platform",service="smartops-erp-simulator"} '
+    assert total + "2.0" in monitor.get("/metrics")
+    (probe,) = monitor.children()
+    os.kill(probe, signal.SIGKILL)
+    monitor.asked(time.time_ns())  # it has started itself anew
+    assert monitor.processes[-1].poll() is None
+    assert monitor.children() != [probe]
     assert total + "2.0" in monitor.get("/metrics")
 
 
