@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,9 +120,20 @@ def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
 
 def to_json(summary: Summary) -> dict[str, object]:
     """`summary.json`: the dataclasses as plain dicts, an arm as {"model", "policy"}; no NaN, None is null."""
-    document = asdict(summary)
+    document = {field.name: _plain(getattr(summary, field.name)) for field in fields(summary)}
     document["plan"] = plan_to_json(summary.plan) if summary.plan else {}
     return {"schema_version": document.pop("schema_version"), **document}
+
+
+def _plain(value: Any) -> Any:
+    """As `dataclasses.asdict`, which copies every number by itself: a curve of many steps has thousands."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return list(value) if value and isinstance(value[0], int | float | str) else [_plain(one) for one in value]
+    return value
 
 
 def plan_to_json(plan: AppliedPlan) -> dict[str, object]:

@@ -61,6 +61,7 @@ class Numbers:
             ("arm", "bound"),
         )
         self._where = where
+        self._shown: dict[Gauge, set[tuple[str, ...]]] = {}
 
     def request(self, *, good: bool) -> None:
         (self._good if good else self._bad).inc()
@@ -82,16 +83,22 @@ class Numbers:
 
     def faults(self, found: Mapping[tuple[str, str, str], bool]) -> None:
         """By namespace, fault and campaign whether it is in force; what is not named has no series."""
-        self._faults.clear()
-        for labels, active in found.items():
-            self._faults.labels(*labels).set(int(active))
+        self._only(self._faults, {labels: float(active) for labels, active in found.items()})
 
     def mttr(self, found: Mapping[str, Mapping[str, float]]) -> None:
         """Of the arms of the last campaign."""
-        self._mttr.clear()
-        for arm, bounds in found.items():
-            for bound, seconds in bounds.items():
-                self._mttr.labels(arm, bound).set(seconds)
+        told: dict[tuple[str, ...], float] = {
+            (arm, bound): seconds for arm, bounds in found.items() for bound, seconds in bounds.items()
+        }
+        self._only(self._mttr, told)
+
+    def _only(self, gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+        """These values and no others; a scrape in between sees each series as it was or as it is, and none missing."""
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+        for labels in self._shown.get(gauge, set()) - values.keys():
+            gauge.remove(*labels)
+        self._shown[gauge] = set(values)
 
     def text(self) -> bytes:
         """Prometheus' text format."""

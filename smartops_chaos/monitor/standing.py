@@ -93,6 +93,7 @@ class StandingMonitor:
         self._asked_s = self._pruned_s = 0.0
         self._seen_fault = ""
         self._unrecorded: list[_Unrecorded] = []
+        self._started_ns = clock.now_ns()
 
     @property
     def load(self) -> Load:
@@ -259,7 +260,8 @@ class StandingMonitor:
     def _count(self, requests: list[Request]) -> None:
         latency_ns = round(self.service.slo.latency_s * 1e9)
         for one in requests:
-            self.numbers.request(good=is_good(one, latency_ns))
+            if one.sched_ns >= self._started_ns:  # those before were counted by the monitor before
+                self.numbers.request(good=is_good(one, latency_ns))
 
     def _prune(self, now_ns: int) -> None:
         self._pruned_s = time.monotonic()

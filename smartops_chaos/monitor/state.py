@@ -66,6 +66,7 @@ def shown(incident: Incident) -> dict[str, Any]:
 def recent(incidents: Iterable[Incident], current: Incident | None, now_s: float) -> list[dict[str, Any]]:
     """Those of the last day that are shown, the one that goes on last."""
     there = [one for one in incidents if one.until_ns / 1e9 > now_s - DAY_S or not one.over]
+    found = [shown(one) for one in there[-_MOST:]]
     if current is not None and current.id not in {one.id for one in there}:
-        there.append(current)
-    return [shown(one) for one in there[-_MOST:]]
+        found.append(shown(current) | {"outcome": "goes on", "reason": ""})  # nothing is decided yet
+    return found

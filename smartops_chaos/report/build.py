@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,11 +106,15 @@ def trial_course(data: CampaignData, trials: Sequence[str]) -> Report:
 def write(report: Report, out: Path, *, pdf: bool = True, paper: render.Paper = "a4") -> list[Path]:
     """Write report.pdf, report.html and the files of figures/ below `out`; returns the files, the PDF first."""
     out.mkdir(parents=True, exist_ok=True)
-    contents = {out / "report.pdf": render.pdf(report, paper)} if pdf else {}
-    contents[out / "report.html"] = render.html(report).encode()
-    for path, content in contents.items():
-        path.write_bytes(content)
-    return [*contents, *figure_files.write(report, out / "figures")]
+    with ThreadPoolExecutor(2) as beside:  # the typesetter needs no Python while it works
+        printed = beside.submit(render.pdf, report, paper) if pdf else None
+        drawn = beside.submit(render.pngs, report)
+        page_ = render.html(report).encode()
+        contents = {out / "report.pdf": printed.result()} if printed else {}
+        contents[out / "report.html"] = page_
+        for path, content in contents.items():
+            path.write_bytes(content)
+        return [*contents, *figure_files.write(report, out / "figures", drawn.result())]
 
 
 def _subtitle(data: CampaignData) -> str:

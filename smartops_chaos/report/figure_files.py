@@ -16,11 +16,14 @@ _SIDES, _LEGIBLE_PT = ("width", "height"), 10
 _PNG_HEAD = 8 + 25  # the signature and the first chunk
 
 
-def write(report: Report, out: Path) -> list[Path]:
-    """Write <id>.svg, <id>.png and <id>.md of every figure into `out`; returns the files."""
+def write(report: Report, out: Path, pngs: Sequence[bytes] | None = None) -> list[Path]:
+    """Write <id>.svg, <id>.png and <id>.md of every figure into `out`; returns the files.
+
+    `pngs` are its bitmaps, if they are at hand.
+    """
     out.mkdir(parents=True, exist_ok=True)
     contents: dict[Path, bytes] = {}
-    for figure, png in zip(report.figures(), render.pngs(report), strict=True):
+    for figure, png in zip(report.figures(), render.pngs(report) if pngs is None else pngs, strict=True):
         contents[out / f"{figure.id}.svg"] = figure.svg.encode()
         contents[out / f"{figure.id}.png"] = _sized(png)
         contents[out / f"{figure.id}.md"] = caption(report, figure).encode()

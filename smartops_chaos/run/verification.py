@@ -84,13 +84,13 @@ def _files(store: CampaignFolder, listed: HashList | None, trial_lists: dict[str
     if listed is None:
         problems.append(f"{hash_list.HASHES} is missing: the last run was cut off, or somebody has removed it")
     else:
-        problems += _told("", hash_list.differences(store.path, listed, below_trials=True))
+        problems += _told("", hash_list.differences(store.path, listed, of_campaign=True))
     for folder in hash_list.trial_folders(store):
         where = f"trials/{folder.name}"
         if folder.name not in trial_lists:
             problems.append(f"{where} has no {hash_list.HASHES}: it was added, or cut off")
             continue
-        problems += _told(f"{where}/", hash_list.differences(folder, trial_lists[folder.name], below_trials=False))
+        problems += _told(f"{where}/", hash_list.differences(folder, trial_lists[folder.name], of_campaign=False))
         if listed is not None and f"{where}/{hash_list.HASHES}" not in listed.files:
             problems.append(f"{where} is not in the campaign's list: it was added")
     return problems

@@ -56,7 +56,7 @@ def seal_campaign(store: CampaignFolder, registration: str) -> None:
     for folder in trial_folders(store):
         if not (folder / HASHES).exists():
             seal_trial(folder, registration)
-    own = [name for name in _files(store.path) if not name.startswith(f"{_TRIALS}/")]
+    own = list(_files(store.path, below_trials=False))
     lists = [f"{_TRIALS}/{one.name}/{HASHES}" for one in trial_folders(store) if (one / HASHES).is_file()]
     _write(store.path, HashList({name: sha256(store.path / name) for name in [*own, *lists]}, registration))
 
@@ -80,14 +80,14 @@ def trial_folders(store: CampaignFolder) -> list[Path]:
     return sorted(one for one in (store.path / _TRIALS).glob("*") if one.is_dir() and not one.is_symlink())
 
 
-def differences(folder: Path, listed: HashList, *, below_trials: bool) -> HashDifferences:
-    """What is not as listed. `below_trials`: of a campaign, whose trials' files have lists of their own.
+def differences(folder: Path, listed: HashList, *, of_campaign: bool) -> HashDifferences:
+    """What is not as listed. `of_campaign`: its trials' files have lists of their own.
 
     A link counts as changed: what it leads to is not the campaign's.
     """
-    present = set(_files(folder))
-    if below_trials:
-        present = {name for name in present if not name.startswith(f"{_TRIALS}/") or name in listed.files}
+    present = set(_files(folder, below_trials=not of_campaign))
+    if of_campaign:
+        present |= {name for name in listed.files if name.startswith(f"{_TRIALS}/") and (folder / name).exists()}
     return HashDifferences(
         missing=tuple(sorted(set(listed.files) - present)),
         changed=tuple(name for name in sorted(set(listed.files) & present) if _of(folder / name) != listed.files[name]),
@@ -107,10 +107,11 @@ def _of(path: Path) -> str:
         return ""
 
 
-def _files(folder: Path) -> Iterator[str]:
+def _files(folder: Path, *, below_trials: bool = True) -> Iterator[str]:
     """Below a folder, by relative path in order, without the lists' own and what is there only while it runs."""
     for where, inside, names in os.walk(folder):
-        inside[:] = sorted(name for name in inside if name not in _PASSING)
+        left_out = _PASSING if below_trials else (*_PASSING, _TRIALS)
+        inside[:] = sorted(name for name in inside if name not in left_out)
         links = [name for name in inside if (Path(where) / name).is_symlink()]
         at = Path(where).relative_to(folder)
         for name in sorted([*names, *links]):

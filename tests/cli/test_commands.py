@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 
 def test_a_misspelt_key_and_a_bad_unit_are_told_at_once_with_their_places(cli: Any, matrix: Path) -> None:
@@ -141,19 +140,6 @@ def test_windows_alone(cli: Any, tmp_path: Path) -> None:
     refused = cli("report", "trials.csv", "--windows")
     assert refused.returncode == 2
     assert "is no campaign" in refused.stderr
-
-
-def test_the_pipeline_guide_names_options_that_exist(cli: Any) -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
-    job = YAML(typ="safe", pure=True).load(guide.split("```yaml\n")[1].split("```")[0])
-    steps = [step["run"] for step in job["jobs"]["benchmark"]["steps"] if "run" in step]
-    told = [line for text in (*steps, guide) for line in text.splitlines() if line.startswith("smartops-chaos ")]
-    assert {line.split()[1] for line in told} == {"run", "report"}
-    for command in ("run", "report"):
-        known = cli(command, "--help").stdout
-        options = {word for line in told if line.split()[1] == command for word in line.split() if word[:2] == "--"}
-        assert options
-        assert [option for option in options if option not in known] == []
 
 
 def test_help_and_version(cli: Any) -> None:

@@ -40,13 +40,14 @@ def test_the_page_shows_an_outage_and_what_ended_it(
     active = '_active{namespace="shop",service="smartops-erp-simulator"} 1.0'
     until(lambda: active in monitor.get("/metrics"))
     page = rendered(f"http://127.0.0.1:{monitor.listen}/", tmp_path)
-    assert "out of order since" in page, page[-3000:]
-    assert "goes on" in page
+    assert ">out of order since" in page, page[-3000:]
+    assert "<td>goes on</td>" in page
+    assert "<td>gap</td>" not in page
     shop.be(0)
     monitor.over(1)
     page = rendered(f"http://127.0.0.1:{monitor.listen}/", tmp_path)
     assert ">healthy<" in page
-    assert "not the healer" in page
+    assert "<td>not the healer</td>" in page
     assert 'fill="var(--bad)"' in page
     assert '<path d="M' in page
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -15,6 +19,7 @@ from smartops_chaos.errors import FileProblems
 from smartops_chaos.model import Interval, Request
 from smartops_chaos.monitor.campaigns import CampaignMarks
 from smartops_chaos.monitor.standing import StandingMonitor
+from smartops_chaos.resources import shipped
 from smartops_chaos.schema import monitorfile
 from smartops_chaos.schema.monitorfile import MonitorFile
 from smartops_chaos.store import request_log
@@ -39,9 +44,9 @@ horizon: 10m
 def make(tmp_path: Path) -> Callable[..., StandingMonitor]:
     """The next monitor of the folder; `more` goes into its file."""
 
-    def start(more: str = "") -> StandingMonitor:
+    def start(more: str = "", healer: str = "lab") -> StandingMonitor:
         file = tmp_path / "monitor.yaml"
-        file.write_text(FILE + more)
+        file.write_text(FILE.replace("healer: lab", f"healer: {healer}") + more)
         book = IncidentBook(tmp_path / "watched")
         book.raw.mkdir(parents=True, exist_ok=True)
         return StandingMonitor(monitorfile.load(file), tmp_path, book, Clock.anchored(), CampaignMarks(None))
@@ -74,9 +79,14 @@ def near(found: Interval | None, second: int) -> bool:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_day_with_monitors_that_are_killed_has_every_incident_once(
-    make: Callable[..., StandingMonitor], tmp_path: Path, seed: int
+    make: Callable[..., StandingMonitor], tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some outages are longer than the horizon. A monitor lives for minutes to hours; then nobody looks for a while."""
+    """Some outages are longer than the horizon. A monitor lives for minutes to hours; then nobody looks for a while.
+
+    Raw evidence goes as soon as nothing needs it any more.
+    """
+    monkeypatch.setattr("smartops_chaos.monitor.standing._REQUEST_BYTES", 1)
+    monkeypatch.setattr("smartops_chaos.monitor.standing._PRUNED_EVERY_S", 0.0)
     chance = random.Random(seed)
     day, at, outages = 60_000, 0, []
     while True:
@@ -105,6 +115,8 @@ def test_a_day_with_monitors_that_are_killed_has_every_incident_once(
         assert near(one.impacted, begins), (one, begins)
         assert near(one.recovered, ends), (one, ends)
         assert (str(one.outcome) == "unrecovered") is (ends - begins > 600)
+    kept = [one.name for one in (tmp_path / "watched" / "raw").glob("requests-*")]
+    assert len(kept) < 40, "of more than a hundred"
     text = make().numbers.text().decode()
     total = sum(
         float(line.split()[-1]) for line in text.splitlines() if line.startswith("smartops_chaos_incidents_total")
@@ -131,6 +143,48 @@ def test_what_a_source_tells_late_is_waited_for_and_the_incident_is_on_record_al
     (found,) = again.incidents
     assert "telemetry_missing" in found.flags
     assert near(found.impacted, 100)
+
+
+def test_lines_of_loki_tell_what_the_healer_did(make: Callable[..., StandingMonitor], tmp_path: Path) -> None:
+    """A store that answers every query with the healer's lines of its window."""
+    where = "shop/erp"
+    told = [
+        (105, 'POST /v1/signals/anomaly HTTP/1.1" 202'),
+        (110, f"ClosedLoopManager: executing restart on {where} (attempt=0 windowId=w)"),
+        (120, f"Action completed: type=restart target=Deployment {where} status=success"),
+    ]
+
+    class Store(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+        def do_GET(self) -> None:
+            asked = dict(parse_qsl(urlsplit(self.path).query))
+            window = range(int(asked["start"]), int(asked["end"]))
+            values = [[str(BEGIN + at * S), text] for at, text in told if BEGIN + at * S in window]
+            streams = [{"stream": {"app": "smartops-orchestrator"}, "values": values}] if values else []
+            data = json.dumps({"data": {"resultType": "streams", "result": streams}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    lab = shipped("healers", "lab.yaml").read_text(encoding="utf-8")
+    (tmp_path / "healer.yaml").write_text(lab + "loki: {query: '{namespace=\"${namespace}\"}'}\n")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    probe = Probe(tmp_path / "watched" / "raw", [(100, 160)])
+    probe.begin(0)
+    probe.ask(0, 400)
+    try:
+        monitor = make(f"loki: http://127.0.0.1:{server.server_port}\n", healer="healer.yaml")
+        monitor.turn(BEGIN + 400 * S)
+    finally:
+        server.shutdown()
+        server.server_close()
+    (found,) = monitor.incidents
+    assert (str(found.outcome), found.flags) == ("healed", ())
+    assert found.seconds_to("detected") == pytest.approx(5, abs=1)
+    assert [action.kind for action in found.timeline.actions] == ["restart"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -15,10 +16,11 @@ import pytest
 import websocket
 
 from smartops_chaos import api
-from smartops_chaos.report import render
+from smartops_chaos.report import render, slides
 from smartops_chaos.report.build import build
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SAMPLE = Path(__file__).parents[2] / "results" / "sample"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
@@ -44,8 +46,8 @@ class Browser:
         self.calls = 0
 
     @staticmethod
-    def until(true: Any) -> None:
-        deadline = time.monotonic() + 20
+    def until(true: Any, seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, "the browser did not get there"
             time.sleep(0.02)
@@ -167,7 +169,7 @@ def test_without_scripts_everything_is_there_and_links_lead_to_the_table(browser
 def sample_page(tmp_path_factory) -> str:
     """Of a campaign with evidence and with more than fifty trials."""
     file = tmp_path_factory.mktemp("sample") / "report.html"
-    report = build(api.load(Path(__file__).parents[2] / "results" / "sample"))
+    report = build(api.load(SAMPLE))
     file.write_text(render.html(report), encoding="utf-8")
     return file.as_uri()
 
@@ -229,3 +231,33 @@ def test_drawings_suit_a_dark_page_and_contents_stay_in_sight(browser, sample_pa
         assert browser.js("document.querySelector('nav').getBoundingClientRect().top") == 0
     finally:
         browser.call("Emulation.setEmulatedMedia", features=[])
+
+
+AXE = os.environ.get("PYTEST_AXE_CORE", "")  # the file axe.min.js, such as of `npm install axe-core`
+
+
+@pytest.mark.skipif(not AXE, reason="PYTEST_AXE_CORE names no axe.min.js")
+@pytest.mark.parametrize("what", ["report", "deck"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_that_keeps_a_reader_out(browser, sample_page, tmp_path, what, scheme, width):
+    address = sample_page
+    if what == "deck":
+        (tmp_path / "deck.html").write_text(render.deck_html(slides.build(api.load(SAMPLE))), encoding="utf-8")
+        address = (tmp_path / "deck.html").as_uri()
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    try:
+        browser.open(address)
+        browser.js(Path(AXE).read_text(encoding="utf-8") + "; 0")
+        rules = "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
+        browser.js(f"window.found = null; {rules}.then((r) => {{ window.found = r.violations }}); 0")
+        browser.until(lambda: browser.js("window.found !== null"), seconds=300)
+        told = (
+            "found.map((v) => v.id + ': ' + v.nodes.slice(0, 3).map((n) => n.target + ' ' + "
+            "n.failureSummary).join('; '))"
+        )
+        assert browser.js(told) == []
+    finally:
+        browser.call("Emulation.setEmulatedMedia", features=[])
+        browser.call("Emulation.clearDeviceMetricsOverride")

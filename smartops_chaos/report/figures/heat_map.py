@@ -74,11 +74,19 @@ def _panel(
             )
             axes.add_patch(box)
             if one.mean_s is None:
-                axes.text(x, y, "–", ha="center", va="center")
+                axes.text(x, y, "–", ha="center", va="center", in_layout=False)
                 continue
             digits = 2 if one.mean_s < 10 else 1
-            axes.text(x, y - 0.05, f"{number(one.mean_s, digits)} s", ha="center", va="bottom", fontweight="bold")
-            axes.text(x, y + 0.05, f"{one.healed} of {one.trials}", ha="center", va="top")
+            axes.text(
+                x,
+                y - 0.05,
+                f"{number(one.mean_s, digits)} s",
+                ha="center",
+                va="bottom",
+                fontweight="bold",
+                in_layout=False,
+            )
+            axes.text(x, y + 0.05, f"{one.healed} of {one.trials}", ha="center", va="top", in_layout=False)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xticks(range(len(columns)), [two_lines(name, 14) for name in columns])

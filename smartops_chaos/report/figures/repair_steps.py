@@ -126,7 +126,7 @@ def _confusion(
             counts = np.array([[arm.rca.confusion.get(e, {}).get(a, 0) for a in answers] for e in expected])
             axes.imshow(counts, cmap="Greys", vmin=0, vmax=max(int(counts.max()), 1) * 3, aspect="auto")
             for (y, x), n in np.ndenumerate(counts):
-                axes.text(x, y, str(n) if n else "·", ha="center", va="center", fontsize=LETTERS)
+                axes.text(x, y, str(n) if n else "·", ha="center", va="center", fontsize=LETTERS, in_layout=False)
                 if answers[x] in expected[y].split("|"):
                     axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, edgecolor=INK))
             names = [*(clip(answer, 22) for answer in answers[:-1]), "no answer"]
