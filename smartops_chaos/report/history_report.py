@@ -51,7 +51,7 @@ def build(history: History) -> Report:
     parts = [count(len(campaigns), "night"), " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""]
     sections = [
         _newest(history),
-        Section("nights", "Night by night", tuple(_series(history)), new_page=True),
+        Section("nights", "Night by night", tuple(_series(history))),
         Section("changes", "What changed", (_changes(history),)),
         Section("method", "How to read this", tuple(Paragraph(text) for text in _METHOD)),
     ]

@@ -1,4 +1,4 @@
-"""The last page: what the owners of models, policies and orchestrator should look at first, and what is not known.
+"""The pages before the appendix: what the owners of models, policies and orchestrator should look at first.
 
 An owner answers for the part of the loop between two moments. The page names the largest loss there, with its trials,
 and what this campaign cannot tell; the numbers themselves stand in the tables before, to which it leads.

@@ -59,7 +59,9 @@ def _funnel(page: Page) -> Iterable[Figure]:
         yield Figure(
             "fig-funnel",
             "Where the loop breaks",
-            "Counted trials that reached each moment of the repair. What was lost, and why, is in the table of losses.",
+            "Counted trials that reached each moment of the repair by the healer; hatched: those that the "
+            "platform ended "
+            "by itself. What was lost, and why, is in the table of losses.",
             " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
             repair_steps.funnel(arms, page.styles),
             ("tab-losses",) if any(any(step.lost.values()) for a in arms for step in a.funnel) else (),
@@ -262,7 +264,8 @@ def _causes(page: Page, arms: Sequence[ArmSummary]) -> Table:
             col("Macro\nrecall", lambda a: percent(a.rca.macro_recall)),
             col("Distinct\nanswers", lambda a: number(a.rca.answers, 0)),
         ],
-        "Against the healer file's causes of the fault; no answer is wrong. Top-1: the first cause named was right; "
+        "Against the healer file's causes of the fault; a missing answer counts as wrong. Top-1: the first "
+        "cause named was right; "
         "AC@k: one of the first k. Lift: top-1 minus the best constant answer. Macro recall: mean over the causes. "
         "Fewer than two distinct answers carry no diagnostic information.",
     )

@@ -79,6 +79,8 @@ def _listing(index: Index, cards: set[str]) -> Table:
 
     def outcome(i: int) -> str:
         reason, told = text(rows[i], "reason"), plain(text(rows[i], "outcome"))
+        if _ended_by_us(rows[i]):
+            return "ended by the harness"
         return told if reason == NONE else f"{told}: {plain(reason)}"
 
     def at(moment: str) -> Filling[int]:
@@ -109,7 +111,7 @@ def _listing(index: Index, cards: set[str]) -> Table:
             col("Time\n[s]", lambda i: number(as_number(rows[i].get("time_s")), 2)),
             *map(at, ("impacted", "detected", "acted", "recovered")),
             col("Actions", lambda i: text(rows[i], "actions")),
-            col("Flags", lambda i: text(rows[i], "flags").replace(",", ", "), grow=2),
+            col("Flags", lambda i: plain(text(rows[i], "flags")).replace(",", ", "), grow=2),
         ],
         note,
         small=True,
@@ -144,9 +146,16 @@ def _cards(page: Page, data: CampaignData) -> tuple[TrialCard, ...]:
     return tuple(cards)
 
 
+def _ended_by_us(row: Row) -> bool:
+    """A calibration trial in which nobody but the harness ended the fault: that is what it is for."""
+    return row.get("phase") == "calibrate" and row.get("fault_end_by") == "harness" and row.get("reason") == "no-action"
+
+
 def _outcome(row: Row) -> str:
     time = as_number(row.get("time_s"))
-    return plain(str(row["outcome"])) + (f", {seconds(time)}" if time is not None else "")
+    return ("ended by the harness" if _ended_by_us(row) else plain(str(row["outcome"]))) + (
+        f", {seconds(time)}" if time is not None else ""
+    )
 
 
 def _alt(row: Row, picture: trial_picture.Picture | None) -> str:

@@ -166,6 +166,7 @@ def test_the_report_of_a_folder_with_incidents(book: IncidentBook, cli: Any, tmp
     assert "nightly-3/pod-kill.1" in page
     assert "trials: zscore" in page
     assert cli("report", book.path, sample, sample).returncode == 2
+    assert cli("report", book.path, "--check").returncode == 2
 
 
 def test_the_report_of_a_folder_without_any_says_so(book: IncidentBook, cli: Any) -> None:

@@ -208,7 +208,7 @@ def test_a_load_of_one_s_own_is_judged_by_a_query(standing: Callable[..., Any], 
         where = [f"--config.file={tmp_path / 'own.yml'}", f"--storage.tsdb.path={tmp_path / 'own'}"]
         server = subprocess.Popen([program, *where, f"--web.listen-address=127.0.0.1:{port}"], stdout=out, stderr=out)
     try:
-        begin_s = round(time.time()) + 30
+        begin_s = round(time.time()) + 20
         end_s = begin_s + 6
         bad = f"(vector(time()) >= bool {begin_s}) * (vector(time()) < bool {end_s})"
         slo = f'{{query: "1 - {bad}", at_least: 1, every: 200ms, hold: 1s}}'

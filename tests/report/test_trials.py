@@ -87,3 +87,10 @@ def test_a_control_trial_has_no_shade(small):
     assert not any("#f0e442" in card.svg.lower() for card in gallery.cards)
     (gallery,) = blocks(section(small), Gallery)
     assert "#f0e442" in gallery.cards[0].svg.lower()
+
+
+def test_a_calibration_trial_is_told_as_what_it_is(report):
+    (table,) = [b for s in report.sections for b in s.blocks if isinstance(b, Table) and b.id == "tab-trials"]
+    told = {plain_text(row[1]): row[2] for row in table.rows}
+    assert {told[name] for name in told if name.startswith("calibrate")} == {"ended by the harness"}
+    assert "ended by the harness" not in {told[name] for name in told if not name.startswith("calibrate")}

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import clip, seconds
-from smartops_chaos.model import MOMENTS
+from smartops_chaos.model import MOMENTS, Outcome
 from smartops_chaos.report.style import (
     INK,
     LETTERS,
@@ -29,6 +29,7 @@ from smartops_chaos.report.style import (
 _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\\\\\\\\"), ("#4f2c3b", ""))
 
 
+_BY_ITSELF = "by itself"  # recovered without the healer
 _LEVEL_NAMES = 5  # that fit side by side without a slant
 
 
@@ -78,25 +79,29 @@ def phases(
 
 
 def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:
-    """How many counted trials reached each moment, one panel an arm."""
+    """How many counted trials reached each moment, one panel an arm; last those that the platform ended by itself."""
     columns = min(4, len(arms))
     lines = -(-len(arms) // columns)
 
     def paint(drawing: Drawing) -> None:
         for axes, arm in zip(panels(drawing, len(arms), columns, sharey=True), arms, strict=True):
             reached = {step.moment: step.reached for step in arm.funnel}
-            row_axis(axes, MOMENTS)
-            top = max(reached.values(), default=0) or 1
+            row_axis(axes, [*MOMENTS, _BY_ITSELF])
+            by_itself = arm.outcomes.get(Outcome.PLATFORM, 0)
+            top = max([*reached.values(), by_itself], default=0) or 1
             for y, moment in enumerate(MOMENTS):
                 n = reached.get(moment)
                 axes.barh(y, n or 0, height=0.68, color=styles[arm.arm].colour, alpha=0.85)
                 axes.text((n or 0) + top * 0.02, y, "–" if n is None else f"{n}", va="center", fontsize=LETTERS)
+            colour = styles[arm.arm].colour
+            axes.barh(len(MOMENTS), by_itself, height=0.68, facecolor="white", edgecolor=colour, hatch="////")
+            axes.text(by_itself + top * 0.02, len(MOMENTS), f"{by_itself}", va="center", fontsize=LETTERS)
             axes.set_xlim(0, top * 1.14)
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.set_title(two_lines(styles[arm.arm].label, 18))
             axes.set_xlabel("trials")
 
-    return draw("fig-funnel", 1.95 * lines, paint)
+    return draw("fig-funnel", 2.1 * lines, paint)
 
 
 def confusions(arms: Sequence[ArmSummary], styles: Styles) -> list[str]:

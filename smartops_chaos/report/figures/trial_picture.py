@@ -18,7 +18,8 @@ from smartops_chaos.report.style import BAD, GOOD, INK, LETTERS, QUIET, SHADE, A
 from smartops_chaos.timeline.health import is_good
 
 REQUESTS = (  # so begins the caption of every picture of requests
-    "Dots: good requests; crosses: bad ones, and on the uppermost line those without a good answer. Dashed: the "
+    "Requests at the second at which they were sent. Dots: good ones; crosses: bad ones, and on the uppermost "
+    "line those without a good answer. Dashed: the "
     "latency that the SLO allows; dotted: the horizon; shaded: the fault in force."
 )
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.55

@@ -37,6 +37,9 @@ def test_the_funnel_prints_every_count(small):
         for step in arm.funnel:
             assert str(step.reached) in found
             assert step.moment in found
+    off = replace(arms[0], outcomes={"platform": 77, "unrecovered": 1})
+    shown = texts(repair_steps.funnel([off], styles(small)))
+    assert {"by itself", "77"} <= set(shown)
 
 
 def test_the_confusion_matrix_holds_every_asked_trial(small):
