@@ -10,6 +10,7 @@ SERVICES = (
     ("policy-engine",),
     ("agents", "detect"),
     ("agents", "diagnose"),
+    ("monitor",),
     ("helmTest",),
 )
 

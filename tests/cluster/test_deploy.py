@@ -70,7 +70,9 @@ def names() -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def first(api: client.ApiClient, without: list[str], names: tuple[str, str]) -> Iterator[str]:
     namespace, second = names
-    done = deploy("testbed", namespace, "--", "--set", f"telemetry.watches={{{second}}}", *without)
+    # Nothing heals here: on a busy machine a healer's false alarm restarts the service while helm waits for it.
+    sets = ("--set", f"telemetry.watches={{{second}}}", "--set", "orchestrator.env.DETECTOR=none")
+    done = deploy("testbed", namespace, "--", *sets, *without)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
         yield namespace
@@ -210,17 +212,16 @@ def test_a_killed_deploy_is_found_and_mended(first: str) -> None:
 
 
 def test_rollback_puts_back_what_was_there(api: client.ApiClient, first: str) -> None:
-    def detector() -> str:
+    def marks() -> list[str]:
         found = client.AppsV1Api(api).read_namespaced_deployment("smartops-orchestrator", first)
-        (value,) = [e.value for e in found.spec.template.spec.containers[0].env if e.name == "DETECTOR"]
-        return str(value)
+        return [e.value for e in found.spec.template.spec.containers[0].env if e.name == "MARK"]
 
-    changed = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.DETECTOR=zscore")
+    changed = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.MARK=new")
     assert changed.returncode == 0, changed.stderr
-    assert detector() == "zscore"
+    assert marks() == ["new"]
     done = call(PLATFORM / "rollback", "testbed", "--namespace", first)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert detector() == "threshold"
+    assert marks() == []
 
 
 ASKED = [

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from smartops_chaos.schema import healerfile, monitorfile
 from tests.platform.conftest import CHART, ENVIRONMENTS, KINDS, ROOT, Helm, Object, Render, run, tool, values
 
 CONTROLLERS = ("Deployment", "DaemonSet", "StatefulSet")
@@ -272,3 +273,13 @@ def test_the_matrixs_default_policy_is_the_testbeds() -> None:
     policy = mine["orchestrator"]["files"]["data"]["default.policy"].strip()
     shipped = (ROOT / "matrix" / "policies" / "default.policy").read_text(encoding="utf-8")
     assert policy in shipped
+
+
+@pytest.mark.parametrize("environment", ["dev", "stage", "prod", "testbed"])
+def test_the_monitor_takes_its_file(render: Render, environment: str, tmp_path: Path) -> None:
+    (found,) = [o for o in render(environment) if text(o) == "ConfigMap smartops-chaos-monitor"]
+    file = tmp_path / "monitor.yaml"
+    file.write_text(found["data"]["monitor.yaml"], encoding="utf-8")
+    loaded = monitorfile.load(file)
+    assert loaded.namespace == f"smartops-{environment}"
+    assert healerfile.load(loaded.healer).name == loaded.healer
