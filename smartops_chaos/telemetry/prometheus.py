@@ -23,6 +23,7 @@ _UP, _DURATION = "up", "scrape_duration_seconds"
 _SLACK_MS = 60_000  # a born or vanished series needs the sample before the window to be bracketed
 _PAGE_MS = 3_600_000
 _SHORTEST_PAGE_MS = 1_000
+_CUT_NS = 1_000_000
 _TRIES = 3  # to read the clock: the one with the shortest way there and back counts
 
 _HINTS = ("PromQL info", "PromQL warning")  # about the query itself: all samples are there
@@ -62,7 +63,7 @@ def offset_ns(where: str | Connection, clock: Clock) -> tuple[int, int]:
     """Bounds of Prometheus' clock minus the runner's, from `time()`: the tightest of a few calls.
 
     The server stamped its answer between our two readings, so the offset lies in [server - after, server - before].
-    The scalar has three decimals, so half a millisecond is added to both sides. Raises PrometheusError.
+    It cuts its time to milliseconds, so it may be as much as one later than it says. Raises PrometheusError.
     """
     source = connection(where)
     low, high = -math.inf, math.inf
@@ -74,7 +75,7 @@ def offset_ns(where: str | Connection, clock: Clock) -> tuple[int, int]:
         except PrometheusError as error:
             failure = error
             continue
-        low, high = max(low, server - clock.now_ns() - 500_000), min(high, server - before + 500_000)
+        low, high = max(low, server - clock.now_ns()), min(high, server - before + _CUT_NS)
     if failure and low == -math.inf:
         raise failure
     return int(min(low, high)), int(max(low, high))
