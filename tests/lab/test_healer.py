@@ -107,7 +107,8 @@ def test_without_a_detector_it_does_nothing(lane: Lane, load: Callable[[], OpenL
     bad: Any = lane.until(lambda: loop.bad_share(receipt["after_ns"], 3))
     assert bad > 0.05
     assert lane.log(receipt["before_ns"]) == ""
-    assert "orchestrator_closed_loop" not in metrics(lane)
+    there = {line.partition(" ")[0] for line in metrics(lane).splitlines() if line.startswith("orchestrator_")}
+    assert there == {"orchestrator_closed_loop_queue_depth"}  # from the start: its absence is an alert
     assert lane.fault("fault")["state"] == "in_force"
 
 
