@@ -37,7 +37,7 @@ TRIVIAL = {
 }
 
 
-def child(folder: str) -> None:
+def child(folder: str, source: str) -> None:
     """The same steps as a trial's child, around an experiment that takes no time."""
     from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
     from chaoslib.types import Strategy
@@ -54,11 +54,11 @@ def child(folder: str) -> None:
     content = trial.read_experiment()
     ensure_experiment_is_valid(content)
     trial.write_journal(run_experiment(content, settings=experiment.SETTINGS, strategy=Strategy.SKIP))
-    evidence = trial.read_evidence()
+    evidence = TrialFolder(Path(source)).read_evidence()  # written and read back, as in a campaign, but not collected
     trial.write_evidence(evidence)
-    chaos = json.loads((trial.path / "chaos.json").read_text(encoding="utf-8"))
-    level = TypeAdapter(ChaosLevel).validate_python(chaos)
-    trial.write_record(derive(evidence, healerfile.load("lab"), "benchmark", level))
+    job = json.loads((trial.path / "job.json").read_text(encoding="utf-8"))
+    level = TypeAdapter(ChaosLevel).validate_python(job["chaos"])
+    trial.write_record(derive(evidence, healerfile.restore(job["healer"]), "benchmark", level))
     trial.close()
 
 
@@ -83,9 +83,8 @@ def main() -> None:
     from smartops_chaos.store.trial_folder import TrialFolder
 
     source = TrialFolder(options.trial)
-    evidence = source.read_evidence()
     plan = CampaignFolder(options.trial.parents[1]).read().plan
-    level = json.dumps(asdict(plan.chaos[evidence.trial.chaos]))
+    job = json.dumps({"chaos": asdict(plan.chaos[source.read_evidence().trial.chaos]), "healer": plan.healer})
     context = get_context("forkserver")
     context.set_forkserver_preload(["smartops_chaos.cli.commands", "smartops_chaos.trial.child"])
     with tempfile.TemporaryDirectory() as name:
@@ -94,9 +93,8 @@ def main() -> None:
         def ours(number: int) -> None:
             trial = TrialFolder(folder / str(number))
             trial.begin(TRIVIAL, ())
-            trial.write_evidence(evidence)
-            (trial.path / "chaos.json").write_text(level, encoding="utf-8")
-            process = context.Process(target=child, args=(str(trial.path),))
+            (trial.path / "job.json").write_text(job, encoding="utf-8")
+            process = context.Process(target=child, args=(str(trial.path), str(options.trial.resolve())))
             process.start()
             process.join()
             if process.exitcode or not (trial.path / "record.json").exists():
