@@ -61,6 +61,8 @@ def may_have_blanks(content: bytes) -> bool:
     """Whether a value of this plain table may begin or end with a blank; quick, and only a yes may be wrong."""
     if not content.isascii():
         return True
+    if b" " not in content and b"\t" not in content:
+        return False
     octets, edges = _octets(content), b',"\r\n'
     blanks = np.flatnonzero((octets == ord(" ")) | (octets == ord("\t")))
     return content.endswith((b" ", b"\t")) or _any_is(octets[blanks - 1], edges) or _any_is(octets[blanks + 1], edges)
