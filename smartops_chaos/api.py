@@ -132,11 +132,13 @@ def incidents(path: str | Path) -> IncidentNumbers:
 
 def report_incidents(path: str | Path, out: str | Path, campaign: CampaignData | None = None) -> list[Path]:
     """Write report.pdf, report.html and incidents.json below `out`, beside the numbers of a campaign; the files."""
+    from smartops_chaos.analysis import incident_numbers
     from smartops_chaos.report import build, incident_report
     from smartops_chaos.store.incident_book import IncidentBook
 
-    out, found = Path(out), incidents(path)
-    page = incident_report.build(IncidentBook(Path(path)).read(), found, campaign.summary if campaign else None)
+    out, listed = Path(out), IncidentBook(Path(path)).read()
+    found = incident_numbers.numbers(listed)
+    page = incident_report.build(listed, found, campaign.summary if campaign else None)
     files = build.write(page, out)
     numbers = out / "incidents.json"
     numbers.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")

@@ -15,27 +15,24 @@ says "open" until nothing of the trial is in force any more.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smartops_chaos import processes
 from smartops_chaos.errors import NothingSelected, PreflightFailed, UsageError
 from smartops_chaos.model import SCHEMA_VERSION, Finding, Outcome, Plan, Record, Stop
 from smartops_chaos.schema.matrix import check_name
+from smartops_chaos.store import folder_lock
 from smartops_chaos.store.jsonfiles import (
     OTHER_VERSION,
     adapter,
     content,
-    lockable,
     read,
-    try_lock,
     write_atomically,
 )
 from smartops_chaos.store.trial_folder import TrialFolder
@@ -43,7 +40,6 @@ from smartops_chaos.store.trial_folder import TrialFolder
 _AGAIN = (Outcome.ABORTED,)  # a person ended it: the same command runs it again
 _LOOK_AGAIN = "restore it, or begin a new campaign: what was decided cannot be decided again"
 _CAMPAIGN = "campaign.json"
-_SIGNATURE = 100  # characters that are read of a lock file
 _LAST_EVENT = 65536  # bytes from the end of events.ndjson in which its last line is
 SIMULATED = "simulated"  # in the provenance of what `plan --simulate` has made
 SHARD = "shard"  # in the provenance of a campaign that was begun with --shard
@@ -233,37 +229,14 @@ class CampaignFolder:
 
     def runner(self) -> int:
         """The process that runs the campaign on this machine now; 0 if none does."""
-        try:
-            with (self.path / ".lock").open(encoding="utf-8", errors="replace") as lock:
-                return processes.running(lock.read(_SIGNATURE))
-        except OSError:
-            return 0
+        return folder_lock.owner(self.path)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """One runner a campaign. Raises PreflightFailed when there is another."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = lockable(self.path / ".lock")
-        except OSError as error:
-            hint = "make it writable, or choose another folder with --results"
-            raise PreflightFailed(f"{self.path} cannot be written: {error.strerror}", hint) from None
-        with file as lock:
-            if not try_lock(lock):
-                lock.seek(0)
-                who = lock.read(_SIGNATURE).partition(" ")[0] or "?"
-                raise PreflightFailed(
-                    f"{self.path} is in use by process {who}",
-                    "wait for it, or stop it with Ctrl-C in its terminal",
-                )
-            with contextlib.suppress(OSError):  # the number is only for people; a full disk shows elsewhere
-                os.ftruncate(lock.fileno(), 0)
-                os.write(lock.fileno(), processes.signature().encode())
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):  # who had it may live on, and runs nothing any more
-                    os.ftruncate(lock.fileno(), 0)
+        hint = "wait for it, or stop it with Ctrl-C in its terminal"
+        return folder_lock.locked(
+            self.path, "--results", lambda who: PreflightFailed(f"{self.path} is in use by process {who}", hint)
+        )
 
 
 def campaigns(results: Path, *, headless: bool = False) -> list[CampaignFolder]:

@@ -10,15 +10,13 @@ Incidents are kept for ever; what they were derived from only as long as there i
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from smartops_chaos import processes
 from smartops_chaos.errors import PreflightFailed, UsageError
-from smartops_chaos.store.jsonfiles import adapter, content, lockable, try_lock, write_atomically
+from smartops_chaos.store import folder_lock
+from smartops_chaos.store.jsonfiles import adapter, content, write_atomically
 from smartops_chaos.timeline.incident import Incident
 
 INCIDENTS = "incidents.ndjson"
@@ -62,19 +60,12 @@ class IncidentBook:
         """All or nothing, so that nobody ever sees an incident twice or half."""
         write_atomically(self.file, b"".join(adapter(Incident).dump_json(one) + b"\n" for one in incidents))
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """One monitor a folder. Raises PreflightFailed when there is another."""
-        try:
-            self.raw.mkdir(parents=True, exist_ok=True)
-            file = lockable(self.path / ".lock")
-        except OSError as error:
-            hint = "make it writable, or choose another folder with --folder"
-            raise PreflightFailed(f"{self.path} cannot be written: {error.strerror}", hint) from None
-        with file as lock:
-            if not try_lock(lock):
-                raise PreflightFailed(f"{self.path} is in use by another monitor", "end it, or say another --folder")
-            with contextlib.suppress(OSError):
-                os.ftruncate(lock.fileno(), 0)
-                os.write(lock.fileno(), processes.signature().encode())
-            yield
+        hint = "end it, or say another --folder"
+        return folder_lock.locked(
+            self.path,
+            "--folder",
+            lambda _: PreflightFailed(f"{self.path} is in use by another monitor", hint),
+            inside=self.raw.name,
+        )

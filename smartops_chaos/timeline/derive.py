@@ -122,17 +122,7 @@ def _read(
     for moment, interval in (("impacted", seen.impacted), ("recovered", seen.recovered)):
         if interval is not None and interval.mid_ns <= horizon_ns:
             events[moment] = Event(moment, interval, ("requests",), "")
-    timeline = Timeline(
-        events={moment: events[moment] for moment in MOMENTS if moment in events},
-        actions=reading.actions,
-        health=seen,
-        causes=reading.causes,
-        policy_rule=reading.policy_rule,
-        guardrail_blocks=reading.blocks["guardrail"],
-        cooldown_skips=reading.blocks["cooldown"],
-        conflicts=reading.conflicts,
-        perhaps_before=reading.perhaps_before,
-    )
+    timeline = reading.timeline(events, seen)
     return at, reading, timeline, judge(evidence, chaos, at, timeline, reading.blocks["denied"])
 
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from smartops_chaos.model import (
-    MOMENTS,
     SCHEMA_VERSION,
     Call,
     ChaosLevel,
@@ -148,17 +147,7 @@ def derive(
     recovered = seen.recovered if seen.over else None
     if recovered is not None:
         events["recovered"] = Event("recovered", recovered, ("requests",), "")
-    timeline = Timeline(
-        events={moment: events[moment] for moment in MOMENTS if moment in events},
-        actions=acted.actions,
-        health=_health(seen, slo),
-        causes=reading.causes,
-        policy_rule=reading.policy_rule,
-        guardrail_blocks=reading.blocks["guardrail"],
-        cooldown_skips=reading.blocks["cooldown"],
-        conflicts=reading.conflicts,
-        perhaps_before=reading.perhaps_before,
-    )
+    timeline = replace(reading.timeline(events, _health(seen, slo)), actions=acted.actions)
     by_horizon = timeline
     if recovered is None or recovered.mid_ns > within_ns:
         by_horizon = replace(timeline, events={k: v for k, v in timeline.events.items() if k != "recovered"})

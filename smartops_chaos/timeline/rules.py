@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from smartops_chaos.model import Action, Call, Event, Evidence, Interval, LogLine, Series
+from smartops_chaos.model import MOMENTS, Action, Call, Event, Evidence, Health, Interval, LogLine, Series, Timeline
 from smartops_chaos.schema.healerfile import OF_KUBERNETES, HealerFile, LogRule, Rule
 from smartops_chaos.timeline.interval import Frame, combine, fired, firings, increases, offset_of, shift
 
@@ -66,6 +66,20 @@ class Reading:
     conflicts: tuple[str, ...]
     matches: tuple[RuleMatches, ...]
     perhaps_before: bool  # something was detected at the injection or just before it, and nothing at once after it
+
+    def timeline(self, events: Mapping[str, Event], health: Health) -> Timeline:
+        """With these events, which have the rules' own among them, in the order of a repair."""
+        return Timeline(
+            events={moment: events[moment] for moment in MOMENTS if moment in events},
+            actions=self.actions,
+            health=health,
+            causes=self.causes,
+            policy_rule=self.policy_rule,
+            guardrail_blocks=self.blocks["guardrail"],
+            cooldown_skips=self.blocks["cooldown"],
+            conflicts=self.conflicts,
+            perhaps_before=self.perhaps_before,
+        )
 
 
 def hits(target: str, objects: Iterable[str]) -> bool:
