@@ -13,11 +13,13 @@ from smartops_chaos.timeline.waterfall import FIRST_BAD, Row, uncertainty_s, wat
 from tests.timeline.conftest import Story
 
 HEALING, BASE_NS = "ab" * 16, Story.base_ns
-LINES = [
-    (1.0, f'[trace_id={HEALING}] POLICY_ENGINE_RESPONSE={{"decision": "action", "policy": "restart_it"}}'),
-    (1.1, f"[trace_id={HEALING}] ClosedLoopManager: executing restart on lab/smartops-erp-simulator (attempt=0"),
-    (1.2, f"[trace_id={HEALING}] Action completed: type=restart target=Deployment lab/smartops-erp-simulator status=success"),
-]  # fmt: skip
+ERP = "lab/smartops-erp-simulator"
+TOLD = {
+    1.0: 'POLICY_ENGINE_RESPONSE={"decision": "action", "policy": "restart_it"}',
+    1.1: f"ClosedLoopManager: executing restart on {ERP} (attempt=0",
+    1.2: f"Action completed: type=restart target=Deployment {ERP} status=success",
+}
+LINES = [(at, f"[trace_id={HEALING}] {text}") for at, text in TOLD.items()]
 
 
 def span(name: str, parent: str, begin_s: float, end_s: float, status: str = "") -> Span:
