@@ -186,7 +186,7 @@ def _write_for_machines(summary: Summary, junit: Path | None, prometheus: Path |
     from smartops_chaos.export import ci, metrics_file
     from smartops_chaos.store.jsonfiles import write_atomically
 
-    wanted: dict[Path, str] = {}  # a simulated campaign has no numbers for Prometheus: only who asks for them is told so
+    wanted: dict[Path, str] = {}  # only who asks for them learns that a simulated campaign has no metrics
     if junit is not None:
         wanted[junit] = ci.junit(summary, require)
     if prometheus is not None:
