@@ -78,6 +78,8 @@ def _beta(x: float, y: float, a: float, b: float) -> float:
     """The regularised incomplete beta integral at x = 1 - y, both given since one may be too small to subtract."""
     if x <= 0 or y <= 0:
         return 0.0 if x <= 0 else 1.0
+    if b == 1:  # all of n trials: exact, so that a p of just alpha proves
+        return float(x**a)
     if x > (a + 1) / (a + b + 2):  # the fraction below is quick on the other side
         return 1 - _beta(y, x, b, a)
     front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(y)
