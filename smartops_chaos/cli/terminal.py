@@ -26,7 +26,7 @@ COLOURS: dict[Decision, str] = {
     "undecidable": "dim",
 }
 # What an installation that only runs campaigns leaves out, such as the image of deploy/Dockerfile's stage `run`.
-ONLY_REPORTS = ("numpy", "scipy", "pandas", "fastparquet", "matplotlib", "jinja2", "typst")
+ONLY_REPORTS = ("numpy", "pandas", "fastparquet", "matplotlib", "jinja2", "typst")
 BAD, WEAK, ASIDE = "bold red", "yellow", "dim"
 
 
