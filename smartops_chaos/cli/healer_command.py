@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from smartops_chaos.cli.options import RESULTS, ResultsOption, campaign_path
+from smartops_chaos.cli.terminal import BAD, Terminal
 from smartops_chaos.errors import MISSED, UsageError
 from smartops_chaos.model import LogLine
 
@@ -45,7 +46,9 @@ def check(
             raise UsageError(f"no rule reads lines of `{component}`", did_you_mean(component, known))
         lines += rulecheck.lines_of(text, component)
     tried = rulecheck.check(healer, lines)
-    print("\n".join(tried.sentences()))
+    terminal = Terminal()
+    for sentence in tried.sentences():
+        terminal.say(sentence, BAD if sentence.startswith("WRONG") else "")
     if strict and (tried.doubts or tried.silent):
         raise typer.Exit(MISSED)
 
