@@ -69,8 +69,8 @@ def _index(made: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# The dashboards",
         "",
-        "Each board filters by namespace and links to the others with the same time. Faults are marked red, recoveries green.",
-        "What a panel means stands behind its question mark.",
+        "Each board filters by namespace and links to the others with the same time.",
+        "Faults are marked red, recoveries green. What a panel means stands behind its question mark.",
         "",
         "## In an incident: what to look at first",
         "",
