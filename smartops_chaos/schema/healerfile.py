@@ -109,11 +109,12 @@ class LogRule(HealerPart):
     fields: dict[str, Pattern] = Field(
         default={},
         alias="json",
-        description="Of lines with a JSON object: path of a field -> pattern, searched in its value.",
-        examples=["{msg: restarting, pod: '(?P<target>.+)'}"],
+        description="Of lines with a JSON object: path of a field -> pattern, searched in its value. Anchor it: "
+        "`restart` is also found in `restart_failed`.",
+        examples=["{event: '^restart_started$', pod: '(?P<target>.+)'}"],
     )
     means: dict[str, str] = Field(
-        default={}, description="Groups that no line names.", examples=["{kind: restart, target: my-service}"]
+        default={}, description="Groups that no line names.", examples=["{kind: restart, target: my-service, status: success}"]
     )
     component: str | None = Field(default=None, description="Only lines of this Deployment; any unless said.")
 
@@ -157,7 +158,7 @@ class Rule(LogRule):
     """A pattern of lines, the increase of a counter, or the firing of an alert whose labels include `labels`."""
 
     increase: str | None = Field(
-        default=None, description="Of a counter that stands in `metrics`, instead of a pattern."
+        default=None, description="Name of a counter that stands in `metrics`, instead of a pattern; its labels go under `labels`."
     )
     alert: str | None = Field(default=None, description="That fires, instead of a pattern.", examples=["HighErrorRate"])
     labels: dict[str, str] = Field(default={}, description="That the counter or the alert has.")
@@ -226,8 +227,8 @@ class MomentRules(HealerPart):
 class ActionRules(HealerPart):
     """The lines of an action's life. `start` and `end` are the bounds of the call, `verified` ends its rollout.
 
-    `target` is "<namespace>/<deployment>", `status` how the call ended: success, failed, skipped, blocked or dry_run.
-    A line of `failed` or `blocked` means the action that is under way, or the last one.
+    `target` names the Deployment, with its namespace before it or without: `my-service` and `shop/my-service` are the
+    same. `status` is how the call ended: success, failed, skipped, blocked or dry_run. A line of `failed` or `blocked` means the action that is under way, or the last one.
     """
 
     start: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = Field(
@@ -246,7 +247,11 @@ class ActionRules(HealerPart):
 class DiagnosisRule(LogRule):
     """A line with the diagnosis; every match of `causes` in it is a cause, the most likely first."""
 
-    causes: Pattern = Field(description="With the group `cause`; every match is one, the most likely first.")
+    causes: Pattern = Field(
+        description="With the group `cause`. It is searched in the raw line, whatever found the line: in one of JSON, "
+        "too, as it was written. Every match is a cause, the most likely first.",
+        examples=["""'"cause":\\s*"(?P<cause>[^"]+)"'"""],
+    )
 
     @model_validator(mode="after")
     def _cause_group(self) -> DiagnosisRule:
@@ -286,12 +291,17 @@ class HealerFile(HealerPart):
     )
     workload: HttpRequest = Field(description="The request that is sent.")
     settings: dict[str, Setting] = Field(
-        description="What a model or policy level may set: a list of the values, or `text`."
+        description="What a model or policy level may set: a list of the values, or `text`. The setting `file` is what "
+        "a policy level's `file:` gives: its value is the file's text."
     )
     steady: str = Field(
         default="", description="PromQL: at least 1 while the service is up and watched; an experiment's steady state."
     )
-    metrics: tuple[str, ...] = Field(default=(), description="Series that are stored with every trial.")
+    metrics: tuple[str, ...] = Field(
+        default=(),
+        description="Series that are stored with every trial: bare names, without labels. A series whose label `namespace` "
+        "names neither the lane's namespace nor one of `elsewhere` is left out; one without that label counts.",
+    )
     moments: MomentRules = Field(
         default=MomentRules(), description="Which lines, counters and alerts tell of which moment."
     )
