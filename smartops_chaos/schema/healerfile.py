@@ -114,7 +114,9 @@ class LogRule(HealerPart):
         examples=["{event: '^restart_started$', pod: '(?P<target>.+)'}"],
     )
     means: dict[str, str] = Field(
-        default={}, description="Groups that no line names.", examples=["{kind: restart, target: my-service, status: success}"]
+        default={},
+        description="Groups that no line names.",
+        examples=["{kind: restart, target: my-service, status: success}"],
     )
     component: str | None = Field(default=None, description="Only lines of this Deployment; any unless said.")
 
@@ -158,7 +160,8 @@ class Rule(LogRule):
     """A pattern of lines, the increase of a counter, or the firing of an alert whose labels include `labels`."""
 
     increase: str | None = Field(
-        default=None, description="Name of a counter that stands in `metrics`, instead of a pattern; its labels go under `labels`."
+        default=None,
+        description="Instead of a pattern: the name of a counter that stands in `metrics`, its labels under `labels`.",
     )
     alert: str | None = Field(default=None, description="That fires, instead of a pattern.", examples=["HighErrorRate"])
     labels: dict[str, str] = Field(default={}, description="That the counter or the alert has.")
@@ -228,7 +231,8 @@ class ActionRules(HealerPart):
     """The lines of an action's life. `start` and `end` are the bounds of the call, `verified` ends its rollout.
 
     `target` names the Deployment, with its namespace before it or without: `my-service` and `shop/my-service` are the
-    same. `status` is how the call ended: success, failed, skipped, blocked or dry_run. A line of `failed` or `blocked` means the action that is under way, or the last one.
+    same. `status` is how the call ended: success, failed, skipped, blocked or dry_run. A line of `failed` or `blocked`
+    means the action that is under way, or the last one.
     """
 
     start: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = Field(
@@ -299,8 +303,8 @@ class HealerFile(HealerPart):
     )
     metrics: tuple[str, ...] = Field(
         default=(),
-        description="Series that are stored with every trial: bare names, without labels. A series whose label `namespace` "
-        "names neither the lane's namespace nor one of `elsewhere` is left out; one without that label counts.",
+        description="Series that are stored with every trial: bare names, without labels. A series whose label "
+        "`namespace` names neither the lane's namespace nor one of `elsewhere` is left out.",
     )
     moments: MomentRules = Field(
         default=MomentRules(), description="Which lines, counters and alerts tell of which moment."

@@ -43,7 +43,7 @@ def test_samples_come_with_the_stamps_as_stored(url: str) -> None:
 
 
 def test_what_another_namespace_counts_is_not_ours(url: str) -> None:
-    """A Prometheus of a whole cluster: another healer's anomaly would be taken for a detection of this trial's fault."""
+    """A Prometheus of a whole cluster: another healer's anomaly would be taken for a detection."""
     asked = ("other_total", "up")
     whole, _ = prometheus.fetch(url, asked, stamp_ns(0), stamp_ns(10))
     assert sorted(one.labels.get("namespace", "") for one in whole) == ["", "ours", "theirs"]
