@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -377,14 +379,37 @@ def _log_rules(parts: Mapping[str, Any]) -> Iterator[LogRule]:
 
 def load(name_or_path: str) -> HealerFile:
     """A shipped healer by its bare name, or a healer file by its path. Raises FileProblems."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path):
-        folder = shipped("healers")
-        names = sorted(path.stem for path in folder.glob("*.yaml"))
-        if name_or_path not in names:
-            what = f"no healer named {name_or_path} is shipped"
-            raise FileProblems([Problem(name_or_path, 0, 0, what, did_you_mean(name_or_path, names))])
-        return yamlfile.load(folder / f"{name_or_path}.yaml", HealerFile)
-    return yamlfile.load(Path(name_or_path), HealerFile)
+    by_name = re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path)
+    return yamlfile.load(shipped_file(name_or_path) if by_name else Path(name_or_path), HealerFile)
+
+
+def shipped_names() -> list[str]:
+    return sorted(path.stem for path in shipped("healers").glob("*.yaml"))
+
+
+def shipped_file(name: str) -> Path:
+    """Of a shipped healer. Raises FileProblems."""
+    if name not in shipped_names():
+        what = f"no healer named {name} is shipped"
+        raise FileProblems([Problem(name, 0, 0, what, did_you_mean(name, shipped_names()))])
+    return shipped("healers", f"{name}.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedSetting:
+    name: str
+    takes: str  # as it is written: `[on, off]` or `text`
+    means: str  # its comment
+
+
+def shipped_settings(name: str) -> tuple[str, list[ShippedSetting]]:
+    """What a shipped healer file says of itself, and each of its settings with the comment beside it."""
+    text = shipped_file(name).read_text(encoding="utf-8")
+    head, _, rest = text.partition("version:")
+    block = rest.partition("\nsettings:")[2].partition("\n")[2]
+    lines = re.findall(r"^(?:  (\w+): (\[.*?\]|text)(?: # (.*))?$|\w)", block, re.MULTILINE)
+    own = takewhile(lambda found: found[0], lines)
+    return head.replace("\n# ", " ").strip("# \n"), [ShippedSetting(*found) for found in own]
 
 
 def restore(dump: Mapping[str, Any]) -> HealerFile:
