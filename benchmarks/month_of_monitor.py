@@ -3,8 +3,8 @@
     python -m benchmarks.month_of_monitor [DAYS]
 
 The real store, finder, sources and rules get what the probe and the recorder of a cluster would have written: 5
-requests a second, the API server's clock and a line of the healer's that a rule matches every 10 s, 20 outages a day, of
-which half are healed and some last beyond the horizon, and an action a day for nothing. Only time is made up.
+requests a second; every 10 s the API server's clock and a line of the healer's that a rule matches; 20 outages a day,
+of which half are healed and some last beyond the horizon; an action a day for nothing. Only time is made up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from smartops_chaos.store.incident_book import IncidentBook
 
 S = 10**9
 DAY_S = 86_400
-PER_S, STEP_S, _SAYS_EVERY_S = 5, 60, 10
+PER_S, STEP_S, _SAYS_EVERY_S = 5, 300, 10
 FILE = """\
 version: 1
 namespace: shop
@@ -108,7 +108,7 @@ def main(days: int) -> None:
             cluster.write("".join(json.dumps(one) + "\n" for one in told))
             monitor.turn(begin_ns + (step + 1) * STEP_S * S)
             monitor.state()
-            if step % 60 == 0:
+            if step % 12 == 0:
                 largest = max(largest, sum(one.stat().st_size for one in book.path.rglob("*") if one.is_file()))
         memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         parts = {
