@@ -186,10 +186,14 @@ def _write_for_machines(summary: Summary, junit: Path | None, prometheus: Path |
     from smartops_chaos.export import ci, metrics_file
     from smartops_chaos.store.jsonfiles import write_atomically
 
-    for file, text in ((junit, ci.junit(summary, require)), (prometheus, metrics_file.text(summary))):
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, text.encode())  # a collector may read it at any moment
+    wanted: dict[Path, str] = {}  # only who asks for them learns that a simulated campaign has no metrics
+    if junit is not None:
+        wanted[junit] = ci.junit(summary, require)
+    if prometheus is not None:
+        wanted[prometheus] = metrics_file.text(summary)
+    for file, text in wanted.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, text.encode())  # a collector may read it at any moment
 
 
 def _check(summary: Summary, require: Require) -> None:
