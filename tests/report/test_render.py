@@ -49,7 +49,7 @@ def every_kind(text: str) -> Report:
         Table("tab-a", text, (Column(text, grow=1), Column("b", "right")), ((text, text),) * 2, text, small=True),
         Figure("fig-a", text, text, text, svg),
     )
-    return Report(text, text, (Section("s1", text, blocks), Section("s2", "Second", (), new_page=True)))
+    return Report(text, text, (Section("s1", text, blocks), Section("s2", "Second", ())))
 
 
 def pdf_text(content: bytes) -> str:
