@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from smartops_chaos.errors import ChaosError
+from smartops_chaos.errors import ChaosError, UsageError
 
 
 def campaigns(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -71,6 +71,9 @@ def _named(ctx: typer.Context, *parameters: str) -> str:
 
 
 def matrix_in(path: Path) -> Path:
-    """`run my` means what `init my` has written."""
-    inside = path / "matrix.yaml"
-    return inside if path.is_dir() and inside.exists() else path
+    """`run my` means what `init my` has written. Raises UsageError for a folder that has no matrix."""
+    if not path.is_dir():
+        return path
+    if not (path / "matrix.yaml").exists():
+        raise UsageError(f"{path} is a folder without a matrix.yaml", "name the matrix file")
+    return path / "matrix.yaml"

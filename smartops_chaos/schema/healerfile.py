@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -254,6 +254,10 @@ class DiagnosisRule(LogRule):
             raise ValueError("`causes` has no group cause: put (?P<cause>...) around the name of the cause")
         return self
 
+    def causes_in(self, line: str) -> tuple[str, ...]:
+        """Each cause once, in the order of the line."""
+        return tuple(dict.fromkeys(found["cause"] for found in _compiled(self.causes).finditer(line)))
+
 
 class BlockRules(HealerPart):
     """Lines that say why no action followed."""
@@ -313,14 +317,48 @@ class HealerFile(HealerPart):
         named = (rule.alert for _, rules in self.moments for rule in rules if rule.alert is not None)
         return tuple(dict.fromkeys(named))
 
+    @property
+    def components(self) -> frozenset[str]:
+        """Whose lines can be read; empty if a rule is for lines of any writer and only the target knows them all."""
+        if self.kubernetes is not None and self.loki is None:
+            return frozenset(self.kubernetes.read_from)
+        named = {rule.component for rule in _log_rules(dict(self))}
+        return frozenset() if None in named else frozenset(name for name in named if name)
+
     @field_validator("moments")
     @classmethod
     def _stored(cls, moments: MomentRules, info: ValidationInfo) -> MomentRules:
         for moment, rules in moments:
             for rule in rules:
-                if rule.increase is not None and rule.increase not in info.data.get("metrics", (rule.increase,)):
-                    raise ValueError(f"`{moment}` uses {rule.increase}, which is not stored: add it to `metrics`")
+                metrics = info.data.get("metrics", (rule.increase,))
+                if rule.increase is not None and rule.increase not in metrics:
+                    labelled = next((one for one in metrics if one.startswith(f"{rule.increase}{{")), None)
+                    hint = f"write it bare there, not `{labelled}`" if labelled else "add it to `metrics`"
+                    raise ValueError(f"`{moment}` uses {rule.increase}, which is not stored: {hint}")
         return moments
+
+    @field_validator("kubernetes")
+    @classmethod
+    def _read_there(cls, block: KubernetesBlock | None, info: ValidationInfo) -> KubernetesBlock | None:
+        """A rule for a component that nothing reads would match nothing, and nobody would be told."""
+        if block is None or info.context == FROM_DUMP or info.data.get("loki") or "blocks" not in info.data:
+            return block
+        known = block.read_from
+        for one in sorted({rule.component for rule in _log_rules(info.data) if rule.component}):
+            if one not in known and not one.startswith(OF_KUBERNETES):
+                raise ValueError(
+                    f"a rule is for the component {one}, but `components` has none: {did_you_mean(one, known)}"
+                )
+        return block
+
+
+def _log_rules(parts: Mapping[str, Any]) -> Iterator[LogRule]:
+    """Of the parts of a healer file, as far as they are right."""
+    for name in ("moments", "actions", "blocks"):
+        for _, rules in parts.get(name, ()):
+            yield from rules
+    if parts.get("diagnosis") is not None:
+        yield parts["diagnosis"]
 
 
 def load(name_or_path: str) -> HealerFile:

@@ -59,7 +59,7 @@ def test_init_writes_a_matrix_that_plans_as_it_stands(cli: Any, tmp_path: Path) 
     assert cli("plan", "my/matrix.yaml").returncode == 0
     again = cli("init", "my")
     assert again.returncode == 2
-    assert "already exists" in again.stderr
+    assert "already exist" in again.stderr
     assert json.loads(cli("init", "--schema").stdout)["type"] == "object"
     assert (tmp_path / "my" / "policies" / "default.policy").exists()
 

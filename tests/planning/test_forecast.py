@@ -63,7 +63,7 @@ def test_the_proposed_repeats_do(matrix: Write) -> None:
 def test_mttr_reduction(matrix: Write) -> None:
     path = matrix(SLA)
     assert str(_proofs(path, repeats=2)["mttr_reduction"]) == (
-        "CANNOT PROVE MTTR reduction of 40%: 4 trials of an arm are fewer than 5"
+        "CANNOT PROVE MTTR reduction of 40%: an arm has 4 trials, and 5 are the fewest"
     )
     assert "can be proven if the baseline never recovers" in _proofs(path)["mttr_reduction"].text
     assert _proofs(path, repeats=10)["mttr_reduction"].possible
