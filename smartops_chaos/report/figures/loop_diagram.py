@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from smartops_chaos.report.style import BAD, HAIR, INK, QUIET, WIDTH_IN, draw
 
 _HEALER, _OURS, _THEIRS, _FAULT = "#dff0e9", "#e8eef5", "#ffffff", "#fbe3d6"
-_HALF, _TALL = 9.6, 6.3  # of a box, half its width and height, on a canvas of 100 by 46
+_HALF, _TALL = 10.0, 6.3  # of a box, half its width and height, on a canvas of 100 by 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def diagram(figure_id: str, names: Names, *, width_in: float = WIDTH_IN) -> str:
         _arrow(axes, (35 + _HALF, 30), (65 - _HALF, 30))
         _arrow(axes, (90 - _HALF, 30), (65 + _HALF, 30), BAD)
         _arrow(axes, (65, 30 - _TALL), (65, 8 + _TALL))
-        axes.text(66, 19, "metrics, logs", color=QUIET, va="center")
+        axes.text(66, 19, "metrics,\nlogs", color=QUIET, va="center")
         _arrow(axes, (65 - _HALF, 8), (35 + _HALF, 8))
         _arrow(axes, (35 + _HALF - 3, 8 + _TALL), (65 - _HALF, 30 - _TALL + 2))
         axes.text(43, 19, "repairs", color=QUIET, va="center", ha="right")
