@@ -43,7 +43,7 @@ class Browser:
         self.until(lambda: port.exists() and port.read_text().count("\n") >= 1)
         with urllib.request.urlopen(f"http://127.0.0.1:{port.read_text().split()[0]}/json") as answer:
             page = next(target for target in json.load(answer) if target["type"] == "page")
-        self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=20)
+        self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=180)
         self.calls = 0
 
     @staticmethod
