@@ -264,6 +264,8 @@ def _told(
 
 def _traced(evidence: Evidence, at: Frame, timeline: Timeline) -> Iterator[str]:
     """The spans that were fetched, each below the one that has asked for it."""
+    if evidence.untraced:
+        yield f"\nTraces: not read, since {evidence.untraced}"
     if evidence.traces:
         yield "\nTraces (start in seconds since injection, duration in seconds)"
     for trace in waterfall.waterfall(evidence, at, timeline.events):
