@@ -346,9 +346,10 @@ def _mind(four: _Four) -> str:
     if four.drain_s is None:
         return f"{where}, and no calibration of both campaigns tells how fast the service itself was"
     longer = "longer" if four.drain_s > 0 else "shorter"
+    drain = "as long in NEW as in OLD" if abs(four.drain_s) < 0.05 else f"{abs(four.drain_s):.1f} s {longer} in NEW"
     return (
-        f"{where}; after the end of a fault the service itself needed {abs(four.drain_s):.1f} s {longer} in NEW "
-        "(calibration), which is taken for the machine's"
+        f"{where}; after the end of a fault the service itself needed {drain} (calibration), which is taken for the "
+        "machine's"
     )
 
 

@@ -309,6 +309,11 @@ class KubernetesBlock(HealerPart):
         """The block as a plan's target has it, with the matrix's own values in it."""
         return cls.model_validate(target["system"], context=FROM_DUMP)
 
+    @property
+    def read_from(self) -> tuple[str, ...]:
+        """The Deployments whose lines are read, here and in other namespaces."""
+        return (*self.components, *(name for names in self.elsewhere.values() for name in names))
+
     def changes(self, settings: dict[str, Any]) -> tuple[Change, ...]:
         """The changes of an arm, in the order of the file."""
         found: list[Change] = []
