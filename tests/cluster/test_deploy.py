@@ -395,6 +395,7 @@ def places(api: client.ApiClient, first: str, second: str, elsewhere: str, until
             "command": ["python3", "-m", "http.server", "8000"],
             "ports": [{"name": name, "containerPort": port} for name, port in one.ports.items()],
             "securityContext": probe.RESTRICTED,
+            "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
         }
         body = {
             "metadata": {"name": one.name, "labels": {**one.labels, **OURS}},
