@@ -126,13 +126,13 @@ def _incidents(sources: list[Path], reports: Path, *, as_json: bool) -> None:
 
     if len(sources) > 2:
         raise UsageError("incidents stand beside one campaign", "name the monitor's folder and one campaign")
-    found = api.incidents(sources[0])
+    data = api.incidents(sources[0])
     if as_json:
-        print(json.dumps(asdict(found)))
+        print(json.dumps(asdict(data.numbers)))
         return
     campaign = api.load(sources[1]) if len(sources) > 1 else None
-    files = api.report_incidents(sources[0], reports / f"{sources[0].resolve().name}-incidents", campaign)
-    print("\n".join(incident_report.sentences(found)), file=sys.stderr)
+    files = api.report_incidents(data, reports / f"{sources[0].resolve().name}-incidents", campaign)
+    print("\n".join(incident_report.sentences(data.numbers)), file=sys.stderr)
     print(files[0])
 
 
