@@ -146,7 +146,7 @@ def _stand_ins() -> dict[str, Any]:
     # On a busy machine a healer's false alarm restarts the service while helm waits. Environments share two cores.
     found["orchestrator"]["env"]["DETECTOR"] = "none"
     for one in ("erp-simulator", "orchestrator", "monitor"):
-        found[one].setdefault("resources", {}).setdefault("requests", {})["cpu"] = "20m"
+        found[one].setdefault("resources", {}).setdefault("requests", {})["cpu"] = "30m"
     return found
 
 
