@@ -79,7 +79,7 @@ def expected(cells: Sequence[Cell], sla: Sla, target: float) -> tuple[float, flo
 def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float, *, looks: bool = False) -> SlaTest:
     """Is the availability at least `target`, a fraction? Tests the mean bad seconds of a fault."""
     if sla is None:
-        return _undecidable("the matrix has no `sla:`; add a line such as `sla: {window: 30d, faults: 4}`")
+        return _undecidable("the matrix has no `sla:`; add a line such as `sla: {window: 1h, faults: 5}`")
     if why := asks_nothing(cells, sla, target):
         return SlaTest(1.0, 1.0, None, "", why)
     if any(c.bad_s is None for c in cells):

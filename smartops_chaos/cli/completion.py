@@ -51,6 +51,12 @@ def levels(ctx: typer.Context, incomplete: str) -> list[str]:
     return [before + name for name in _begins(last, of.get(factor, ())) if name not in there]
 
 
+def healers(incomplete: str) -> list[str]:
+    from smartops_chaos.schema.healerfile import shipped_names
+
+    return _begins(incomplete, shipped_names())
+
+
 def _begins(incomplete: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 

@@ -1,4 +1,4 @@
-"""`healer`: a healer file tried on log lines before anything is run with it, and its schema for editors."""
+"""`healer`: a healer file tried on log lines before anything is run with it, the shipped ones, and the schema."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import RESULTS, ResultsOption, campaign_path
 from smartops_chaos.cli.terminal import BAD, Terminal
 from smartops_chaos.errors import MISSED, UsageError
@@ -58,6 +59,20 @@ def _stored(trial: str, campaign: Path | None, results: Path) -> tuple[LogLine, 
     from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
     return status.log_lines(CampaignFolder(campaign_path(campaign, results) if campaign else newest(results)), trial)
+
+
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", autocompletion=completion.healers, help="Without it: their names.")
+    ] = "",
+) -> None:
+    """Print a shipped healer file, to be copied and changed: healer show smartops > healer.yaml."""
+    from smartops_chaos.schema import healerfile
+
+    if name:
+        print(healerfile.shipped_file(name).read_text(encoding="utf-8"), end="")
+    else:
+        print("\n".join(healerfile.shipped_names()))
 
 
 def schema() -> None:

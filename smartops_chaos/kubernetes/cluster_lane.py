@@ -48,6 +48,7 @@ class ClusterLane:
         self._block = KubernetesBlock.from_plan(options)
         self._between = options["between"]
         self._namespace = given["SMARTOPS_NAMESPACE"]
+        self._namespaces = (self._namespace, *self._block.elsewhere)
         self._through_api = given.get("SMARTOPS_WORKLOAD_URL", "").startswith("kubernetes:")
         self._prometheus_url = given.get("PROMETHEUS_BASE_URL", "")
         self._loki_url = given.get("LOKI_BASE_URL", "")
@@ -249,10 +250,10 @@ class ClusterLane:
         return recording.lines(self._recording(), since_ns)
 
     def series(self, names: Sequence[str], start_ns: int, end_ns: int) -> tuple[tuple[Series, ...], float]:
-        return prometheus.fetch(self._prometheus(), names, start_ns, end_ns)
+        return prometheus.fetch(self._prometheus(), names, start_ns, end_ns, namespaces=self._namespaces)
 
     def alerts(self, names: Sequence[str], start_ns: int, end_ns: int) -> alerts.Alerts:
-        return alerts.fetch(self._prometheus(), names, start_ns, end_ns)
+        return alerts.fetch(self._prometheus(), names, start_ns, end_ns, namespaces=self._namespaces)
 
     def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int) -> loki.Found | None:
         if not self._loki_url:

@@ -86,7 +86,7 @@ def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
         horizon_s=evidence.horizon_s,
         latency_s=evidence.slo.latency_s,
         injected_ns=zero_ns,
-        requests=_shown(evidence),
+        requests=shown(evidence),
     )
     acts = record.timeline.actions if record.timeline else ()
     users = _users(record, "values" if evidence.slo.query else "requests")
@@ -115,7 +115,7 @@ def _zero(plan: Plan, evidence: Evidence) -> str:
     return "injection" if parts else "observation began"
 
 
-def _shown(evidence: Evidence) -> tuple[Request, ...]:
+def shown(evidence: Evidence) -> tuple[Request, ...]:
     """The requests; the values of a query all at one height, since how long it took says nothing of the service."""
     if not evidence.slo.query:
         return evidence.requests

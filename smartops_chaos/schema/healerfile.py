@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -109,11 +111,14 @@ class LogRule(HealerPart):
     fields: dict[str, Pattern] = Field(
         default={},
         alias="json",
-        description="Of lines with a JSON object: path of a field -> pattern, searched in its value.",
-        examples=["{msg: restarting, pod: '(?P<target>.+)'}"],
+        description="Of lines with a JSON object: path of a field -> pattern, searched in its value. Anchor it: "
+        "`restart` is also found in `restart_failed`.",
+        examples=["{event: '^restart_started$', pod: '(?P<target>.+)'}"],
     )
     means: dict[str, str] = Field(
-        default={}, description="Groups that no line names.", examples=["{kind: restart, target: my-service}"]
+        default={},
+        description="Groups that no line names.",
+        examples=["{kind: restart, target: my-service, status: success}"],
     )
     component: str | None = Field(default=None, description="Only lines of this Deployment; any unless said.")
 
@@ -157,7 +162,8 @@ class Rule(LogRule):
     """A pattern of lines, the increase of a counter, or the firing of an alert whose labels include `labels`."""
 
     increase: str | None = Field(
-        default=None, description="Of a counter that stands in `metrics`, instead of a pattern."
+        default=None,
+        description="Instead of a pattern: the name of a counter that stands in `metrics`, its labels under `labels`.",
     )
     alert: str | None = Field(default=None, description="That fires, instead of a pattern.", examples=["HighErrorRate"])
     labels: dict[str, str] = Field(default={}, description="That the counter or the alert has.")
@@ -226,8 +232,9 @@ class MomentRules(HealerPart):
 class ActionRules(HealerPart):
     """The lines of an action's life. `start` and `end` are the bounds of the call, `verified` ends its rollout.
 
-    `target` is "<namespace>/<deployment>", `status` how the call ended: success, failed, skipped, blocked or dry_run.
-    A line of `failed` or `blocked` means the action that is under way, or the last one.
+    `target` names the Deployment, with its namespace before it or without: `my-service` and `shop/my-service` are the
+    same. `status` is how the call ended: success, failed, skipped, blocked or dry_run. A line of `failed` or `blocked`
+    means the action that is under way, or the last one.
     """
 
     start: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = Field(
@@ -246,7 +253,11 @@ class ActionRules(HealerPart):
 class DiagnosisRule(LogRule):
     """A line with the diagnosis; every match of `causes` in it is a cause, the most likely first."""
 
-    causes: Pattern = Field(description="With the group `cause`; every match is one, the most likely first.")
+    causes: Pattern = Field(
+        description="With the group `cause`. It is searched in the raw line, whatever found the line: in one of JSON, "
+        "too, as it was written. Every match is a cause, the most likely first.",
+        examples=["""'"cause":\\s*"(?P<cause>[^"]+)"'"""],
+    )
 
     @model_validator(mode="after")
     def _cause_group(self) -> DiagnosisRule:
@@ -286,12 +297,17 @@ class HealerFile(HealerPart):
     )
     workload: HttpRequest = Field(description="The request that is sent.")
     settings: dict[str, Setting] = Field(
-        description="What a model or policy level may set: a list of the values, or `text`."
+        description="What a model or policy level may set: a list of the values, or `text`. The setting `file` is what "
+        "a policy level's `file:` gives: its value is the file's text."
     )
     steady: str = Field(
         default="", description="PromQL: at least 1 while the service is up and watched; an experiment's steady state."
     )
-    metrics: tuple[str, ...] = Field(default=(), description="Series that are stored with every trial.")
+    metrics: tuple[str, ...] = Field(
+        default=(),
+        description="Series that are stored with every trial: bare names, without labels. A series whose label "
+        "`namespace` names neither the lane's namespace nor one of `elsewhere` is left out.",
+    )
     moments: MomentRules = Field(
         default=MomentRules(), description="Which lines, counters and alerts tell of which moment."
     )
@@ -363,14 +379,37 @@ def _log_rules(parts: Mapping[str, Any]) -> Iterator[LogRule]:
 
 def load(name_or_path: str) -> HealerFile:
     """A shipped healer by its bare name, or a healer file by its path. Raises FileProblems."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path):
-        folder = shipped("healers")
-        names = sorted(path.stem for path in folder.glob("*.yaml"))
-        if name_or_path not in names:
-            what = f"no healer named {name_or_path} is shipped"
-            raise FileProblems([Problem(name_or_path, 0, 0, what, did_you_mean(name_or_path, names))])
-        return yamlfile.load(folder / f"{name_or_path}.yaml", HealerFile)
-    return yamlfile.load(Path(name_or_path), HealerFile)
+    by_name = re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path)
+    return yamlfile.load(shipped_file(name_or_path) if by_name else Path(name_or_path), HealerFile)
+
+
+def shipped_names() -> list[str]:
+    return sorted(path.stem for path in shipped("healers").glob("*.yaml"))
+
+
+def shipped_file(name: str) -> Path:
+    """Of a shipped healer. Raises FileProblems."""
+    if name not in shipped_names():
+        what = f"no healer named {name} is shipped"
+        raise FileProblems([Problem(name, 0, 0, what, did_you_mean(name, shipped_names()))])
+    return shipped("healers", f"{name}.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedSetting:
+    name: str
+    takes: str  # as it is written: `[on, off]` or `text`
+    means: str  # its comment
+
+
+def shipped_settings(name: str) -> tuple[str, list[ShippedSetting]]:
+    """What a shipped healer file says of itself, and each of its settings with the comment beside it."""
+    text = shipped_file(name).read_text(encoding="utf-8")
+    head, _, rest = text.partition("version:")
+    block = rest.partition("\nsettings:")[2].partition("\n")[2]
+    lines = re.findall(r"^(?:  (\w+): (\[.*?\]|text)(?: # (.*))?$|\w)", block, re.MULTILINE)
+    own = takewhile(lambda found: found[0], lines)
+    return head.replace("\n# ", " ").strip("# \n"), [ShippedSetting(*found) for found in own]
 
 
 def restore(dump: Mapping[str, Any]) -> HealerFile:
