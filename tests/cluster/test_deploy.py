@@ -359,6 +359,7 @@ def hpa(namespace: str) -> str:
 
 
 OURS = {"put-here-by": "tests"}
+NODE = "10.244.0.1"  # of the testbed
 
 
 @dataclass(frozen=True)
@@ -439,16 +440,17 @@ def computed(places: dict[str, Place], policies: list[tuple[str, Any]]) -> set[P
 def measured(api: client.ApiClient, places: dict[str, Place], senders: list[str]) -> set[Pair]:
     """What answered when every sender has knocked at every door."""
     service = client.CoreV1Api(api).read_namespaced_service("kubernetes", "default").spec.cluster_ip
-    with probe.outside(443, 8000) as (outside, address):
+    ports = {one.name: one.ports.values() for one in BEYOND}
+    with probe.outside(*ports["outside"]) as (outside, address):
         doors = {
             f"{one.peer.name}:{name}": probe.Door(one.address, port)
             for one in places.values()
             for name, port in one.peer.ports.items()
         }
         told = {"outside": probe.ask_outside(outside, doors)} if "outside" in senders else {}
-        doors |= {"api:443": probe.Door(service, 443), "names:53": probe.Door("10.244.0.1", 53)}
-        doors |= {"names:53 by UDP": probe.Door("10.244.0.1", 53, udp=True)}
-        doors |= {f"outside:{port}": probe.Door(address, port) for port in (443, 8000)}
+        doors |= {"api:443": probe.Door(service, 443), "api:6443": probe.Door(NODE, 6443)}
+        doors |= {"names:53": probe.Door(NODE, 53), "names:53 by UDP": probe.Door(NODE, 53, udp=True)}
+        doors |= {f"outside:{port}": probe.Door(address, port) for port in ports["outside"]}
         pods = {(places[name].namespace, places[name].pod): name for name in senders if name != "outside"}
         told |= {pods[pod]: answers for pod, answers in probe.ask(api, [*pods], doors).items()}
     states = {(a, b): state for a, answers in told.items() for b, state in answers.items() if b.partition(":")[0] != a}
@@ -465,8 +467,10 @@ def test_every_pair_of_pods_is_let_through_or_not_as_the_table_says(
     """docs/hardening.md, asked for real: who answers is who is computed to, and that is who should."""
     found = measured(api, places, [*places, "outside"])
     assert found == computed(places, stored(first, second))
-    there = {*places, "outside", "api", "names"}
-    wanted = {(a, b) for a, b in CALLS if a in there and b.partition(":")[0] in there}
+    doors = {
+        f"{one.name}:{port}" for one in (*(place.peer for place in places.values()), *BEYOND) for port in one.ports
+    }
+    wanted = {(a, b) for a, b in CALLS if a in {*places, "outside"} and b in doors}
     assert between({(a, b) for a, b in found if not (a + b).count("first-")}) == wanted
 
 

@@ -183,6 +183,7 @@ def peers(objects: list[Object], namespace: str) -> dict[str, Peer]:
             template = one["spec"]["template"]
             ports = {p["name"]: p["containerPort"] for p in template["spec"]["containers"][0].get("ports", [])}
             name = one["metadata"]["name"]
+            ports["debug"] = 9999  # of a program that listens where nobody has said so
             found[name] = Peer(name, namespace, template["metadata"]["labels"], ports)
     return found
 
@@ -193,9 +194,9 @@ def policies(objects: list[Object], namespace: str) -> list[tuple[str, Any]]:
 
 # What is no pod: no policy can name it, so only a rule that names nobody lets anything reach it.
 BEYOND = [
-    Peer("api", ports={"443": 443}),
+    Peer("api", ports={"443": 443, "6443": 6443}),
     Peer("names", ports={"53": 53}),
-    Peer("outside", ports={"443": 443, "8000": 8000}),
+    Peer("outside", ports={str(port): port for port in (80, 443, 4317, 6443, 8000, 8001, 8002)}),
 ]
 
 
@@ -248,15 +249,19 @@ CALLS = {
     # Alerts go wherever the webhook is.
     ("alertmanager", ERP_OPEN),
     ("alertmanager", "api:443"),
-    ("alertmanager", "outside:443"),
-    ("alertmanager", "outside:8000"),
     ("alertmanager", "other:http"),
-    # Where no policy is, nobody is held back.
-    *(("other", door) for door in ("api:443", "names:53", "outside:443", "outside:8000")),
     ("outside", "other:http"),
 }
-# The API server is no pod, so whoever may call it may call this port of anybody who is none.
-CALLS |= {(name, "outside:443") for name, door in CALLS if door == "api:443"}
+# Alerts go anywhere; and where no policy is, nobody is held back.
+CALLS |= {(name, f"{one.name}:{port}") for name in ("alertmanager", "other") for one in BEYOND for port in one.ports}
+# The API server is no pod, so whoever may call it may call these ports of anybody who is none.
+CALLS |= {
+    (name, f"{there}:{port}")
+    for name, door in CALLS
+    if door == "api:443"
+    for there in ("api", "outside")
+    for port in (443, 6443)
+}
 SERVICES = [
     "smartops-erp-simulator",
     "smartops-orchestrator",
@@ -265,6 +270,8 @@ SERVICES = [
     "smartops-agent-diagnose-sim",
     "smartops-chaos-monitor",
 ]
+# `helm test` may ask any port.
+CALLS |= {("helm-test", f"{name}:debug") for name in SERVICES}
 # Traces, from every service to wherever the collector takes them.
 CALLS |= {(name, f"collector:{port}") for name in SERVICES for port in ("otlp", "otlp-http")}
 CALLS |= {(name, "traces:otlp") for name in SERVICES}
@@ -280,8 +287,12 @@ def between(found: set[Pair]) -> set[Pair]:
 
 def test_exactly_these_may_call_each_other(render: Render) -> None:
     telemetry = render("telemetry")
-    assert {*peers(telemetry, "telemetry")} == {*TELEMETRY}
-    assert between(reachable(render("prod"), telemetry)) == CALLS
+    inside = peers(telemetry, "telemetry")
+    assert {*inside} == {*TELEMETRY}
+    found = reachable(render("prod"), telemetry)
+    own = {(a, f"{b}:{port}") for a in inside for b, peer in inside.items() for port in peer.ports if a != b}
+    assert own <= found
+    assert between(found) == CALLS
 
 
 DOORS = {
