@@ -23,6 +23,7 @@ from kubernetes import client
 from smartops_chaos.kubernetes import drivers, rbac
 from smartops_chaos.kubernetes.cluster import Cluster, connect, path
 from smartops_chaos.plan.expand import load_plan
+from tests.cluster.conftest import rolled_out
 from tests.cluster.test_deploy import PLATFORM, call, deploy
 from tests.platform.conftest import ROOT, tool
 from tests.platform.test_hardening import unused_on_the_page
@@ -35,13 +36,13 @@ name: inside
 target: {{kind: kubernetes, healer: lab-kubernetes, lanes: [{{namespace: {namespace}}}], allow: [{namespace}]}}
 factors:
   chaos: {{errors: {{fault: error-burst}}, kill: {{fault: pod-kill}}}}
-  model: {{off: {{healer: off}}, threshold: {{detector: threshold}}}}
+  model: {{off: {{healer: off}}}}
   workload: {{steady: {{rate: 10/s}}}}
 repeats: 1
 calibrate: 0
 baseline: {{model: off}}
 slo: {{latency: 1s, objective: 80%, hold: 2s}}
-horizon: {{after: 10s, because: "a test"}}
+horizon: {{after: 6s, because: "a test"}}
 stop_after_good: 2s
 seed: 1
 """
@@ -99,6 +100,21 @@ def install(cluster: Cluster, runner: str, namespace: str, text: str, disk: Path
     cluster.request("POST", JOBS.format(runner), body=job)
 
 
+def heal_once(api: client.ApiClient, namespace: str, until: Callable[..., Any]) -> None:
+    """The campaign has the healer off, so that no false alarm of a busy machine ends it: the healer works before it."""
+    apps, core, erp = client.AppsV1Api(api), client.CoreV1Api(api), "smartops-erp-simulator"
+    for pod in core.list_namespaced_pod(namespace, label_selector=f"app={erp}").items:
+        switch = "chaos/error-burst/enable"
+        core.connect_post_namespaced_pod_proxy_with_path(f"{pod.metadata.name}:8000", namespace, switch)
+
+    def restarted() -> bool:
+        template = apps.read_namespaced_deployment(erp, namespace).spec.template
+        return "kubectl.kubernetes.io/restartedAt" in template.metadata.annotations
+
+    until(restarted, 180)
+    until(lambda: rolled_out(api, namespace, erp), 180)
+
+
 def test_a_campaign_survives_the_eviction_of_its_runner(
     environment: str,
     namespace: str,
@@ -109,6 +125,7 @@ def test_a_campaign_survives_the_eviction_of_its_runner(
     until: Callable[..., Any],
 ) -> None:
     cluster = connect()
+    heal_once(api, environment, until)
     install(cluster, namespace, environment, MATRIX.format(namespace=environment), disk, tmp_path)
 
     def runners() -> list[dict[str, Any]]:
@@ -148,7 +165,7 @@ def test_a_campaign_survives_the_eviction_of_its_runner(
     assert name not in [pod["metadata"]["name"] for pod in runners()], "an eviction deletes its pod"
     assert drivers.leaks(cluster, environment) == []
     recorded = {file.parent.name for file in disk.glob("results/inside-1/trials/*/record.json")}
-    whole = {f"{chaos}.steady.{arm}.default.1" for chaos in ("kill", "errors") for arm in ("off", "threshold")}
+    whole = {"kill.steady.off.default.1", "errors.steady.off.default.1"}
     assert {one.removesuffix("~1") for one in recorded} == whole <= recorded  # what was cut off is kept beside it
     assert len(list((disk / "results").iterdir())) == 1
     done = cli("report", str(disk / "results" / "inside-1"))
