@@ -462,11 +462,17 @@ def measured(api: client.ApiClient, places: dict[str, Place], senders: list[str]
 
 
 def test_every_pair_of_pods_is_let_through_or_not_as_the_table_says(
-    api: client.ApiClient, places: dict[str, Place], first: str, second: str
+    api: client.ApiClient, places: dict[str, Place], first: str, second: str, until: Until
 ) -> None:
     """docs/hardening.md, asked for real: who answers is who is computed to, and that is who should."""
-    found = measured(api, places, [*places, "outside"])
-    assert found == computed(places, stored(first, second))
+    found, expected = set(), computed(places, stored(first, second))
+
+    def same() -> bool:
+        found.clear()
+        found.update(measured(api, places, [*places, "outside"]))
+        return found == expected
+
+    until(same, 120, why=lambda: str(found ^ expected))  # a busy machine's answer may come too late
     doors = {
         f"{one.name}:{port}" for one in (*(place.peer for place in places.values()), *BEYOND) for port in one.ports
     }
