@@ -6,20 +6,21 @@ as it was found, or slower. It assumes nothing of the times and is exact for eve
 campaigns only: a night on which the whole cluster is slow looks like a change, but for what the baseline slows with it,
 and one at its horizon cannot slow.
 
-How slow an exchange makes the arm is a distance in standard errors: the log of NEW over OLD, less the baseline's, by the
-scatter within the two campaigns of this exchange. So the test is about right too if the baseline did change and the arm
-as much (Chung and Romano 2013). Two distances are taken:
+How slow an exchange makes the arm is a distance in standard errors: the log of NEW over OLD, less the baseline's, by
+the scatter within the two campaigns of this exchange. So the test is about right too if the baseline did change and the
+arm as much (Chung and Romano 2013). Two distances are taken:
 
 - of the weighted mean over the scenarios, which is the MTTR. One trial that never recovered hides what the others took;
 - of the usual trial: the mean of the log times, where none is farther from its cell's median than `_FENCE` spreads
   (Maritz 1979). What rarely happens hardly moves it.
 
-Whether anything changed is asked by the larger of the two, in every exchange, so it is paid for (Westfall and Young 1993).
+Whether anything changed is asked by the larger of the two, in every exchange: so both are paid for (Westfall and Young
+1993).
 
 The baseline's change is taken out as far as it stands out of its own scatter: all of it but the share
-`_SHRINK` variance / change^2 (James and Stein 1961, the positive part). A quiet pair of nights then does not pay for how
-unsteady the baseline is, and a machine that became twice as slow is taken out whole. What lies between is taken out in
-part: a change of the machine about as large as the baseline's scatter is called one of the arm a little more often.
+`_SHRINK` variance / change^2 (James and Stein 1961, the positive part). A quiet pair of nights then does not pay for
+how unsteady the baseline is, and a machine that became twice as slow is taken out whole. What lies between is taken out
+in part: a change of the machine about as large as the baseline's scatter is called one of the arm a little more often.
 
 How much: the test of the mean after the old campaign's times of the arm were made a factor longer. It asks whether that
 factor is the whole change; the factors that it does not reject are the interval (Lehmann 1963, on the log scale). What
@@ -125,7 +126,7 @@ class Exchanges:
         return self._found(np.maximum(*both), np.minimum(*both))
 
     def slowdown_is(self, log_slowdown: float) -> Direction:
-        """Of H0: the mean's slowdown is exp(`log_slowdown`) - 1. p_slower speaks for more than that, p_faster for less."""
+        """Of H0: the mean's slowdown is exp(`log_slowdown`) - 1. p_slower speaks for more, p_faster for less."""
         distance = (_of_means(self._arm, float(np.exp(log_slowdown))) - self._baseline).distance
         return self._found(distance, distance)
 

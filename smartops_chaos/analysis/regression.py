@@ -3,8 +3,8 @@
 slowdown = (RMST_arm in NEW / in OLD) / (the same of the baseline) - 1, over the scenarios that all four have, at the
 shorter of two horizons; the baseline's change as far as it stands out of its scatter. Direction and interval are by
 permutation within scenarios (`analysis.permutation`), Holm over the arms. The direction speaks for the mean or for the
-usual trial, the gate and the interval are of the mean; to rule out a slowdown, it must also be ruled out with the trials
-without a result scored at their worst.
+usual trial, the gate and the interval are of the mean; to rule out a slowdown, it must also be ruled out with the
+trials without a result scored at their worst.
 
 A machine that became slower as a whole slows the baseline too and cancels out, unless the baseline is at its horizon:
 what never recovers cannot become slower. There the calibration's drain is the yardstick: so much longer (or shorter) as
