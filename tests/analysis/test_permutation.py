@@ -121,7 +121,7 @@ def test_the_interval_is_what_the_test_of_the_mean_does_not_reject() -> None:
 def shown(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, *, slower: float, machine: float, unsteady: float, n: int
 ) -> float:
-    """How often of 150 pairs a change is shown: the arm `slower`, the `machine` too, the baseline's scatter `unsteady`."""
+    """How often of 150 pairs a change is shown: arm and machine slower by a factor, the baseline `unsteady`."""
     monkeypatch.setattr(permutation, "EXCHANGES", 500)
     sigma, different = np.sqrt(np.log1p(0.4**2)), 0
     for number in range(150):
