@@ -359,6 +359,20 @@ class ClockOffset:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """What a service was busy with within a trace, on the node's clock: one line of telemetry.traces."""
+
+    trace: str
+    id: str
+    parent: str  # empty: none, or one that is not told
+    service: str
+    name: str
+    start_ns: int
+    end_ns: int
+    status: str  # ok, error, or empty: not said
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that a record is derived from. Everything in it is stored with the trial."""
 
@@ -390,6 +404,9 @@ class Evidence:
     error: str = ""  # the harness failed: what and where
     aborted: bool = False  # a person ended it
     traced: bool = False  # requests carried the trace IDs of timeline.tracing
+    traces: tuple[str, ...] = ()  # IDs for which the store of traces was asked; none: there is no such store
+    spans: tuple[Span, ...] = ()  # what it had of them
+    untraced: str = ""  # why it could not be asked; no source of a number, so not in `missing`
 
 
 @dataclass(frozen=True, slots=True)

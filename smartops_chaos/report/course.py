@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import MOMENTS, Action, Arm, Evidence, Plan, Record, Request
+from smartops_chaos.report import spans
 from smartops_chaos.report.document import Figure, Filling, Report, Section, Table, col, table
 from smartops_chaos.report.figures import trial_course, trial_picture
 from smartops_chaos.report.figures.trial_course import Act, Course
@@ -29,9 +31,13 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
     """One or two trials on one time axis. Raises UsageError for one without any request."""
     names = [evidence.trial.id for evidence, _ in trials]
     drawn, numbers = figure(plan, trials, styles, f"timeline-{'-and-'.join(names)}")
+    traced = tuple(spans.tables(plan, trials))
+    drawn = replace(drawn, tables=(*drawn.tables, *(one.id for one in traced)))
     when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
     subtitle = f"Plan {plan.digest}  ·  target {plan.target.get('kind', '')}  ·  measured {when}"
-    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (drawn, numbers)),))
+    return Report(
+        f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (drawn, numbers, *traced)),)
+    )
 
 
 def figure(
@@ -80,7 +86,7 @@ def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
         horizon_s=evidence.horizon_s,
         latency_s=evidence.slo.latency_s,
         injected_ns=zero_ns,
-        requests=_shown(evidence),
+        requests=shown(evidence),
     )
     acts = record.timeline.actions if record.timeline else ()
     users = _users(record, "values" if evidence.slo.query else "requests")
@@ -109,7 +115,7 @@ def _zero(plan: Plan, evidence: Evidence) -> str:
     return "injection" if parts else "observation began"
 
 
-def _shown(evidence: Evidence) -> tuple[Request, ...]:
+def shown(evidence: Evidence) -> tuple[Request, ...]:
     """The requests; the values of a query all at one height, since how long it took says nothing of the service."""
     if not evidence.slo.query:
         return evidence.requests

@@ -207,6 +207,13 @@ def test_nothing_that_is_made_of_it_passes_for_measured(
     assert compare_command.verdict(compared, non_inferior=False)[0] is False
 
 
+def test_its_report_is_written_and_only_who_asks_for_metrics_is_refused(folder: Path, tmp_path: Path) -> None:
+    written = CliRunner().invoke(app, ["report", str(folder), "--reports", str(tmp_path / "reports")])
+    assert (written.exception, written.exit_code) == (None, 0)
+    asked = CliRunner().invoke(app, ["report", str(folder), "--json", "--prometheus", str(tmp_path / "made.prom")])
+    assert isinstance(asked.exception, UsageError)
+
+
 def test_nothing_is_run_in_a_simulated_folder(folder: Path) -> None:
     plan = CampaignFolder(folder).read().plan
     taken = folder.rename(folder.parent / f"{plan.name}-1")
