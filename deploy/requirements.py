@@ -9,7 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-ONLY_REPORTS = ("numpy", "scipy", "pandas", "fastparquet", "matplotlib", "jinja2", "typst")
+ONLY_REPORTS = ("numpy", "pandas", "fastparquet", "matplotlib", "jinja2", "typst")
 
 
 def main(stage: str) -> None:

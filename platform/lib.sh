@@ -6,11 +6,13 @@ export PATH=$PATH:${XDG_CACHE_HOME:-$HOME/.cache}/smartops-chaos-tools # after t
 
 say() { echo "$(basename "$0"): $*" >&2; }
 fail() { say "$*"; exit 1; }
-usage() { # WHAT IS WRONG: the script's own first lines say how it is used
+described() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; } # the script's own first lines say how it is used
+usage() { # WHAT IS WRONG
   say "$*"
-  sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+  described >&2
   exit 2
 }
+for word; do case $word in -h | --help) described; exit 0 ;; --) break ;; esac; done
 need() { # PROGRAMS...
   local program
   for program; do

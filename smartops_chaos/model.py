@@ -361,6 +361,20 @@ class ClockOffset:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """What a service was busy with within a trace, on the node's clock: one line of telemetry.traces."""
+
+    trace: str
+    id: str
+    parent: str  # empty: none, or one that is not told
+    service: str
+    name: str
+    start_ns: int
+    end_ns: int
+    status: str  # ok, error, or empty: not said
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that a record is derived from. Everything in it is stored with the trial."""
 
@@ -392,6 +406,8 @@ class Evidence:
     error: str = ""  # the harness failed: what and where
     aborted: bool = False  # a person ended it
     traced: bool = False  # requests carried the trace IDs of timeline.tracing
+    traces: tuple[str, ...] = ()  # IDs for which the store of traces was asked; none: there is no such store
+    spans: tuple[Span, ...] = ()  # what it had of them
 
 
 @dataclass(frozen=True, slots=True)

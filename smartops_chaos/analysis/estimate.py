@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scipy import special
-
 from smartops_chaos.analysis.likelihood_ratio import Trials, mean_interval
 
 
@@ -22,13 +20,3 @@ def interval(samples: Sequence[Trials], alpha: float, *, looks: bool = False) ->
         return None, None
     lo, hi = mean_interval(samples, alpha, looks=looks)
     return float(lo[0]), float(hi[0])
-
-
-def t_quantile(alpha: float, df: float) -> float:
-    """The value that Student's t exceeds with probability alpha. `scipy.stats.t.isf` says the same, 40 times slower."""
-    return -float(special.stdtrit(df, alpha))
-
-
-def t_tail(t: float, df: float) -> float:
-    """The probability that Student's t exceeds `t`."""
-    return float(special.stdtr(df, -t))

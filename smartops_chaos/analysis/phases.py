@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smartops_chaos.analysis.competing import dated
-from smartops_chaos.analysis.estimate import t_quantile
+from smartops_chaos.analysis.distributions import t_quantile
 from smartops_chaos.analysis.likelihood_ratio import Floats
 from smartops_chaos.analysis.summary import AsideMoment, FunnelStep, Phase
 from smartops_chaos.analysis.table import numbers, texts

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
+from smartops_chaos.analysis.distributions import beta_below, beta_quantile, normal_quantile
 from smartops_chaos.analysis.likelihood_ratio import Trials, mean_interval, mean_p_above, mean_p_below, reduction_p
 from smartops_chaos.analysis.summary import AutoHeal
 from smartops_chaos.model import Outcome
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # cells are made by pandas, which a plan does not need
 
 def wilson(successes: int, n: int, alpha: float) -> tuple[float, float]:
     """The two-sided score interval (1 - 2 alpha) of a rate (Wilson 1927): what a report shows. n must be above 0."""
-    z = -float(special.ndtri(alpha))
+    z = -normal_quantile(alpha)
     share = successes / n
     centre = share + z**2 / (2 * n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -36,17 +36,17 @@ def wilson(successes: int, n: int, alpha: float) -> tuple[float, float]:
 
 def clopper_pearson_lower(successes: int, n: int, alpha: float) -> float:
     """The exact one-sided lower bound of a rate (Clopper and Pearson 1934): what decides. n must be above 0."""
-    return float(special.betaincinv(successes, n - successes + 1, alpha)) if successes else 0.0
+    return beta_quantile(alpha, successes, n - successes + 1) if successes else 0.0
 
 
 def binomial_p(successes: int, n: int, share: float) -> float:
     """Exact one-sided p of H0: true share <= `share`. At most alpha exactly when Clopper-Pearson's bound reaches it."""
-    return float(special.betainc(successes, n - successes + 1, share)) if successes else 1.0
+    return beta_below(share, successes, n - successes + 1) if successes else 1.0
 
 
 def binomial_p_above(successes: int, n: int, share: float) -> float:
     """Exact one-sided p of H0: true share >= `share`."""
-    return float(special.betainc(n - successes, successes + 1, 1 - share)) if successes < n else 1.0
+    return beta_below(1 - share, n - successes, successes + 1) if successes < n else 1.0
 
 
 def newcombe(successes1: int, n1: int, successes2: int, n2: int, alpha: float) -> tuple[float, float]:

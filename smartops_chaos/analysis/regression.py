@@ -20,10 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from scipy import special
 
 from smartops_chaos.analysis.cells import Cell, of_arm
-from smartops_chaos.analysis.estimate import t_tail
+from smartops_chaos.analysis.distributions import normal_quantile, t_tail
 from smartops_chaos.analysis.permutation import CellPair, Exchanges
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.analysis.verdicts import holm
@@ -276,7 +275,7 @@ def _beyond(view: _View, limit: float, nights: _Nights, sign: int) -> float:
     distance = sign * (estimate - limit)
     if distance <= 0:
         return max(p, 0.5)
-    within = (distance / -float(special.ndtri(p))) ** 2
+    within = (distance / -normal_quantile(p)) ** 2
     between = 2 * nights.variance
     df = (within + between) ** 2 / (between**2 / (nights.count - 1))
     return max(p, t_tail(distance / float(np.sqrt(within + between)), df))
@@ -347,9 +346,10 @@ def _mind(four: _Four) -> str:
     if four.drain_s is None:
         return f"{where}, and no calibration of both campaigns tells how fast the service itself was"
     longer = "longer" if four.drain_s > 0 else "shorter"
+    drain = "as long in NEW as in OLD" if abs(four.drain_s) < 0.05 else f"{abs(four.drain_s):.1f} s {longer} in NEW"
     return (
-        f"{where}; after the end of a fault the service itself needed {abs(four.drain_s):.1f} s {longer} in NEW "
-        "(calibration), which is taken for the machine's"
+        f"{where}; after the end of a fault the service itself needed {drain} (calibration), which is taken for the "
+        "machine's"
     )
 
 

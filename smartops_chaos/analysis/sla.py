@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from smartops_chaos.analysis import likelihood_ratio
 from smartops_chaos.analysis.cells import Cell
+from smartops_chaos.analysis.distributions import normal_below
 from smartops_chaos.analysis.likelihood_ratio import FEWEST_PAIRS, Trials, mean_horizon_s, mean_over_scenarios
 from smartops_chaos.analysis.summary import SlaNumbers
 from smartops_chaos.model import Sla
@@ -79,7 +79,7 @@ def expected(cells: Sequence[Cell], sla: Sla, target: float) -> tuple[float, flo
 def decide(cells: Sequence[Cell], sla: Sla | None, target: float, alpha: float, *, looks: bool = False) -> SlaTest:
     """Is the availability at least `target`, a fraction? Tests the mean bad seconds of a fault."""
     if sla is None:
-        return _undecidable("the matrix has no `sla:`; add a line such as `sla: {window: 30d, faults: 4}`")
+        return _undecidable("the matrix has no `sla:`; add a line such as `sla: {window: 1h, faults: 5}`")
     if why := asks_nothing(cells, sla, target):
         return SlaTest(1.0, 1.0, None, "", why)
     if any(c.bad_s is None for c in cells):
@@ -156,7 +156,7 @@ def windows_kept(trials: Sequence[Trials], sla: Sla, target: float) -> float:
     shares = np.concatenate([np.full(len(t.values), t.weight / total / len(t.values)) for t in trials])
     if sla.faults > _MANY_FAULTS:
         deviation = np.sqrt(sla.faults * (shares @ seconds**2))
-        return float(special.ndtr((budget_s - sla.faults * (shares @ seconds)) / deviation)) if deviation else 1.0
+        return normal_below((budget_s - sla.faults * (shares @ seconds)) / deviation) if deviation else 1.0
     place = np.minimum(seconds * _STEPS / budget_s, _STEPS + 1.0)
     below = np.floor(place).astype(np.intp)
     costs = np.zeros(_STEPS + 3)

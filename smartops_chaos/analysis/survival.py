@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from smartops_chaos.analysis.distributions import normal_quantile
 from smartops_chaos.analysis.likelihood_ratio import Floats
 
 
@@ -43,7 +43,7 @@ def log_log_band(km: KaplanMeier, alpha: float) -> tuple[Floats, Floats]:
 
     Two arrays of the curve's length; both are 1 where S = 1 and 0 where S = 0, where no error can be given.
     """
-    z = -float(special.ndtri(alpha))
+    z = -normal_quantile(alpha)
     inside = (km.survival > 0) & (km.survival < 1)
     lo, hi = km.survival.copy(), km.survival.copy()
     s = km.survival[inside]

@@ -130,7 +130,10 @@ def init(
         texts = starter.files()
     files = {folder / name: text for name, text in texts.items()}
     if there := [str(path) for path in files if path.exists()]:
-        raise UsageError(f"{', '.join(there)} already exists", "give another folder: smartops-chaos init DIR")
+        verb = "exists" if len(there) == 1 else "exist"
+        raise UsageError(f"{', '.join(there)} already {verb}", "give another folder: smartops-chaos init DIR")
+    if folder.resolve() in (Path("/"), Path.home()):
+        raise UsageError(f"{folder.resolve()} is no folder for a matrix", "give another one: smartops-chaos init DIR")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -181,4 +184,5 @@ app.command(epilog=examples("revert"))(status_commands.revert)
 lab_app.command()(lab_commands.up)
 lab_app.command()(lab_commands.down)
 healer_app.command()(healer_command.check)
+healer_app.command()(healer_command.show)
 healer_app.command()(healer_command.schema)

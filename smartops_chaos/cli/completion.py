@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from smartops_chaos.errors import ChaosError
+from smartops_chaos.errors import ChaosError, UsageError
 
 
 def campaigns(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -51,6 +51,12 @@ def levels(ctx: typer.Context, incomplete: str) -> list[str]:
     return [before + name for name in _begins(last, of.get(factor, ())) if name not in there]
 
 
+def healers(incomplete: str) -> list[str]:
+    from smartops_chaos.schema.healerfile import shipped_names
+
+    return _begins(incomplete, shipped_names())
+
+
 def _begins(incomplete: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
@@ -71,6 +77,9 @@ def _named(ctx: typer.Context, *parameters: str) -> str:
 
 
 def matrix_in(path: Path) -> Path:
-    """`run my` means what `init my` has written."""
-    inside = path / "matrix.yaml"
-    return inside if path.is_dir() and inside.exists() else path
+    """`run my` means what `init my` has written. Raises UsageError for a folder that has no matrix."""
+    if not path.is_dir():
+        return path
+    if not (path / "matrix.yaml").exists():
+        raise UsageError(f"{path} is a folder without a matrix.yaml", "name the matrix file")
+    return path / "matrix.yaml"

@@ -21,7 +21,8 @@ def verify(
 ) -> None:
     """Check that nothing of a campaign is missing, changed or added, that its plan came first, and its records.
 
-    Exit code 0 verified, 1 broken, 4 a campaign without hash lists whose records follow from its evidence.
+    Exit code 0 verified, 1 broken, 4 what there is is as it was left, but trials are left to run, or an earlier version
+    wrote no hash lists.
     """
     from dataclasses import asdict
 
@@ -35,9 +36,11 @@ def verify(
         registered = f"registered at {found.registered}" if found.registered else "not registered"
         told = f"{found.derived} of {found.trials} records follow from their evidence; {registered}"
         print("\n".join([f"{found.campaign}: {found.state}. {told}", *(f"  {one}" for one in found.problems)]))
+        if found.left:
+            print(f"  {found.left}")
         if found.state == verification.UNLISTED:
             print("  an earlier version made it, or it is simulated: nobody can say more", file=sys.stderr)
-    raise typer.Exit({verification.VERIFIED: 0, verification.BROKEN: MISSED, verification.UNLISTED: 4}[found.state])
+    raise typer.Exit({verification.VERIFIED: 0, verification.BROKEN: MISSED}.get(found.state, 4))
 
 
 def attest(
@@ -59,8 +62,9 @@ def attest(
     file = store.read()
     subject = statement.images(image, file)
     checked = verification.verify(store)
-    if checked.problems:
-        print("\n".join([f"{store.name} does not verify, so nothing is said of it:", *checked.problems]))
+    if checked.problems or checked.left:
+        why = [*checked.problems, checked.left] if checked.left else checked.problems
+        print("\n".join([f"{store.name} does not verify, so nothing is said of it:", *why]))
         raise typer.Exit(MISSED)
     if not checked.listed:
         raise PreflightFailed(f"{store.path} has no hash list", "run it with this version: an older one wrote none")

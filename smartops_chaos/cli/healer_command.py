@@ -1,4 +1,4 @@
-"""`healer`: a healer file tried on log lines before anything is run with it, and its schema for editors."""
+"""`healer`: a healer file tried on log lines before anything is run with it, the shipped ones, and the schema."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from smartops_chaos.cli import completion
 from smartops_chaos.cli.options import RESULTS, ResultsOption, campaign_path
-from smartops_chaos.errors import UsageError
+from smartops_chaos.cli.terminal import BAD, Terminal
+from smartops_chaos.errors import MISSED, UsageError
 from smartops_chaos.model import LogLine
 
 _BIGGEST = 200_000_000  # bytes of a log
@@ -23,10 +25,14 @@ def check(
     ] = None,
     trial: Annotated[str, typer.Option("--trial", metavar="ID", help="The lines of a stored trial.")] = "",
     campaign: Annotated[Path | None, typer.Option("--campaign", help="The trial's; the newest unless said.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 if a rule of lines matches nothing or reads something wrong.")
+    ] = False,
     results: ResultsOption = RESULTS,
 ) -> None:
     """Show what each rule of a healer file matches, line by line."""
     from smartops_chaos.schema import healerfile, yamlfile
+    from smartops_chaos.schema.yamlfile import did_you_mean
     from smartops_chaos.timeline import rulecheck
 
     healer = healerfile.load(file)
@@ -36,8 +42,16 @@ def check(
     for one in logs or ():
         component, _, name = one.rpartition("=") if not Path(one).exists() else ("", "", one)
         text = sys.stdin.read() if name == "-" else yamlfile.read_text(Path(name), biggest=_BIGGEST)
+        known = healer.components
+        if known and component not in known and component and not component.startswith(healerfile.OF_KUBERNETES):
+            raise UsageError(f"no rule reads lines of `{component}`", did_you_mean(component, known))
         lines += rulecheck.lines_of(text, component)
-    print("\n".join(rulecheck.told(healer, lines)))
+    tried = rulecheck.check(healer, lines)
+    terminal = Terminal()
+    for sentence in tried.sentences():
+        terminal.say(sentence, BAD if sentence.startswith("WRONG") else "")
+    if strict and (tried.doubts or tried.silent):
+        raise typer.Exit(MISSED)
 
 
 def _stored(trial: str, campaign: Path | None, results: Path) -> tuple[LogLine, ...]:
@@ -45,6 +59,20 @@ def _stored(trial: str, campaign: Path | None, results: Path) -> tuple[LogLine, 
     from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
     return status.log_lines(CampaignFolder(campaign_path(campaign, results) if campaign else newest(results)), trial)
+
+
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", autocompletion=completion.healers, help="Without it: their names.")
+    ] = "",
+) -> None:
+    """Print a shipped healer file, to be copied and changed: healer show smartops > healer.yaml."""
+    from smartops_chaos.schema import healerfile
+
+    if name:
+        print(healerfile.shipped_file(name).read_text(encoding="utf-8"), end="")
+    else:
+        print("\n".join(healerfile.shipped_names()))
 
 
 def schema() -> None:

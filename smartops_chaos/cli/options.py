@@ -39,8 +39,13 @@ RESULTS, REPORTS = Path("results"), Path("reports")
 
 
 def campaign_path(path: Path, results: Path) -> Path:
-    """A campaign, or a bare trials table, by its path, or by its name among the results."""
-    return path if path.exists() else results / path
+    """A campaign, or a bare trials table, by its path, or by its name among the results.
+
+    Raises UsageError for a table that is not there.
+    """
+    if not path.exists() and path.suffix.lower() in (".csv", ".parquet"):
+        raise UsageError(f"there is no file {path}", "name a trials table, or a campaign in results/")
+    return path if path.exists() or path.parent != Path() else results / path
 
 
 def duration_s(flag: str, text: str) -> float:

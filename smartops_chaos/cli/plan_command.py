@@ -106,6 +106,8 @@ def _tell(made: Plan, typed: str, lanes: int, pilot: Path | None, *, with_trials
         f"\n{count(told.measured, 'trial')} and {told.calibration} for calibration on {count(lanes, 'lane')}: "
         f"about {spoken_duration(told.likely_s)}, at most {spoken_duration(told.upper_s)}"
     )
+    for line in left_out_of(made):
+        terminal.say(line, ASIDE)
     other = (f"on {count(n, 'lane')} about {spoken_duration(seconds)}" for n, seconds in told.lanes_s.items())
     terminal.say("; ".join(other), ASIDE)
     for look in told.looks:
@@ -135,11 +137,12 @@ def grid_of(made: Plan) -> Table:
     counts = Counter((f"{t.chaos} / {t.workload}", t.arm) for t in made.measured)
     arms = list(dict.fromkeys(t.arm for t in sorted(made.measured, key=lambda t: (t.model, t.policy))))
     scenarios = list(dict.fromkeys(f"{t.chaos} / {t.workload}" for t in sorted(made.measured, key=lambda t: t.chaos)))
+    one_policy = len({arm.policy for arm in arms}) == 1
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style=ASIDE)
-    table.add_column("trials", overflow="fold")
+    table.add_column("trials", no_wrap=True)
     if len(arms) <= _MOST_COLUMNS:
         for arm in arms:
-            table.add_column(str(arm), justify="right", overflow="fold")
+            table.add_column(arm.model if one_policy else f"{arm.model}\n{arm.policy}", justify="right")
         for scenario in scenarios:
             table.add_row(scenario, *(str(counts[scenario, arm] or "–") for arm in arms))
         return table
@@ -147,10 +150,29 @@ def grid_of(made: Plan) -> Table:
     for arm in arms:
         alike.setdefault(tuple(counts[scenario, arm] for scenario in scenarios), []).append(str(arm))
     for names in alike.values():
-        table.add_column(", ".join(names), justify="right", overflow="fold")
+        table.add_column("\n".join(names), justify="right")
     for at, scenario in enumerate(scenarios):
         table.add_row(scenario, *(str(pattern[at] or "–") for pattern in alike))
     return table
+
+
+def left_out_of(made: Plan) -> list[str]:
+    """What the matrix names and the plan has no trials for, with the reason."""
+    told = [
+        f"{alias} is the same arm as {same}, and does not run by itself: with the healer off a policy does nothing"
+        if made.models[alias.partition("/")[0]].settings.get("healer") == "off"
+        else f"{alias} is the same arm as {same}, and does not run by itself: their settings are equal"
+        for alias, same in made.same_arm.items()
+    ]
+    calibrated = {(t.chaos, t.workload) for t in made.trials if t.phase == "calibrate"}
+    never = dict.fromkeys(
+        t.chaos
+        for t in made.measured
+        if made.chaos[t.chaos].parts and calibrated and (t.chaos, t.workload) not in calibrated
+    )
+    if never:
+        told.append(f"no calibration of {', '.join(never)}: what ends by itself cannot be ended at a second of ours")
+    return told
 
 
 def _simulate(made: Plan, matrix: Path, truth_file: Path, out: Path, lanes: int, *, as_json: bool) -> None:

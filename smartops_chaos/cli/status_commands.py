@@ -77,13 +77,17 @@ def _tell(terminal: Terminal, store: CampaignFolder, one: dict[str, Any], width:
 
     wanted, runner = one["trials"] - one["spared"], one["runner"]
     when = f"running now (process {runner})" if runner else _age(one["last"])
-    left = "" if one["done"] >= wanted or runner else ", unfinished: the same command resumes"
+    left = "" if one["done"] >= wanted or runner else ", unfinished"
+    if left and not store.has_begun():
+        left = ", no trial has begun: the run was refused, or stopped before its first one"
     if left and one["chosen"]:
         left = f", all of the {one['chosen']} that the last run chose"
     head = Text.assemble((f"{one['campaign']:{width}}", "bold"), f"  {one['done']}/{wanted}  ", (when + left, ASIDE))
     terminal.console.print(head, soft_wrap=not terminal.console.is_terminal)
+    if left == ", unfinished" and one["command"]:
+        terminal.command("  go on:", one["command"])
     outcomes = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in one["outcomes"].items())
-    terminal.say(f"  {outcomes or 'nothing recorded'}")
+    terminal.say(f"  {outcomes}" if outcomes or not store.has_begun() else "  nothing recorded")
     if with_verdicts:
         for line in _verdicts(store):
             terminal.console.print(Text("  ") + line, soft_wrap=not terminal.console.is_terminal)
@@ -154,7 +158,7 @@ def revert(
         store.read()  # a word about what it is, before a lock makes a folder of it
     with store.locked():
         count = runner.revert(store)
-        print(f"{count} trial(s) reverted")
+        print(f"{count} trial{'s' * (count != 1)} reverted")
         for line in runner.restore(store):
             print(line)
         if count and hash_list.read_list(store.path) is not None:

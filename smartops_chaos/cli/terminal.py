@@ -26,7 +26,8 @@ COLOURS: dict[Decision, str] = {
     "undecidable": "dim",
 }
 # What an installation that only runs campaigns leaves out, such as the image of deploy/Dockerfile's stage `run`.
-ONLY_REPORTS = ("numpy", "scipy", "pandas", "fastparquet", "matplotlib", "jinja2", "typst")
+ONLY_REPORTS = ("numpy", "pandas", "fastparquet", "matplotlib", "jinja2", "typst")
+_WIDEST = 1000  # columns of a table in a pipe; of them only those are written that hold something
 BAD, WEAK, ASIDE = "bold red", "yellow", "dim"
 
 
@@ -40,15 +41,26 @@ class Terminal:
 
     def say(self, text: str = "", style: str = "", *, whole: bool = False) -> None:
         """`whole`: not wrapped in a terminal either, since somebody may want to copy it."""
+        from rich.padding import Padding
         from rich.text import Text
 
-        self.console.print(Text(text, style), soft_wrap=whole or not self.console.is_terminal)
+        if whole or not self.console.is_terminal:
+            self.console.print(Text(text, style), soft_wrap=True)
+            return
+        for line in text.split("\n"):  # what is set in stays set in where it wraps
+            bare = line.lstrip(" ")
+            self.console.print(Padding(Text(bare, style), (0, 0, 0, len(line) - len(bare)), expand=False))
 
     def table(self, table: Table) -> None:
         """In a pipe as wide as it is."""
-        if not self.console.is_terminal:
-            self.console.width = max(self.console.width, self.console.measure(table).maximum)
-        self.console.print(table)
+        if self.console.is_terminal:
+            self.console.print(table)
+            return
+        self.console.width = max(self.console.width, _WIDEST)
+        with self.console.capture() as captured:
+            self.console.print(table)
+        for line in captured.get().splitlines():
+            self.console.print(line.rstrip(), markup=False, soft_wrap=True)
 
     def command(self, label: str, text: str) -> None:
         from rich.text import Text

@@ -81,7 +81,7 @@ def _looked_into(rule: MttrRule, store: CampaignFolder, fact: CampaignFact) -> C
     try:
         checked = verification.verify(store)
         if checked.state != verification.VERIFIED:
-            told = "; ".join(checked.problems[:3]) or "an earlier version made it, or it is simulated"
+            told = "; ".join(checked.problems[:3]) or checked.left or "an earlier version made it, or it is simulated"
             return {**fact, "refused": f"{checked.state}: {told}"}
         if rule.public_key:
             fact["signed_for"] = sorted(_signed_for(store, Path(rule.public_key)))

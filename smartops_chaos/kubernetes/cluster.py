@@ -384,7 +384,7 @@ def connect(context: str = "") -> Cluster:
     return found
 
 
-_SET_IT = "set KUBECONFIG, or `target.context` in the matrix"
+_SET_IT = "set KUBECONFIG, or name its context: `target.context` in a matrix, `--context` of a command"
 _NO_API = "what answers is no API server: is a login page or a proxy in between?"
 
 

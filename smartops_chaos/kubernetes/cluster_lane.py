@@ -22,17 +22,18 @@ from smartops_chaos.kubernetes.controller import Controller, is_over, kind_of
 from smartops_chaos.kubernetes.identity import Identity
 from smartops_chaos.kubernetes.recorder import seconds
 from smartops_chaos.kubernetes.recording import PodHistory
-from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Span, Variant
 from smartops_chaos.schema.clustertarget import kinds_of
 from smartops_chaos.schema.healer_kubernetes import Change, KubernetesBlock
 from smartops_chaos.schema.healerfile import LokiLogs
 from smartops_chaos.targets.base import LaneAddress, LaneEnded, LaneLost, When
-from smartops_chaos.telemetry import alerts, loki, prometheus
+from smartops_chaos.telemetry import alerts, loki, prometheus, traces
 from smartops_chaos.telemetry.connection import Connection, connection
 
 T = TypeVar("T")
 _RECORDING = "cluster.ndjson"
 _SILENT_S = 30.0  # it asks the API server for its clock every second or two, and notes whatever comes of that
+_SPANS_ARRIVE_S = 2.0  # a service and a collector keep a batch for a second each, at most
 _BY_HAND = "by-hand"  # the campaign of `chaos run`, which takes no lock
 
 logger = logging.getLogger("smartops_chaos")
@@ -47,9 +48,11 @@ class ClusterLane:
         self._block = KubernetesBlock.from_plan(options)
         self._between = options["between"]
         self._namespace = given["SMARTOPS_NAMESPACE"]
+        self._namespaces = (self._namespace, *self._block.elsewhere)
         self._through_api = given.get("SMARTOPS_WORKLOAD_URL", "").startswith("kubernetes:")
         self._prometheus_url = given.get("PROMETHEUS_BASE_URL", "")
         self._loki_url = given.get("LOKI_BASE_URL", "")
+        self._traces_url = given.get("TRACES_BASE_URL", "")
         self._folder = Path(given.get("SMARTOPS_TRIAL_DIR", "by-hand")) / "samples"
         try:
             self._cluster = cluster.connect(given.get("SMARTOPS_CONTEXT", ""))
@@ -247,16 +250,21 @@ class ClusterLane:
         return recording.lines(self._recording(), since_ns)
 
     def series(self, names: Sequence[str], start_ns: int, end_ns: int) -> tuple[tuple[Series, ...], float]:
-        return prometheus.fetch(self._prometheus(), names, start_ns, end_ns)
+        return prometheus.fetch(self._prometheus(), names, start_ns, end_ns, namespaces=self._namespaces)
 
     def alerts(self, names: Sequence[str], start_ns: int, end_ns: int) -> alerts.Alerts:
-        return alerts.fetch(self._prometheus(), names, start_ns, end_ns)
+        return alerts.fetch(self._prometheus(), names, start_ns, end_ns, namespaces=self._namespaces)
 
     def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int) -> loki.Found | None:
         if not self._loki_url:
             return None
         where = self._guard(lambda: connection(self._loki_url))
         return loki.fetch(where, logs, start_ns, end_ns, values={"namespace": self._namespace})
+
+    def traces(self, ids: Sequence[str]) -> tuple[Span, ...] | None:
+        if not self._traces_url:
+            return None
+        return traces.fetch(self._guard(lambda: connection(self._traces_url)), ids, settle_s=_SPANS_ARRIVE_S)
 
     def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
         """At the end also the nodes' clock, which the recording shows; see `recording.node_offset`."""

@@ -186,6 +186,7 @@ class ClusterTarget:
             "SMARTOPS_WORKLOAD_URL": url(self._block.workload),
             "PROMETHEUS_BASE_URL": url(self._block.prometheus),
             "LOKI_BASE_URL": url(self._block.loki),
+            "TRACES_BASE_URL": url(self._block.traces),
         }
         return LaneAddress(
             "kubernetes", name, environment | ({} if context == cluster.IN_CLUSTER else {"KUBERNETES_CONTEXT": context})

@@ -49,7 +49,7 @@ class FoundSystem:
                 matrix = matrix.replace(mark, lines)
         policies = {name: shipped("matrix", *name.split("/")) for name in _POLICY_FILE.findall(matrix)}
         return {
-            "matrix.yaml": matrix.replace(" smartops.yaml", " matrix.yaml"),
+            "matrix.yaml": matrix.replace(" matrix/smartops.yaml", " matrix.yaml"),
             **{name: file.read_text(encoding="utf-8") for name, file in policies.items()},
             SCHEMA: schema_text(),
         }

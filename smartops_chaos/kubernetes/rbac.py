@@ -87,6 +87,7 @@ def _of_addresses(plan: Plan, system: KubernetesBlock, lane: str) -> Iterator[Ri
         (None if plan.analysis.slo.query else system.workload, verb, "to send requests"),
         (system.prometheus, "get", "to read metrics"),
         (system.loki, "get", "to read logs"),
+        (system.traces, "get", "to read traces"),
     ]
     for address, verb, why in wanted:
         if address is not None and address.service:

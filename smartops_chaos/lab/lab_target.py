@@ -28,11 +28,13 @@ from smartops_chaos.model import (
     LogLine,
     PlatformEvent,
     Series,
+    Span,
     Variant,
 )
 from smartops_chaos.run import machine
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneEnded, LaneLoad, LaneLost, Tell, When, silent
-from smartops_chaos.telemetry import alerts, prometheus
+from smartops_chaos.telemetry import alerts, prometheus, traces
+from smartops_chaos.telemetry.connection import Connection
 
 _ANSWERS_WITHIN_S = 5.0
 
@@ -255,6 +257,11 @@ class LabLane(Lane):
 
     def alerts(self, names: Sequence[str], start_ns: int, end_ns: int) -> alerts.Alerts:
         return alerts.fetch(self._prometheus, names, start_ns, end_ns)
+
+    def traces(self, ids: Sequence[str]) -> tuple[Span, ...]:
+        """The node keeps the spans of the lane's services."""
+        lane = self._guard(lambda: lab.read(Path(self.address.environment["SMARTOPS_LANE"])))
+        return traces.fetch(Connection(lane.control, headers={"Authorization": f"Bearer {lane.token}"}), ids)
 
     def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:
         """The node stamps log lines and platform events, Prometheus its samples: two sources, two offsets."""

@@ -54,11 +54,17 @@ class Chances:
         heals = ", ".join(f"{count or 'too many'} if it is {truth}" for truth, count in self.incidents_for.items())
         return [
             f"Likely (in 80 % of such campaigns) with {n} trials in a cell; {self.supposed}:",
-            f"  the MTTR target is proven if the true reduction is {_at_least(self.proves_target_from)}",
+            f"  the MTTR target is proven if the true reduction is {_at_least(self.proves_target_from)}"
+            if self.proves_target_from is not None
+            else "  no true reduction, however large, would be proven 4 times in 5: these are too few trials",
             f"  ... already at a look {early}" if early else "",
-            f"  some reduction is shown if it is {_at_least(self.shows_reduction_from)}",
+            f"  some reduction is shown if it is {_at_least(self.shows_reduction_from)}"
+            if self.shows_reduction_from is not None
+            else "  that there is some reduction would not be shown: these are too few trials",
             f"  a difference in auto-heal is shown if it is {_at_least(self.shows_uplift_from, ' points')} "
-            f"(the baseline heals {format_fraction(self.base_heals)})",
+            f"(the baseline heals {format_fraction(self.base_heals)})"
+            if self.shows_uplift_from is not None
+            else "  a difference in auto-heal would not be shown: these are too few trials",
             f"  trials in a cell that prove the MTTR target: {reductions}" if reductions else "",
             f"  incidents of an arm that prove the auto-heal target: {heals}" if heals else "",
         ]
@@ -125,7 +131,5 @@ def _supposed(budget: Budget, pilot: Pilot | None) -> str:
     return text + (f", and for {', '.join(missing)}, which it has not, {assumed}" if missing else "")
 
 
-def _at_least(value: float | None, unit: str = "") -> str:
-    if value is None:
-        return "larger than any: these are too few trials"
+def _at_least(value: float, unit: str = "") -> str:
     return f"at least {100 * value:.0f}{unit or ' %'}"

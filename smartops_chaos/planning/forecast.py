@@ -27,6 +27,9 @@ _QUICK = 0.1  # share of the horizon: a proposed number of repeats proves a reco
 MOST_PROPOSED = 500  # beyond it no number of repeats is proposed
 
 
+_RUN_BASELINE = "let the baseline run in the same scenarios: with --only, name its model too"
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """Whether the planned trials can prove one target in the best case. `hint`: how to get further; empty = no need."""
@@ -195,9 +198,10 @@ def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | N
 
     if not budget.weights:
         what = f"{text}: no scenario runs in both an arm and the baseline"
-        return Proof("mttr_reduction", False, what, "let the baseline run in the same scenarios")
+        return Proof("mttr_reduction", False, what, _RUN_BASELINE)
     if not design.decides:
-        what = f"{text}: {budget.per_cell * len(budget.weights)} trials of an arm are fewer than {FEWEST_PAIRS}"
+        trials = count(budget.per_cell * len(budget.weights), "trial")
+        what = f"{text}: an arm has {trials}, and {FEWEST_PAIRS} are the fewest"
         return Proof("mttr_reduction", False, what, more())
     share, alone = (slowest_provable(d, target) for d in (design, replace(design, alpha=budget.alpha)))
     ideal = "if the baseline never recovers and the arm always does"
@@ -234,6 +238,8 @@ def _sla(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], 
     if sla is None:
         what = f"{text}: how often faults come is not said, so it is undecidable"
         return Proof("sla", False, what, "sla: {window: 30d, faults: 4}")
+    if not budget.weights:
+        return Proof("sla", False, f"{text}: no scenario runs in both an arm and the baseline", _RUN_BASELINE)
     allowed_s = (1 - target) * sla.window_s / sla.faults
     longest = [plan.chaos[chaos].horizon_s + sla.repair_s for chaos, _ in budget.scenarios]
     mean_s = sum(w * s for w, s in zip(budget.weights, longest, strict=True)) / (sum(budget.weights) or 1.0)

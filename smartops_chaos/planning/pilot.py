@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
 
 from smartops_chaos.analysis.cells import Cell, of_arm
+from smartops_chaos.analysis.distributions import chi_squared_quantile
 from smartops_chaos.analysis.rates import incidents
 from smartops_chaos.model import Arm, Plan
 from smartops_chaos.planning.chances import ASSUMED_CV, Pilot
@@ -40,4 +40,4 @@ def pilot(name: str, cells: Sequence[Cell], baseline: Arm, plan: Plan) -> Pilot:
 
 def widening(n: int) -> float:
     """By how much a standard deviation may be larger than that of n normal values (chi-squared, one-sided)."""
-    return float(np.sqrt((n - 1) / special.chdtri(n - 1, BOUND)))
+    return float(np.sqrt((n - 1) / chi_squared_quantile(BOUND, n - 1)))

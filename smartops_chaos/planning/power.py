@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
+from smartops_chaos.analysis.distributions import binomial_at_most, normal_quantile
 from smartops_chaos.analysis.likelihood_ratio import FEWEST_PAIRS, Floats, Trials, mean_p_below, reduction_p
 from smartops_chaos.analysis.rates import rate_p
 
@@ -106,7 +106,9 @@ def lognormal(mean: float, cv: float, n: int = 200) -> tuple[float, ...]:
     """Its quantiles in the middles of n equal shares, cut at 1."""
     sigma = math.sqrt(math.log1p(cv**2))
     mu = math.log(mean) - sigma**2 / 2
-    return tuple(np.minimum(1.0, np.exp(mu + sigma * special.ndtri((np.arange(n) + 0.5) / n))).tolist())
+    return tuple(
+        np.minimum(1.0, np.exp(mu + sigma * np.array([normal_quantile((i + 0.5) / n) for i in range(n)]))).tolist()
+    )
 
 
 def power(spreads: Sequence[Spread], reduction: float, design: Design, target: float) -> float:
@@ -162,7 +164,7 @@ def heals_needed(target: float, truth: float, alpha: float, most: int, *, looks:
     """The fewest incidents that are likely to prove more than `target` if `truth` is the share; None = over `most`."""
 
     def enough(n: int) -> bool:
-        return bool(special.bdtr(failures_allowed(n, target, alpha, looks=looks), n, 1 - truth) >= POWER)
+        return binomial_at_most(failures_allowed(n, target, alpha, looks=looks), n, 1 - truth) >= POWER
 
     return _fewest(enough, trials_needed(target, alpha, looks=looks), most)
 

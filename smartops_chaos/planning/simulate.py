@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy import special
 
+from smartops_chaos.analysis.distributions import normal_below
 from smartops_chaos.analysis.table import SIMULATED, SOURCE
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome, Plan, Trial
@@ -214,6 +214,6 @@ def _expected(entry: Entry, tau: float) -> tuple[float, float]:
         mean_s = min(entry.recovers, tau)
     else:
         z = (np.log(tau) - mu) / sigma
-        in_time = float(special.ndtr(z))
-        mean_s = entry.recovers * float(special.ndtr(z - sigma)) + tau * (1 - in_time)
+        in_time = normal_below(z)
+        mean_s = entry.recovers * normal_below(z - sigma) + tau * (1 - in_time)
     return rest * mean_s + entry.never * tau, rest * in_time

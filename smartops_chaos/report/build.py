@@ -30,6 +30,7 @@ from smartops_chaos.report import (
     render,
     repair,
     simulated,
+    spans,
     trials,
     validity,
 )
@@ -47,6 +48,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
         *repair.more(seen),
         *method.instrument(seen.summary),
         *([close[1]] if close else []),
+        *(spans.tables(data.plan, pair) if pair and data.plan else []),
     ]
     sections = [
         answer.section(seen),

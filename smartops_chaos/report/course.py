@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from smartops_chaos.analysis.words import NONE, ended, k_of_n, number, plain, seconds, stated_seconds
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import MOMENTS, Action, Arm, Evidence, Plan, Record, Request
+from smartops_chaos.report import spans
 from smartops_chaos.report.document import Figure, Filling, Report, Section, Table, col, table
 from smartops_chaos.report.figures import trial_course, trial_picture
 from smartops_chaos.report.figures.trial_course import Act, Course
@@ -31,9 +33,13 @@ def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]],
     """One or two trials on one time axis. Raises UsageError for one without any request."""
     names = [evidence.trial.id for evidence, _ in trials]
     drawn, numbers = figure(plan, trials, styles, f"timeline-{'-and-'.join(names)}")
+    traced = tuple(spans.tables(plan, trials))
+    drawn = replace(drawn, tables=(*drawn.tables, *(one.id for one in traced)))
     when = ", ".join(sorted({evidence.started_at[:10] for evidence, _ in trials}))
     subtitle = f"Plan {plan.digest}  ·  target {plan.target.get('kind', '')}  ·  measured {when}"
-    return Report(f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (drawn, numbers)),))
+    return Report(
+        f"Self-healing benchmark: {campaign}", subtitle, (Section("course", "Course", (drawn, numbers, *traced)),)
+    )
 
 
 def figure(

@@ -74,7 +74,7 @@ def run(plan: Plan, store: CampaignFolder, options: RunOptions, likely_s: float,
     preload(kinds.modules(plan.target))
     target.clear(store.lanes)
     if undone := revert(store):
-        emit(events.Warned(f"undid {undone} trial(s) of a run that was cut off"))
+        emit(events.Warned(f"undid {undone} trial{'s' * (undone != 1)} of a run that was cut off"))
     if in_force:  # only now, since a fault may be why the system does not pass
         _check(plan, target)
     looks = InterimLooks(plan, store, decide)

@@ -42,7 +42,9 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
     if options["kind"] == "lab":
         cores, lanes = len(os.sched_getaffinity(0)), lane_count(options)
         hint = f"set `lanes: {cores}`: lanes that share a core disturb each other"
-        found.append(Check(f"{lanes} lanes on {cores} cores", lanes <= cores, hint))
+        found.append(
+            Check(f"{lanes} lane{'s' * (lanes != 1)} on {cores} core{'s' * (cores != 1)}", lanes <= cores, hint)
+        )
         found += _machine()
     found.append(_writable(results))
     dirty = [f"{store.name}/{trial.path.name}" for store in campaigns(results) for trial in store.open_ledgers()]

@@ -25,6 +25,7 @@ from smartops_chaos.run import campaign, events
 from smartops_chaos.run.lanes import Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.schema.clustertarget import lane_count
+from smartops_chaos.schema.matrix import check_name
 from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder, campaigns, next_free
 from smartops_chaos.targets import kinds
@@ -112,8 +113,10 @@ def open_store(results: Path, full: Plan, name: str = "") -> CampaignFolder:
     Raises UsageError when that campaign was planned from a matrix that has been changed since.
     """
     if name:
-        if Path(name).name != name or name.startswith("."):
-            raise UsageError(f"--campaign {name} is no name", "give the name of a folder in results/")
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise UsageError(f"--campaign: {error}", "a campaign is a folder of that name in results/") from None
         store = CampaignFolder(results / name)
         if not store.exists():
             return store
@@ -126,11 +129,14 @@ def open_store(results: Path, full: Plan, name: str = "") -> CampaignFolder:
         if not mine or not _unfinished(mine[-1]):
             return next_free(results, full.name)
         store = mine[-1]
-    if store.read().plan.digest not in (full.digest, as_before(full).digest):
-        raise UsageError(
-            f"{store.path} is unfinished, and its matrix has been changed since",
-            f"undo the change, or begin a new campaign: --campaign {next_free(results, full.name).name}",
-        )
+    planned = store.read().plan
+    if planned.digest not in (full.digest, as_before(full).digest):
+        new = f"or begin a new campaign: --campaign {next_free(results, full.name).name}"
+        was, now = (max((trial.repeat for trial in plan.measured), default=0) for plan in (planned, full))
+        if was != now:
+            raise UsageError(f"{store.path} was planned with {was} repeats, not {now}", f"say --repeats {was}, {new}")
+        what = f"{store.path} is unfinished, and its matrix has been changed since"
+        raise UsageError(what, f"undo the change, {new}")
     return store
 
 

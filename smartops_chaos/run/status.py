@@ -23,16 +23,20 @@ def state(store: CampaignFolder) -> dict[str, Any]:
 
     What is left is `trials` - `spared` - `done`: looks have made some superfluous. `runner` is the process that runs it
     now, 0 if none does: then what `open` names is in nobody's hands. `last` is when it last said something (UTC).
-    `chosen` is how many trials the last run was about, if it did all of them (with --only fewer than `trials`), else 0.
+    `command` goes on with it. `chosen` is how many trials the last run was about, if it did all of them (with --only
+    fewer than `trials`), else 0.
     """
     last = store.last_event()
     runner = store.runner()  # first: one that ends meanwhile has closed its ledgers by then
     problems: list[str] = []
-    trials, spared_trials, outcomes = 0, 0, Counter[str]()
+    trials, spared_trials, outcomes, command = 0, 0, Counter[str](), ""
     invalid: dict[str, str] = {}
     stops: tuple[Stop, ...] = ()
     try:
-        plan = store.read().plan
+        file = store.read()
+        plan = file.plan
+        made_by = file.provenance.get("command", "")
+        command = f"{made_by} --campaign {store.name}" if made_by else ""
         trials = len(plan.trials)
         stops = store.stops()
         spared_trials = len(spared(plan, stops))
@@ -53,16 +57,18 @@ def state(store: CampaignFolder) -> dict[str, Any]:
         "done": outcomes.total(),
         "outcomes": dict(sorted(outcomes.items())),
         "stopped": [asdict(stop) for stop in stops],
+        "command": command,
         "runner": runner,
         "last": str(last.get("at", "")),
-        "chosen": _chosen(last),
+        "chosen": all_chosen(last),
         "open": [trial.path.name for trial in store.open_ledgers()],
         "invalid": invalid,
         "problems": problems,
     }
 
 
-def _chosen(last: dict[str, Any]) -> int:
+def all_chosen(last: dict[str, Any]) -> int:
+    """How many trials the last run was about, if it did all of them; 0 if it was cut off, or nobody knows."""
     done, chosen = last.get("done"), last.get("trials")
     if last.get("event") != "CampaignFinished" or not isinstance(done, int) or not isinstance(chosen, int):
         return 0

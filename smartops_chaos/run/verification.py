@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 from smartops_chaos.errors import ChaosError
-from smartops_chaos.model import Plan, Record
+from smartops_chaos.model import Plan, Record, Trial
 from smartops_chaos.plan.expand import as_before, digest
 from smartops_chaos.plan.look_schedule import spared
 from smartops_chaos.plan.select import select
+from smartops_chaos.run.status import all_chosen
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder
@@ -22,7 +23,7 @@ from smartops_chaos.store.hash_list import HashList
 from smartops_chaos.store.jsonfiles import adapter
 from smartops_chaos.timeline import derive as timeline
 
-VERIFIED, BROKEN, UNLISTED = "verified", "broken", "no hash list"
+VERIFIED, BROKEN, UNFINISHED, UNLISTED = "verified", "broken", "unfinished", "no hash list"
 _ATTEMPT = "~"  # before the number of an attempt that was set aside
 
 
@@ -34,10 +35,15 @@ class Verification:
     trials: int  # recorded
     derived: int  # records that follow from their evidence
     problems: tuple[str, ...]
+    left: str = ""  # the planned trials that have not run; of one that has run and is gone, a hash list tells
 
     @property
     def state(self) -> str:
-        return BROKEN if self.problems else VERIFIED if self.listed else UNLISTED
+        if self.problems:
+            return BROKEN
+        if self.left:
+            return UNFINISHED
+        return VERIFIED if self.listed else UNLISTED
 
 
 def verify(store: CampaignFolder) -> Verification:
@@ -55,7 +61,16 @@ def verify(store: CampaignFolder) -> Verification:
         problems += _files(store, listed, trial_lists)
     problems += _plan(file)
     recorded, derived, found = _records(store, file)
-    problems += found + _whole(store, file, set(recorded))
+    problems += found
+    left = ""
+    try:
+        left = _left(store, file, set(recorded))
+        if left and all_chosen(store.last_event()) >= len(_planned(file)):
+            problems.append(f"{left}, though its last run had all of them")
+            left = ""
+    except ChaosError as error:
+        problems.append(str(error))
+    problems += _alien(store, file)
     registered = ""
     try:
         if one := registration.read_registration(store):
@@ -65,7 +80,7 @@ def verify(store: CampaignFolder) -> Verification:
             problems.append("the trials name a registration, and register.json is missing")
     except ChaosError as error:
         problems.append(str(error))
-    return Verification(store.name, sealed, registered, len(recorded), derived, tuple(problems))
+    return Verification(store.name, sealed, registered, len(recorded), derived, tuple(problems), left)
 
 
 def _trial_lists(store: CampaignFolder, problems: list[str]) -> dict[str, HashList]:
@@ -111,23 +126,26 @@ def _plan(file: CampaignFile) -> list[str]:
     return []
 
 
-def _whole(store: CampaignFolder, file: CampaignFile, recorded: set[str]) -> list[str]:
-    """Planned trials without a record, and folders of trials that no plan has."""
-    plan = file.plan
-    trials = select(plan, (), file.provenance.get(SHARD, ""))
-    try:
-        left_out = spared(plan, store.stops())
-    except ChaosError as error:
-        return [str(error)]
+def _left(store: CampaignFolder, file: CampaignFile, recorded: set[str]) -> str:
+    """The planned trials without a record, but for those that a look has spared; "" if there are none."""
+    trials = _planned(file)
+    left_out = spared(file.plan, store.stops())
     missing = [trial.id for trial in trials if trial.id not in recorded and trial.id not in left_out]
-    planned = {trial.id for trial in plan.trials}
+    if not missing:
+        return ""
+    shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    return f"{len(missing)} of {len(trials)} planned trials have no record: {shown}"
+
+
+def _planned(file: CampaignFile) -> tuple[Trial, ...]:
+    return select(file.plan, (), file.provenance.get(SHARD, ""))
+
+
+def _alien(store: CampaignFolder, file: CampaignFile) -> list[str]:
+    """Folders of trials that no plan has."""
+    planned = {trial.id for trial in file.plan.trials}
     folders = [one.name for one in hash_list.trial_folders(store)]
-    alien = [name for name in folders if name.partition(_ATTEMPT)[0] not in planned]
-    problems = [f"trials/{name} is in no plan" for name in alien]
-    if missing:
-        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        problems.append(f"{len(missing)} of {len(trials)} planned trials have no record: {shown}")
-    return problems
+    return [f"trials/{name} is in no plan" for name in folders if name.partition(_ATTEMPT)[0] not in planned]
 
 
 def _records(store: CampaignFolder, file: CampaignFile) -> tuple[dict[str, Record], int, list[str]]:

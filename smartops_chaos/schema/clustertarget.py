@@ -101,7 +101,7 @@ def options(target: KubernetesTargetSpec, healer: Mapping[str, Any], attacked: I
     """
     block = KubernetesBlock.model_validate(healer["kubernetes"], context=FROM_DUMP)
     given = target.model_dump()
-    ours = {name: given.pop(name) for name in ("workload", "prometheus", "loki")}
+    ours = {name: given.pop(name) for name in ("workload", "prometheus", "loki", "traces")}
     ours = {name: value for name, value in ours.items() if value is not None}
     system = block.model_dump(mode="json") | ours
     system["reset"]["replicas"] |= given.pop("replicas")

@@ -98,7 +98,7 @@ class Source(Address):
     client_cert: str = Field(default="", description="PEM.")
     client_key: str = Field(default="", description="PEM; in the same file as the certificate unless said.")
     verify: bool = Field(default=True, description="Whether the server's certificate is checked.")
-    tenant: str = Field(default="", description="Of Loki: one, or several as a|b.", examples=["team-a"])
+    tenant: str = Field(default="", description="Of Loki or Tempo: one, or several as a|b.", examples=["team-a"])
 
     @model_validator(mode="after")
     def _reached(self) -> Source:
@@ -267,12 +267,15 @@ class WatchedObject(ObjectRef):
 
 
 class KubernetesBlock(HealerPart):
-    added: ClassVar[frozenset[str]] = frozenset({"elsewhere", "watch"})
+    added: ClassVar[frozenset[str]] = frozenset({"elsewhere", "watch", "traces"})
 
     service: ControllerName = Field(description="The Deployment under attack.", examples=["my-service"])
     workload: Address = Field(description="Where requests go.")
     prometheus: Source | None = Field(default=None, description="Where metrics are.")
     loki: Source | None = Field(default=None, description="Where log lines are, beside those of the pods.")
+    traces: Source | None = Field(
+        default=None, description="Where spans are, by the ID that `trace` finds: Jaeger's query API, or Tempo's."
+    )
     components: tuple[ControllerName, ...] = Field(
         description="Deployments whose logs the rules read; a rule's `component` is one of these names."
     )
@@ -305,6 +308,11 @@ class KubernetesBlock(HealerPart):
     def from_plan(cls, target: Mapping[str, Any]) -> KubernetesBlock:
         """The block as a plan's target has it, with the matrix's own values in it."""
         return cls.model_validate(target["system"], context=FROM_DUMP)
+
+    @property
+    def read_from(self) -> tuple[str, ...]:
+        """The Deployments whose lines are read, here and in other namespaces."""
+        return (*self.components, *(name for names in self.elsewhere.values() for name in names))
 
     def changes(self, settings: dict[str, Any]) -> tuple[Change, ...]:
         """The changes of an arm, in the order of the file."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -109,11 +111,14 @@ class LogRule(HealerPart):
     fields: dict[str, Pattern] = Field(
         default={},
         alias="json",
-        description="Of lines with a JSON object: path of a field -> pattern, searched in its value.",
-        examples=["{msg: restarting, pod: '(?P<target>.+)'}"],
+        description="Of lines with a JSON object: path of a field -> pattern, searched in its value. Anchor it: "
+        "`restart` is also found in `restart_failed`.",
+        examples=["{event: '^restart_started$', pod: '(?P<target>.+)'}"],
     )
     means: dict[str, str] = Field(
-        default={}, description="Groups that no line names.", examples=["{kind: restart, target: my-service}"]
+        default={},
+        description="Groups that no line names.",
+        examples=["{kind: restart, target: my-service, status: success}"],
     )
     component: str | None = Field(default=None, description="Only lines of this Deployment; any unless said.")
 
@@ -157,7 +162,8 @@ class Rule(LogRule):
     """A pattern of lines, the increase of a counter, or the firing of an alert whose labels include `labels`."""
 
     increase: str | None = Field(
-        default=None, description="Of a counter that stands in `metrics`, instead of a pattern."
+        default=None,
+        description="Instead of a pattern: the name of a counter that stands in `metrics`, its labels under `labels`.",
     )
     alert: str | None = Field(default=None, description="That fires, instead of a pattern.", examples=["HighErrorRate"])
     labels: dict[str, str] = Field(default={}, description="That the counter or the alert has.")
@@ -226,8 +232,9 @@ class MomentRules(HealerPart):
 class ActionRules(HealerPart):
     """The lines of an action's life. `start` and `end` are the bounds of the call, `verified` ends its rollout.
 
-    `target` is "<namespace>/<deployment>", `status` how the call ended: success, failed, skipped, blocked or dry_run.
-    A line of `failed` or `blocked` means the action that is under way, or the last one.
+    `target` names the Deployment, with its namespace before it or without: `my-service` and `shop/my-service` are the
+    same. `status` is how the call ended: success, failed, skipped, blocked or dry_run. A line of `failed` or `blocked`
+    means the action that is under way, or the last one.
     """
 
     start: Annotated[tuple[LogRule, ...], _groups("kind", "target")] = Field(
@@ -246,13 +253,21 @@ class ActionRules(HealerPart):
 class DiagnosisRule(LogRule):
     """A line with the diagnosis; every match of `causes` in it is a cause, the most likely first."""
 
-    causes: Pattern = Field(description="With the group `cause`; every match is one, the most likely first.")
+    causes: Pattern = Field(
+        description="With the group `cause`. It is searched in the raw line, whatever found the line: in one of JSON, "
+        "too, as it was written. Every match is a cause, the most likely first.",
+        examples=["""'"cause":\\s*"(?P<cause>[^"]+)"'"""],
+    )
 
     @model_validator(mode="after")
     def _cause_group(self) -> DiagnosisRule:
         if "cause" not in re.compile(self.causes).groupindex:
             raise ValueError("`causes` has no group cause: put (?P<cause>...) around the name of the cause")
         return self
+
+    def causes_in(self, line: str) -> tuple[str, ...]:
+        """Each cause once, in the order of the line."""
+        return tuple(dict.fromkeys(found["cause"] for found in _compiled(self.causes).finditer(line)))
 
 
 class BlockRules(HealerPart):
@@ -282,12 +297,17 @@ class HealerFile(HealerPart):
     )
     workload: HttpRequest = Field(description="The request that is sent.")
     settings: dict[str, Setting] = Field(
-        description="What a model or policy level may set: a list of the values, or `text`."
+        description="What a model or policy level may set: a list of the values, or `text`. The setting `file` is what "
+        "a policy level's `file:` gives: its value is the file's text."
     )
     steady: str = Field(
         default="", description="PromQL: at least 1 while the service is up and watched; an experiment's steady state."
     )
-    metrics: tuple[str, ...] = Field(default=(), description="Series that are stored with every trial.")
+    metrics: tuple[str, ...] = Field(
+        default=(),
+        description="Series that are stored with every trial: bare names, without labels. A series whose label "
+        "`namespace` names neither the lane's namespace nor one of `elsewhere` is left out.",
+    )
     moments: MomentRules = Field(
         default=MomentRules(), description="Which lines, counters and alerts tell of which moment."
     )
@@ -313,26 +333,83 @@ class HealerFile(HealerPart):
         named = (rule.alert for _, rules in self.moments for rule in rules if rule.alert is not None)
         return tuple(dict.fromkeys(named))
 
+    @property
+    def components(self) -> frozenset[str]:
+        """Whose lines can be read; empty if a rule is for lines of any writer and only the target knows them all."""
+        if self.kubernetes is not None and self.loki is None:
+            return frozenset(self.kubernetes.read_from)
+        named = {rule.component for rule in _log_rules(dict(self))}
+        return frozenset() if None in named else frozenset(name for name in named if name)
+
     @field_validator("moments")
     @classmethod
     def _stored(cls, moments: MomentRules, info: ValidationInfo) -> MomentRules:
         for moment, rules in moments:
             for rule in rules:
-                if rule.increase is not None and rule.increase not in info.data.get("metrics", (rule.increase,)):
-                    raise ValueError(f"`{moment}` uses {rule.increase}, which is not stored: add it to `metrics`")
+                metrics = info.data.get("metrics", (rule.increase,))
+                if rule.increase is not None and rule.increase not in metrics:
+                    labelled = next((one for one in metrics if one.startswith(f"{rule.increase}{{")), None)
+                    hint = f"write it bare there, not `{labelled}`" if labelled else "add it to `metrics`"
+                    raise ValueError(f"`{moment}` uses {rule.increase}, which is not stored: {hint}")
         return moments
+
+    @field_validator("kubernetes")
+    @classmethod
+    def _read_there(cls, block: KubernetesBlock | None, info: ValidationInfo) -> KubernetesBlock | None:
+        """A rule for a component that nothing reads would match nothing, and nobody would be told."""
+        if block is None or info.context == FROM_DUMP or info.data.get("loki") or "blocks" not in info.data:
+            return block
+        known = block.read_from
+        for one in sorted({rule.component for rule in _log_rules(info.data) if rule.component}):
+            if one not in known and not one.startswith(OF_KUBERNETES):
+                raise ValueError(
+                    f"a rule is for the component {one}, but `components` has none: {did_you_mean(one, known)}"
+                )
+        return block
+
+
+def _log_rules(parts: Mapping[str, Any]) -> Iterator[LogRule]:
+    """Of the parts of a healer file, as far as they are right."""
+    for name in ("moments", "actions", "blocks"):
+        for _, rules in parts.get(name, ()):
+            yield from rules
+    if parts.get("diagnosis") is not None:
+        yield parts["diagnosis"]
 
 
 def load(name_or_path: str) -> HealerFile:
     """A shipped healer by its bare name, or a healer file by its path. Raises FileProblems."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path):
-        folder = shipped("healers")
-        names = sorted(path.stem for path in folder.glob("*.yaml"))
-        if name_or_path not in names:
-            what = f"no healer named {name_or_path} is shipped"
-            raise FileProblems([Problem(name_or_path, 0, 0, what, did_you_mean(name_or_path, names))])
-        return yamlfile.load(folder / f"{name_or_path}.yaml", HealerFile)
-    return yamlfile.load(Path(name_or_path), HealerFile)
+    by_name = re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path)
+    return yamlfile.load(shipped_file(name_or_path) if by_name else Path(name_or_path), HealerFile)
+
+
+def shipped_names() -> list[str]:
+    return sorted(path.stem for path in shipped("healers").glob("*.yaml"))
+
+
+def shipped_file(name: str) -> Path:
+    """Of a shipped healer. Raises FileProblems."""
+    if name not in shipped_names():
+        what = f"no healer named {name} is shipped"
+        raise FileProblems([Problem(name, 0, 0, what, did_you_mean(name, shipped_names()))])
+    return shipped("healers", f"{name}.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedSetting:
+    name: str
+    takes: str  # as it is written: `[on, off]` or `text`
+    means: str  # its comment
+
+
+def shipped_settings(name: str) -> tuple[str, list[ShippedSetting]]:
+    """What a shipped healer file says of itself, and each of its settings with the comment beside it."""
+    text = shipped_file(name).read_text(encoding="utf-8")
+    head, _, rest = text.partition("version:")
+    block = rest.partition("\nsettings:")[2].partition("\n")[2]
+    lines = re.findall(r"^(?:  (\w+): (\[.*?\]|text)(?: # (.*))?$|\w)", block, re.MULTILINE)
+    own = takewhile(lambda found: found[0], lines)
+    return head.replace("\n# ", " ").strip("# \n"), [ShippedSetting(*found) for found in own]
 
 
 def restore(dump: Mapping[str, Any]) -> HealerFile:

@@ -222,11 +222,14 @@ class Matrix(MatrixPart):
     looks: Annotated[int, Field(ge=1, le=MOST_REPEATS)] = Field(
         default=1,
         description="Decisions at equal shares of the repeats, the end included: an arm stops when all is decided. "
-        "As many as repeats: after each of them.",
-        examples=[2],
+        "As many as repeats: after each of them, which saves most.",
+        examples=[30],
     )
     calibrate: Annotated[Count, between("count", 0, 20)] = Field(
-        default=1, description="Trials of each scenario in which the harness itself ends the fault.", examples=[1]
+        default=1,
+        description="Trials of each scenario in which the harness itself ends the fault. A control without a fault has "
+        "none; nor has, on a cluster, a fault that is over at once, such as a killed pod.",
+        examples=[1],
     )
     baseline: BaselineSpec = Field(description="What the others are compared with.", examples=["{model: off}"])
     slo: AnySlo = Field(description="What good means.", examples=["{latency: 250ms, objective: 95%, hold: 2s}"])
@@ -240,10 +243,12 @@ class Matrix(MatrixPart):
         examples=["4s"],
     )
     sla: Annotated[SlaSpec | None, Present] = Field(
-        default=None, description="What turns trials into an availability.", examples=["{window: 30d, faults: 4}"]
+        default=None, description="What turns trials into an availability.", examples=["{window: 1h, faults: 5}"]
     )
     targets: TargetsSpec = Field(
-        default=TargetsSpec(), description="What the healer should reach.", examples=["{mttr_reduction: 40%}"]
+        default=TargetsSpec(),
+        description="What the healer should reach. All three are judged: one that is not written has its default.",
+        examples=["{mttr_reduction: 40%}"],
     )
     weights: dict[str, Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]] = Field(
         default={}, description="Weight of a chaos level in the means; 1 unless said.", examples=["{pod-kill: 2}"]

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from smartops_chaos.schema.faultfile import DRIVERS, BlockSpec, Parameter, shipped_faults
 from smartops_chaos.schema.gatefile import GateFile
-from smartops_chaos.schema.healerfile import HealerFile
+from smartops_chaos.schema.healerfile import HealerFile, shipped_names, shipped_settings
 from smartops_chaos.schema.matrix import Matrix
 from smartops_chaos.schema.units import Unit, format_in
 
@@ -43,6 +43,7 @@ def text() -> str:
         *_model(
             seen, "The healer file", "How a healer is found, set and read: [with recipes](healers.md).", HealerFile
         ),
+        *_shipped_healers(),
         *_model(
             seen, "The rules of the promotion gate", "`platform/gates.yaml`: [what each rule asks](gate.md).", GateFile
         ),
@@ -147,6 +148,23 @@ def _title(name: str) -> str:
     """`SlaSpec` -> "Sla", `LabTargetSpec` -> "Lab target"."""
     words = re.findall(r"[A-Z][a-z]*", name.removesuffix("Spec"))
     return " ".join([words[0], *(word.lower() for word in words[1:])])
+
+
+def _shipped_healers() -> Iterator[str]:
+    """What a model or policy level may set, for each healer file that comes along."""
+    yield (
+        "## The shipped healer files\n\nA matrix names one in `target.healer`, and its levels set what is listed here. "
+        "`smartops-chaos healer show NAME` prints the file."
+    )
+    for name in shipped_names():
+        told, settings = shipped_settings(name)
+        rows = ["| setting | takes | means |", "|---|---|---|"]
+        rows += [f"| `{one.name}` | {_values(one.takes)} | {_cell(one.means)} |" for one in settings]
+        yield f"### `{name}`\n\n{told}\n\n" + "\n".join(rows)
+
+
+def _values(takes: str) -> str:
+    return takes if takes == "text" else ", ".join(f"`{one}`" for one in takes.strip("[]").split(", "))
 
 
 def _faults() -> Iterator[str]:

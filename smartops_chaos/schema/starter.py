@@ -17,7 +17,7 @@ def files(name: str = "first") -> dict[str, str]:
     matrix = shipped("matrix", "quick.yaml").read_text(encoding="utf-8")
     matrix = matrix.replace("name: quick ", f"name: {name} ").replace("results/quick", f"results/{name}")
     return {
-        "matrix.yaml": matrix.replace("quick.yaml", "matrix.yaml"),
+        "matrix.yaml": matrix.replace("matrix/quick.yaml", "matrix.yaml"),
         _POLICY: shipped("matrix", *_POLICY.split("/")).read_text(encoding="utf-8"),
         SCHEMA: schema_text(),
     }

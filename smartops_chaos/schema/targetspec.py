@@ -108,6 +108,11 @@ class KubernetesTargetSpec(MatrixPart):
     loki: Annotated[Source | None, Present] = Field(
         default=None, description="As `workload`.", examples=["{service: loki, port: 3100}"]
     )
+    traces: Annotated[Source | None, Present] = Field(
+        default=None,
+        description="As `workload`: Jaeger's query API, or Tempo's.",
+        examples=["{service: traces, port: 16686}"],
+    )
     replicas: dict[ControllerName, Annotated[int, Field(ge=0, le=1000)]] = Field(
         default={},
         description="Size of a Deployment before every trial, instead of the healer file's.",

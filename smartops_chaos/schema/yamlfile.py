@@ -133,7 +133,7 @@ def _neighbours(path: Path) -> str:
 def _translate(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
     raw: Loc = detail["loc"]
     loc = _in_file(document.data, raw, detail["type"] == "missing")
-    key = str(loc[-1]) if loc else ""
+    key = str(next((step for step in reversed(loc) if isinstance(step, str)), ""))  # of a list's item the list's
     field = _fields(model, raw[:-1]).get(key)
     if detail["type"] == "missing":
         return document.problem(loc, f"`{key}` is missing", _example(key, field))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import Call, ClockOffset, FaultFact, LogLine, PlatformEvent, Series, Variant
+from smartops_chaos.model import Call, ClockOffset, FaultFact, LogLine, PlatformEvent, Series, Span, Variant
 from smartops_chaos.schema.healerfile import LokiLogs
 from smartops_chaos.telemetry.alerts import Alerts
 from smartops_chaos.telemetry.loki import Found
@@ -107,6 +107,10 @@ class Lane(Protocol):
 
     def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int) -> Found | None:  # noqa: ARG002
         """What Loki has, with stamps of the node's clock; None where there is no Loki. Raises as `alerts`."""
+        return None
+
+    def traces(self, ids: Sequence[str]) -> tuple[Span, ...] | None:  # noqa: ARG002
+        """Spans of these traces, on the node's clock; None where there is no store of them. Raises as `alerts`."""
         return None
 
     def clocks(self, when: When, clock: Clock) -> tuple[ClockOffset, ...]:

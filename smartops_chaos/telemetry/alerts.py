@@ -25,13 +25,17 @@ class Alerts:
     rules: tuple[AlertRule, ...]
 
 
-def fetch(where: str | Connection, names: Sequence[str], start_ns: int, end_ns: int) -> Alerts:
+def fetch(
+    where: str | Connection, names: Sequence[str], start_ns: int, end_ns: int, *, namespaces: Sequence[str] = ()
+) -> Alerts:
     """The evaluations at which the named alerts were pending or firing, from a minute before `start` to `end`.
 
-    Times are nanoseconds of Prometheus' clock. Raises PrometheusError, also for an alert that no rule has.
+    With `namespaces` those of one of them, and those whose labels tell none. Times are nanoseconds of Prometheus'
+    clock. Raises PrometheusError, also for an alert that no rule has.
     """
     source = connection(where)
-    query = prometheus.selector({"__name__": ["ALERTS"], "alertname": names})
+    of = prometheus.of_namespaces(namespaces)
+    query = prometheus.selector({"__name__": ["ALERTS"], "alertname": names} | of)
     series = prometheus.raw(source, query, *prometheus.asked_ms(start_ns, end_ns))
     try:
         return Alerts(series, _rules(source, names))

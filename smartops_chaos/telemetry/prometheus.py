@@ -82,17 +82,17 @@ def offset_ns(where: str | Connection, clock: Clock) -> tuple[int, int]:
 
 
 def fetch(
-    where: str | Connection, names: Sequence[str], start_ns: int, end_ns: int
+    where: str | Connection, names: Sequence[str], start_ns: int, end_ns: int, *, namespaces: Sequence[str] = ()
 ) -> tuple[tuple[Series, ...], float]:
     """Every stored sample of the named metrics, from a minute before `start` to `end`, and the longest scrape in s.
 
     `up` of the same scraped processes always comes along: where it is 1, a metric without a sample was absent and not
-    missed. Scrapes that failed brought no sample, so their duration does not count. Times are Prometheus' clock. Raises
-    PrometheusError.
+    missed. Scrapes that failed brought no sample, so their duration does not count. Times are Prometheus' clock. With
+    `namespaces` a series counts that is of one of them, or whose labels do not tell. Raises PrometheusError.
     """
     source = connection(where)
     between = asked_ms(start_ns, end_ns)
-    series = raw(source, selector({"__name__": names}), *between)
+    series = raw(source, selector({"__name__": names} | of_namespaces(namespaces)), *between)
     instances = sorted({one.labels.get("instance", "") for one in series})
     scrape = selector({"__name__": [_UP, _DURATION], "instance": instances})
     scrapes = raw(source, scrape, *between) if series else ()
@@ -157,6 +157,11 @@ def selector(any_of: Mapping[str, Iterable[str]]) -> str:
     """Series whose labels have one of the values each."""
     matchers = [f'{name}=~"{"|".join(_quoted(re.escape(v)) for v in values)}"' for name, values in any_of.items()]
     return f"{{{','.join(matchers)}}}"
+
+
+def of_namespaces(names: Sequence[str]) -> dict[str, Sequence[str]]:
+    """For `selector`. A Prometheus of a whole cluster knows more namespaces than a lane, each with a healer maybe."""
+    return {"namespace": ["", *names]} if names else {}
 
 
 def instant(where: str | Connection, query: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from smartops_chaos.model import (
     Timeline,
 )
 from smartops_chaos.schema.healerfile import HealerFile
-from smartops_chaos.timeline import before, calibration, health
+from smartops_chaos.timeline import before, calibration, health, waterfall
 from smartops_chaos.timeline.interval import Frame, frame
 from smartops_chaos.timeline.outcome import Judgement, executed, flags, judge, on_runner
 from smartops_chaos.timeline.rules import Match, Reading, read
@@ -90,6 +90,12 @@ def _detail(evidence: Evidence, judgement: Judgement) -> str:
             "a healthy service for a broken one: its detector is too sensitive, or the service is not quiet."
         )
     return ""
+
+
+def traces(evidence: Evidence, healer: HealerFile, chaos: ChaosLevel) -> tuple[str, ...]:
+    """IDs of the traces that the timeline names."""
+    at, _, timeline, _ = _read(evidence, healer, chaos)
+    return tuple(waterfall.named(evidence, at, timeline.events)) if at and timeline else ()
 
 
 def explain(evidence: Evidence, healer: HealerFile, chaos: ChaosLevel) -> str:
@@ -234,7 +240,10 @@ def _told(
             yield f"  {'':<10}trace {event.detail['trace']}"
     for conflict in timeline.conflicts:
         yield f"  sources disagree: {conflict}"
-    yield from _traced(evidence, at)
+    if bad := waterfall.first_bad(evidence, at):
+        when_s, ours = (bad.sched_ns - at.zero.mid_ns) / 1e9, traces_of(evidence.trial.id, evidence.attempt)
+        yield f"  first bad request, due at {when_s:.3f}: trace {trace_id(ours, bad.sched_ns)}"
+    yield from _traced(evidence, at, timeline)
     yield "\nActions"
     for action in timeline.actions:
         end, verified = (_span(at, i) if i else "not seen" for i in (action.end, action.verified))
@@ -253,14 +262,17 @@ def _told(
             yield "    matched nothing"
 
 
-def _traced(evidence: Evidence, at: Frame) -> Iterator[str]:
-    """Where to look in Tempo or Jaeger for what became of a request."""
-    latency_ns = round(evidence.slo.latency_s * 1e9)
-    later = (one for one in evidence.requests if one.sched_ns >= at.injected.lo_ns)
-    bad = next((one for one in later if not health.is_good(one, latency_ns)), None)
-    if evidence.traced and bad:
-        when_s, traces = (bad.sched_ns - at.zero.mid_ns) / 1e9, traces_of(evidence.trial.id, evidence.attempt)
-        yield f"  first bad request, due at {when_s:.3f}: trace {trace_id(traces, bad.sched_ns)}"
+def _traced(evidence: Evidence, at: Frame, timeline: Timeline) -> Iterator[str]:
+    """The spans that were fetched, each below the one that has asked for it."""
+    if evidence.traces:
+        yield "\nTraces (start in seconds since injection, duration in seconds)"
+    for trace in waterfall.waterfall(evidence, at, timeline.events):
+        yield f"  {trace.id}, of {', '.join(trace.named_by)}" + ("" if trace.rows else ": its store has no span of it")
+        for row in trace.rows:
+            took = f"{row.start_s:+.3f} {row.duration_s:.3f} {row.status:<5}"
+            yield f"    {took} {'  ' * row.depth}{row.service}: {row.name}"
+        if trace.left_out:
+            yield f"    and {trace.left_out} more"
 
 
 def _span(at: Frame, when: Interval) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from smartops_chaos.model import LogLine
 from smartops_chaos.schema.healerfile import HealerFile, LogRule
-from smartops_chaos.timeline.rules import label
+from smartops_chaos.timeline.rules import STATUS, label
 
 # What stands before a line in files of `kubectl logs --timestamps --prefix` and of the container runtime.
 _PREFIX = re.compile(
@@ -34,33 +35,63 @@ def lines_of(text: str, component: str = "") -> list[LogLine]:
     ]
 
 
-def told(healer: HealerFile, lines: Sequence[LogLine]) -> Iterator[str]:
-    """What to print. A line whose component is not known is tried with the rules of all components."""
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of it, in sentences to print."""
+
+    matches: tuple[str, ...]  # each line that a rule matches, and below it what was read
+    counted: str
+    doubts: tuple[str, ...]  # what a rule matches, but a trial would not read as it is meant
+    silent: tuple[str, ...]  # rules that match no line
+    untried: tuple[str, ...]  # rules that samples tell of
+
+    def sentences(self) -> Iterator[str]:
+        yield from self.matches
+        yield self.counted
+        yield from (f"WRONG: {one}" for one in self.doubts)
+        yield from (f"matches nothing: {one}" for one in self.silent)
+        yield from (f"not tried, since only samples show it: {one}" for one in self.untried)
+
+
+def check(healer: HealerFile, lines: Sequence[LogLine]) -> Tried:
+    """A line whose component is not known is tried with the rules of all components."""
     rules = rules_of(healer)
     counts = [0] * len(rules)
+    matches: list[str] = []
+    doubts: list[str] = []
     matched = 0
     for number, line in enumerate(lines, 1):
         by = list(_matching(rules, line))
         if by:
             matched += 1
-            yield f"line {number}{f' of {line.component}' if line.component else ''}: {line.text[:_SHOWN]}"
+            by_whom = f" of {line.component}" if line.component else ""
+            matches.append(f"line {number}{by_whom}: {line.text[:_SHOWN]}")
         for index, groups in by:
             counts[index] += 1
             what, rule = rules[index]
-            causes = (
-                [found["cause"] for found in re.finditer(healer.diagnosis.causes, line.text)]
-                if (healer.diagnosis is not None and rule is healer.diagnosis)
-                else []
-            )
             read = "".join(f", {name}={value}" for name, value in groups.items())
-            yield f"    {what}: {label(rule)}{read}{f', causes={causes}' if causes else ''}"
-    yield f"{matched} of {len(lines)} lines are matched by a rule"
+            causes = healer.diagnosis.causes_in(line.text) if rule is healer.diagnosis and healer.diagnosis else ()
+            matches.append(f"    {what}: {label(rule)}{read}{f', causes={list(causes)}' if causes else ''}")
+            if rule is healer.diagnosis and not causes:
+                doubts.append(
+                    f"line {number}: the rule of `diagnosis` matches it, but `causes` finds no cause in it. It is "
+                    "searched in the line as it was written: mind its quotation marks and blanks"
+                )
+            status = groups.get("status", "")
+            if what == "action end" and status.lower() not in STATUS:
+                doubts.append(
+                    f"line {number}: status={status} counts as failed. Known are {', '.join(STATUS)}: let the group "
+                    "`status` read one of them, or say `means: {status: success}` where a line stands for success"
+                )
+    silent, untried = [], []
     for (what, rule), count in zip(rules, counts, strict=True):
-        component = f" (component {rule.component})" if rule.component else ""
+        told = f"{what}: {label(rule)}{f' (component {rule.component})' if rule.component else ''}"
         if not rule.reads_lines:
-            yield f"not tried, since lines do not show it: {what}: {label(rule)}"
+            untried.append(told)
         elif not count:
-            yield f"matches nothing: {what}: {label(rule)}{component}"
+            silent.append(told)
+    counted = f"{matched} of {len(lines)} lines are matched by a rule"
+    return Tried(tuple(matches), counted, tuple(doubts), tuple(silent), tuple(untried))
 
 
 def _matching(rules: Iterable[tuple[str, LogRule]], line: LogLine) -> Iterator[tuple[int, dict[str, str]]]:

@@ -28,8 +28,10 @@ _NOT_SCRAPED = re.compile(r"up|scrape_.*|ALERTS|ALERTS_FOR_STATE")
 
 Status = Literal["success", "failed", "skipped", "blocked", "dry_run", "running"]
 
-_STATUS: dict[str, Status] = {
+# What a healer says of how a call ended; every other word means that it failed.
+STATUS: dict[str, Status] = {
     "success": "success",
+    "failed": "failed",
     "skipped": "skipped",
     "blocked": "blocked",
     "guardrail_blocked": "blocked",
@@ -141,7 +143,7 @@ def read(evidence: Evidence, healer: HealerFile, frame: Frame) -> Reading:
         answers = RuleMatches("diagnosis", label(healer.diagnosis), source.find(healer.diagnosis))
         found.append(answers)
         if line := next(_since(answers, detected_ns), None):
-            causes = tuple(dict.fromkeys(m["cause"] for m in re.finditer(healer.diagnosis.causes, line.raw)))
+            causes = healer.diagnosis.causes_in(line.raw)
     policy = events["decided"].detail.get("policy", "") if "decided" in events else ""
     actions = tuple(life.action() for life in lives)
     doubtful = [
@@ -336,7 +338,7 @@ def _lives(steps: Sequence[RuleMatches], from_ns: int) -> list[_Life]:
             lives += same
         if step == "end":
             life = next(life for life in reversed(same) if life.status == "running")
-            life.status = _STATUS.get(match.groups["status"].lower(), "failed")
+            life.status = STATUS.get(match.groups["status"].lower(), "failed")
             if life.status == "success":
                 life.end = match
         elif step == "verified" and same and same[-1].end:

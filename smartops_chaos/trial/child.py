@@ -215,7 +215,7 @@ class _Child:
         ours = ("gate", "observe")
         failed = [call for call in noted if call.what in ours and not call.ok and not self._interrupted]
         load = self._trial.lane_load()
-        return Evidence(
+        told = Evidence(
             **self._known(),
             requests=self._trial.requests(),
             observed_until_ns=output["until_ns"],
@@ -231,6 +231,7 @@ class _Child:
             utilisation=load.get("utilisation"),
             error=failed[0].error if failed else "",
         )
+        return evidence.with_spans(lane, told, self._healer, self._job.chaos)
 
     def _known(self) -> dict[str, Any]:
         job = self._job

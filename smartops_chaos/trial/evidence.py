@@ -9,16 +9,19 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 from typing import Any, Protocol
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import AlertRule, Call, ClockOffset, FaultFact, LogLine, Series
+from smartops_chaos.model import AlertRule, Call, ChaosLevel, ClockOffset, Evidence, FaultFact, LogLine, Series
 from smartops_chaos.schema.healerfile import HealerFile, LokiLogs
 from smartops_chaos.targets.base import Lane
 from smartops_chaos.telemetry.alerts import Alerts
 from smartops_chaos.telemetry.loki import Found
+from smartops_chaos.telemetry.traces import MOST
+from smartops_chaos.timeline.derive import traces
 from smartops_chaos.timeline.interval import offset_of
 from smartops_chaos.timeline.rules import METRICS_CLOCK, NODE_CLOCK
 
@@ -82,6 +85,18 @@ def collect(
                 found["logs"] = (*found["logs"], *(line for line in stored.lines if line.component not in own))
                 missing += stored.notes
     return found | {"missing": tuple(missing)}
+
+
+def with_spans(lane: Lane, evidence: Evidence, healer: HealerFile, chaos: ChaosLevel) -> Evidence:
+    """The evidence, and with it the spans of the traces that its timeline names. Raises LaneLost."""
+    ids = traces(evidence, healer, chaos)[:MOST]
+    missing: list[str] = []
+    spans = None
+    with _reading("traces", missing):
+        spans = lane.traces(ids) if ids else None
+    if spans is None:
+        return replace(evidence, missing=(*evidence.missing, *missing))
+    return replace(evidence, traces=ids, spans=spans)
 
 
 def complete_ns(series: Iterable[Series], rules: Iterable[AlertRule], needed_ns: int, scrape_s: float) -> int:

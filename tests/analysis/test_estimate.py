@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartops_chaos.analysis.estimate import interval, t_quantile
+from smartops_chaos.analysis.distributions import t_quantile
+from smartops_chaos.analysis.estimate import interval
 from smartops_chaos.analysis.likelihood_ratio import Trials, mean_over_scenarios
 
 

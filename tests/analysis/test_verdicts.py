@@ -193,7 +193,7 @@ def test_no_incident_is_undecidable(trials: Trials) -> None:
 
 def test_sla_needs_its_key_and_its_column(trials: Trials) -> None:
     rows = trials("off", [80, 90, 100]) + trials("on", [5, 6, 7])
-    assert "add a line such as `sla: {window: 30d, faults: 4}`" in verdict(rows, "sla").why
+    assert "add a line such as `sla: {window: 1h, faults: 5}`" in verdict(rows, "sla").why
     asked = replace(ASKED, sla=Sla(3600, 4))
     assert verdict(rows, "sla", asked).why == "the table has no column `bad_seconds`"
 

@@ -59,7 +59,7 @@ def test_init_writes_a_matrix_that_plans_as_it_stands(cli: Any, tmp_path: Path) 
     assert cli("plan", "my/matrix.yaml").returncode == 0
     again = cli("init", "my")
     assert again.returncode == 2
-    assert "already exists" in again.stderr
+    assert "already exist" in again.stderr
     assert json.loads(cli("init", "--schema").stdout)["type"] == "object"
     assert (tmp_path / "my" / "policies" / "default.policy").exists()
 
@@ -158,6 +158,15 @@ def test_a_healer_file_is_tried_on_lines_and_its_schema_printed(cli: Any, tmp_pa
     missing = cli("healer", "check", "smartops", "--logs", "a=absent.log")
     assert (missing.returncode, "absent.log: no such file" in missing.stderr) == (2, True)
     assert "kubernetes" in json.loads(cli("healer", "schema").stdout)["properties"]
+
+
+def test_a_shipped_healer_file_is_printed_to_be_copied(cli: Any, tmp_path: Path) -> None:
+    assert "smartops" in cli("healer", "show").stdout.split()
+    (tmp_path / "ours.yaml").write_text(cli("healer", "show", "smartops").stdout, encoding="utf-8")
+    (tmp_path / "o.log").write_text("nothing\n", encoding="utf-8")
+    assert cli("healer", "check", "ours.yaml", "--logs", "o.log").returncode == 0
+    misspelt = cli("healer", "show", "smartop")
+    assert (misspelt.returncode, "did you mean `smartops`?" in misspelt.stderr) == (2, True)
 
 
 def test_a_part_of_a_trials_name_offers_those_that_have_it(cli: Any) -> None:

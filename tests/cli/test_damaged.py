@@ -104,7 +104,7 @@ def test_trials_without_their_campaign_file_are_not_overlooked(cli: Any, campaig
     assert "campaign.json is missing" in status.stderr
     reverted = cli("revert", "c-1")
     assert reverted.returncode == 2, "what was set cannot be put back"
-    assert "1 trial(s) reverted" in reverted.stdout
+    assert "1 trial reverted" in reverted.stdout
     assert "MAY BE IN FORCE" not in cli("status").stdout
 
 

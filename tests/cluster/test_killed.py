@@ -62,5 +62,5 @@ def test_the_same_command_undoes_the_fault_before_it_looks_at_the_system(
     assert replicas(lab) == 0
     done = subprocess.run(command("run", "m.yaml"), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "undid 1 trial(s) of a run that was cut off" in done.stderr
+    assert "undid 1 trial of a run that was cut off" in done.stderr
     assert replicas(lab) == before

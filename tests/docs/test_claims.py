@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -131,3 +132,18 @@ def test_every_command_stands_on_its_page() -> None:
     for name, command in root.commands.items():
         wanted = [f"{name} {one}" for one in getattr(command, "commands", {})] or [name]
         assert [one for one in wanted if not re.search(rf"`(smartops-chaos )?{one}\b", told)] == []
+
+
+def test_the_sample_gives_the_same_numbers_on_another_processor(tmp_path: Path) -> None:
+    """docs/reproduce.md: `git diff` shows nothing. Sums in another order differ in their last digits."""
+    program = (
+        "import pathlib, sys; from smartops_chaos import api; from smartops_chaos.analysis import load; "
+        "load.write_data(api.load(sys.argv[1]), pathlib.Path(sys.argv[2]))"
+    )
+    older = {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F X86_V3 X86_V4", "OPENBLAS_CORETYPE": "Nehalem"}
+    texts = []
+    for processor in ({}, older):
+        called = [sys.executable, "-W", "ignore", "-c", program, SAMPLE, tmp_path]
+        subprocess.run(called, env={**os.environ, **processor}, check=True)
+        texts.append((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert texts[0] == texts[1]

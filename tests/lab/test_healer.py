@@ -73,6 +73,11 @@ def test_it_heals(lane: Lane, load: Callable[[], OpenLoop], detector: str, kind:
     ]
     for line in story:
         assert re.search(line, text), line
+    (trace,) = re.findall(r"trace_id=(\w{32}) .*kind=anomaly", text)[:1]
+    assert re.search(rf"trace_id={trace} .*kind=rca", text)
+    spans = lane.client.get(f"/api/v3/traces/{trace}")["result"]["resourceSpans"]
+    names = {one["scopeSpans"][0]["spans"][0]["name"] for one in spans}
+    assert {name.partition(":")[0] for name in names} >= {"detect", "diagnose", "ask the policy engine", "act"}
     fault = lane.fault("fault")
     assert fault["ended_by"] == ("momentary" if kind == "pod-kill" else "system")
     assert receipt["objects"][0].split("/")[1] not in {pod["name"] for pod in lane.pods()}

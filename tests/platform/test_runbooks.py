@@ -64,6 +64,20 @@ def test_a_page_has_its_parts(page: Path) -> None:
     assert all(len(part.strip()) > 30 for part in parts[2::2])
 
 
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.stem)
+def test_a_page_is_for_any_environment(page: Path) -> None:
+    """At night nobody shall stop the wrong healer: the namespace is the alert's, said before the first command."""
+    head, _, rest = page.read_text(encoding="utf-8").partition("## Meaning")
+    assert not re.search(r"(-n |--cluster |namespace=\")smartops-", rest)
+    assert "$NS" not in rest or "export NS=" in head
+
+
+def test_the_list_of_pages_has_each_alert_with_how_bad_it_is() -> None:
+    told = (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| \[(\w+)\]\(runbooks/\1\.md\) \| (\w+) \|", told, re.M))
+    assert rows == {rule["alert"]: rule["labels"]["severity"] for rule in rules() if "alert" in rule}
+
+
 def test_alerts_that_a_page_names_are_there() -> None:
     there = {page.stem for page in _PAGES}
     for page in _PAGES:
@@ -77,7 +91,7 @@ def test_a_command_is_one_that_there_is(command: Command) -> None:
         case ["smartops-chaos", *words]:
             _ours(words)
         case ["kubectl", "-n", namespace, verb, *words]:
-            assert namespace in {"smartops-dev", "telemetry"}
+            assert namespace in {"$NS", "telemetry"}
             assert verb in _KUBECTL
             for word in words:
                 kind, _, name = word.partition("/")

@@ -55,6 +55,16 @@ def test_wrong_usage_is_told_with_the_right_one(arguments: tuple[str, ...], said
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [("build", "-h"), ("rollback", "--help"), ("promote", "dev", "--help"), ("verify", "-h")]
+)
+def test_help_is_told_and_nothing_is_touched(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert f"platform/{arguments[0]} " in done.stdout
+    assert not done.stderr
+
+
 def test_without_helm_it_says_how_to_get_it(tmp_path: Path) -> None:
     for name in ("bash", "dirname", "basename", "cat", "sed"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")

@@ -10,6 +10,7 @@ import pytest
 
 from smartops_chaos import api
 from smartops_chaos.errors import UsageError
+from smartops_chaos.model import Span
 from smartops_chaos.report import build, course, figure_files
 from smartops_chaos.report.style import arm_styles
 from smartops_chaos.schema import healerfile
@@ -123,3 +124,22 @@ def test_values_of_a_query_are_good_or_bad_and_have_no_latency(sample):
     assert "latency [ms]" not in shown
     assert "values bad" in shown
     assert {"good", "bad"} <= set(shown.split())
+
+
+def test_the_spans_of_a_trial_stand_below_its_numbers(sample):
+    evidence = sample.evidence(HEALED)
+    injected = max(call.at.mid_ns for call in evidence.calls if call.what == "inject")
+    trace, zero = "ab" * 16, injected + sum(c.lo_ns + c.hi_ns for c in evidence.clocks if c.source == "node") // 4
+    told = (
+        Span(trace, "1", "", "smartops-orchestrator", "closed loop", zero + 10**9, zero + 3 * 10**9, "ok"),
+        Span(trace, "2", "1", "smartops-orchestrator", "act: restart", zero + 2 * 10**9, zero + 3 * 10**9, "error"),
+    )
+    _, report = again(sample, HEALED, traces=(trace, "cd" * 16), spans=told)
+    text = caption(report)
+    assert f"spans of {HEALED}" in text
+    first, second, third = [line for line in text.splitlines() if "ababab" in line or "cdcdcd" in line]
+    assert "| closed loop | smartops-orchestrator | 1.0" in first
+    assert re.search(r"\| · act: restart \| smartops-orchestrator \| 2\.0\d\d \| 1\.000 \| error \|", second)
+    assert "| its store has no span of it | – | – | – | – |" in third
+    _, report = again(sample, HEALED)
+    assert "spans of" not in caption(report)

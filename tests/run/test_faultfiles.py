@@ -158,7 +158,7 @@ def test_what_cannot_be_undone_is_said_aloud_until_revert_can_from_anywhere(
     (folder / "mended").touch()
     mended = cli("revert", campaign)
     assert mended.returncode == 0, mended.stderr
-    assert "1 trial(s) reverted" in mended.stdout
+    assert "1 trial reverted" in mended.stdout
     assert not CampaignFolder(campaign).open_ledgers()
 
 

@@ -61,5 +61,5 @@ def test_a_changed_matrix_is_refused_and_names_stay_in_the_folder(tmp_path: Path
         open_store(tmp_path, api.plan(matrix))
     assert "--campaign small-2" in refused.value.hint
     for name in ("../x", "a/b", ".hidden"):
-        with pytest.raises(UsageError, match="is no name"):
+        with pytest.raises(UsageError, match="is not a name"):
             open_store(tmp_path, plan, name)

@@ -137,6 +137,17 @@ def test_what_was_done_to_it_is_told(cli: Any, campaign: Path, harm: Harm, told:
     assert told in done.stdout
 
 
+def test_what_is_left_to_run_breaks_nothing(cli: Any, standins: Any) -> None:
+    matrix = standins(repeats=1, lanes=1)
+    cli("run", matrix, "--only", "model=off")
+    done = cli("verify", "standin-1")
+    assert done.returncode == 4
+    assert "standin-1: unfinished" in done.stdout
+    assert "planned trials have no record" in done.stdout
+    shutil.rmtree(_trial(Path(matrix).parent / "results" / "standin-1"))
+    assert cli("verify", "standin-1").returncode == 1
+
+
 def test_what_has_begun_cannot_be_registered(cli: Any, standins: Any) -> None:
     matrix = standins(repeats=1, lanes=1)
     cli("run", matrix, "--only", "model=off")

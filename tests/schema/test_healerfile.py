@@ -144,6 +144,15 @@ def test_every_shipped_file_loads_and_comes_back_from_a_plan(name: str) -> None:
     assert healerfile.restore(healer.model_dump(mode="json")) == healer
 
 
+@pytest.mark.parametrize("name", healerfile.shipped_names())
+def test_each_setting_of_a_shipped_file_says_what_it_does(name: str) -> None:
+    """docs/reference.md has them: for a matrix this is the list of what can be compared."""
+    told, settings = healerfile.shipped_settings(name)
+    assert told.endswith(".")
+    assert [one.name for one in settings] == list(healerfile.load(name).settings)
+    assert all(one.means for one in settings)
+
+
 def test_the_recipes_of_the_guide_are_healer_files() -> None:
     """docs/healers.md: each recipe with what every file has."""
     text = (Path(__file__).parents[2] / "docs" / "healers.md").read_text(encoding="utf-8")

@@ -39,7 +39,7 @@ ONE_CHANGE = {
         "20:12: calibrate: -1 is not a count: write a whole number without a unit, such as 6"
     ),
     ("seed: 7", "calibrate: 21"): "20:12: calibrate: 21 is too much: 0 to 20",
-    ("seed: 7", "sla:"): "20:1: `sla` has no value: write `sla: {window: 30d, faults: 4}`",
+    ("seed: 7", "sla:"): "20:1: `sla` has no value: write `sla: {window: 1h, faults: 5}`",
     ("seed: 7", "sla: {window: 30, faults: 4}"): "20:15: window: 30 has no unit: write 30s or 30ms",
     ("seed: 7", "sla: {window: 30d, faults: .nan}"): ("20:28: `faults` is not a finite number: write a finite number"),
     ("seed: 7", "targets: {auto_heal: 190%}"): "20:22: auto_heal: 190% is more than 100%: write 0% to 100%",

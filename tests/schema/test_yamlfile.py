@@ -167,7 +167,7 @@ WRONG = {
     ],
     "pet: {kind: cat}\nrooms: {hall: }\n": ["h.yaml:2:9: `hall` has no value: write `hall: {}`"],
     "pet: {kind: cat}\ntags: x\n": ["h.yaml:2:7: `tags` is the text x, not a list"],
-    "pet: {kind: cat}\ntags: [a, 1]\n": ['h.yaml:2:11: `1` is the number 1, not a text: put it in quotes: "1"'],
+    "pet: {kind: cat}\ntags: [a, 1]\n": ['h.yaml:2:11: `tags` is the number 1, not a text: put it in quotes: "1"'],
     "pet: {kind: cat}\nshare: 1\n": ["h.yaml:2:8: `share` is 1: it must be less than 1"],
     "pet: {kind: cat}\nshare: .nan\n": ["h.yaml:2:8: `share` is not a finite number: write a finite number"],
     "pet: {kind: cat}\ntidy: 1\n": ["h.yaml:2:7: `tidy` is the number 1, not true or false"],

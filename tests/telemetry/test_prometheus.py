@@ -24,6 +24,7 @@ def stamp_ns(seconds: float) -> int:
 def url(stored: Any) -> str:
     lines = [f'signals_total{{kind="anomaly",namespace="ours"}} 1 {START_S + 0.25 + n}' for n in range(3, 6)]
     lines += [f'other_total{{kind="anomaly",namespace="ours"}} 1 {START_S + 0.25 + n}' for n in range(6)]
+    lines += [f'other_total{{kind="anomaly",namespace="theirs"}} 1 {START_S + 0.25 + n}' for n in range(6)]
     lines += [f"temperature NaN {START_S + 0.25}", f"temperature +Inf {START_S + 1.25}"]
     lines += [f"up {int(n != 4)} {START_S + 0.25 + n}" for n in range(6)]
     lines += [f"scrape_duration_seconds {9 if n == 4 else 0.001 * (n + 1)} {START_S + 0.25 + n}" for n in range(6)]
@@ -39,6 +40,15 @@ def test_samples_come_with_the_stamps_as_stored(url: str) -> None:
     assert found["signals_total"].at_ns == tuple(stamp_ns(n + 0.25) for n in (3, 4, 5))
     assert found["up"].values == (1, 1, 1, 1, 0, 1)
     assert scrape_s == 0.006  # the failed scrape took 9 s, and brought nothing
+
+
+def test_what_another_namespace_counts_is_not_ours(url: str) -> None:
+    """A Prometheus of a whole cluster: another healer's anomaly would be taken for a detection."""
+    asked = ("other_total", "up")
+    whole, _ = prometheus.fetch(url, asked, stamp_ns(0), stamp_ns(10))
+    assert sorted(one.labels.get("namespace", "") for one in whole) == ["", "ours", "theirs"]
+    ours, _ = prometheus.fetch(url, asked, stamp_ns(0), stamp_ns(10), namespaces=["ours", "its-operator"])
+    assert sorted(one.labels.get("namespace", "") for one in ours) == ["", "ours"]
 
 
 def test_what_is_no_number_can_be_stored(url: str) -> None:

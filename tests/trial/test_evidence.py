@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from smartops_chaos.clock import Clock
-from smartops_chaos.model import AlertRule, ClockOffset, LogLine, Series
+from smartops_chaos.model import AlertRule, ClockOffset, LogLine, Series, Span
 from smartops_chaos.schema.healerfile import HealerFile, load
 from smartops_chaos.telemetry.alerts import Alerts
 from smartops_chaos.telemetry.loki import Found, LokiError
 from smartops_chaos.telemetry.prometheus import PrometheusError
+from smartops_chaos.telemetry.traces import MOST, TracesError
 from smartops_chaos.trial import evidence
+from tests.timeline.conftest import Story
 
 S = 1_000_000_000
 SERIES = Series("c", {}, (1,), (1.0,))
@@ -121,3 +123,32 @@ def test_a_trial_without_observation_has_only_the_lane_s_lines(healer: HealerFil
     lane: Any = Lane()
     assert evidence.collect(lane, healer, (), 0, 0, None) == {"logs": lane.logs(0), "missing": lane.lost(0)}
     assert lane.asked == {}
+
+
+class Tracing:
+    """The part of a lane that has a store of traces."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer, self.asked = answer, ()
+
+    def traces(self, ids: tuple[str, ...]) -> Any:
+        self.asked = ids
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_spans_of_the_traces_that_the_timeline_names_are_kept() -> None:
+    span = Span("ab" * 16, "1", "", "orchestrator", "act", 1, 2, "ok")
+    told, healer = Story(bad=[(0.3, 4.0)], more={"traced": True, "missing": ("late",)}), load("lab")
+    lane: Any = Tracing((span,))
+    found = evidence.with_spans(lane, told.evidence(), healer, told.chaos())
+    assert (found.traces, found.spans) == (lane.asked, (span,))
+    assert 1 <= len(lane.asked) <= MOST
+    for answer, missing in ((None, ("late",)), (TracesError("it is gone"), ("late", "traces: it is gone"))):
+        lane = Tracing(answer)
+        found = evidence.with_spans(lane, told.evidence(), healer, told.chaos())
+        assert (found.traces, found.spans, found.missing) == ((), (), missing)
+    quiet: Any = Tracing((span,))
+    evidence.with_spans(quiet, Story().evidence(), healer, Story().chaos())
+    assert quiet.asked == ()  # no trace is named, so nobody is asked

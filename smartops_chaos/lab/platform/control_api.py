@@ -1,4 +1,4 @@
-"""The node's HTTP surface: the control API of the harness, a Kubernetes-like API for the healer, and /metrics."""
+"""The node's HTTP surface: control API of the harness, a Kubernetes-like API for the healer, metrics and traces."""
 
 from __future__ import annotations
 
@@ -53,17 +53,21 @@ class Api:
                 web.post("/apis/deployments/{name}/restart", self._restart),
                 web.post("/apis/deployments/{name}/scale", self._scale),
                 web.get("/metrics", self._metrics),
+                web.post("/v1/traces", self._spans),
+                web.get("/api/v3/traces/{id}", self._trace),
             ]
         )
         return app
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        token = self._node.healer_token if request.path.startswith("/apis/") else self._node.token
+        node = self._node
+        doors = {"/apis/": node.healer_token, "/v1/": node.spans_token}
+        token = next((own for path, own in doors.items() if request.path.startswith(path)), node.token)
         if request.path != "/metrics" and request.headers.get("Authorization") != f"Bearer {token}":
             return web.json_response({"error": "the token is missing or wrong"}, status=401)
         try:
-            if self._node.resetting and request.path.startswith("/apis/"):
+            if node.resetting and request.path.startswith("/apis/"):
                 return web.json_response({"error": "the lane is being reset"}, status=503)
             return await handler(request)
         except (Refused, BadFault) as error:
@@ -156,6 +160,19 @@ class Api:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=_metrics(self._node.deployments).encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    # ---- traces --------------------------------------------------------------------------------------------
+
+    async def _spans(self, request: web.Request) -> web.Response:
+        try:
+            self._node.spans.add(await _body(request))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise Refused(f"the body is no OTLP JSON: {error!r}") from error
+        return web.json_response({})
+
+    async def _trace(self, request: web.Request) -> web.Response:
+        found = self._node.spans.trace(request.match_info["id"])
+        return web.json_response(found or {"error": "no such trace"}, status=200 if found else 404)
 
 
 @asynccontextmanager

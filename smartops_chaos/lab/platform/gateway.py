@@ -21,6 +21,7 @@ from smartops_chaos.lab.platform.network import NetworkFault, NetworkPath
 from smartops_chaos.lab.smartops.exposition import CONTENT_TYPE, Metrics
 
 UPSTREAM_TIMEOUT_S = 2.0
+_HANDED_ON = ("Content-Type", "traceparent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Gateway:
     async def handle(self, request: web.Request) -> web.Response:
         begin = time.perf_counter()
         body = await request.read()
-        passing = asyncio.create_task(self._pass_on(request.method, request.path_qs, body))
+        passing = asyncio.create_task(self._pass_on(request, body))
         self._passing.add(passing)
         try:
             status, answer = await passing
@@ -57,7 +58,7 @@ class Gateway:
         self.metrics.observe("gateway_request_duration_seconds", time.perf_counter() - begin)
         return web.Response(status=status, body=answer, content_type="application/json")
 
-    async def _pass_on(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    async def _pass_on(self, request: web.Request, body: bytes) -> tuple[int, bytes]:
         if not self.routes:
             return 503, b'{"detail": "no replica is ready"}'
         self._turn += 1
@@ -68,10 +69,9 @@ class Gateway:
             async with asyncio.timeout(UPSTREAM_TIMEOUT_S if faulty else None):
                 for one in faulty:
                     await one.there()
-                url = f"http://127.0.0.1:{route.port}{path}"
-                async with self.client.request(
-                    method, url, data=body, headers={"Content-Type": "application/json"}
-                ) as reply:
+                url = f"http://127.0.0.1:{route.port}{request.path_qs}"
+                headers = {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
+                async with self.client.request(request.method, url, data=body, headers=headers) as reply:
                     status, answer = reply.status, await reply.read()
                 for one in faulty:
                     await one.back()

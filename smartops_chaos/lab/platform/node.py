@@ -27,6 +27,7 @@ from smartops_chaos.lab.platform.monitor import Monitor
 from smartops_chaos.lab.platform.pods import Deployment, Pod, Spec
 from smartops_chaos.lab.platform.procs import hold_port, module, usage
 from smartops_chaos.lab.platform.service import Service
+from smartops_chaos.lab.platform.spanstore import SpanStore
 from smartops_chaos.lab.smartops import orders
 from smartops_chaos.lab.smartops.exposition import parse
 from smartops_chaos.model import Cause
@@ -67,7 +68,7 @@ class Node:
         self.slot_s = slot_s
         self.arm = LaneArm()
         self.events: deque[NodeEvent] = deque(maxlen=_KEEP_EVENTS)
-        self.token, self.healer_token = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
+        self.token, self.healer_token, self.spans_token = (secrets.token_urlsafe(16) for _ in range(3))
         self.stopping = asyncio.Event()
         self.changing = asyncio.Lock()  # one reset, arm or injection at a time
         self.resetting = False
@@ -76,6 +77,7 @@ class Node:
         self.healer_url = _url(self._healer_port)
         self.directory = directory
         self.log = LogBook(HEALER, directory / "healer.log", self.now_ns)
+        self.spans = SpanStore()
         self.monitor = Monitor(directory / "prometheus", client)
         self.faults = FaultTable(self)
         self._client = client
@@ -90,16 +92,21 @@ class Node:
             # The switches have no token, and what they do would be unknown to the fault table.
             return module("smartops.erp", "--port", str(port), *work, "--no-switches")
 
+        traced = {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": _url(self.control),
+            "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization=Bearer%20{self.spans_token}",
+        }
         healer = Spec(
             HEALER,
             self._healer_command,
             HEALER_BACK_OFF_S,
-            environment={"LAB_TOKEN": self.healer_token},
+            environment={"LAB_TOKEN": self.healer_token, **traced},
             port=self._healer_port,
             output=self.log.follow,
         )
         self.deployments = {
-            ERP: Deployment(Spec(ERP, erp_command, ERP_BACK_OFF_S), self, client),
+            ERP: Deployment(Spec(ERP, erp_command, ERP_BACK_OFF_S, environment=traced), self, client),
             HEALER: Deployment(healer, self, client),
         }
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from smartops_chaos.lab.smartops import cgroup
+from smartops_chaos.lab.smartops import cgroup, spans
 from smartops_chaos.lab.smartops.exposition import CONTENT_TYPE, Metrics
 from smartops_chaos.lab.smartops.modes import Modes
-from smartops_chaos.lab.smartops.orders import CPU_S, SLOT_S, SPAN_S, Worker, units_for
+from smartops_chaos.lab.smartops.orders import CPU_S, MAX_WAITING, SLOT_S, SPAN_S, Worker, units_for
 
 DRAIN_S = 1.5  # from the order to end to the end: until then the platform may still send requests
 
@@ -33,6 +33,8 @@ class Erp:
         self.modes = Modes()
         self.switches = switches
         self.worker = Worker(units, slot_s, self.modes.burn)
+        self.tracer = spans.Tracer("smartops-erp-simulator")
+        self.slow_s = (MAX_WAITING + 1) * slot_s  # that a request takes behind a full queue
         self._cgroup = own_cgroup
 
     def load(self, arrived_s: float) -> str | None:
@@ -101,12 +103,22 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(404, '{"detail": "Not Found"}')
 
     def _load(self, erp: Erp, arrived_s: float) -> None:
+        begin_ns = time.time_ns()
         if erp.modes.arrive():
             self._fail(500, "a burst of errors")
         elif (signature := erp.load(arrived_s)) is not None:
             self._answer(200, json.dumps({"status": "completed", "signature": signature}))
+            if time.perf_counter() - arrived_s > erp.slow_s:
+                self._trace(begin_ns, ok=True)
+            return
         else:
             self._fail(503, "too many requests are waiting")
+        self._trace(begin_ns, ok=False)
+
+    def _trace(self, begin_ns: int, *, ok: bool) -> None:
+        """Of what failed or was slow alone: spans of all requests would cost the service time."""
+        if parent := spans.parent(self.headers.get("traceparent")):
+            self.server.erp.tracer.served(f"POST {self.path}", parent, begin_ns, ok=ok)
 
     def _fail(self, status: int, why: str) -> None:
         with self.server.erp.metrics_lock:

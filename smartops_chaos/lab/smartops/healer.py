@@ -25,7 +25,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from smartops_chaos.lab.smartops import detect
+from smartops_chaos.lab.smartops import detect, spans
 from smartops_chaos.lab.smartops.exposition import CONTENT_TYPE, Metrics
 from smartops_chaos.lab.smartops.hands import DEPLOYMENT, SERVICE, Hands, LabNode, fetch_json
 from smartops_chaos.lab.smartops.loop import ClosedLoop, Signal
@@ -58,8 +58,9 @@ class Healer:
         """With a `token` only those who have it can post."""
         make = detect.DETECTORS[detector]
         self.metrics = Metrics()
+        self.tracer = spans.Tracer("smartops-orchestrator")
         self.watch = detect.DetectorWatch(make()) if make else None
-        self.loop = ClosedLoop(cluster, self._ask_policy_engine, self.metrics)
+        self.loop = ClosedLoop(cluster, self._ask_policy_engine, self.metrics, self.tracer)
         self.anomalies: deque[dict[str, Any]] = deque(maxlen=_KEEP)
         self.rcas: deque[dict[str, Any]] = deque(maxlen=_KEEP)
         self.audit: deque[dict[str, Any]] = deque(maxlen=_KEEP)
@@ -67,7 +68,7 @@ class Healer:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._own_url, self._policies, self._client, self._detector = own_url, policies, client, detector
         self._samples: deque[detect.ServiceSample] = deque(maxlen=20)
-        self._undiagnosed: tuple[str, detect.Window | None] | None = None
+        self._undiagnosed: tuple[str, detect.Window | None, spans.Context | None] | None = None
         self.metrics.set("smartops_detector_armed", 0)
 
     # ---- detection and diagnosis ---------------------------------------------------------------------------
@@ -88,20 +89,23 @@ class Healer:
     async def _detect(self) -> None:
         if self.watch is None:
             return
+        begin_ns = time.time_ns()
         finding = self.watch.see(detect.window(self._samples, detect.WINDOW_S))
         self.metrics.set("smartops_detector_armed", int(self.watch.armed))
         if finding is not None:
             window_id = uuid.uuid4().hex[:12]
-            self._undiagnosed = (window_id, detect.window(self._samples, DIAGNOSIS_SPAN_S))
             signal = {"windowId": window_id, "service": SERVICE, "isAnomaly": True, "score": finding.score}
             signal |= {"type": finding.kind, "modelVersion": self._detector}
-            await self._post("/v1/signals/anomaly", signal)
+            with self.tracer.span(f"detect: {finding.kind}", begin_ns=begin_ns):
+                self._undiagnosed = (window_id, detect.window(self._samples, DIAGNOSIS_SPAN_S), spans.here())
+                await self._post("/v1/signals/anomaly", signal)
 
     async def _diagnose(self) -> None:
         """One answer to each anomaly, a poll later, from the last second before it: later the cure shows too."""
         if self._undiagnosed is None:
             return
-        (window_id, seen), self._undiagnosed = self._undiagnosed, None
+        begin_ns = time.time_ns()
+        (window_id, seen, anomaly), self._undiagnosed = self._undiagnosed, None
         ranked = detect.diagnose(seen) if seen else [("Unknown Failure", 1.0)]
         causes = [{"svc": SERVICE, "cause": cause, "probability": round(p, 3)} for cause, p in ranked]
         signal = {
@@ -110,7 +114,8 @@ class Healer:
             "rankedCauses": causes,
             "confidence": round(ranked[0][1], 3),
         }
-        await self._post("/v1/signals/rca", signal)
+        with self.tracer.span(f"diagnose: {ranked[0][0]}", begin_ns=begin_ns, below=anomaly):
+            await self._post("/v1/signals/rca", signal)
 
     # ---- HTTP ----------------------------------------------------------------------------------------------
 
@@ -142,7 +147,7 @@ class Healer:
             }
         except (KeyError, ValueError, TypeError) as error:
             return web.json_response({"detail": f"bad anomaly: {error!r}"}, status=422)
-        return self._accept(Signal("anomaly", data | _optional(body, "modelVersion", "tsRange")), self.anomalies)
+        return self._accept(request, "anomaly", data | _optional(body, "modelVersion", "tsRange"), self.anomalies)
 
     async def _rca(self, request: web.Request) -> web.Response:
         try:
@@ -157,9 +162,12 @@ class Healer:
                 raise ValueError("rankedCauses is empty")
         except (KeyError, ValueError, TypeError) as error:
             return web.json_response({"detail": f"bad rca: {error!r}"}, status=422)
-        return self._accept(Signal("rca", data | _optional(body, "explanation", "modelVersion")), self.rcas)
+        return self._accept(request, "rca", data | _optional(body, "explanation", "modelVersion"), self.rcas)
 
-    def _accept(self, signal: Signal, recent: deque[dict[str, Any]]) -> web.Response:
+    def _accept(
+        self, request: web.Request, kind: str, data: dict[str, Any], recent: deque[dict[str, Any]]
+    ) -> web.Response:
+        signal = Signal(kind, data, spans.parent(request.headers.get("traceparent")))
         if not self.loop.submit(signal):
             return web.json_response({"detail": "the queue is full"}, status=503)
         recent.append(signal.data)
@@ -171,6 +179,7 @@ class Healer:
         return web.json_response({"limit": limit, **newest})
 
     async def _evaluate(self, request: web.Request) -> web.Response:
+        begin_ns = time.time_ns()
         asked = await request.json()
         policy = decide(self._policies, asked["signal"])
         verdict: dict[str, Any] = {"ts_utc": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}
@@ -188,6 +197,8 @@ class Healer:
             verdict |= {"decision": "action", "policy": policy.name, "priority": policy.priority,
                         "guardrail_reason": "allowed", "action_plan": plan}  # fmt: skip
         self.audit.append({**verdict, **asked})
+        if parent := spans.parent(request.headers.get("traceparent")):
+            self.tracer.served(f"decide: {verdict.get('policy', verdict['decision'])}", parent, begin_ns, ok=True)
         return web.json_response(verdict)
 
     async def _latest(self, request: web.Request) -> web.Response:
@@ -207,7 +218,9 @@ class Healer:
         return await self._post("/v1/policy/evaluate", payload)
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return await fetch_json(self._client.post(self._own_url + path, json=body, headers=self._headers))
+        at = spans.here()
+        headers = self._headers | (at.headers if at else {})
+        return await fetch_json(self._client.post(self._own_url + path, json=body, headers=headers))
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -256,9 +269,11 @@ def add_options(options: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, hands: Callable[[aiohttp.ClientSession], Hands]) -> None:
     """Until the process is ended; `hands` makes what it works with, in the running event loop."""
-    trace = "trace_id=0 span_id=0 resource.service.name=smartops-orchestrator trace_sampled=False"
+    where = "trace_id=%(trace_id)s span_id=%(span_id)s"
+    trace = f"{where} resource.service.name=smartops-orchestrator trace_sampled=%(sampled)s"
     form = f"%(asctime)s %(levelname)s [%(name)s] [%(filename)s:%(lineno)d] [{trace}] - %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=form)
+    logging.getLogger().handlers[0].addFilter(spans.TracedLines())
     asyncio.run(serve(options, hands))
 
 

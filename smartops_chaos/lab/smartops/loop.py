@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from smartops_chaos.lab.smartops import spans
 from smartops_chaos.lab.smartops.exposition import Metrics
 from smartops_chaos.lab.smartops.hands import Hands
 
@@ -59,6 +60,7 @@ class Brakes:
 class Signal:
     kind: str  # anomaly or rca
     data: dict[str, Any]  # as posted, with defaults
+    trace: spans.Context | None = None  # who has posted it
 
     @property
     def deployment(self) -> str:
@@ -79,6 +81,7 @@ class ClosedLoop:
     cluster: Hands
     evaluate: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]  # asks the policy engine; raises OSError
     metrics: Metrics
+    tracer: spans.Tracer
     brakes: Brakes = field(default_factory=Brakes)
     _queue: asyncio.Queue[Signal] = field(default_factory=lambda: asyncio.Queue(QUEUE_LENGTH))
 
@@ -99,22 +102,27 @@ class ClosedLoop:
             signal = await self._queue.get()
             self.metrics.set("orchestrator_closed_loop_queue_depth", self._queue.qsize())
             begin = time.monotonic()
-            kind = "AnomalySignal" if signal.kind == "anomaly" else "RcaSignal"
-            _LOOP.info("SIGNAL_RAW | kind=%s | type=%s | data=%r", signal.kind, kind, signal.data)
-            self._count_signal(signal, "processed")
-            try:
-                await self._answer(signal)
-            except OSError as error:
-                self._count_signal(signal, "policy_error")
-                _LOOP.error("Policy Engine error: %s", error)
+            with self.tracer.span(f"closed loop: {signal.kind}", below=signal.trace):
+                await self._process(signal)
             self.metrics.observe("orchestrator_closed_loop_duration_seconds", time.monotonic() - begin)
+
+    async def _process(self, signal: Signal) -> None:
+        kind = "AnomalySignal" if signal.kind == "anomaly" else "RcaSignal"
+        _LOOP.info("SIGNAL_RAW | kind=%s | type=%s | data=%r", signal.kind, kind, signal.data)
+        self._count_signal(signal, "processed")
+        try:
+            await self._answer(signal)
+        except OSError as error:
+            self._count_signal(signal, "policy_error")
+            _LOOP.error("Policy Engine error: %s", error)
 
     async def _answer(self, signal: Signal) -> None:
         replicas = (await self.cluster.status(signal.deployment)).desired
         fields = {**signal.fields, "k8s.replicas.current": replicas, "remediation.level": 0}
         payload = {"service": signal.data.get("service"), "signal": fields}
         _POLICY.warning("POLICY_ENGINE payload=%s", json.dumps(payload))
-        verdict = await self.evaluate(payload)
+        with self.tracer.span("ask the policy engine"):
+            verdict = await self.evaluate(payload)
         _POLICY.warning("POLICY_ENGINE_RESPONSE=%s", json.dumps(verdict))
         if verdict["decision"] != "action":
             self._outcome(signal, "deny", verdict["reason"])
@@ -155,9 +163,11 @@ class ClosedLoop:
             _LOOP.info("ClosedLoopManager: executing %s on %s (attempt=%d windowId=%s)", action, where, attempt, window)
             attempt_begin = time.monotonic()
             try:
-                generation = await self._call(action, signal.deployment, wanted, attempt)
+                with self.tracer.span(f"act: {action} {where}"):
+                    generation = await self._call(action, signal.deployment, wanted, attempt)
                 self.brakes.acted(target, time.monotonic())
-                verified = "SUCCESS" if await self._verify(signal.deployment, generation) else "TIMEOUT"
+                with self.tracer.span(f"verify: {action} {where}"):
+                    verified = "SUCCESS" if await self._verify(signal.deployment, generation) else "TIMEOUT"
             except OSError as error:
                 verified = "EXCEPTION"
                 _LOOP.error("ClosedLoopManager: exception during execute_action: %s", error)
