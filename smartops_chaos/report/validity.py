@@ -223,7 +223,7 @@ def _construct(page: Page) -> str:
     if moments:
         share = sum(m.alike for m in moments) / sum(m.told for m in moments)
         told.append(f"Metrics and logs agree on {percent(share)} of the healer's moments.")
-    return " ".join(told)
+    return "\n".join(told)
 
 
 def typical_width(page: Page) -> str:
@@ -263,7 +263,7 @@ def _internal(page: Page) -> str:
             f"{who} within blocks by {least}{'' if len(known) == 1 else ' or more'}; well below 0, arms would disturb "
             "each other."
         )
-    return " ".join(told)
+    return "\n".join(told)
 
 
 def _external(page: Page) -> str:
@@ -282,7 +282,7 @@ def _external(page: Page) -> str:
     )
     if cured := _cured_by_restart(page):
         told.append(cured)
-    return " ".join(told)
+    return "\n".join(told)
 
 
 def _cured_by_restart(page: Page) -> str:
@@ -329,7 +329,7 @@ def _statistical(page: Page) -> str:
     told.append(
         "There was one look at the data, at the end." if looks == 1 else f"{looks} looks, paid for by e values."
     )
-    return " ".join(told)
+    return "\n".join(told)
 
 
 def _tested(page: Page) -> str:
