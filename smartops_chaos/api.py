@@ -22,8 +22,8 @@ from smartops_chaos.store.campaign_folder import newest
 
 if TYPE_CHECKING:
     from smartops_chaos.analysis.history import History
-    from smartops_chaos.analysis.incident_numbers import IncidentNumbers
     from smartops_chaos.analysis.load import CampaignData
+    from smartops_chaos.analysis.load_incidents import IncidentData
     from smartops_chaos.analysis.regression import Regression, Side
     from smartops_chaos.analysis.summary import Summary
     from smartops_chaos.planning.chances import Pilot
@@ -122,26 +122,21 @@ def is_incidents(path: str | Path) -> bool:
     return IncidentBook(Path(path)).exists()
 
 
-def incidents(path: str | Path) -> IncidentNumbers:
-    """The numbers of a monitor's incidents. Raises NothingSelected where none came by itself."""
-    from smartops_chaos.analysis import incident_numbers
-    from smartops_chaos.store.incident_book import IncidentBook
+def incidents(path: str | Path) -> IncidentData:
+    """A monitor's incidents and their numbers. Raises NothingSelected where none came by itself."""
+    from smartops_chaos.analysis import load_incidents
 
-    return incident_numbers.numbers(IncidentBook(Path(path)).read())
+    return load_incidents.load(Path(path))
 
 
-def report_incidents(path: str | Path, out: str | Path, campaign: CampaignData | None = None) -> list[Path]:
+def report_incidents(data: IncidentData, out: str | Path, campaign: CampaignData | None = None) -> list[Path]:
     """Write report.pdf, report.html and incidents.json below `out`, beside the numbers of a campaign; the files."""
-    from smartops_chaos.analysis import incident_numbers
     from smartops_chaos.report import build, incident_report
-    from smartops_chaos.store.incident_book import IncidentBook
 
-    out, listed = Path(out), IncidentBook(Path(path)).read()
-    found = incident_numbers.numbers(listed)
-    page = incident_report.build(listed, found, campaign.summary if campaign else None)
-    files = build.write(page, out)
+    out = Path(out)
+    files = build.write(incident_report.build(data, campaign.summary if campaign else None), out)
     numbers = out / "incidents.json"
-    numbers.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    numbers.write_text(json.dumps(asdict(data.numbers), indent=1) + "\n", encoding="utf-8")
     return [*files, numbers]
 
 

@@ -408,6 +408,7 @@ class Evidence:
     traced: bool = False  # requests carried the trace IDs of timeline.tracing
     traces: tuple[str, ...] = ()  # IDs for which the store of traces was asked; none: there is no such store
     spans: tuple[Span, ...] = ()  # what it had of them
+    untraced: str = ""  # why it could not be asked; no source of a number, so not in `missing`
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@
     auto-heal   the share that ended before the horizon, and with a person's help or not nobody can tell; `by_healer` is
                 the share that the healer ended, with Wilson's interval
 
+    needless    actions of the healer that belong to no incident, by kind
+
 An incident during a fault of a campaign did not come by itself: it is counted apart and is in no number.
 """
 
@@ -21,7 +23,7 @@ from smartops_chaos.analysis import estimate
 from smartops_chaos.analysis.likelihood_ratio import Trials
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.errors import NothingSelected
-from smartops_chaos.model import ALPHA, Outcome
+from smartops_chaos.model import ALPHA, Action, Outcome
 from smartops_chaos.timeline.incident import Incident
 
 Range = tuple[float | None, float | None]
@@ -48,6 +50,7 @@ class IncidentNumbers:
     bad_s: float
     begun_ns: int  # of the first and of the last one
     ended_ns: int
+    needless: Mapping[str, int]
 
 
 def scored_s(incident: Incident, horizon_s: float) -> float:
@@ -56,7 +59,7 @@ def scored_s(incident: Incident, horizon_s: float) -> float:
     return horizon_s if recovered_s is None else min(recovered_s, horizon_s)
 
 
-def numbers(incidents: Sequence[Incident]) -> IncidentNumbers:
+def numbers(incidents: Sequence[Incident], needless: Sequence[Action] = ()) -> IncidentNumbers:
     """Raises NothingSelected where nothing has come by itself.
 
     Where the horizon was changed in between, the shortest one holds for all: longer times are not comparable.
@@ -88,4 +91,5 @@ def numbers(incidents: Sequence[Incident]) -> IncidentNumbers:
         bad_s=sum(one.timeline.health.bad_s for one in own),
         begun_ns=own[0].impacted.lo_ns,
         ended_ns=max(one.until_ns for one in own),
+        needless=dict(sorted(Counter(one.kind for one in needless).items())),
     )

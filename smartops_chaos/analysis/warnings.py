@@ -238,8 +238,7 @@ def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration], 
     if counted and all(c.n == 1 for c in counted):
         lines.append(
             "Each scenario has one calibration trial. It shows that the times are true, but not how far the error "
-            "varies: "
-            "`calibrate: 5` in the matrix would."
+            "varies: `calibrate: 5` in the matrix would."
         )
     for c in calibration:
         if not c.off and c.worst_s is not None and abs(c.worst_s) > (c.width_s or 0.0) + TOLERANCE_S:

@@ -46,7 +46,7 @@ def report(
         typer.Argument(
             metavar="[CAMPAIGN...]",
             autocompletion=completion.campaigns,
-            help="None: the last one. Several: the nights of one matrix, which give a history; but campaigns that were "
+            help="None: the last one. Several: the runs of one matrix, which give a history; but campaigns that were "
             "run with --shard are one campaign. A monitor's folder: its incidents, beside a campaign that follows.",
         ),
     ] = None,
@@ -85,7 +85,7 @@ def report(
 ) -> None:
     """Write the report of a campaign, of a bare trials table, or the history of several campaigns of one matrix.
 
-    Of a history, --check, --junit, --prometheus and GitHub's job summary are about its newest night.
+    Of a history, --check, --junit, --prometheus and GitHub's job summary are about its newest run.
     """
     from smartops_chaos import api
 
@@ -126,13 +126,13 @@ def _incidents(sources: list[Path], reports: Path, *, as_json: bool) -> None:
 
     if len(sources) > 2:
         raise UsageError("incidents stand beside one campaign", "name the monitor's folder and one campaign")
-    found = api.incidents(sources[0])
+    data = api.incidents(sources[0])
     if as_json:
-        print(json.dumps(asdict(found)))
+        print(json.dumps(asdict(data.numbers)))
         return
     campaign = api.load(sources[1]) if len(sources) > 1 else None
-    files = api.report_incidents(sources[0], reports / f"{sources[0].resolve().name}-incidents", campaign)
-    print("\n".join(incident_report.sentences(found)), file=sys.stderr)
+    files = api.report_incidents(data, reports / f"{sources[0].resolve().name}-incidents", campaign)
+    print("\n".join(incident_report.sentences(data.numbers)), file=sys.stderr)
     print(files[0])
 
 

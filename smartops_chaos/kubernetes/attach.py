@@ -103,7 +103,8 @@ def _port(cluster: Cluster, namespace: str, service: str) -> int:
 
 def _question(namespace: str, service: str, controller: Controller) -> str:
     many = controller.replicas
-    then = f"{many - 1} others serve on" if many > 1 else "it is the only one: the service is away until it is replaced"
+    others = "the other one serves on" if many == 2 else f"the {many - 1} others serve on"
+    then = others if many > 1 else "it is the only one: the service is away until it is replaced"
     return f"delete one pod of {many} of {service} in {namespace}, which its controller replaces ({then})?"
 
 

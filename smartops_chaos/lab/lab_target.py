@@ -155,8 +155,7 @@ def settings(models: Iterable[Variant]) -> dict[str, str]:
         "healer's loop": (
             f"looks every {POLL_S:g} s; the same action on the same object again after {loop.COOLDOWN_S:g} s; at most "
             f"{loop.MAX_ACTIONS_PER_HOUR} actions an hour and {loop.MAX_REPLICAS} replicas; an action is verified "
-            "within "
-            f"{loop.VERIFY_WITHIN_S:g} s"
+            f"within {loop.VERIFY_WITHIN_S:g} s"
         ),
     }
 

@@ -102,8 +102,9 @@ class AgentNumbers:
         self._moments = [(moment, rules) for moment, rules in healer.moments if moment in ("detected", "diagnosed")]
         self._detected: LogLine | None = None
         self._window_ends: deque[float] = deque(maxlen=50)  # of anomalies whose signal was not seen in a line yet
+        self._detections: deque[float] = deque(maxlen=50)  # signals seen whose window is not known yet
         self._asked: LogLine | None = None
-        self._lock = threading.Lock()  # lines are read beside the APIs
+        self._lock = threading.RLock()  # lines are read beside the APIs
         self._gauges: dict[str, Gauge] = {}
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -132,6 +133,7 @@ class AgentNumbers:
                 self._count("smartops_anomalies", "Anomalies that the detector has signalled.", model=model)
                 if isinstance(one.get("tsRange"), dict) and (end_s := _seconds(one["tsRange"].get("end"))):
                     self._window_ends.append(end_s)
+                    self._pair()
             else:
                 self._count("smartops_anomalies", "Anomalies that the detector has signalled.", 0, model=model)
             if isinstance(one.get("score"), int | float):
@@ -169,14 +171,24 @@ class AgentNumbers:
         middle_s = (line.at_ns + line.cut_ns / 2) / 1e9
         if moment == "detected":
             self._detected = line
-            while self._window_ends and self._window_ends[0] <= middle_s:
-                took_s = middle_s - self._window_ends.popleft()
-                if took_s < _CONFLICT_S:
-                    self._observe("smartops_detect_seconds", "From the end of its window to the anomaly.", took_s)
+            self._detections.append(middle_s)
+            self._pair()
         elif self._detected is not None:
             took_s = max(0.0, (line.at_ns - self._detected.at_ns) / 1e9)
             self._observe("smartops_diagnose_seconds", "From the anomaly to the diagnosis.", took_s)
             self._detected = None
+
+    def _pair(self) -> None:
+        """Each window with the first signal after its end: the line is read at once, the API seconds later."""
+        with self._lock:
+            for end_s in sorted(self._window_ends):
+                at_s = min((at for at in self._detections if at >= end_s), default=None)
+                if at_s is not None:
+                    self._window_ends.remove(end_s)
+                    self._detections.remove(at_s)
+                    if at_s - end_s < _CONFLICT_S:
+                        told = "From the end of its window to the anomaly."
+                        self._observe("smartops_detect_seconds", told, at_s - end_s)
 
     def _score(self, model: str, score: float) -> None:
         self._set("smartops_anomaly_score", "Of the newest anomaly.", score, model=model)

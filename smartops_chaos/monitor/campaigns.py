@@ -95,7 +95,7 @@ class CampaignMarks:
     def mttr(self) -> Mapping[str, Mapping[str, float]]:
         """Of the last campaign that is over: arm -> estimate, low and high in seconds."""
         there = campaigns(self._results) if self._results else []
-        done = [one for one in there if one.has_begun() and not one.runner()]
+        done = [one for one in there if one.has_begun() and _is_over(one)]
         newest = max(done, key=lambda one: one.path.stat().st_mtime, default=None)
         if newest is not None and self._told.get(newest.path) != newest.path.stat().st_mtime:
             self._told[newest.path] = newest.path.stat().st_mtime
@@ -109,6 +109,13 @@ class CampaignMarks:
     def _unread(self, campaign: CampaignFolder) -> list[TrialFolder]:
         folders = campaign.path.glob("trials/*")
         return [TrialFolder(one) for one in sorted(folders) if one not in self._closed and one.is_dir()]
+
+
+def _is_over(campaign: CampaignFolder) -> bool:
+    """A runner in another pod is not seen from here: it has said that it is done, or has been silent for long."""
+    said = campaign.last_event().get("event", "CampaignFinished")  # a copy may have come without what was said
+    silent = time.time() - _touched(campaign) > _FRESH_S
+    return not campaign.runner() and (said == "CampaignFinished" or silent)
 
 
 def _touched(campaign: CampaignFolder) -> float:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from smartops_chaos.model import Interval, Request
 from smartops_chaos.timeline.health import Spell, is_good, spells
-from smartops_chaos.timeline.incident import Seen, StandingService
+from smartops_chaos.timeline.incident import Seen, StandingService, first_group, see
 
 _KEPT = 8  # windows before now: to date an impact, health looks 3 back, and the last look may be some ago
 _LATE = 0.5  # of the SLO's latency: a request that we ourselves sent later and that failed says nothing
@@ -33,7 +32,7 @@ class IncidentFinder:
     def __init__(self, service: StandingService, settle_s: float, *, begin_ns: int, lasting: bool) -> None:
         self._slo, self._service = service.slo, service
         self._latency_ns, self._hold_ns = round(self._slo.latency_s * 1e9), round(self._slo.hold_s * 1e9)
-        self._settle_ns = round(settle_s * 1e9)
+        self._settle_s = settle_s
         self._begin_ns = self._bad_ns = begin_ns
         self._requests: list[Request] = []
         self.lasting = lasting
@@ -55,38 +54,25 @@ class IncidentFinder:
 
         An incident that is over is told once.
         """
-        found = spells(self._requests, self._slo, self._begin_ns, until_ns)
         if self.lasting:
+            found = spells(self._requests, self._slo, self._begin_ns, until_ns)
             return self._look_for_end(found.found, until_ns, good_now=found.good_now)
-        if not found.found:
+        seen = see(self._requests, self._slo, self._settle_s, self._begin_ns, until_ns)
+        if seen is None:
             self._forget(until_ns - _KEPT * self._hold_ns)
-            return None
-        group, more = self._first_group(found.found)
-        last = group[-1].recovered
-        over = last is not None and (
-            more or (found.good_now and until_ns - self._hold_ns - last.hi_ns >= self._settle_ns)
-        )
-        seen = Seen(group, 0, tuple(self._requests), last.hi_ns if more and last else until_ns, over)
-        if over and last is not None:
-            self._forget(last.hi_ns)
+        elif seen.over and seen.recovered is not None:
+            self._forget(seen.recovered.hi_ns)
         return seen
 
     def give_up(self) -> None:
         """The incident has lasted to the horizon: from now on only its end is looked for."""
         self.lasting = True
 
-    def _first_group(self, found: tuple[Spell, ...]) -> tuple[tuple[Spell, ...], bool]:
-        """The spells of one incident, and whether a later one follows."""
-        for number, (one, following) in enumerate(pairwise(found), 1):
-            if one.recovered and following.impacted.lo_ns - one.recovered.hi_ns >= self._settle_ns:
-                return found[:number], True
-        return found, False
-
     def _look_for_end(self, found: tuple[Spell, ...], until_ns: int, *, good_now: bool) -> Ended | None:
         recovered = Interval(min(self._bad_ns, self._begin_ns), self._begin_ns)
         keep_ns = self._begin_ns
         if found:
-            group, more = self._first_group(found)
+            group, more = first_group(found, self._settle_s)
             last = group[-1].recovered
             if last is None:
                 self._bad_ns = until_ns - self._hold_ns
@@ -95,7 +81,7 @@ class IncidentFinder:
             recovered, keep_ns = last, last.lo_ns - _KEPT * self._hold_ns
             if more:
                 return self._ended(last, last.hi_ns)
-        if good_now and until_ns - self._hold_ns - recovered.hi_ns >= self._settle_ns:
+        if good_now and until_ns - self._hold_ns - recovered.hi_ns >= round(self._settle_s * 1e9):
             return self._ended(recovered, until_ns)
         self._forget(keep_ns)
         return None

@@ -60,6 +60,12 @@ class Numbers:
             "Mean time to recover in the last campaign, restricted to its horizon.",
             ("arm", "bound"),
         )
+        self._needless = Counter(
+            "smartops_chaos_needless_actions",
+            "Actions of the healer that belong to no incident.",
+            [*_WHERE, "kind"],
+            registry=self.registry,
+        )
         self._where = where
         self._shown: dict[Gauge, set[tuple[str, ...]]] = {}
 
@@ -80,6 +86,10 @@ class Numbers:
         """One that is over; told again only where it was not yet."""
         if (recovered_s := incident.seconds_to("recovered")) is not None:
             self._recovery.labels(*self._where, incident.outcome.value).observe(recovered_s)
+
+    def needless(self, kind: str) -> None:
+        """An action without an incident."""
+        self._needless.labels(*self._where, kind).inc()
 
     def faults(self, found: Mapping[tuple[str, str, str], bool]) -> None:
         """By namespace, fault and campaign whether it is in force; what is not named has no series."""

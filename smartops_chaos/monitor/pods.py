@@ -19,10 +19,9 @@ from smartops_chaos.model import Interval, LogLine, PlatformEvent
 from smartops_chaos.monitor.segments import SegmentReader, SegmentWriter, begun_ns, files
 from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.schema.names import DEPLOYMENT, split_controller
-from smartops_chaos.trial import sidecar
 
 KIND = "cluster"
-_NAME = "smartops-chaos-follower"
+PROCESS = "smartops-chaos-follower"
 _KEPT_NS = 7_200 * 10**9
 _MOST = 5_000  # readings of clocks
 
@@ -49,20 +48,7 @@ def watched(healer: HealerFile, healer_name: str, namespace: str, context: str, 
     )
 
 
-def start(what: recorder.Watched, folder: Path, clock: Clock) -> None:
-    """Fork the recorder; it dies with this process."""
-    sidecar.start(_NAME, _run, what, folder, clock)
-
-
-def stop() -> None:
-    sidecar.stop(_NAME)
-
-
-def running() -> bool:
-    return sidecar.running(_NAME)
-
-
-def _run(what: recorder.Watched, folder: Path, clock: Clock) -> None:
+def run(what: recorder.Watched, folder: Path, clock: Clock) -> None:
     recorder.record(what, SegmentWriter(folder, KIND, "ndjson"), clock)
 
 

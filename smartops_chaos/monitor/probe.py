@@ -12,27 +12,14 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.model import Request
 from smartops_chaos.monitor.segments import SegmentReader, SegmentWriter
 from smartops_chaos.store import request_log
-from smartops_chaos.trial import sidecar, workload
+from smartops_chaos.trial import workload
 
 KIND = "requests"
 FOR_EVER_S = 1e9
-_NAME = "smartops-chaos-probe"
+PROCESS = "smartops-chaos-probe"
 
 
-def start(load: workload.Load, folder: Path, clock: Clock) -> None:
-    """Fork the loop; it dies with this process."""
-    sidecar.start(_NAME, _run, load, folder, clock)
-
-
-def stop() -> None:
-    sidecar.stop(_NAME)
-
-
-def running() -> bool:
-    return sidecar.running(_NAME)
-
-
-def _run(load: workload.Load, folder: Path, clock: Clock) -> None:
+def run(load: workload.Load, folder: Path, clock: Clock) -> None:
     workload.send(load, SegmentWriter(folder, KIND, "csv"), clock)
 
 

@@ -31,6 +31,7 @@ from smartops_chaos.monitor.standing import StandingMonitor
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema.monitorfile import MonitorFile, listened
 from smartops_chaos.store.incident_book import IncidentBook
+from smartops_chaos.trial import sidecar
 
 _TURN_S, _MARKS_S, _AGENTS_S, _MTTR_S, _LIVE_S = 0.5, 2.0, 5.0, 60.0, 1.0
 _STEP_NS = 1_000_000_000  # the wall clock has left ours: somebody has set it, or the machine has slept
@@ -48,14 +49,14 @@ def run(file: MonitorFile, base: Path, folder: Path) -> None:
         marks = CampaignMarks(base / file.results if file.results else None)
         monitor = StandingMonitor(file, base, book, clock, marks)
         watched = monitor.watched
-        probe.start(monitor.load, book.raw, clock)  # forked before there is any thread
+        sidecar.start(probe.PROCESS, probe.run, monitor.load, book.raw, clock)  # forked before there is any thread
         if watched:
-            pods.start(watched, book.raw, clock)
+            sidecar.start(pods.PROCESS, pods.run, watched, book.raw, clock)
         try:
             again = asyncio.run(_Service(file, monitor, marks, clock).run())
         finally:
-            probe.stop()
-            pods.stop()
+            for name in (probe.PROCESS, pods.PROCESS):
+                sidecar.stop(name)
     if again:
         os.execv(sys.executable, sys.orig_argv)  # as after any other end
 
@@ -84,8 +85,8 @@ class _Service:
             while not self._stopping.is_set():
                 begun_s = time.monotonic()
                 await asyncio.to_thread(self._turn)
-                followed = not self._file.cluster or pods.running()
-                if not (probe.running() and followed) or self._clock.wall_bounds_ns()[0] > _STEP_NS:
+                beside = (probe.PROCESS, *([pods.PROCESS] if self._file.cluster else []))
+                if not all(map(sidecar.running, beside)) or self._clock.wall_bounds_ns()[0] > _STEP_NS:
                     logger.warning("a process beside this one has ended, or the clock was set: starting anew")
                     await self._wait(_AGAIN_S)
                     return not self._stopping.is_set()

@@ -30,6 +30,7 @@ class StandingSources(HealerSources):
         clock: Clock,
     ) -> None:
         self._file, self._healer, self._lines, self._pods, self._clock = file, healer, lines, pods, clock
+        self._namespaces = (file.namespace, *(healer.kubernetes.elsewhere if healer.kubernetes else ()))
 
     def told(self, since_ns: int, needed_ns: int) -> Evidence:
         """The healer's side of what has happened since then; what cannot be read is noted in `missing`."""
@@ -48,12 +49,12 @@ class StandingSources(HealerSources):
     def series(self, names: Sequence[str], start_ns: int, end_ns: int, /) -> tuple[tuple[Series, ...], float]:
         if self._file.prometheus is None:
             return (), 0.0
-        return prometheus.fetch(self._file.prometheus, names, start_ns, end_ns)
+        return prometheus.fetch(self._file.prometheus, names, start_ns, end_ns, namespaces=self._namespaces)
 
     def alerts(self, names: Sequence[str], start_ns: int, end_ns: int, /) -> alerts.Alerts:
         if self._file.prometheus is None:
             return alerts.Alerts((), ())
-        return alerts.fetch(self._file.prometheus, names, start_ns, end_ns)
+        return alerts.fetch(self._file.prometheus, names, start_ns, end_ns, namespaces=self._namespaces)
 
     def stored_logs(self, logs: LokiLogs, start_ns: int, end_ns: int, /) -> loki.Found | None:
         if self._file.loki is None:

@@ -15,7 +15,7 @@ from typing import Any
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import FileProblems, Problem
 from smartops_chaos.kubernetes.recorder import Watched
-from smartops_chaos.model import Event, Request
+from smartops_chaos.model import Action, Event, Evidence, Request
 from smartops_chaos.monitor import lines, pods, probe, segments
 from smartops_chaos.monitor.agents import AgentNumbers
 from smartops_chaos.monitor.campaigns import CampaignMarks
@@ -30,14 +30,23 @@ from smartops_chaos.schema.healerfile import HealerFile
 from smartops_chaos.schema.monitorfile import MonitorFile
 from smartops_chaos.store.incident_book import IncidentBook
 from smartops_chaos.timeline.health import is_good
-from smartops_chaos.timeline.incident import Incident, Seen, StandingService, derive
+from smartops_chaos.timeline.incident import (
+    ACTED_EARLIER_S,
+    Incident,
+    IncidentEvidence,
+    Seen,
+    StandingService,
+    actions,
+    derive,
+)
 from smartops_chaos.timeline.rulecheck import rules_of
 from smartops_chaos.trial.workload import Load
 
 _ON_RECORD_S = 0.3  # from a request's time limit until its line is in the file
 _ASKED_EVERY_S = 5.0  # remote sources, while an incident goes on
 _REQUEST_BYTES, _LINE_BYTES, _CLUSTER_BYTES = 80_000_000, 20_000_000, 40_000_000  # raw evidence that is kept
-_PRUNED_EVERY_S = 60.0
+_EVIDENCE_BYTES = 30_000_000  # that incidents on record keep of it
+_TIDIED_EVERY_S = 60.0
 _SILENT_S = 30.0
 _PATIENCE_S = 60.0  # with a source that does not answer when an incident is over
 _MARGIN_S = 60.0  # a node's clock may be behind
@@ -90,7 +99,19 @@ class StandingMonitor:
         self._lines = FollowedLines(book.raw, logs, self._healer, self._alive, self.agents.line)
         self._pods = FollowedPods(book.raw, self._lines.take) if file.cluster else None
         self._sources = StandingSources(file, self._healer, self._lines, self._pods, clock)
-        self._asked_s = self._pruned_s = 0.0
+        self._told_in_lines = StandingSources(
+            file.model_copy(update={"prometheus": None}),
+            self._healer.model_copy(update={"metrics": (), "alerts": ()}),
+            self._lines,
+            self._pods,
+            clock,
+        )
+        self.needless = book.read_needless()
+        for action in self.needless:
+            self.numbers.needless(action.kind)
+        self._acts_read_ns = max([begin_ns, *(one.start.hi_ns + 1 for one in self.needless)])
+        self._asked_s = 0.0
+        self._tidied_ns = 0
         self._seen_fault = ""
         self._unrecorded: list[_Unrecorded] = []
         self._started_ns = clock.now_ns()
@@ -139,7 +160,9 @@ class StandingMonitor:
             self._pods.poll()
         self._judge(self._finder.look(now_ns - round((self._timeout_s + _ON_RECORD_S) * 1e9)))
         self._record_what_is_over()
-        if time.monotonic() - self._pruned_s > _PRUNED_EVERY_S:
+        if now_ns - self._tidied_ns > _TIDIED_EVERY_S * 1e9:
+            self._tidied_ns = now_ns
+            self._look_for_needless(now_ns)
             self._prune(now_ns)
 
     def state(self) -> dict[str, Any]:
@@ -181,18 +204,18 @@ class StandingMonitor:
         elif given_up:
             self._finder.give_up()
             self._record_what_is_over(patience_s=0)
-            incident, _ = self._derive(one, 0)
+            incident, told = self._derive(one, 0)
             self._show(incident)
-            self._record(incident)
+            self._record(incident, one, told)
         elif self.current is None or time.monotonic() - self._asked_s > _ASKED_EVERY_S:
             self._show(self._derive(one, 0)[0])
 
-    def _derive(self, one: _Unrecorded, needed_ns: int) -> tuple[Incident, bool]:
-        """The incident as it is known by now, and whether every source has told of it; asks them all."""
+    def _derive(self, one: _Unrecorded, needed_ns: int) -> tuple[Incident, Evidence]:
+        """The incident as it is known by now, and what the sources have told of it; asks them all."""
         self._asked_s = time.monotonic()
         told = self._sources.told(max(one.after_ns, one.seen.impacted.lo_ns), needed_ns)
         found = derive(one.seen, told, self._healer, self.service, after_ns=one.after_ns, fault=one.fault)
-        return found, not told.missing
+        return found, told
 
     def _record_what_is_over(self, patience_s: float = _PATIENCE_S) -> None:
         """In order, each when every source has told of it; one that is silent for long is gone for good.
@@ -206,13 +229,30 @@ class StandingMonitor:
                 return
             one.asked = True
             recovered = one.seen.recovered
-            incident, whole = self._derive(one, recovered.hi_ns if recovered else 0)
-            if not whole and waited_s < patience_s:
+            incident, told = self._derive(one, recovered.hi_ns if recovered else 0)
+            if told.missing and waited_s < patience_s:
                 return
             del self._unrecorded[0]
-            self._record(incident)
+            self._record(incident, one, told)
 
-    def _record(self, incident: Incident) -> None:
+    def _record(self, incident: Incident, one: _Unrecorded, told: Evidence) -> None:
+        evidence = IncidentEvidence(
+            told=replace(
+                told,
+                requests=one.seen.requests,
+                slo=self.service.slo,
+                horizon_s=self.service.horizon_s,
+                stop_after_good_s=self._file.settle,
+            ),
+            healer=self._healer.model_dump(mode="json"),
+            service=self.service,
+            settle_s=self._file.settle,
+            begin_ns=one.seen.begin_ns,
+            looked_ns=one.seen.looked_ns,
+            after_ns=one.after_ns,
+            fault=one.fault,
+        )
+        self._book.write_evidence(incident.id, evidence, _EVIDENCE_BYTES)
         self.incidents.append(incident)
         self._book.write(self.incidents)
         self.numbers.incident(incident)
@@ -236,6 +276,37 @@ class StandingMonitor:
         self.current = incident
         recovered = incident is not None and incident.timeline.health.recovered is not None
         self.numbers.active(now=incident is not None and not recovered)
+
+    def _look_for_needless(self, now_ns: int) -> None:
+        """What the healer has done while all was well, as late as an incident that it belongs to would be known."""
+        if self.current is not None or self._unrecorded:
+            return  # an incident may be its reason, or its effect
+        slo = self.service.slo
+        known_s = ACTED_EARLIER_S + 3 * slo.hold_s + self._timeout_s + _TIDIED_EVERY_S / 2
+        begin_ns, end_ns = self._acts_read_ns, now_ns - round(known_s * 1e9)
+        if end_ns <= begin_ns:
+            return
+        told = self._told_in_lines.told(begin_ns, 0)
+        found = [
+            one
+            for one in actions(told, self._healer, begin_ns, end_ns)
+            if not self._has_an_incident(one)
+            and not self._marks.in_force(self._file.namespace, one.start.lo_ns, one.start.hi_ns)
+        ]
+        if found:
+            self._book.write_needless([*self.needless, *found])
+        self.needless += found
+        for one in found:
+            self.numbers.needless(one.kind)
+            logger.info("the healer acted without an incident: %s on %s", one.kind, one.target)
+        self._acts_read_ns = end_ns
+
+    def _has_an_incident(self, action: Action) -> bool:
+        earlier_ns = round(ACTED_EARLIER_S * 1e9)
+        return any(
+            one.impacted.lo_ns - earlier_ns <= action.start.hi_ns and action.start.lo_ns <= one.until_ns
+            for one in self.incidents
+        )
 
     # ---- raw evidence --------------------------------------------------------------------------------------------
 
@@ -264,12 +335,11 @@ class StandingMonitor:
                 self.numbers.request(good=is_good(one, latency_ns))
 
     def _prune(self, now_ns: int) -> None:
-        self._pruned_s = time.monotonic()
         needed_ns = min([self._finder.begin_ns, *(one.seen.impacted.lo_ns for one in self._unrecorded)])
         segments.prune(self._book.raw, probe.KIND, needed_ns, _REQUEST_BYTES)
         segments.prune(self._book.raw, lines.KIND, needed_ns, _LINE_BYTES)
         segments.prune(self._book.raw, pods.KIND, needed_ns, _CLUSTER_BYTES)
-        self._lines.forget(needed_ns - round(300e9))
+        self._lines.forget(min(needed_ns - round(300e9), self._acts_read_ns))
         if self._pods:
             self._pods.forget(now_ns)
 

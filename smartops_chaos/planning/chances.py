@@ -62,7 +62,7 @@ class Chances:
             if self.shows_reduction_from is not None
             else "  that there is some reduction would not be shown: these are too few trials",
             f"  a difference in auto-heal is shown if it is {_at_least(self.shows_uplift_from, ' points')} "
-            f"(the baseline heals {format_fraction(self.base_heals)})"
+            f"(the baseline heals {format_fraction(round(self.base_heals, 2))})"
             if self.shows_uplift_from is not None
             else "  a difference in auto-heal would not be shown: these are too few trials",
             f"  trials in a cell that prove the MTTR target: {reductions}" if reductions else "",

@@ -4,7 +4,7 @@
     made = simulate(plan, truth, lanes=4)
 
 It is the way to try an analysis before anything is injected: does `report` find what was put in? The truth file is
-explained in docs/planning.md. Times to recover are lognormal, and cut at the horizon.
+explained in docs/simulation.md. Times to recover are lognormal, and cut at the horizon.
 """
 
 from __future__ import annotations

@@ -30,12 +30,11 @@ def section(page: Page, pair: Pair) -> tuple[Section, Table]:
     trial = evidence.trial
     figure, numbers = course.figure(page.plan, pair, page.styles, "fig-pair")
     told = (
-        f"The repair of {Arm(trial.model, trial.policy)} whose time is the median of all its repairs ({trial.id}), and "
-        "the baseline's trial of the same block: the same fault, the same load, the same repeat. "
-        f"{_others(page, trial)}"
-        f"{_restarts(page, trial)}"
+        f"The repair of {Arm(trial.model, trial.policy)} whose time is the median of all its repairs ({trial.id}), "
+        "and the baseline's trial of the same block: the same fault, the same load, the same repeat. "
+        f"{_others(page, trial)}{_restarts(page, trial)}"
     ).strip()
-    return Section("closely", "One repair, seen closely", (Paragraph(told), figure), new_page=True), numbers
+    return Section("closely", "One repair, seen closely", (Paragraph(told), figure)), numbers
 
 
 def _others(page: Page, trial: Trial) -> str:
@@ -55,8 +54,7 @@ def _restarts(page: Page, trial: Trial) -> str:
         return ""
     return (
         f"The platform waits {stated_seconds(delay_s)} before it restarts what has died; a restart by the healer "
-        "starts "
-        "a new process at once."
+        "starts a new process at once."
     )
 
 

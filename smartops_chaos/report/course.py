@@ -20,10 +20,9 @@ from smartops_chaos.timeline.interval import Frame, frame
 MOST = 2
 _VALUES = "Above: every value of the SLO's query, good or bad. The dotted line is the horizon."
 _CAPTION = (
-    " Upright lines are the moments that are named below. Below: how long the fault lasted, how long users were hurt, "
-    "and the moments of the repair. A moment is known to lie in an interval and is drawn in its middle. Pale: an "
-    "action, "
-    "from its start to its verification."
+    " Upright lines are the moments that are named below. Below: how long the fault lasted, how long users were "
+    "hurt, and the moments of the repair. A moment is known to lie in an interval and is drawn in its middle. Pale: "
+    "an action, from its start to its verification."
 )
 _SHADED = " The fault is in force where the ground is shaded."
 _SHOWS_S = 0.05  # a fault that is over sooner leaves no shade that can be seen
@@ -110,7 +109,7 @@ def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
         horizon_s=evidence.horizon_s,
         latency_s=evidence.slo.latency_s,
         injected_ns=zero_ns,
-        requests=_shown(evidence),
+        requests=shown(evidence),
     )
     acts = record.timeline.actions if record.timeline else ()
     users = _users(record, "values" if evidence.slo.query else "requests")
@@ -139,7 +138,7 @@ def _zero(plan: Plan, evidence: Evidence) -> str:
     return "injection" if parts else "observation began"
 
 
-def _shown(evidence: Evidence) -> tuple[Request, ...]:
+def shown(evidence: Evidence) -> tuple[Request, ...]:
     """The requests; the values of a query all at one height, since how long it took says nothing of the service."""
     if not evidence.slo.query:
         return evidence.requests
@@ -207,9 +206,8 @@ def _table(trials: Sequence[tuple[Evidence, Record]], shown: Sequence[Course]) -
         ],
         "Seconds since injection; from and to are the ends of the interval in which a moment is known to lie. –: not "
         "seen, or does not count. Requests and bad seconds: from injection to the end of the observation, at most to "
-        "the "
-        "horizon; a trial ends sooner when health has lasted. Actions: from their start, by the clock of the healer's "
-        "log.",
+        "the horizon; a trial ends sooner when health has lasted. Actions: from their start, by the clock of the "
+        "healer's log.",
     )
 
 

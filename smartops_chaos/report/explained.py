@@ -22,27 +22,22 @@ def method(page: Page) -> Iterable[tuple[str, str]]:
     yield (
         "Which trials count",
         "A trial is left out only for what is no arm's fault: the harness failed, the service was not healthy before "
-        "the "
-        "injection, or the fault had no effect. If the healer signals or acts three times before the injection, its "
-        "false "
-        "alarms have spoiled the trial. That counts as a failure of its arm.",
+        "the injection, or the fault had no effect. If the healer signals or acts three times before the injection, "
+        "its false alarms have spoiled the trial. That counts as a failure of its arm.",
     )
     yield (
         "How exact times are",
         "Every moment is an interval. A metric changes between two scrapes, and a call of ours lies between two "
-        "readings "
-        "of the clock. A duration is the difference of the middles of two intervals. Each mean carries the median "
-        "width of "
-        "these intervals as its measuring error.",
+        "readings of the clock. A duration is the difference of the middles of two intervals. Each mean carries the "
+        "median width of these intervals as its measuring error.",
     )
     yield (
         "Who ended the outage",
-        "It was the healer if its action on an affected object was over before the recovery began, and if no affected "
-        "replica became ready by the platform alone in between. If the intervals overlap so that both are possible, "
-        "the "
-        "trial is contested and counts for the platform. That is bookkeeping. That the healer is the cause follows "
-        "only "
-        "from the comparison with the baseline, whose trials ran in the same blocks in random order.",
+        "It was the healer if its action on an affected object was over before the recovery began, and if no "
+        "affected replica became ready by the platform alone in between. If the intervals overlap so that both are "
+        "possible, the trial is contested and counts for the platform. That is bookkeeping. That the healer is the "
+        "cause follows only from the comparison with the baseline, whose trials ran in the same blocks in random "
+        "order.",
     )
     yield "MTTR", _mttr(page)
     yield "Reduction", _reduction(page, best)
@@ -69,8 +64,7 @@ def _trial(page: Page) -> str:
     within = f"within {number(slo.latency_s * 1e3, 0)}\u00a0ms" if slo else "within the latency of the SLO"
     return (
         "A trial is one fault, injected into one healthy lane while requests are sent at a fixed rate, whatever the "
-        "answers. "
-        f"A request is good if a good answer arrives {within} of the moment for which it was scheduled."
+        f"answers. A request is good if a good answer arrives {within} of the moment for which it was scheduled."
     )
 
 
@@ -79,18 +73,16 @@ def _healthy(page: Page) -> str:
     if slo and slo.query:
         return (
             f"It is healthy if all values in every window of H = {stated_seconds(slo.hold_s)} are good. It has "
-            "recovered at "
-            "the first good value from which that holds to the end of the observation; a relapse moves the recovery."
+            "recovered at the first good value from which that holds to the end of the observation; a relapse moves "
+            "the recovery."
         )
     share = percent(slo.objective) if slo else "the objective"
     hold = f" of H = {stated_seconds(slo.hold_s)}" if slo else " of length H"
     return (
         f"It is healthy if in every window{hold} at least {share} of the requests are good. It has recovered at the "
-        "first "
-        "good request from which that holds to the end of the observation; a relapse moves the recovery. When exactly "
-        "it "
-        "became bad, and good again, is where the rate of bad requests changes: the moment that makes the answers seen "
-        "likeliest (binomial likelihood; its interval goes down by 2 in the logarithm)."
+        "first good request from which that holds to the end of the observation; a relapse moves the recovery. When "
+        "exactly it became bad, and good again, is where the rate of bad requests changes: the moment that makes the "
+        "answers seen likeliest (binomial likelihood; its interval goes down by 2 in the logarithm)."
     )
 
 
@@ -122,12 +114,9 @@ def _reduction(page: Page, best: ArmSummary | None) -> str:
 def _chance(page: Page, best: ArmSummary | None) -> str:
     told = [
         "A time lies between 0 and τ; nothing else is assumed. Few trials do not show the one in fifty that never "
-        "recovers, "
-        "so a t test would prove too much. The test looks at all distributions of times with which the target is not "
-        "met, "
-        "and one trial that was not seen may be the worst possible. Of these it takes the one that makes the trials "
-        "seen "
-        "likeliest (empirical likelihood, Owen 2001).",
+        "recovers, so a t test would prove too much. The test looks at all distributions of times with which the "
+        "target is not met, and one trial that was not seen may be the worst possible. Of these it takes the one "
+        "that makes the trials seen likeliest (empirical likelihood, Owen 2001).",
         "p = likelihood of the trials under that distribution / likelihood under their own shares",
     ]
     comparison = page.summary.deciding(best.arm) if best else None
@@ -135,16 +124,12 @@ def _chance(page: Page, best: ArmSummary | None) -> str:
     if best and r and r.p_adjusted is not None and r.lo is not None:
         told.append(
             f"Here, {best.arm}: {p_value(r.p_adjusted)}. The interval, {percent_range(r.lo, r.hi)}, holds all "
-            "reductions that the same "
-            "test does "
-            "not reject."
+            "reductions that the same test does not reject."
         )
     told.append(
         "That this errs on the safe side is checked, not proven. Over all distributions of two values at the border, "
-        "computed "
-        "exactly (benchmarks/borders.py), a false proven came in at most 0.93 of the level, in every design that was "
-        "tried "
-        "with 1, 2 and 6 scenarios and 1, 4 and 12 arms."
+        "computed exactly (benchmarks/borders.py), a false proven came in at most 0.93 of the level, in every design "
+        "that was tried with 1, 2 and 6 scenarios and 1, 4 and 12 arms."
     )
     return "\n".join(told)
 
@@ -163,8 +148,7 @@ def _heal(page: Page, best: ArmSummary | None) -> str:
             said = f"{chance:.4f}" if chance >= 1e-4 else f"{chance:.0e}"
             told.append(
                 f"Here, {best.arm}: {k} of {n}. Were the true rate {percent(wanted)}, so many successes in a row "
-                "would have "
-                f"the chance {wanted:g}^{n} = {said} (exact test of Clopper and Pearson)."
+                f"would have the chance {wanted:g}^{n} = {said} (exact test of Clopper and Pearson)."
             )
         else:
             told.append(f"Here, {best.arm}: {k} / {n} = {percent(best.auto_heal.no_human)}.")
@@ -175,8 +159,7 @@ def _availability(page: Page, best: ArmSummary | None) -> str:
     sla = page.summary.plan.sla if page.summary.plan else None
     told = [
         "The share of a service window that is good, if so many faults come in it as the plan expects and each costs "
-        "what it "
-        "cost in the trials.",
+        "what it cost in the trials.",
         "availability = 1 − faults × mean bad seconds of a fault / length of the window",
     ]
     if best and sla and best.sla.availability is not None:
@@ -194,24 +177,18 @@ def _several(page: Page) -> str:
     order = f" ({listing([GOALS[goal] for goal in plan.order])})" if plan else ""
     told = [
         f"A target is proven if p is at most {alpha}. The targets of an arm are tested in the order of the "
-        f"matrix{order}, "
-        "until one is not proven. So a later p is never smaller than an earlier one, and the chance of any false "
-        "proven "
-        "stays the same.",
+        f"matrix{order}, until one is not proven. So a later p is never smaller than an earlier one, and the chance "
+        "of any false proven stays the same.",
     ]
     if arms > 1:
         told.append(
             f"The {arms} arms share the {alpha} by Holm's procedure: the smallest p is multiplied by {arms}, the next "
-            "by "
-            f"{arms - 1}, and so on."
+            f"by {arms - 1}, and so on."
         )
     told.append(
-        "Before that, all conditions enter p: each horizon needs a reason, and trials without a result count at their "
-        "worst. "
-        "Missed: that the target is met is ruled out in the same way. Observed above or below only says where the "
-        "estimate "
-        "lies. Trivial: the target is met whatever the healer does. Shorter horizons are tried from τ downwards until "
-        "one "
-        "fails, so each has the full level."
+        "Before that, all conditions enter p: each horizon needs a reason, and trials without a result count at "
+        "their worst. Missed: that the target is met is ruled out in the same way. Observed above or below only says "
+        "where the estimate lies. Trivial: the target is met whatever the healer does. Shorter horizons are tried "
+        "from τ downwards until one fails, so each has the full level."
     )
     return "\n".join(told)

@@ -35,10 +35,9 @@ def _blocks(page: Page) -> Iterable[Block]:
     yield Figure(
         "fig-rates",
         "Auto-heal rate and availability",
-        f"{_healed_told(page)} Left, filled: the share of incidents that ended without a person, with its {page.level} "
-        "interval (Wilson); open: those that the healer ended. Right: the availability. n: incidents. The dashed "
-        "lines are "
-        "the targets.",
+        f"{_healed_told(page)} Left, filled: the share of incidents that ended without a person, with its "
+        f"{page.level} interval (Wilson); open: those that the healer ended. Right: the availability. n: incidents. "
+        "The dashed lines are the targets.",
         " ".join(f"{a.arm}: {percent(a.auto_heal.no_human)} of {a.auto_heal.n} incidents." for a in page.arms),
         effect.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla),
         ("tab-healing", "tab-sla"),
@@ -84,10 +83,9 @@ def _healing(page: Page) -> Table:
             col("Contested", lambda a: link(known(a, a.contested), a.arm, noted="contested")),
         ],
         f"{_healed_told(page)} Incidents are trials whose service level went bad, and those in which that was "
-        "prevented. "
-        "Uplift: the share that the healer ended, minus the share that ends without a person in the baseline (Newcombe "
-        "interval). False alarms: of trials without a fault. Contested: trials in which it is doubtful who ended the "
-        "outage.",
+        "prevented. Uplift: the share that the healer ended, minus the share that ends without a person in the "
+        "baseline (Newcombe interval). False alarms: of trials without a fault. Contested: trials in which it is "
+        "doubtful who ended the outage.",
     )
 
 
@@ -158,10 +156,7 @@ def _sla(page: Page) -> Table:
             col("Good time\nwithin trials", lambda a: percent(a.operations.adherence, 1)),
         ],
         f"{_budget_told(page)} n: counted trials. Availability: 1 − faults × mean bad seconds of a fault / length of "
-        "the "
-        "window; unknown seconds are bad. Error budget: the bad seconds that the target leaves. Target kept up to: so "
-        "many "
-        "faults a window use up the budget, on average. Good time within trials: from injection to the horizon; it "
-        "only "
-        f"describes the trials, which consist of faults.{_flatters(page)}",
+        "the window; unknown seconds are bad. Error budget: the bad seconds that the target leaves. Target kept up "
+        "to: so many faults a window use up the budget, on average. Good time within trials: from injection to the "
+        f"horizon; it only describes the trials, which consist of faults.{_flatters(page)}",
     )

@@ -1,4 +1,4 @@
-"""Real incidents as a Report: how long they took and who ended them, beside the last campaign's arms if it is given."""
+"""Real incidents as a Report: how long they took, who ended them, and the newest of them seen closely."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from smartops_chaos.analysis.incident_numbers import IncidentNumbers, scored_s
+from smartops_chaos.analysis.load_incidents import IncidentData, same
 from smartops_chaos.analysis.summary import Summary
 from smartops_chaos.analysis.words import (
     NONE,
@@ -18,10 +19,14 @@ from smartops_chaos.analysis.words import (
     stated_seconds,
     with_range,
 )
-from smartops_chaos.model import Outcome
-from smartops_chaos.report.document import Block, Box, Facts, Paragraph, Report, Section, Table, col, table
+from smartops_chaos.model import MOMENTS, Arm, Interval, Outcome
+from smartops_chaos.report.course import shown
+from smartops_chaos.report.document import Block, Box, Facts, Figure, Paragraph, Report, Section, Table, col, table
+from smartops_chaos.report.figures import trial_course, trial_picture
+from smartops_chaos.report.figures.trial_course import Act, Course
 from smartops_chaos.report.page import arm_name
-from smartops_chaos.timeline.incident import Incident
+from smartops_chaos.report.style import arm_styles
+from smartops_chaos.timeline.incident import Incident, IncidentEvidence
 
 _ENDED = {
     Outcome.HEALED: "the healer",
@@ -43,7 +48,18 @@ _METHOD = (
 )
 
 
-def build(incidents: Sequence[Incident], found: IncidentNumbers, campaign: Summary | None) -> Report:
+_DRAWN = 6  # the newest incidents with evidence
+_COURSE = (
+    "Requests around the incident at the second at which they were sent. Dots: good ones; crosses: bad ones, and on "
+    "the uppermost line those without a good answer. Dashed: the latency that the SLO allows; dotted: the horizon. "
+    "Below: what users suffered, and the moments of the repair, in the middle of the interval in which they are known "
+    "to lie (the thick line); pale: actions, from start to verification."
+)
+
+
+def build(data: IncidentData, campaign: Summary | None) -> Report:
+    found, incidents = data.numbers, data.incidents
+    known = [(one, evidence) for one in incidents if (evidence := data.evidence(one)) is not None]
     days = dict.fromkeys((_when(found.begun_ns)[:10], _when(found.ended_ns)[:10]))
     sections = [
         Section("answer", "The answer", tuple(_answer(found))),
@@ -52,7 +68,8 @@ def build(incidents: Sequence[Incident], found: IncidentNumbers, campaign: Summa
             if campaign
             else []
         ),
-        Section("incidents", "Incident by incident", (_list(incidents),)),
+        Section("incidents", "Incident by incident", (_list(incidents), *_checked(known, len(incidents)))),
+        *([Section("closely", "Seen closely", tuple(_course(*one) for one in known[-_DRAWN:]))] if known else []),
         Section("method", "How to read this", tuple(Paragraph(text) for text in _METHOD)),
     ]
     subtitle = f"{count(found.n, 'incident')}  ·  {found.namespace}  ·  {' to '.join(days)}"
@@ -80,6 +97,7 @@ def _answer(found: IncidentNumbers) -> Iterable[Block]:
             ("Beyond the horizon", k_of_n(found.unrecovered, found.n)),
             ("Mean time to detect", f"{seconds(found.detection_s)} of those that were detected"),
             ("Bad seconds in all", seconds(found.bad_s)),
+            ("Actions without an incident", ", ".join(f"{n} {kind}" for kind, n in found.needless.items()) or NONE),
             ("Outcomes", ", ".join(f"{n} {outcome}" for outcome, n in found.outcomes.items())),
         )
     )
@@ -138,6 +156,54 @@ def _list(incidents: Sequence[Incident]) -> Table:
         ],
         "Seconds from the impact. Why: the reason of an outcome, and the fault of a campaign during which it happened.",
         small=True,
+    )
+
+
+def _checked(known: Sequence[tuple[Incident, IncidentEvidence]], n: int) -> Iterable[Block]:
+    """Whether whoever has the folder comes to the same."""
+    if known:
+        alike = sum(same(*one) for one in known)
+        yield Paragraph(
+            f"Of {count(n, 'incident')} the evidence of {len(known)} is kept: requests, lines and samples. Derived "
+            f"again from it, {k_of_n(alike, len(known))} are as they are on record."
+        )
+
+
+def _course(incident: Incident, evidence: IncidentEvidence) -> Figure:
+    """What users saw of one incident, and what the healer did."""
+    zero_ns = incident.impacted.mid_ns
+
+    def seconds_of(at: Interval) -> tuple[float, float]:
+        return (at.lo_ns - zero_ns) / 1e9, (at.hi_ns - zero_ns) / 1e9
+
+    told, arm, health = incident.timeline, Arm(incident.service, ""), incident.timeline.health
+    moments = {name: seconds_of(told.events[name].at) for name in MOMENTS if name in told.events}
+    reason = f" ({incident.reason})" if incident.reason else ""
+    recovered_s = incident.seconds_to("recovered")
+    picture = trial_picture.Picture(
+        title=f"{incident.service} · {_when(zero_ns)} UTC",
+        outcome=f"{incident.outcome}{reason}",
+        arm=arm,
+        moments=moments,
+        fault_end_s=0.0,
+        horizon_s=incident.horizon_s,
+        latency_s=evidence.service.slo.latency_s,
+        injected_ns=zero_ns,
+        requests=shown(evidence.told),
+    )
+    ends = [(one, one.verified or one.end or one.start) for one in told.actions]
+    acts = tuple(Act(a.kind, a.status, seconds_of(a.start)[0], seconds_of(end)[1]) for a, end in ends)
+    users = f"{health.good_requests} of {health.requests} requests good until the recovery"
+    course = Course(picture, users, bool(evidence.service.slo.query), (0.0, recovered_s), acts)
+    figure_id = f"incident-{incident.id}"
+    seen = ", ".join(f"{name} at {seconds(incident.seconds_to(name))}" for name in moments if name != "impacted")
+    return Figure(
+        figure_id,
+        f"The incident of {_when(zero_ns)}",
+        _COURSE,
+        f"{incident.outcome}{reason}; {seen or 'nothing else was seen'}.",
+        trial_course.courses(figure_id, [course], arm_styles([arm], arm), "time since the impact [s]"),
+        ("tab-incidents",),
     )
 
 

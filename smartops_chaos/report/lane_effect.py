@@ -36,8 +36,8 @@ def told(page: Page) -> str:
     clear = abs(mean_s) > 2 * error_s
     return (
         f"{text}. Against the others of the same scenario and arm their times are {seconds(abs(mean_s))} {more} on "
-        "average "
-        f"(standard error {number(error_s, 2)} s): {'that is more than chance' if clear else 'no more than chance'}."
+        f"average (standard error {number(error_s, 2)} s): "
+        f"{'that is more than chance' if clear else 'no more than chance'}."
     )
 
 

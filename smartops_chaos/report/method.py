@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
 import pandas as pd
 
 from smartops_chaos.analysis.phrases import GOALS
 from smartops_chaos.analysis.sla import window
-from smartops_chaos.analysis.summarise import plan_to_json
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
-from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
+from smartops_chaos.analysis.words import NONE, k_of_n, listing, number, percent, seconds, stated_seconds
 from smartops_chaos.model import FaultPart, Plan, Slo
 from smartops_chaos.report import explained
 from smartops_chaos.report.answer import horizons
-from smartops_chaos.report.document import Block, Code, Facts, Paragraph, Section, Table, col, table
+from smartops_chaos.report.document import Block, Code, Facts, Paragraph, Section, Table, Text, col, table
 from smartops_chaos.report.faults import unit
 from smartops_chaos.report.page import Page
 
@@ -28,7 +28,7 @@ def method(page: Page) -> Section:
     if plan:
         blocks += [_plan_facts(plan, page.table, _looks(summary)), _scenarios(plan), _arms(plan), *_policies(plan)]
     else:
-        blocks.append(Facts(tuple(_stated(plan_to_json(summary.plan) if summary.plan else {}))))
+        blocks.append(Facts(tuple(_asked(page))))
     return Section("method", "Appendix: method and analysis plan", tuple(blocks))
 
 
@@ -91,13 +91,19 @@ def _slo(slo: Slo) -> str:
     return f"{percent(slo.objective)} of the requests within {number(slo.latency_s * 1e3, 0)}\u00a0ms"
 
 
-def _stated(stated: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for key, value in stated.items():
-        name = f"{prefix}{plain(str(key))}"
-        if isinstance(value, Mapping):
-            yield from _stated(value, f"{name}, ")
-        elif value not in (None, "", [], ()):
-            yield name, str(value)
+def _asked(page: Page) -> Iterable[tuple[str, Text]]:
+    """By what a bare table was judged: what was given with it, and what else was supposed."""
+    yield "Analysis plan", "None: the trials come from a bare table. It was judged by the following."
+    if (plan := page.summary.plan) is None:
+        return
+    targets = asdict(plan.targets)
+    yield "Baseline", str(plan.baseline)
+    yield "Targets", listing([f"{name} {percent(targets[goal])}" for goal, name in GOALS.items()])
+    yield "Horizon τ", "; ".join(horizons(None, page.table)) or NONE
+    yield "Service level agreement (SLA)", f"{plan.sla.faults:g} faults in {window(plan.sla)}" if plan.sla else "none"
+    yield "Weights of scenarios", listing([f"{name} {w:g}" for name, w in plan.weights.items()]) or "equal"
+    yield "Order of the targets", ", then ".join(GOALS[goal] for goal in plan.order)
+    yield "Alpha", f"{number(plan.alpha, 3)}, one-sided, Holm over arms; {_looks(page.summary)}"
 
 
 def _scenarios(plan: Plan) -> Table:
@@ -186,13 +192,11 @@ def _calibration(summary: Summary) -> Table:
             col("Mean\ndrain" if several else "Drain", lambda c: seconds(c.drain_s)),
             col("Not\nrecovered", lambda c: str(c.not_recovered)),
         ],
-        "The harness itself ended the fault at a known second, so the error of a measured recovery can be seen. Dating "
-        "error: the recovery as measured minus the true one. Uncertainty: the interval of the recovery and that of "
-        "the end "
-        "of the fault, added. Drain: what the service needed after that second to work off its backlog; it is in every "
-        "arm's times. No verdict rests on a scenario whose dating error exceeds its uncertainty by 0.5 s, or that did "
-        "not "
-        "recover.",
+        "The harness itself ended the fault at a known second, so the error of a measured recovery can be seen. "
+        "Dating error: the recovery as measured minus the true one. Uncertainty: the interval of the recovery and "
+        "that of the end of the fault, added. Drain: what the service needed after that second to work off its "
+        "backlog; it is in every arm's times. No verdict rests on a scenario whose dating error exceeds its "
+        "uncertainty by 0.5 s, or that did not recover.",
     )
 
 
@@ -212,8 +216,7 @@ def _agreement(summary: Summary) -> Table:
             col("At different times", lambda m: str(m.apart)),
         ],
         f"{_alike_told(told)} Counted are trials in which log lines or metrics told of a moment, where the healer "
-        "file has "
-        "rules for both and all telemetry was there. At least 90 % are wanted.",
+        "file has rules for both and all telemetry was there. At least 90 % are wanted.",
     )
 
 

@@ -169,9 +169,8 @@ def _chance(page: Page, best: ArmSummary | None) -> str:
     shared = f", and {arms} arms share it by Holm" if arms > 1 else ""
     return (
         f"The reduction is {verdict.verdict}. {certainty(page, best, verdict)} The chance of even one false proven, "
-        "over "
-        f"{count(len(page.summary.verdicts), 'verdict')}, is held at {percent(page.summary.alpha, 1)}: targets are "
-        f"tested in a fixed order{shared}."
+        f"over {count(len(page.summary.verdicts), 'verdict')}, is held at {percent(page.summary.alpha, 1)}: targets "
+        f"are tested in a fixed order{shared}."
     )
 
 

@@ -47,8 +47,7 @@ def _blocks(page: Page) -> Iterable[Block]:
             "fig-survival",
             "Share of trials not yet recovered",
             f"{_left_told(arms)} The curves are Kaplan-Meier estimates over all scenarios of an arm; ticks are trials "
-            "that "
-            "never recovered. "
+            "that never recovered. "
             + (
                 f"The bands are {page.level} intervals; below stand the trials at risk, those that are not over yet."
                 if len(arms) < survival_curves.MANY_ARMS
@@ -61,39 +60,10 @@ def _blocks(page: Page) -> Iterable[Block]:
 
 
 def more(page: Page) -> Iterable[Block]:
-    """What the appendix adds: every trial, other horizons, other rules."""
-    summary, arms = page.summary, page.arms
+    """What the appendix adds: verdicts and why, other horizons, other rules."""
+    summary = page.summary
     if len(page.judged) > MANY_ARMS:
         yield _verdicts(page)
-    counted = page.counted
-    if len(counted) and any(a.cells for a in arms):
-        drawn = effect.strips(counted, arms, page.styles)
-        rows = {place: i for i, place in enumerate(page.index.places)}
-        for i, strip in enumerate(drawn, 1):
-            listed = ((group, tuple(rows.get(place, -1) for place in places)) for group, places in strip.points)
-            yield Figure(
-                f"fig-trials-{i}" if i > 1 else "fig-trials",
-                "Every counted trial" + (f", part {i} of {len(drawn)}" if len(drawn) > 1 else ""),
-                "Each mark is a trial. Open triangles did not recover by the horizon, the dotted line; black bars are "
-                "the "
-                "MTTR of the scenario in the arm."
-                + (" Marks at 0 s: the fault never hurt." if bool((counted["time_s"] == 0).any()) else ""),
-                f"Times to recover of {sum(a.counted for a in arms)} trials by scenario and arm.",
-                strip.svg,
-                ("tab-mttr",),
-                tuple(listed) if page.index.rows else (),
-            )
-    if sum(bool(curve.scenario) for a in arms for curve in a.curves) > len(arms):
-        yield Figure(
-            "fig-survival-scenarios",
-            "Share of trials not yet recovered, by scenario",
-            "The curves are Kaplan-Meier estimates; ticks are trials that never recovered. n: trials of each arm, in "
-            "the "
-            "order of the legend, or their range.",
-            "Kaplan-Meier curves for each scenario.",
-            survival_curves.survival_by_scenario(arms, page.styles),
-            ("tab-mttr",),
-        )
     if summary.comparisons:
         yield _sensitivity(page)
     if summary.holds:
@@ -162,10 +132,8 @@ def _mttr(page: Page) -> Table:
             col("p", lambda a: probability(reduction(a).p_adjusted)),
         ],
         f"{_fastest_told(page)} MTTR counts a trial that never recovered as its horizon. Median and 90th percentile "
-        "treat it "
-        "as longer than the horizon. An interval is longer on its bad side, since the next trial might be one that "
-        "never "
-        "recovers. p tests the target (one-sided)"
+        "treat it as longer than the horizon. An interval is longer on its bad side, since the next trial might be "
+        "one that never recovers. p tests the target (one-sided)"
         + (f" and is corrected for {len(page.judged)} arms (Holm)" if len(page.judged) > 1 else "")
         + ". Successes only is the mean without the trials that never recovered: others publish it, and it makes a bad "
         "arm look good."
@@ -219,12 +187,10 @@ def _sensitivity(page: Page) -> Table:
             col("Proven from", _proven_from),
             col("Correlation\nin blocks", lambda c: number(c.block_correlation, 2)),
         ],
-        "Against a baseline that never recovers the horizon decides the size of a reduction, so shorter horizons τ are "
-        "shown too. From impact: time counts from the moment when users are hurt, and a trial that never recovered "
-        "counts "
-        "as τ. Proven from: the shortest horizon from which on the target is proven. Correlation in blocks: of the "
-        "times of "
-        "arm and baseline in the same block; well below 0 the test may be too bold.",
+        "Against a baseline that never recovers the horizon decides the size of a reduction, so shorter horizons τ "
+        "are shown too. From impact: time counts from the moment when users are hurt, and a trial that never "
+        "recovered counts as τ. Proven from: the shortest horizon from which on the target is proven. Correlation in "
+        "blocks: of the times of arm and baseline in the same block; well below 0 the test may be too bold.",
         group=True,
     )
 
@@ -272,8 +238,7 @@ def _holds(page: Page) -> Table:
             col("Other\noutcomes", lambda a: str(sum(h.other_outcomes for h in of(a).values()))),
         ],
         f"{_holds_told(page)} The same requests were judged again, as if health had to last for another time H to "
-        "count. "
-        "n: trials judged again. Other outcomes: trials that end otherwise than with the H of the plan.",
+        "count. n: trials judged again. Other outcomes: trials that end otherwise than with the H of the plan.",
     )
 
 
@@ -315,8 +280,7 @@ def _forests(page: Page) -> Iterable[Figure]:
             figure_id,
             "Reduction of MTTR" + (f", part {i + 1} of {len(parts)}" if len(parts) > 1 else ""),
             f"{_forest_told(page, part)} Points are reductions of MTTR with their {page.level} intervals. Bold ones "
-            "are "
-            f"over all scenarios; {thin}{like if any(not c.decides for c in part) else ''}"
+            f"are over all scenarios; {thin}{like if any(not c.decides for c in part) else ''}"
             + ("An interval that ends in an arrow goes on." if _goes_on(part, scenarios=scenarios) else "").strip(),
             "Forest plot. "
             + " ".join(f"{name}: {reduction_told(r)}." for c in part for name, r in _rows(c, scenarios=scenarios)),

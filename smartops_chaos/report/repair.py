@@ -81,8 +81,8 @@ def _loop(page: Page) -> Iterable[Block]:
             "fig-phases",
             "Steps of healed trials",
             f"{_longest_told(measured)} The bars are mean durations of the steps, in their order; together they are "
-            "the mean "
-            f"time of the healed trials{_not_mttr(measured)}. Ticks are moments on which the recovery did not wait.",
+            f"the mean time of the healed trials{_not_mttr(measured)}. Ticks are moments on which the recovery did "
+            "not wait.",
             "Stacked bars. " + " ".join(map(_steps_told, measured)),
             repair_steps.phases(measured, page.styles),
             ("tab-phases",),
@@ -102,8 +102,7 @@ def _funnel(page: Page) -> Iterable[Figure]:
             "fig-funnel",
             "Where the loop breaks",
             f"{_lost_told(arms)} The bars are counted trials that reached each moment of the repair by the healer; "
-            "hatched "
-            "are those that the platform ended. Arms without a healer are left out.",
+            "hatched are those that the platform ended. Arms without a healer are left out.",
             " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
             repair_steps.funnel(arms, page.styles),
             ("tab-losses",) if _any_lost(arms) else (),
@@ -189,15 +188,12 @@ def _detection(page: Page) -> Table:
             col("Time unmitigated\n(between)", lambda a: until(a.ttm, a.ttm_between)),
         ],
         "Detected: incidents that the healer noticed before they ended. Mitigated: those with a successful action on "
-        "an "
-        "affected object before they ended. By chance: how many the false alarms in trials without a fault would have "
-        "hit. "
-        "MTTD and MTTM: mean time to the detection, and to that action, of those that had one. Time undetected and "
-        "unmitigated: mean over all incidents, to that moment or to their end; in brackets the mean if every moment "
-        "lay at "
-        "the early or at the late end of its interval. Trials in which a clock was stepped are left out. Arms without "
-        "a "
-        "healer are not shown.",
+        "an affected object before they ended. By chance: how many the false alarms in trials without a fault would "
+        "have hit. MTTD and MTTM: mean time to the detection, and to that action, of those that had one. Time "
+        "undetected and unmitigated: mean over all incidents, to that moment or to their end; in brackets the mean "
+        "if every moment lay at the early or at the late end of its interval. Trials in which a clock was stepped "
+        "are left out. Arms without a healer are not shown.",
+        small=True,
     )
 
 
@@ -229,15 +225,12 @@ def _operations(page: Page) -> Table:
             col("Healed, wrong\nor no cause", lambda a: share(a.operations.healed_if_wrong)),
             col("Measured\ntrials", lambda a: share(a.operations.reliability)),
         ],
-        "Closed loop: mean time from detected to verified, in trials that have both. Relapses: trials in which health "
-        "did "
-        f"not last. Late relapses: those that went bad again when health had lasted{_stop_after(page)}, of those that "
-        "were "
-        f"watched on to the horizon, a random fifth ({page.level} interval). Healed, cause named right: of the "
-        "incidents whose "
-        "first named cause was a cause of the fault. Measured trials: those whose fault took effect, of all with a "
-        "fault; at "
-        "least 90 % are wanted. Arms without a healer are not shown.",
+        "Closed loop: mean time from detected to verified, in trials that have both. Relapses: trials in which "
+        f"health did not last. Late relapses: those that went bad again when health had lasted{_stop_after(page)}, of "
+        f"those that were watched on to the horizon, a random fifth ({page.level} interval). Healed, cause named "
+        "right: of the incidents whose first named cause was a cause of the fault. Measured trials: those whose "
+        "fault took effect, of all with a fault; at least 90 % are wanted. Arms without a healer are not shown.",
+        small=True,
     )
 
 

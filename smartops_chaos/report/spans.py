@@ -19,7 +19,7 @@ def tables(plan: Plan, trials: Sequence[tuple[Evidence, Record]]) -> Iterator[Ta
         at = frame(evidence, len(plan.chaos[evidence.trial.chaos].parts))
         if at is not None and record.timeline is not None:
             found = waterfall(evidence, at, record.timeline.events)
-            if found:
+            if found or evidence.untraced:
                 yield _table(evidence, found)
 
 
@@ -28,6 +28,7 @@ def _table(evidence: Evidence, traces: Sequence[Trace]) -> Table:
     for trace in traces:
         lines += [(trace, row) for row in trace.rows]
         lines += [(trace, None)] if trace.left_out or not trace.rows else []
+    unread = f"They could not be read: {evidence.untraced}. " if evidence.untraced else ""
     return table(
         f"tab-spans-{evidence.trial.id}",
         f"What the services did: spans of {evidence.trial.id}",
@@ -40,7 +41,7 @@ def _table(evidence: Evidence, traces: Sequence[Trace]) -> Table:
             col("Duration\n[s]", lambda line: number(line[1].duration_s, 3) if line[1] else NONE),
             col("Status", lambda line: (line[1].status if line[1] else "") or NONE, align="left"),
         ],
-        "Seconds since injection. Each · is a step down: an operation stands below the one that asked for it. The "
+        f"{unread}Seconds since injection. Each · is a step down: below an operation stands what it asked for. The "
         f"services' clock is known to {1000 * uncertainty_s(evidence):.0f} ms. –: not said.",
         group=True,
     )

@@ -26,18 +26,17 @@ from smartops_chaos.report.index import TABLE, Index, Row, card_id, name, row_id
 from smartops_chaos.report.page import Page
 
 _MOST_PRINTED = 250  # rows: some five pages
+_PICTURES_PRINTED = 16  # two pages
 _LINES, _LETTERS = 120, 600  # of a trial's evidence, and of one line in it
 _VALUES = (
     "Dots are good values of the SLO's query, as high as Prometheus took to answer it; crosses on the uppermost line "
-    "are "
-    "bad ones. The dashed line is how long an answer is waited for, the dotted one the horizon."
+    "are bad ones. The dashed line is how long an answer is waited for, the dotted one the horizon."
 )
 _CAPTION = (
-    " The ground is shaded while the fault is in force. Lines with names are the moments of the repair, in grey where "
-    "they are known to lie. Zero is the middle of the call that injects the fault; what takes effect while that call "
-    "is "
-    "under way shows before zero. A service can recover while a fault lasts: the replica that is hit gets no more "
-    "requests, or is replaced. The mark before the name is the arm's, as in all figures."
+    " The ground is shaded while the fault is in force. Lines with names are the moments of the repair, in grey "
+    "where they are known to lie. Zero is the middle of the call that injects the fault; what takes effect while "
+    "that call is under way shows before zero. A service can recover while a fault lasts: the replica that is hit "
+    "gets no more requests, or is replaced. The mark before the name is the arm's, as in all figures."
 )
 _EVIDENCE = (
     "The log lines and samples that each rule matched: in report.html below each of these trials, and for every trial "
@@ -60,6 +59,11 @@ def section(page: Page, data: CampaignData) -> Section:
 
 def _caption(index: Index, plan: Plan | None) -> str:
     caption = (_VALUES if plan and plan.analysis.slo.query else trial_picture.REQUESTS) + _CAPTION
+    if len(index.shown) > _PICTURES_PRINTED:
+        caption += (
+            f" On paper {_PICTURES_PRINTED} of {len(index.shown)}: flagged ones, then of each arm and fault the median "
+            "and the longest; report.html has all."
+        )
     if len(index.shown) == index.whole:
         return caption
     return caption + (
@@ -140,14 +144,29 @@ def _cards(page: Page, data: CampaignData) -> tuple[TrialCard, ...]:
     chosen = {i: _picture(rows[i], data) for i in sorted(page.index.shown, key=key)}
     drawn = [picture for picture in chosen.values() if picture]
     scale = trial_picture.scale(drawn) if drawn else None
+    printed = _printed(page.index)
     cards = []
     for i, picture in chosen.items():
         row = rows[i]
         evidence = _bounded(data.explain(str(row.get("trial", ""))))
         svg = trial_picture.draw_trial(card_id(i), picture, page.styles, scale) if picture and scale else ""
         if svg or evidence:
-            cards.append(TrialCard(card_id(i), name(row), _outcome(row), _alt(row, picture), svg, evidence))
+            cards.append(
+                TrialCard(card_id(i), name(row), _outcome(row), _alt(row, picture), svg, evidence, i in printed)
+            )
     return tuple(cards)
+
+
+def _printed(index: Index) -> set[int]:
+    """Of those shown in full, the ones for paper: first the flagged, then of each cell the median, then its longest."""
+    cells: dict[tuple[object, ...], list[int]] = {}
+    for i in index.shown:
+        if (row := index.rows[i]).get("phase") != "calibrate" and as_number(row.get("time_s")) is not None:
+            cells.setdefault((row["chaos"], row["workload"], row["model"], row["policy"]), []).append(i)
+    ordered = [sorted(cell, key=lambda i: as_number(index.rows[i].get("time_s")) or 0.0) for cell in cells.values()]
+    flagged = [i for i in index.shown if index.rows[i].get("flags")]
+    wanted = [*flagged, *(cell[(len(cell) - 1) // 2] for cell in ordered), *(cell[-1] for cell in ordered)]
+    return set(list(dict.fromkeys(wanted))[:_PICTURES_PRINTED])
 
 
 def _ended_by_us(row: Row) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from smartops_chaos.analysis.compare import LEAST_FAMILIES
 from smartops_chaos.analysis.phrases import left_out
-from smartops_chaos.analysis.words import count, listing, number, percent, seconds, stated_seconds
+from smartops_chaos.analysis.words import clip, count, listing, number, percent, seconds, stated_seconds
 from smartops_chaos.model import Outcome, Plan
 from smartops_chaos.report import lane_effect
 from smartops_chaos.report.document import Block, Facts, Figure, Paragraph, Section, Text
@@ -15,6 +15,7 @@ from smartops_chaos.report.figures import loop_diagram
 from smartops_chaos.report.figures.loop_diagram import Names
 from smartops_chaos.report.page import Page
 
+_NAMED = 3  # faults in the diagram
 _HEALERS = ("detector ", "healer")  # labels of the provenance that tell of it
 _ACTION = re.compile(r"\bTHEN\s+(\w+)\s*\(")
 
@@ -56,8 +57,7 @@ def _blocks(page: Page) -> Iterable[Block]:
             "fig-system",
             "System under test",
             "Requests measure the outage from outside, and the healer has to end it. Blue is the harness, green what "
-            "is "
-            "judged, red what is injected; the arrows of the lower half are the loop of a repair.",
+            "is judged, red what is injected; the arrows of the lower half are the loop of a repair.",
             " ".join(text.replace("\n", " ") + "." for text in (shown.load, shown.front, shown.service, shown.watch)),
             loop_diagram.diagram("fig-system", shown),
             ("tab-scenarios",),
@@ -71,12 +71,27 @@ def _blocks(page: Page) -> Iterable[Block]:
 def names(plan: Plan) -> Names:
     rates = listing(sorted({f"{w.rate_per_s:g}/s" for w in plan.workloads.values() if w.rate_per_s}))
     load = "load of your own" if plan.analysis.slo.query else f"load generator\nopen loop, {rates}"
-    fault = f"fault\n{count(sum(bool(c.parts) for c in plan.chaos.values()), 'level')}"
+    levels = [clip(c.name, 16) for c in plan.chaos.values() if c.parts]
+    fault = "\n".join(
+        ["fault:", *levels] if len(levels) <= _NAMED else ["fault:", *levels[:2], f"{len(levels) - 2} more"]
+    )
+    lanes = plan.target.get("lanes", 1)
     healer = "healer\ndetect, diagnose,\ndecide, act"
     if plan.target.get("kind") == "lab":
+        platform = "supervisor\nrestarts a dead\nprocess"
         replicas = count(int(plan.target.get("replicas", 1)), "replica")
-        return Names(load, "gateway", f"ERP service\n{replicas} a lane", "Prometheus, logs", healer, fault)
-    return Names(load, "Service", "pods", "Prometheus, Loki, logs", healer, fault)
+        return Names(
+            load,
+            "gateway",
+            f"ERP service\n{replicas}",
+            "Prometheus, logs",
+            healer,
+            platform,
+            fault,
+            f"lane, × {lanes}, all on one machine",
+        )
+    platform = "Kubernetes\nrestarts and\nreplaces pods"
+    return Names(load, "Service", "pods", "Prometheus,\nLoki, logs", healer, platform, fault, f"namespace, × {lanes}")
 
 
 def _system(page: Page) -> Iterable[tuple[str, Text]]:
@@ -89,9 +104,8 @@ def _system(page: Page) -> Iterable[tuple[str, Text]]:
         yield (
             "System under test",
             f"The embedded lab{many}. Each lane is a gateway, {plan.target.get('replicas', '')} replicas of a small "
-            "ERP, a "
-            "healer and a Prometheus. All of them are processes on this machine, and each lane's ERP is bound to a "
-            "core.",
+            "ERP, a healer and a Prometheus. All of them are processes on this machine, and each lane's ERP is bound "
+            "to a core.",
         )
         yield "What is real", listing(_real(plan)) + "."
         yield "What is emulated", "\n".join(_emulated(page, plan))
@@ -147,9 +161,8 @@ def _emulated(page: Page, plan: Plan) -> Iterable[str]:
     else:
         yield (
             f"The platform: a supervisor restarts a dead process after {stated_seconds(delay_s)}. Kubernetes restarts "
-            "a "
-            "container at once the first time, then after 10 s, 20 s and so on, up to 5 minutes."
-            f"{hangs_on_delay(page, delay_s)}"
+            "a container at once the first time, then after 10 s, 20 s and so on, up to 5 "
+            f"minutes.{hangs_on_delay(page, delay_s)}"
         )
     yield "The healer: a small SmartOps in one process, with the same log lines and metrics."
 
@@ -293,8 +306,7 @@ def _cured_by_restart(page: Page) -> str:
     names = [c.name for c in plan.chaos.values() if any(part.family == "network" for part in c.parts)]
     return (
         f"Here a new replica is free of the fault, also in {listing(names)}; in reality a slow network is not cured "
-        "by a "
-        "restart."
+        "by a restart."
     )
 
 
@@ -305,8 +317,7 @@ def families_told(found: int) -> str:
         return f"{measured}, which is enough to speak about faults like them."
     return (
         f"{measured}. To speak about faults like them takes {LEAST_FAMILIES}: with fewer, one family that was not "
-        "tried "
-        "could turn the result round."
+        "tried could turn the result round."
     )
 
 
@@ -319,8 +330,7 @@ def _statistical(page: Page) -> str:
     told.append(
         "The tests assume nothing about the times but that they lie between 0 and the horizon. The chance of a false "
         f"proven, over {_tested(page)}, is held at {percent(page.summary.alpha, 1)}, one-sided; that is checked by "
-        "exact "
-        "computation, not proven by mathematics (see the method)."
+        "exact computation, not proven by mathematics (see the method)."
     )
     if waiting := sum(v.verdict.startswith("observed") for v in page.summary.verdicts):
         are = "is" if waiting == 1 else "are"

@@ -41,14 +41,20 @@ def fetch(
             try:
                 answer = source.ask(TracesError, path.format(trace), {}, retries=1)
             except TracesError as error:
-                # An unknown trace, or the other one's API; but the API server, too, does not find a Service.
-                if error.status != 404 or (source.proxied and error.said.startswith("services ")):
+                if not _unknown(error, source, path):
                     raise
                 continue
             found += sorted(_spans(source.url, trace, answer), key=lambda span: span.start_ns)[:_MOST_SPANS]
             paths = (path,)
             break
     return tuple(sorted(found, key=lambda span: span.start_ns))
+
+
+def _unknown(error: TracesError, source: Connection, path: str) -> bool:
+    """Whether it does not know the trace, or has the other one's API."""
+    if error.status == 404:
+        return not (source.proxied and error.said.startswith("services "))  # the API server does not find a Service
+    return error.status == 200 and path != _PATHS[0]  # for what it does not know Jaeger has a page of HTML
 
 
 def _spans(url: str, trace: str, answer: Any) -> Iterator[Span]:

@@ -264,12 +264,14 @@ def _told(
 
 def _traced(evidence: Evidence, at: Frame, timeline: Timeline) -> Iterator[str]:
     """The spans that were fetched, each below the one that has asked for it."""
+    if evidence.untraced:
+        yield f"\nTraces: not read, since {evidence.untraced}"
     if evidence.traces:
         yield "\nTraces (start in seconds since injection, duration in seconds)"
     for trace in waterfall.waterfall(evidence, at, timeline.events):
         yield f"  {trace.id}, of {', '.join(trace.named_by)}" + ("" if trace.rows else ": its store has no span of it")
         for row in trace.rows:
-            took = f"{row.start_s:+.3f} {row.duration_s:.3f} {row.status:<5}"
+            took = f"{row.start_s:+8.3f} {row.duration_s:7.3f} {row.status:<5}"
             yield f"    {took} {'  ' * row.depth}{row.service}: {row.name}"
         if trace.left_out:
             yield f"    and {trace.left_out} more"

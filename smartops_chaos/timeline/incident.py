@@ -10,18 +10,22 @@ file tell the moments and actions (timeline.rules), and timeline.outcome says ho
 
 Spells with less than `settle` of health between them are one incident; all but the first are its relapses. A moment
 counts from `EARLIER_S` before the impact on, since a healer may see what users do not feel yet, and an action, which
-may be the reason of the impact, from `ACTED_EARLIER_S` before it on.
+may be the reason of the impact, from `ACTED_EARLIER_S` before it on. One that belongs to no incident was needless.
+
+`derive_again` makes the same incident of its evidence alone: requests, lines and samples, nothing that was derived.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 from smartops_chaos.model import (
     SCHEMA_VERSION,
+    Action,
     Call,
     ChaosLevel,
     Event,
@@ -37,7 +41,7 @@ from smartops_chaos.model import (
     Trial,
 )
 from smartops_chaos.schema.healerfile import HealerFile
-from smartops_chaos.timeline.health import Spell, is_good
+from smartops_chaos.timeline.health import Spell, is_good, spells
 from smartops_chaos.timeline.interval import Frame
 from smartops_chaos.timeline.outcome import flags, judge
 from smartops_chaos.timeline.rules import hits, read
@@ -97,9 +101,10 @@ class Seen:
     """What the requests say of an incident so far; its beginning is fixed, its end may not be known yet."""
 
     spells: tuple[Spell, ...]  # the first began it
-    relapses_before: int  # more spells than are in `spells`: a long outage is not kept whole
     requests: tuple[Request, ...]
-    until_ns: int
+    begin_ns: int  # nothing before it was judged
+    looked_ns: int  # all requests due before it were there
+    until_ns: int  # of the incident itself: a later one may have been seen already
     over: bool
 
     @property
@@ -109,6 +114,58 @@ class Seen:
     @property
     def recovered(self) -> Interval | None:
         return self.spells[-1].recovered
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentEvidence:
+    """All that an incident is derived from. `told` has the requests too; `healer` is the healer file's `model_dump`."""
+
+    told: Evidence
+    healer: Mapping[str, Any]
+    service: StandingService
+    settle_s: float
+    begin_ns: int
+    looked_ns: int
+    after_ns: int
+    fault: str
+    schema_version: int = SCHEMA_VERSION
+
+
+def see(requests: Sequence[Request], slo: Slo, settle_s: float, begin_ns: int, looked_ns: int) -> Seen | None:
+    """The first incident in the requests of a time before which all was well; None where nothing was bad."""
+    found = spells(requests, slo, begin_ns, looked_ns)
+    if not found.found:
+        return None
+    group, more = first_group(found.found, settle_s)
+    last = group[-1].recovered
+    quiet_ns = looked_ns - round(slo.hold_s * 1e9) - last.hi_ns if last else 0
+    over = last is not None and (more or (found.good_now and quiet_ns >= round(settle_s * 1e9)))
+    until_ns = last.hi_ns if more and last else looked_ns
+    return Seen(group, tuple(requests), begin_ns, looked_ns, until_ns, over)
+
+
+def first_group(found: tuple[Spell, ...], settle_s: float) -> tuple[tuple[Spell, ...], bool]:
+    """The spells of one incident, and whether a later one follows."""
+    for number, (one, following) in enumerate(pairwise(found), 1):
+        if one.recovered and following.impacted.lo_ns - one.recovered.hi_ns >= round(settle_s * 1e9):
+            return found[:number], True
+    return found, False
+
+
+def derive_again(evidence: IncidentEvidence, healer: HealerFile) -> Incident | None:
+    """The incident as it was when it came on record; None where the requests show none."""
+    slo, told = evidence.service.slo, evidence.told
+    seen = see(told.requests, slo, evidence.settle_s, evidence.begin_ns, evidence.looked_ns)
+    if seen is None:
+        return None
+    return derive(seen, told, healer, evidence.service, after_ns=evidence.after_ns, fault=evidence.fault)
+
+
+def actions(told: Evidence, healer: HealerFile, begin_ns: int, end_ns: int) -> tuple[Action, ...]:
+    """What the healer has begun to do between two moments, whatever happened to the service."""
+    begin = Interval(begin_ns, begin_ns)
+    found = read(told, healer, Frame(begin, begin, end_ns)).actions
+    return tuple(one for one in found if begin_ns <= one.start.lo_ns < end_ns)
 
 
 def derive(
@@ -186,7 +243,7 @@ def _health(seen: Seen, slo: Slo) -> Health:
     return Health(
         impacted=seen.impacted,
         recovered=seen.recovered if seen.over else None,
-        relapses=seen.relapses_before + len(seen.spells) - 1,
+        relapses=len(seen.spells) - 1,
         bad_s=bad_ns / 1e9,
         unknown_s=_unasked_s(within, slo),
         requests=len(within),

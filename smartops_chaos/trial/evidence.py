@@ -20,7 +20,7 @@ from smartops_chaos.schema.healerfile import HealerFile, LokiLogs
 from smartops_chaos.targets.base import Lane
 from smartops_chaos.telemetry.alerts import Alerts
 from smartops_chaos.telemetry.loki import Found
-from smartops_chaos.telemetry.traces import MOST
+from smartops_chaos.telemetry.traces import MOST, TracesError
 from smartops_chaos.timeline.derive import traces
 from smartops_chaos.timeline.interval import offset_of
 from smartops_chaos.timeline.rules import METRICS_CLOCK, NODE_CLOCK
@@ -90,13 +90,11 @@ def collect(
 def with_spans(lane: Lane, evidence: Evidence, healer: HealerFile, chaos: ChaosLevel) -> Evidence:
     """The evidence, and with it the spans of the traces that its timeline names. Raises LaneLost."""
     ids = traces(evidence, healer, chaos)[:MOST]
-    missing: list[str] = []
-    spans = None
-    with _reading("traces", missing):
+    try:
         spans = lane.traces(ids) if ids else None
-    if spans is None:
-        return replace(evidence, missing=(*evidence.missing, *missing))
-    return replace(evidence, traces=ids, spans=spans)
+    except TracesError as error:
+        return replace(evidence, untraced=str(error))
+    return evidence if spans is None else replace(evidence, traces=ids, spans=spans)
 
 
 def complete_ns(series: Iterable[Series], rules: Iterable[AlertRule], needed_ns: int, scrape_s: float) -> int:

@@ -1,4 +1,4 @@
-"""docs/healers.md as a reader follows it: its blocks are the files, and the campaign tells the healer from none."""
+"""docs/watchdog.md as a reader follows it: its blocks are the files, and the campaign tells the healer from none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import yaml
 from kubernetes import client, utils
 
-GUIDE = Path(__file__).parents[2] / "docs" / "healers.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "watchdog.md"
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from ruamel.yaml import YAML
 from typer.main import get_command
 
 from smartops_chaos import api
@@ -21,6 +22,9 @@ from smartops_chaos.analysis.words import percent, percent_range, seconds, secon
 from smartops_chaos.cli.commands import app
 from smartops_chaos.cli.result_table import result_table
 from smartops_chaos.cli.terminal import ONLY_REPORTS, missing_library
+from smartops_chaos.plan.durations import likely_s
+from smartops_chaos.plan.expand import load_plan
+from smartops_chaos.schema.faultfile import shipped_faults
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "results" / "sample"
@@ -64,6 +68,17 @@ def test_the_numbers_to_reproduce_are_those_of_the_sample(sample: Summary) -> No
     for arm in (off, zscore):
         assert f"{arm.auto_heal.successes} of {arm.auto_heal.n}" in told
     assert {v.verdict for v in sample.verdicts} == {"proven"}
+
+
+def test_the_whole_healer_file_reads_its_lines_as_its_page_says(cli: Any, tmp_path: Path) -> None:
+    section = page("docs/healers.md").partition("## A whole example")[2]
+    blocks = dict(re.findall(r"^```(json|yaml|text)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[:3])
+    (tmp_path / "healer.yaml").write_text(blocks["yaml"], encoding="utf-8")
+    (tmp_path / "autofix.log").write_text(blocks["json"], encoding="utf-8")
+    (command,) = re.findall(r"^`smartops-chaos (healer check .*?)` prints:", section, re.MULTILINE)
+    done = cli(*command.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert plain(done.stdout) == plain(blocks["text"])
 
 
 def test_the_explained_matrix_plans_as_its_page_says(cli: Any, tmp_path: Path) -> None:
@@ -147,3 +162,27 @@ def test_the_sample_gives_the_same_numbers_on_another_processor(tmp_path: Path) 
         subprocess.run(called, env={**os.environ, **processor}, check=True)
         texts.append((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert texts[0] == texts[1]
+
+
+def test_the_table_of_faults_has_each_with_its_driver_and_how_long_it_lasts() -> None:
+    rows = re.findall(
+        r"^\| \[`(.+?)`\]\(\S+\) \| (\S+) \| (\S+) \| (.+?) \| (\S+) \|$", page("docs/chaos_manual.md"), re.M
+    )
+    lab, cluster = shipped_faults("lab"), shipped_faults("kubernetes")
+    told = {name: (on_lab == "yes", driver.strip("`–"), lasts, family) for name, on_lab, driver, lasts, family in rows}
+    assert len(rows) == len(told)
+    wanted = {}
+    for name in {*lab, *cluster}:
+        path = cluster.get(name, lab.get(name))
+        assert path is not None
+        block = next(one for one in YAML(typ="safe").load(path)["extensions"] if one["name"] == "smartops-chaos")
+        lasts = "until it is ended" if block["lasting"] else "a moment"
+        wanted[name] = (name in lab, cluster[name].parent.name if name in cluster else "", lasts, block["family"])
+    assert told == wanted
+
+
+def test_a_trial_on_a_cluster_takes_as_long_as_the_manual_adds_up() -> None:
+    plan = load_plan(ROOT / "matrix" / "smartops.yaml")
+    told = re.findall(r"^\| \*\*.+?\*\* \| \| \*\*(\d+)\*\* \|$", page("docs/chaos_manual.md"), re.M)
+    of = {trial.model: likely_s(plan, trial) for trial in plan.trials if trial.chaos == "cpu" and not trial.to_horizon}
+    assert [round(of["fast"]), round(of["off"])] == [int(one) for one in told]

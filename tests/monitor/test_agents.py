@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,24 @@ def test_lines_tell_how_long_a_diagnosis_and_an_evaluation_take(told: Any) -> No
     assert "smartops_diagnose_seconds_sum 2.0" in text()
     assert "smartops_policy_evaluation_seconds_sum 0.05" in text()
     assert "smartops_detect_seconds" not in text()  # no anomaly has said which window it was found in
+
+
+@pytest.mark.parametrize("line_first", [True, False])
+def test_a_window_belongs_to_the_signal_after_it_whichever_is_known_first(tmp_path: Path, line_first: bool) -> None:
+    """A slow one of 20 s, and half a minute later a fast one; the API answers seconds after the line, or before it."""
+    registry = CollectorRegistry()
+    numbers = AgentNumbers(registry, healerfile.load("smartops"), "", "", tmp_path)
+    numbers.signals({"anomalies": [], "rcas": []})
+    begin_s, known = 1_796_000_000.0, []
+    for ends_s, signalled_s in ((0.0, 20.0), (50.0, 50.25)):
+        known.append({"windowId": str(ends_s), "tsRange": {"end": begin_s + ends_s}})
+        at_ns = round((begin_s + signalled_s) * 1e9)
+        line = LogLine(at_ns, "smartops-orchestrator", '"POST /v1/signals/anomaly HTTP/1.1" 202 Accepted')
+        steps = [partial(numbers.line, line), partial(numbers.signals, {"anomalies": known, "rcas": []})]
+        for step in steps if line_first else reversed(steps):
+            step()
+    assert registry.get_sample_value("smartops_detect_seconds_sum") == pytest.approx(20.25, abs=0.01)
+    assert registry.get_sample_value("smartops_detect_seconds_count") == 2
 
 
 def post(address: str, path: str, body: str) -> int:

@@ -80,6 +80,22 @@ def test_the_last_campaign_s_mttr_is_that_of_its_report(tmp_path: Path, cli: Cal
     assert all(bounds["low"] <= bounds["estimate"] <= bounds["high"] for bounds in found.values())
 
 
+def test_a_campaign_of_another_pod_is_over_when_it_says_so_or_is_silent_for_an_hour(tmp_path: Path) -> None:
+    """Its runner is no process of this machine; what it has said last is all that there is to see."""
+    there = tmp_path / "results" / "sample"
+    shutil.copytree(SAMPLE, there)
+    events = there / "events.ndjson"
+    finished = events.read_text()
+    *before, _ = finished.splitlines(keepends=True)
+    events.write_text("".join(before))
+    assert not CampaignMarks(tmp_path / "results").mttr()
+    for file in (there, there / "trials", events):
+        os.utime(file, (time.time() - 4000,) * 2)
+    assert CampaignMarks(tmp_path / "results").mttr()
+    events.write_text(finished)
+    assert CampaignMarks(tmp_path / "results").mttr()
+
+
 def test_an_incident_during_a_fault_names_it(
     results: Path, shop: Any, standing: Callable[..., Any], until: Callable[..., Any]
 ) -> None:

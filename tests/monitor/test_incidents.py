@@ -11,13 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smartops_chaos.analysis import incident_numbers
+from smartops_chaos.analysis import incident_numbers, load_incidents
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.model import Event, Evidence, Interval, LogLine, Outcome, Request, Slo
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store.incident_book import IncidentBook
 from smartops_chaos.timeline.health import Spell
-from smartops_chaos.timeline.incident import Incident, Seen, StandingService, derive, nothing_told
+from smartops_chaos.timeline.incident import (
+    Incident,
+    IncidentEvidence,
+    Seen,
+    StandingService,
+    derive,
+    derive_again,
+    nothing_told,
+)
 
 S = 1_000_000_000
 NOW = 1_796_000_000 * S
@@ -35,7 +43,8 @@ def seen(recovered_s: float | None, until_s: float) -> Seen:
         Request(NOW + i * S // 25, 0, 1_000_000, 500 if 0 <= i / 25 < end_s else 200)
         for i in range(-100, round(until_s * 25))
     )
-    return Seen(spells, 0, requests, NOW + round(until_s * S), recovered_s is not None)
+    end_ns = NOW + round(until_s * S)
+    return Seen(spells, requests, requests[0].sched_ns, end_ns, end_ns, recovered_s is not None)
 
 
 def lines(*told: tuple[float, str]) -> Evidence:
@@ -167,6 +176,50 @@ def test_the_report_of_a_folder_with_incidents(book: IncidentBook, cli: Any, tmp
     assert "trials: zscore" in page
     assert cli("report", book.path, sample, sample).returncode == 2
     assert cli("report", book.path, "--check").returncode == 2
+
+
+def known(found: Incident, recovered_s: float | None, *told: tuple[float, str]) -> IncidentEvidence:
+    """What it was derived from, as a monitor keeps it."""
+    requests = seen(recovered_s, 120).requests
+    evidence = replace(lines(*told), requests=requests, slo=SERVICE.slo, horizon_s=60.0, stop_after_good_s=3.0)
+    healer = healerfile.load("lab").model_dump(mode="json")
+    return IncidentEvidence(evidence, healer, SERVICE, 3.0, requests[0].sched_ns, found.until_ns, 0, "")
+
+
+@pytest.mark.parametrize("recovered_s", [20, None])
+def test_evidence_gives_the_incident_again_and_the_report_draws_it(
+    book: IncidentBook, cli: Any, tmp_path: Path, recovered_s: float | None
+) -> None:
+    told = [(2, ANOMALY), *restart(5, 6)]
+    evidence = known(derive(seen(recovered_s, 120), lines(*told), healerfile.load("lab"), SERVICE), recovered_s, *told)
+    found = derive_again(evidence, healerfile.load("lab"))
+    assert found is not None
+    book.write([found])
+    book.write_evidence(found.id, evidence, 10**6)
+    assert book.read_evidence(found.id) == evidence
+    assert load_incidents.same(found, evidence)
+    assert not load_incidents.same(replace(found, reason="another"), evidence)
+    less = replace(evidence, told=replace(evidence.told, requests=evidence.told.requests[:100]))
+    assert not load_incidents.same(found, less)
+    (act,) = found.timeline.actions
+    book.write_needless([act, act])
+    assert cli("report", book.path).returncode == 0
+    page = (tmp_path / "reports" / "watched-incidents" / "report.html").read_text()
+    assert "1 of 1 are as they are on record" in page.replace("\xa0", " ")
+    assert f"incident-{found.id}" in page
+    assert "2 restart" in page
+
+
+def test_evidence_is_kept_as_long_as_there_is_room_the_newest_longest(book: IncidentBook) -> None:
+    evidence = known(one(0, 20, Outcome.HEALED), 20)
+    book.write_evidence("1000", evidence, 10**6)
+    size = next(book.path.glob("evidence/*")).stat().st_size
+    for number in ("999", "2000", "3000"):
+        book.write_evidence(number, evidence, 2 * size)
+    assert [name for name in ("999", "1000", "2000", "3000") if book.read_evidence(name)] == ["2000", "3000"]
+    (book.path / "evidence" / "3000.gz").write_bytes(b"\x1f\x8b broken")
+    with pytest.raises(UsageError, match=r"3000.gz cannot be read"):
+        book.read_evidence("3000")
 
 
 def test_the_report_of_a_folder_without_any_says_so(book: IncidentBook, cli: Any) -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from smartops_chaos.analysis import load_incidents
 from smartops_chaos.clock import Clock
 from smartops_chaos.errors import FileProblems
 from smartops_chaos.model import Interval, Request
@@ -86,7 +88,7 @@ def test_a_day_with_monitors_that_are_killed_has_every_incident_once(
     Raw evidence goes as soon as nothing needs it any more.
     """
     monkeypatch.setattr("smartops_chaos.monitor.standing._REQUEST_BYTES", 1)
-    monkeypatch.setattr("smartops_chaos.monitor.standing._PRUNED_EVERY_S", 0.0)
+    monkeypatch.setattr("smartops_chaos.monitor.standing._TIDIED_EVERY_S", 0.0)
     chance = random.Random(seed)
     day, at, outages = 60_000, 0, []
     while True:
@@ -185,6 +187,39 @@ def test_lines_of_loki_tell_what_the_healer_did(make: Callable[..., StandingMoni
     assert (str(found.outcome), found.flags) == ("healed", ())
     assert found.seconds_to("detected") == pytest.approx(5, abs=1)
     assert [action.kind for action in found.timeline.actions] == ["restart"]
+
+
+def test_what_the_healer_does_while_all_is_well_is_needless_and_on_record_once(
+    make: Callable[..., StandingMonitor], tmp_path: Path
+) -> None:
+    """Three restarts: long before an incident, within it, and a minute before a monitor is killed."""
+    log = tmp_path / "orchestrator.log"
+    log.touch()
+    probe = Probe(tmp_path / "watched" / "raw", [(600, 660)])
+    probe.begin(0)
+    probe.ask(0, 10)
+    more = f"logs: {{smartops-orchestrator: {log}}}\n"
+    monitor = make(more)
+    for at in (100, 620, 1500):
+        stamp = datetime.fromtimestamp(BEGIN / S + at, UTC).isoformat()
+        with log.open("a") as out:
+            out.write(f"{stamp} ClosedLoopManager: executing restart on shop/erp (attempt=0 windowId={at})\n")
+            out.write(f"{stamp} Action completed: type=restart target=Deployment shop/erp status=success\n")
+    for second in range(10, 3000, 10):
+        probe.ask(second, second + 10)
+        if second == 1560:
+            monitor = make(more)
+        monitor.turn(BEGIN + (second + 10) * S)
+    (found,) = monitor.incidents
+    assert [round((one.start.lo_ns - BEGIN) / S) for one in found.timeline.actions] == [620]
+    kept = IncidentBook(tmp_path / "watched").read_needless()
+    assert [round((one.start.lo_ns - BEGIN) / S) for one in kept] == [100, 1500]
+    counted = 'smartops_chaos_needless_actions_total{kind="restart",namespace="shop",service="erp"} 2.0'
+    assert counted in monitor.numbers.text().decode()
+    assert counted in make(more).numbers.text().decode()
+    evidence = monitor._book.read_evidence(found.id)
+    assert evidence is not None
+    assert load_incidents.same(found, evidence)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def test_the_monitor_exports_what_rules_and_boards_read(tmp_path: Path) -> None:
     numbers = Numbers("smartops-dev", "smartops-erp-simulator")
     agents = AgentNumbers(numbers.registry, healerfile.load("smartops"), "", "", tmp_path)
     numbers.faults({("smartops-dev", "pod-kill", "quick-1"): True})
+    numbers.needless("restart")
     numbers.mttr({"zscore": {"estimate": 4.1, "low": 3.5, "high": 4.8}})
     for count in (1, 60, 130):  # the first scores are the reference
         window = {"end": 1_796_000_000.0}

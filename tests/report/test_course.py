@@ -141,5 +141,7 @@ def test_the_spans_of_a_trial_stand_below_its_numbers(sample):
     assert "| closed loop | smartops-orchestrator | 1.0" in first
     assert re.search(r"\| · act: restart \| smartops-orchestrator \| 2\.0\d\d \| 1\.000 \| error \|", second)
     assert "| its store has no span of it | – | – | – | – |" in third
+    _, report = again(sample, HEALED, untraced="the store is gone")
+    assert "They could not be read: the store is gone." in caption(report)
     _, report = again(sample, HEALED)
     assert "spans of" not in caption(report)

@@ -63,6 +63,16 @@ def test_a_trace_that_is_not_known_has_no_span() -> None:
         assert fetch(url, [TRACE]) == ()
 
 
+def test_jaeger_has_a_page_for_what_it_does_not_know() -> None:
+    def answer(question: Asked) -> Answer:
+        return Answer("{}", 404) if "/v3/" in question.path else Answer("<html>")
+
+    with serving(answer) as url:
+        assert fetch(url, [TRACE]) == ()
+    with serving(lambda _: Answer("<html>")) as url, pytest.raises(TracesError, match="login page"):
+        fetch(url, [TRACE])
+
+
 def test_traces_and_spans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "_MOST_SPANS", 1)
     asked: list[str] = []

@@ -92,7 +92,9 @@ def test_the_explanation_shows_them(story: Any) -> None:
     both = traces(told.evidence(), load("lab"), told.chaos())
     told = trial(story, traces=both, spans=SPANS)
     text = explain(told.evidence(), load("lab"), told.chaos())
-    assert f"  {HEALING}, of decided, acted\n    +0.500 0.100       orchestrator: detect\n" in text
-    assert "    +1.100 0.100 error     orchestrator: act\n" in text
+    assert f"  {HEALING}, of decided, acted\n      +0.500   0.100       orchestrator: detect\n" in text
+    assert "      +1.100   0.100 error     orchestrator: act\n" in text
     assert f"  {both[1]}, of {FIRST_BAD}: its store has no span of it\n" in text
+    gone = trial(story, untraced="the store of traces does not answer")
+    assert "Traces: not read, since the store of traces" in explain(gone.evidence(), load("lab"), gone.chaos())
     assert "Traces" not in explain(trial(story).evidence(), load("lab"), told.chaos())

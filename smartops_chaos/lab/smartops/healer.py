@@ -34,6 +34,10 @@ from smartops_chaos.lab.smartops.policy import Policy, decide, parse_policies
 POLL_S = 0.5
 DIAGNOSIS_SPAN_S = 1.0
 _KEEP = 100
+LINE = (
+    "%(asctime)s %(levelname)s [%(name)s] [%(filename)s:%(lineno)d] [trace_id=%(trace_id)s span_id=%(span_id)s "
+    "resource.service.name=smartops-orchestrator trace_sampled=%(sampled)s] - %(message)s"
+)
 _QUIET = ("/healthz", "/metrics")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -269,10 +273,7 @@ def add_options(options: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, hands: Callable[[aiohttp.ClientSession], Hands]) -> None:
     """Until the process is ended; `hands` makes what it works with, in the running event loop."""
-    where = "trace_id=%(trace_id)s span_id=%(span_id)s"
-    trace = f"{where} resource.service.name=smartops-orchestrator trace_sampled=%(sampled)s"
-    form = f"%(asctime)s %(levelname)s [%(name)s] [%(filename)s:%(lineno)d] [{trace}] - %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=form)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LINE)
     logging.getLogger().handlers[0].addFilter(spans.TracedLines())
     asyncio.run(serve(options, hands))
 

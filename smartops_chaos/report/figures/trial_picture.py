@@ -10,17 +10,16 @@ import matplotlib.transforms
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import MOMENTS, Arm, Request
-from smartops_chaos.report.style import BAD, GOOD, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw
+from smartops_chaos.report.style import BAD, GOOD, HAIR, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw
 from smartops_chaos.timeline.health import is_good
 
 REQUESTS = (  # so begins the caption of every picture of requests
-    "Each request stands at the second at which it was sent. Dots are good ones, crosses bad ones; on the uppermost "
-    "line are those without a good answer. The dashed line is the latency that the SLO allows, the dotted one the "
-    "horizon."
+    "Each request stands at the second at which it was sent. Dots are good ones, crosses bad ones; those without a "
+    'good answer stand at "none". The dashed line is the latency that the SLO allows, the dotted one the horizon.'
 )
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.55
 _LABEL_POINTS = 9  # room for one upright label
@@ -104,8 +103,10 @@ def requests(axes: Axes, picture: Picture, scale: Scale) -> None:
     axes.set_xlim(scale.start_s, scale.end_s)
     axes.set_yscale("log")
     axes.set_ylim(scale.lowest_ms, scale.highest_ms * 2.4)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    tens = [ms for ms in (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5) if scale.lowest_ms <= ms < scale.highest_ms * 0.8]
+    axes.set_yticks([*tens, scale.unanswered_ms], [*(f"{ms:g}" for ms in tens), "none"])
     axes.yaxis.set_minor_locator(NullLocator())
+    axes.axhline(scale.highest_ms * 1.15, color=HAIR, linewidth=0.6)  # above it there is no latency to read
     end = scale.end_s if picture.fault_end_s is None else picture.fault_end_s
     if end > 0:
         axes.axvspan(0, end, color=SHADE, alpha=0.28, linewidth=0)
