@@ -15,6 +15,7 @@ from smartops_chaos.report.page import Page, arm_name
 from smartops_chaos.report.recovery import reduction_told
 
 SECTION = "faults"
+_IN_WORDS = 4  # arms, so that a caption says the time of each
 _FEW = 6  # scenarios
 _MEASURED = ("counted", "control", "left out")  # all trials but those of calibration
 Of = tuple[ArmSummary, CellNumbers]
@@ -59,8 +60,9 @@ def _figure(page: Page, figure_id: str, chaos: str, cells: list[Of], counted: pd
     return Figure(
         figure_id,
         f"Every counted trial of {chaos}",
-        f"{told}. Each mark is a trial with its time to recover; black bars are the MTTR, triangles at the dotted "
-        "horizon the trials that never recovered.",
+        (f"{told}. " if len(times) <= _IN_WORDS else "")
+        + "Each mark is a trial with its time to recover; black bars are the MTTR, triangles at the dotted horizon the "
+        "trials that never recovered.",
         f"MTTR under {chaos}. {told}.",
         strip.svg,
         ("tab-mttr",),

@@ -103,7 +103,9 @@ def _asked(page: Page) -> Iterable[tuple[str, Text]]:
     yield "Service level agreement (SLA)", f"{plan.sla.faults:g} faults in {window(plan.sla)}" if plan.sla else "none"
     yield "Weights of scenarios", listing([f"{name} {w:g}" for name, w in plan.weights.items()]) or "equal"
     yield "Order of the targets", ", then ".join(GOALS[goal] for goal in plan.order)
-    yield "Alpha", f"{number(plan.alpha, 3)}, one-sided, Holm over arms; {_looks(page.summary)}"
+    arms = len(page.judged)
+    holm = f", Holm over {arms} arms" if arms > 1 else ""
+    yield "Alpha", f"{number(plan.alpha, 3)}, one-sided{holm}; {_looks(page.summary)}"
 
 
 def _scenarios(plan: Plan) -> Table:
