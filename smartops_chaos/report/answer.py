@@ -247,7 +247,9 @@ def _trials(page: Page) -> str:
     measured, counted = sum(a.trials for a in arms), sum(a.counted for a in arms)
     calibration = sum(c.n + c.left_out for c in page.summary.calibration)
     controls = sum(a.controls for a in arms)
-    where = f"{each.pop()} in each of {count(len(arms), 'arm')}" if len(each) == 1 else f"in {count(len(arms), 'arm')}"
+    where = f"in {count(len(arms), 'arm')}"
+    if len(each) == 1 and len(arms) > 1:
+        where = f"{each.pop()} in each of {count(len(arms), 'arm')}"
     told = f"{count(measured + calibration, 'trial')}: {measured} measured ({where})"
     told += f", {calibration} for calibration." if calibration else "."
     told += " All measured ones" if counted == measured else f" {counted} of the measured ones"

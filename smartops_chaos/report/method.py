@@ -10,7 +10,7 @@ import pandas as pd
 from smartops_chaos.analysis.phrases import GOALS
 from smartops_chaos.analysis.sla import window
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
-from smartops_chaos.analysis.words import NONE, k_of_n, listing, number, percent, seconds, stated_seconds
+from smartops_chaos.analysis.words import NONE, count, k_of_n, listing, number, percent, seconds, stated_seconds
 from smartops_chaos.model import FaultPart, Plan, Slo
 from smartops_chaos.report import explained
 from smartops_chaos.report.answer import horizons
@@ -264,4 +264,5 @@ def _took(page: Page) -> str:
     begun = pd.to_datetime(page.table["started_at"], utc=True, errors="coerce").dropna()
     if len(begun) < 2:
         return ""
-    return f". It took about {max(1, round((begun.max() - begun.min()).total_seconds() / 60))} minutes here"
+    minutes = max(1, round((begun.max() - begun.min()).total_seconds() / 60))
+    return f". It took about {count(minutes, 'minute')} here"

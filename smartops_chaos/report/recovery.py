@@ -302,7 +302,7 @@ def _forest_told(page: Page, part: Sequence[Comparison]) -> str:
     target = page.targets.mttr_reduction
     above = sum(r.lo is not None and r.lo > target for r in found)
     who = (
-        f"{above} of {len(found)} arms lie"
+        f"{above or 'None'} of {len(found)} arms lie"
         if len(found) > 1
         else f"{part[0].arm} {'lies' if above else 'does not lie'}"
     )

@@ -27,6 +27,13 @@ from smartops_chaos.report.figures import repair_steps
 from smartops_chaos.report.page import Page, arm_name
 
 _ARMS_IN_WORDS = 3
+STEPS = {  # in words
+    "detect": "Detection",
+    "diagnose": "Diagnosis",
+    "decide": "Decision",
+    "act": "Action",
+    "recover": "Recovery after the action",
+}
 _FEW_ARMS = 5  # whose funnels stand beside each other in a figure that is no page
 
 
@@ -52,9 +59,11 @@ def _longest_told(arms: Sequence[ArmSummary]) -> str:
     for arm in arms[:_ARMS_IN_WORDS]:
         longest = max(arm.phases, key=lambda p: p.mean_s or 0.0)
         whole = sum(p.mean_s or 0.0 for p in arm.phases)
-        told.append(f"with {arm.arm} it is to {longest.name}: {seconds(longest.mean_s)} of {seconds(whole)}")
+        step = STEPS.get(longest.name, longest.name)
+        told.append(f"{step} with {arm.arm}, {seconds(longest.mean_s)} of {seconds(whole)}")
     more = len(arms) - len(told)
-    return f"The longest step of a repair: {'; '.join(told)}{f'; and {more} more arms' if more else ''}."
+    rest = f"; {count(more, 'more arm')} below" if more else ""
+    return f"The longest step of a repair: {'; '.join(told)}{rest}."
 
 
 def _not_mttr(arms: Sequence[ArmSummary]) -> str:

@@ -24,19 +24,13 @@ from smartops_chaos.analysis.words import (
 )
 from smartops_chaos.model import Outcome, Record
 from smartops_chaos.report import closely, film, many_arms, purpose, render, simulated, validity
+from smartops_chaos.report import repair as repair_text
 from smartops_chaos.report.figures import effect, loop_diagram, repair_steps, survival_curves
 from smartops_chaos.report.page import Page, page
 from smartops_chaos.report.questions import Question, twelve
 
 _QUESTIONS_A_SLIDE = 3
 _MOST_LINES = 4
-_STEPS = {
-    "detect": "Detection",
-    "diagnose": "Diagnosis",
-    "decide": "The decision",
-    "act": "The action",
-    "recover": "The recovery after the action",
-}
 _TALLEST_IN = 2.3  # of a drawing that fills the slide's width and leaves room for its title
 WIDE_IN = 5.4
 
@@ -115,6 +109,8 @@ def _answer_title(seen: Page) -> str:
     kind = str(seen.plan.target.get("kind", "")) if seen.plan else ""
     where = {"lab": "In this lab", "kubernetes": "On this cluster"}.get(kind, "Here")
     proven = sum(v.verdict == "proven" for v in verdicts)
+    if not proven:
+        return f"{where} no target is proven yet; {best.arm} is the fastest"
     which = f"all {len(verdicts)}" if proven == len(verdicts) else f"{proven} of {len(verdicts)}"
     return f"{where} {best.arm} is shown to reach {which} targets"
 
@@ -178,7 +174,7 @@ def _effect(seen: Page, data: CampaignData, best: ArmSummary, baseline: ArmSumma
         longest = max(best.phases, key=lambda p: p.mean_s or 0.0)
         whole = sum(p.mean_s or 0.0 for p in best.phases)
         share = percent((longest.mean_s or 0.0) / whole) if whole else NONE
-        step = _STEPS.get(longest.name, longest.name)
+        step = repair_text.STEPS.get(longest.name, longest.name)
         title = f"{step} takes {share} of a repair: {seconds(longest.mean_s)} of {seconds(whole)}"
         svg = repair_steps.phases([best], seen.styles, figure_id="slide-phases", width_in=WIDE_IN)
         yield Slide("phases", title, svg, "Steps of a repair")
