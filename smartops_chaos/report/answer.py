@@ -250,8 +250,11 @@ def _trials(page: Page) -> str:
     where = f"in {count(len(arms), 'arm')}"
     if len(each) == 1 and len(arms) > 1:
         where = f"{each.pop()} in each of {count(len(arms), 'arm')}"
-    told = f"{count(measured + calibration, 'trial')}: {measured} measured ({where})"
-    told += f", {calibration} for calibration." if calibration else "."
+    told = f"{count(measured, 'trial')} measured ({where})."
+    if calibration:
+        told = (
+            f"{count(measured + calibration, 'trial')}: {measured} measured ({where}), {calibration} for calibration."
+        )
     told += " All measured ones" if counted == measured else f" {counted} of the measured ones"
     told += " have a confirmed fault, and count."
     return told + (f" {controls} ran without a fault and show false alarms." if controls else "")

@@ -253,6 +253,8 @@ def typical_width(page: Page) -> str:
 
 def _internal(page: Page) -> str:
     told = ["Arms ran in random order within blocks, on the same lane, each trial after a reset and a health check."]
+    if page.plan is None:
+        told = ["In which order the arms ran, and whether the service was healthy before, the table does not say."]
     if beside := lane_effect.told(page):
         told.append(beside)
     lost = sum(sum(reasons.values()) for reasons in page.summary.excluded.values())
@@ -263,11 +265,12 @@ def _internal(page: Page) -> str:
     else:
         told.append("No trial was left out.")
     contested = sum(a.contested for a in page.arms)
-    told.append(
-        f"In {count(contested, 'trial')} it is doubtful who ended the outage; they count as the platform's."
-        if contested
-        else "In no trial is it doubtful who ended the outage."
-    )
+    if contested:
+        told.append(
+            f"In {count(contested, 'trial')} it is doubtful who ended the outage; they count as the platform's."
+        )
+    elif "flags" in page.table.columns:
+        told.append("In no trial is it doubtful who ended the outage.")
     known = [c.block_correlation for c in page.summary.comparisons if c.decides and c.block_correlation is not None]
     if known:
         least = number(min(known), 2)
