@@ -46,7 +46,7 @@ def report(
         typer.Argument(
             metavar="[CAMPAIGN...]",
             autocompletion=completion.campaigns,
-            help="None: the last one. Several: the nights of one matrix, which give a history; but campaigns that were "
+            help="None: the last one. Several: the runs of one matrix, which give a history; but campaigns that were "
             "run with --shard are one campaign. A monitor's folder: its incidents, beside a campaign that follows.",
         ),
     ] = None,
@@ -85,7 +85,7 @@ def report(
 ) -> None:
     """Write the report of a campaign, of a bare trials table, or the history of several campaigns of one matrix.
 
-    Of a history, --check, --junit, --prometheus and GitHub's job summary are about its newest night.
+    Of a history, --check, --junit, --prometheus and GitHub's job summary are about its newest run.
     """
     from smartops_chaos import api
 

@@ -107,14 +107,20 @@ def _verdicts(page: Page) -> Table:
     verdicts = {(v.arm, v.target): v for v in page.summary.verdicts}
     wanted = {v.target: percent(v.wanted) for v in page.summary.verdicts}
 
+    # Figure spaces before shorter values: the verdicts stand below each other.
+    width = {t: max(len(target_value(v.value, t)) for v in verdicts.values() if v.target == t) for t in wanted}
+
     def target_column(target: Goal) -> Filling[Arm]:
         def told(arm: Arm) -> Text:
             verdict = verdicts.get((arm, target))
             if verdict is None:
                 return NONE
-            return (f"{target_value(verdict.value, target)} ", Chip(verdict.verdict, TONES[verdict.verdict]))
+            return (
+                f"{target_value(verdict.value, target):\u2007>{width[target]}} ",
+                Chip(verdict.verdict, TONES[verdict.verdict]),
+            )
 
-        return col(f"{TARGETS[target]}\nat least {wanted[target]}", told)
+        return col(f"{TARGETS[target]}\nat least {wanted[target]}", told, align="left")
 
     columns: list[Filling[Arm]] = [
         col("Arm", str, grow=1),

@@ -32,7 +32,7 @@ def section(page: Page, pair: Pair) -> tuple[Section, Table]:
         "the baseline's trial of the same block: the same fault, the same load, the same repeat. Follow the healer's "
         "marks from left to right; the red bars say how long users were hurt."
     )
-    return Section("closely", "One repair, seen closely", (Paragraph(told), figure), new_page=True), numbers
+    return Section("closely", "One repair, seen closely", (Paragraph(told), figure)), numbers
 
 
 def median_pair(page: Page, data: CampaignData) -> Pair | None:

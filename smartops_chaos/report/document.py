@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from smartops_chaos.analysis.words import NONE
+
 Tone = Literal["good", "weak", "bad", "none"]
 
 
@@ -154,12 +156,16 @@ def table(
     group: bool = False,
     small: bool = False,
 ) -> Table:
-    """A row for each subject. `group`: a first cell that repeats the one above is left out.
+    """A row for each subject. `group`: a first cell that repeats the one above is left out; so is a column without a
+    single value.
 
     table("tab-mttr", "Time to recover", summary.arms, [col("MTTR", lambda arm: seconds(arm.mttr.rmst_s))])
     """
-    rows = tuple(tuple(filling.cell(subject) for filling in columns) for subject in subjects)
-    return Table(table_id, title, tuple(f.column for f in columns), grouped(rows) if group else rows, note, small=small)
+    whole = [tuple(filling.cell(subject) for filling in columns) for subject in subjects]
+    said = [i for i in range(len(columns)) if i == 0 or not whole or any(plain_text(row[i]) != NONE for row in whole)]
+    rows = tuple(tuple(row[i] for i in said) for row in whole)
+    heads = tuple(columns[i].column for i in said)
+    return Table(table_id, title, heads, grouped(rows) if group else rows, note, small=small)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,7 @@ class TrialCard:
     alt: str
     svg: str  # "" if nothing is at hand to draw
     evidence: str  # what each rule matched, on a screen only; "" if nothing is at hand
+    on_paper: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +253,6 @@ class Section:
     id: str
     title: str
     blocks: tuple[Block, ...]
-    new_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,71 @@
-"""The appendix, fault by fault: what was injected, and what each arm made of it."""
+"""Fault by fault: what was injected, every trial of it, and what each arm made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from smartops_chaos.analysis.summary import ArmSummary, CellNumbers
 from smartops_chaos.analysis.words import NONE, listing, percent, plain, seconds, stated_seconds
 from smartops_chaos.model import Outcome
-from smartops_chaos.report.document import Block, Filling, Paragraph, Section, Table, Text, col, table
+from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, Text, col, table
+from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
 from smartops_chaos.report.recovery import reduction_told
 
 SECTION = "faults"
+_FEW = 6  # scenarios
 _MEASURED = ("counted", "control", "left out")  # all trials but those of calibration
 Of = tuple[ArmSummary, CellNumbers]
 
 
 def section(page: Page) -> Section:
-    blocks: list[Block] = list(_tables(page))
-    if not blocks:
-        blocks = [Paragraph("No trial of a fault counts.")]
-    return Section(SECTION, "Appendix: fault by fault", tuple(blocks), new_page=True)
+    """Beside the time to recover where there are few faults, else in the appendix: `build` asks `few`."""
+    title = "Fault by fault" if few(page) else "Appendix: fault by fault"
+    blocks = tuple(_blocks(page)) or (Paragraph("No trial of a fault counts."),)
+    return Section(SECTION, title, blocks)
 
 
-def _tables(page: Page) -> Iterable[Table]:
+def few(page: Page) -> bool:
+    return len(_scenarios(page)) <= _FEW
+
+
+def _scenarios(page: Page) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((cell.chaos, cell.workload) for arm in page.arms for cell in arm.cells))
+
+
+def _blocks(page: Page) -> Iterable[Block]:
+    """Of each fault a figure with all its trials, then a table for each workload."""
     cells = [(arm, cell) for arm in page.arms for cell in arm.cells]
-    scenarios = list(dict.fromkeys((cell.chaos, cell.workload) for _, cell in cells))
-    for i, scenario in enumerate(scenarios, 1):
-        yield _table(page, i, [of for of in cells if (of[1].chaos, of[1].workload) == scenario])
+    scenarios = _scenarios(page)
+    faults = list(dict.fromkeys(chaos for chaos, _ in scenarios))
+    counted = page.counted
+    for at, chaos in enumerate(faults, 1):
+        own = [of for of in cells if of[1].chaos == chaos]
+        if len(counted):
+            yield _figure(page, f"fig-trials-{at}" if at > 1 else "fig-trials", chaos, own, counted)
+        for i, scenario in enumerate(scenarios, 1):
+            if scenario[0] == chaos:
+                yield _table(page, i, [of for of in own if of[1].workload == scenario[1]])
+
+
+def _figure(page: Page, figure_id: str, chaos: str, cells: list[Of], counted: pd.DataFrame) -> Figure:
+    strip = effect.strips(figure_id, counted, cells, page.styles)
+    rows = {place: i for i, place in enumerate(page.index.places)}
+    listed = ((group, tuple(rows.get(place, -1) for place in places)) for group, places in strip.points)
+    times = [(arm, cell) for arm, cell in cells if cell.rmst_s is not None]
+    told = "; ".join(f"{arm.arm}, {cell.workload}: {seconds(cell.rmst_s)}" for arm, cell in times)
+    return Figure(
+        figure_id,
+        f"Every counted trial of {chaos}",
+        "One mark a trial, and its time to recover; black bar: MTTR. Triangle at the horizon (dotted): trials that "
+        "never recovered.",
+        f"MTTR under {chaos}. {told}.",
+        strip.svg,
+        ("tab-mttr",),
+        tuple(listed) if page.index.rows else (),
+    )
 
 
 def _table(page: Page, i: int, cells: list[Of]) -> Table:

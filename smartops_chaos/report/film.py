@@ -6,6 +6,7 @@ In the HTML it plays in the browser; for a slide `gif` draws the same.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,10 +38,9 @@ def film(pair: Pair, index: Index) -> Film:
     return Film(
         "film",
         "The healing film",
-        "Each dot is a request at the second at which it was sent: blue and low is good, red is bad or late, "
-        "red on the "
-        "uppermost line has no good answer. The moments light up when they happen; below each is the line or sample "
-        "that tells of it, as it was received.",
+        "Each dot is a request at the second at which it was sent: blue is good, orange is late, and orange on the "
+        "uppermost line has no good answer. The moments light up when they happen; below each is the message or sample "
+        "that tells of it; the whole line is in the trial's own picture.",
         sides,
         -_BEFORE_S,
         min(end_s, pair[0][0].horizon_s + pair[0][0].slo.hold_s),
@@ -67,15 +67,20 @@ def _side(evidence: Evidence, record: Record, index: Index) -> FilmSide:
         FilmMoment(
             name,
             round((events[name].at.mid_ns - zero_ns) / 1e9, 3),
-            clip(events[name].raw, _RAW_LETTERS) if events[name].raw else _by_whom(name, events[name].sources),
+            _message(events[name].raw) or _by_whom(name, events[name].sources),
         )
-        for name in MOMENTS
-        if name in events
+        for name in sorted((m for m in MOMENTS if m in events), key=lambda m: events[m].at.mid_ns)
     )
     title = f"{Arm(trial.model, trial.policy)} · {trial.chaos} / {trial.workload}"
     return FilmSide(
         title, plain(str(record.row["outcome"])), requests, moments, card_id(place) if place is not None else ""
     )
+
+
+def _message(raw: str) -> str:
+    """A log line from its message on: without the stamp of its reception, and what the logger puts before " - "."""
+    text = re.sub(r"^\d{16,}\s+", "", raw)
+    return clip(text.partition("] - ")[2] or text, _RAW_LETTERS)
 
 
 def _by_whom(name: str, sources: Sequence[str]) -> str:

@@ -1,5 +1,5 @@
 """The history of a matrix as a Report: whether its newest campaign differs from the one before, and all of them in a
-row. In its texts a campaign of a history is a night, since that is when most of them run.
+row. In its texts a campaign of a history is a run: nights, hours or minutes may lie between two.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from smartops_chaos.report.style import Styles, arm_styles
 
 _MADE_BY = {"git commit": "Git commit of the newest", "Images": "Images of the newest"}
 _METHOD = (
-    "A night is one campaign. Its numbers are those of its own report, with the same estimators and intervals; the "
-    "intervals speak of the trials of that night alone. A night is incomplete if trials are missing or more than 10 % "
+    "A run is one campaign. Its numbers are those of its own report, with the same estimators and intervals; the "
+    "intervals speak of the trials of that run alone. A run is incomplete if trials are missing or more than 10 % "
     "of them have no result, and has failed if none has one. Points that rise or fall by chance look like a trend, so "
     "none is drawn and none is claimed.",
-    "The newest night is compared with the last whole one before it (if none is whole, with the last that has a "
-    "result) by the time to recover, each night relative to its own baseline, as `smartops-chaos compare` does it: a "
+    "The newest run is compared with the last whole one before it (if none is whole, with the last that has a "
+    "result) by the time to recover, each run relative to its own baseline, as `smartops-chaos compare` does it: a "
     "machine that became slower as a whole cancels out, but not where the baseline never recovers. Trials are "
-    "exchanged between the two nights within each scenario, so p and the intervals are about these two nights only. "
+    "exchanged between the two runs within each scenario, so p and the intervals are about these two runs only. "
     "The intervals are not adjusted; p is, by Holm over all arms.",
-    "A difference says that two nights differ, not why. What changed between them is listed, as far as it is recorded: "
+    "A difference says that two runs differ, not why. What changed between them is listed, as far as it is recorded: "
     "the plan, the git commit of the folder that the campaign was started in, images, versions and the machine.",
 )
 _DIGITS = 12  # digits of a digest that tell plans apart
@@ -48,10 +48,10 @@ _DIGITS = 12  # digits of a digest that tell plans apart
 def build(history: History) -> Report:
     campaigns = history.campaigns
     days = [night.began[:10] for night in campaigns if night.began]
-    parts = [count(len(campaigns), "night"), " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""]
+    parts = [count(len(campaigns), "run"), " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""]
     sections = [
         _newest(history),
-        Section("nights", "Night by night", tuple(_series(history))),
+        Section("nights", "Run by run", tuple(_series(history))),
         Section("changes", "What changed", (_changes(history),)),
         Section("method", "How to read this", tuple(Paragraph(text) for text in _METHOD)),
     ]
@@ -69,7 +69,7 @@ def _newest(history: History) -> Section:
         blocks.append(_against(history))
     partial = [f"{n.name}: {n.state}, {n.why}." for n in history.campaigns if n.state != "complete"]
     if partial:
-        blocks.append(Box("Nights without a whole result", tuple(partial), "weak"))
+        blocks.append(Box("Runs without a whole result", tuple(partial), "weak"))
     if cautions := dict.fromkeys(f"{row.night}: {text}" for row in history.against for text in row.cautions):
         blocks.append(Box("Compared all the same", tuple(cautions), "weak"))
     states = Counter(night.state for night in history.campaigns)
@@ -77,23 +77,23 @@ def _newest(history: History) -> Section:
     blocks.append(
         Facts(
             (
-                ("Nights", ", ".join(f"{n} {state}" for state, n in sorted(states.items()))),
-                ("Plans", "the same in all nights" if len(plans) == 1 else f"{len(plans)} different ones, see below"),
+                ("Runs", ", ".join(f"{n} {state}" for state, n in sorted(states.items()))),
+                ("Plans", "the same in all runs" if len(plans) == 1 else f"{len(plans)} different ones, see below"),
                 ("Newest", f"{newest.name}, {newest.state}: {newest.recorded} of {newest.planned} trials are recorded"),
                 *((told, newest.provenance[label]) for label, told in _MADE_BY.items() if label in newest.provenance),
             )
         )
     )
-    return Section("newest", "The newest night", tuple(blocks))
+    return Section("newest", "The newest run", tuple(blocks))
 
 
 def sentences(history: History) -> Iterable[str]:
-    """Whether the newest night differs from the last whole one: a sentence for each arm."""
+    """Whether the newest run differs from the last whole one: a sentence for each arm."""
     newest = history.newest
     if newest.side is None:
-        yield f"{newest.name}, the newest night, has no result, so nothing is compared: {newest.why}."
+        yield f"{newest.name}, the newest run, has no result, so nothing is compared: {newest.why}."
     elif not history.against:
-        yield f"No night before {newest.name} has a result: there is nothing to compare it with."
+        yield f"No run before {newest.name} has a result: there is nothing to compare it with."
     for row in history.against:
         yield f"{row.arm} in {newest.name}: {_in_words(row)}."
 
@@ -125,7 +125,7 @@ def _against(history: History) -> Table:
             col("p", lambda row: probability(row.p)),
             col("Says", lambda row: row.why or row.direction, grow=2),
         ],
-        "Change of the mean time to recover relative to each night's own baseline: + is slower. p: Holm over all arms.",
+        "Change of the mean time to recover relative to each run's own baseline: + is slower. p: Holm over all arms.",
     )
 
 
@@ -134,7 +134,7 @@ def _against(history: History) -> Table:
 
 @dataclass(frozen=True)
 class _Measure:
-    """A number of each arm, night by night, in a figure of its own."""
+    """A number of each arm, run by run, in a figure of its own."""
 
     id: str
     title: str
@@ -160,14 +160,14 @@ def _series(history: History) -> Iterable[Block]:
             for night in history.campaigns
         ]
         if not any(points):
-            yield Paragraph(f"{measure.title} can be given for no night.", "note")
+            yield Paragraph(f"{measure.title} can be given for no run.", "note")
             continue
         yield Figure(
             f"fig-{measure.id}",
             measure.title,
-            f"Points with their {level(history.newest.summary)} intervals. Open: the night is incomplete; ×: no "
+            f"Points with their {level(history.newest.summary)} intervals. Open: the run is incomplete; ×: no "
             "result. Above: what changed, P plan, G git commit, I images, V versions or machine; dotted: another plan.",
-            f"{measure.title} of {count(len(styles), 'arm')} in {count(len(points), 'night')}; see the table.",
+            f"{measure.title} of {count(len(styles), 'arm')} in {count(len(points), 'run')}; see the table.",
             by_campaign(f"fig-{measure.id}", history, styles, points, measure.unit, measure.target),
             ("tab-nights",),
         )
@@ -200,10 +200,10 @@ def _numbers(history: History) -> Table:
 
     return table(
         "tab-nights",
-        "Numbers of each night",
+        "Numbers of each run",
         [(i, night, arm) for i, night in enumerate(history.campaigns, 1) for arm in night.summary.arms or (None,)],
         [
-            col("Night", lambda line: f"{line[0]}. {line[1].name}", grow=2),
+            col("Run", lambda line: f"{line[0]}. {line[1].name}", grow=2),
             col("Arm", lambda line: arm_name(line[2]) if line[2] else line[1].state, grow=2),
             col("Counted", of_arm(lambda a: str(a.counted))),
             col(
@@ -237,17 +237,17 @@ def _changes(history: History) -> Table:
 
     return table(
         "tab-changes",
-        "What each night ran",
+        "What each run ran",
         list(zip(range(1, len(history.campaigns) + 1), history.campaigns, history.changes, strict=True)),
         [
-            col("Night", lambda line: f"{line[0]}. {line[1].name}", grow=2),
+            col("Run", lambda line: f"{line[0]}. {line[1].name}", grow=2),
             col("Began, UTC", lambda line: line[1].began.replace("T", " ")[:16] or NONE, align="left"),
             col("State", lambda line: line[1].state, align="left"),
             col("Trials", recorded),
             col("Left out", left_out),
             col("Git", lambda line: line[1].provenance.get("git commit", NONE), grow=1),
             col("Plan", lambda line: line[1].plan.digest[:_DIGITS] if line[1].plan else NONE, grow=1),
-            col("Changed since the night before", changes, grow=4),
+            col("Changed since the run before", changes, grow=4),
         ],
         "Left out: trials without a result (invalid, error, aborted). Plan: the beginning of its digest.",
         small=True,

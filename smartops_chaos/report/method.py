@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
 import pandas as pd
 
 from smartops_chaos.analysis.phrases import GOALS
 from smartops_chaos.analysis.sla import window
-from smartops_chaos.analysis.summarise import plan_to_json
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
-from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
+from smartops_chaos.analysis.words import NONE, k_of_n, listing, number, percent, seconds, stated_seconds
 from smartops_chaos.model import FaultPart, Plan, Slo
 from smartops_chaos.report.answer import horizons
-from smartops_chaos.report.document import Block, Code, Facts, Paragraph, Section, Table, col, table
+from smartops_chaos.report.document import Block, Code, Facts, Paragraph, Section, Table, Text, col, table
 from smartops_chaos.report.page import Page
 
 _OWN_LOAD = (
@@ -71,7 +71,7 @@ def method(page: Page) -> Section:
     if plan:
         blocks += [_plan_facts(plan, page.table, _looks(summary)), _scenarios(plan), _arms(plan)]
     else:
-        blocks.append(Facts(tuple(_stated(plan_to_json(summary.plan) if summary.plan else {}))))
+        blocks.append(Facts(tuple(_asked(page))))
     return Section("method", "Appendix: method and analysis plan", tuple(blocks))
 
 
@@ -128,13 +128,19 @@ def _slo(slo: Slo) -> str:
     return f"{percent(slo.objective)} of the requests within {number(slo.latency_s * 1e3, 0)}\u00a0ms"
 
 
-def _stated(stated: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for key, value in stated.items():
-        name = f"{prefix}{plain(str(key))}"
-        if isinstance(value, Mapping):
-            yield from _stated(value, f"{name}, ")
-        elif value not in (None, "", [], ()):
-            yield name, str(value)
+def _asked(page: Page) -> Iterable[tuple[str, Text]]:
+    """By what a bare table was judged: what was given with it, and what else was supposed."""
+    yield "Analysis plan", "None: the trials come from a bare table. It was judged by the following."
+    if (plan := page.summary.plan) is None:
+        return
+    targets = asdict(plan.targets)
+    yield "Baseline", str(plan.baseline)
+    yield "Targets", listing([f"{name} {percent(targets[goal])}" for goal, name in GOALS.items()])
+    yield "Horizon τ", "; ".join(horizons(None, page.table)) or NONE
+    yield "Service level agreement (SLA)", f"{plan.sla.faults:g} faults in {window(plan.sla)}" if plan.sla else "none"
+    yield "Weights of scenarios", listing([f"{name} {w:g}" for name, w in plan.weights.items()]) or "equal"
+    yield "Order of the targets", ", then ".join(GOALS[goal] for goal in plan.order)
+    yield "Alpha", f"{number(plan.alpha, 3)}, one-sided, Holm over arms; {_looks(page.summary)}"
 
 
 def _scenarios(plan: Plan) -> Table:

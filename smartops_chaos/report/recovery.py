@@ -55,35 +55,10 @@ def _blocks(page: Page) -> Iterable[Block]:
 
 
 def more(page: Page) -> Iterable[Block]:
-    """What the appendix adds: every trial, other horizons, other rules."""
-    summary, arms = page.summary, page.arms
+    """What the appendix adds: verdicts and why, other horizons, other rules."""
+    summary = page.summary
     if len(page.judged) > MANY_ARMS:
         yield _verdicts(page)
-    counted = page.counted
-    if len(counted) and any(a.cells for a in arms):
-        drawn = effect.strips(counted, arms, page.styles)
-        rows = {place: i for i, place in enumerate(page.index.places)}
-        for i, strip in enumerate(drawn, 1):
-            listed = ((group, tuple(rows.get(place, -1) for place in places)) for group, places in strip.points)
-            yield Figure(
-                f"fig-trials-{i}" if i > 1 else "fig-trials",
-                "Every counted trial" + (f", part {i} of {len(drawn)}" if len(drawn) > 1 else ""),
-                "One mark a trial; open triangles: not recovered by the horizon (dotted). Black bars: MTTR of the cell."
-                " Marks at 0 s: the fault never hurt.",
-                f"Times to recover of {sum(a.counted for a in arms)} trials by scenario and arm.",
-                strip.svg,
-                ("tab-mttr",),
-                tuple(listed) if page.index.rows else (),
-            )
-    if sum(bool(curve.scenario) for a in arms for curve in a.curves) > len(arms):
-        yield Figure(
-            "fig-survival-scenarios",
-            "Share of trials not yet recovered, by scenario",
-            "Kaplan-Meier, ticks: censored. n: trials of each arm, from left to right in the legend, or their range.",
-            "Kaplan-Meier curves for each scenario.",
-            survival_curves.survival_by_scenario(arms, page.styles),
-            ("tab-mttr",),
-        )
     if summary.comparisons:
         yield _sensitivity(page)
     if summary.holds:

@@ -165,7 +165,7 @@ def _printed(section: Section) -> Section:
         elif isinstance(block, Film):
             continue
         elif isinstance(block, Gallery):
-            cards = tuple(replace(e, evidence="") for e in block.cards if e.svg)
+            cards = tuple(replace(e, evidence="") for e in block.cards if e.svg and e.on_paper)
             blocks += [replace(block, cards=cards)] if cards else []
         else:
             blocks.append(block)
@@ -185,7 +185,7 @@ def _typst(source: str, data: Any, **options: Any) -> bytes | list[bytes]:
 
 def _section(section: Section) -> dict[str, Any]:
     blocks = [{"kind": type(block).__name__, **asdict(block)} for block in section.blocks]
-    return {"id": section.id, "title": section.title, "new_page": section.new_page, "blocks": blocks}
+    return {"id": section.id, "title": section.title, "blocks": blocks}
 
 
 def _template(name: str) -> str:

@@ -151,6 +151,7 @@ def _detection(page: Page) -> Table:
         "without a fault would have hit. MTTD, MTTM: mean time of those that were. Undetected, unmitigated: mean time "
         "of all incidents until that or their end; in brackets if all moments lay at the early, or the late, end of "
         "their intervals. Trials in which a clock was stepped are left out.",
+        small=True,
     )
 
 
@@ -187,6 +188,7 @@ def _operations(page: Page) -> Table:
         "when health had lasted for `stop_after_good`, of those in which that could be seen, as a random fifth of the "
         f"blocks is observed to the horizon ({page.level} interval). Measured trials: the fault took effect and was "
         "measured, of all recorded with a fault; at least 90 % are wanted.",
+        small=True,
     )
 
 

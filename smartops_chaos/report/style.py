@@ -201,7 +201,7 @@ def row_axis(axes: Axes, labels: Sequence[str]) -> None:
 
 def two_lines(text: str, width: int = 24) -> str:
     """Broken once near the middle at a space, slash or hyphen if it is long; each line shortened to `width`."""
-    if len(text) <= width:
+    if len(text) <= width or "\n" in text:
         return text
     breaks = [m.end() for m in re.finditer(r"[ /_:+-]+", text)]
     at = min(breaks, key=lambda i: abs(i - len(text) / 2), default=0)

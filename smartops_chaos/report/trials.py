@@ -26,6 +26,7 @@ from smartops_chaos.report.index import TABLE, Index, Row, card_id, name, row_id
 from smartops_chaos.report.page import Page
 
 _MOST_PRINTED = 250  # rows: some five pages
+_PICTURES_PRINTED = 16  # two pages
 _LINES, _LETTERS = 120, 600  # of a trial's evidence, and of one line in it
 _VALUES = (
     "Dots: good values of the SLO's query, as high as Prometheus took to answer it; crosses on the uppermost line: "
@@ -56,6 +57,11 @@ def section(page: Page, data: CampaignData) -> Section:
 
 def _caption(index: Index, plan: Plan | None) -> str:
     caption = (_VALUES if plan and plan.analysis.slo.query else trial_picture.REQUESTS) + _CAPTION
+    if len(index.shown) > _PICTURES_PRINTED:
+        caption += (
+            f" On paper {_PICTURES_PRINTED} of {len(index.shown)}: flagged ones, then of each arm and fault the median "
+            "and the longest; report.html has all."
+        )
     if len(index.shown) == index.whole:
         return caption
     return caption + (
@@ -136,14 +142,29 @@ def _cards(page: Page, data: CampaignData) -> tuple[TrialCard, ...]:
     chosen = {i: _picture(rows[i], data) for i in sorted(page.index.shown, key=key)}
     drawn = [picture for picture in chosen.values() if picture]
     scale = trial_picture.scale(drawn) if drawn else None
+    printed = _printed(page.index)
     cards = []
     for i, picture in chosen.items():
         row = rows[i]
         evidence = _bounded(data.explain(str(row.get("trial", ""))))
         svg = trial_picture.draw_trial(card_id(i), picture, page.styles, scale) if picture and scale else ""
         if svg or evidence:
-            cards.append(TrialCard(card_id(i), name(row), _outcome(row), _alt(row, picture), svg, evidence))
+            cards.append(
+                TrialCard(card_id(i), name(row), _outcome(row), _alt(row, picture), svg, evidence, i in printed)
+            )
     return tuple(cards)
+
+
+def _printed(index: Index) -> set[int]:
+    """Of those shown in full, the ones for paper: first the flagged, then of each cell the median, then its longest."""
+    cells: dict[tuple[object, ...], list[int]] = {}
+    for i in index.shown:
+        if (row := index.rows[i]).get("phase") != "calibrate" and as_number(row.get("time_s")) is not None:
+            cells.setdefault((row["chaos"], row["workload"], row["model"], row["policy"]), []).append(i)
+    ordered = [sorted(cell, key=lambda i: as_number(index.rows[i].get("time_s")) or 0.0) for cell in cells.values()]
+    flagged = [i for i in index.shown if index.rows[i].get("flags")]
+    wanted = [*flagged, *(cell[(len(cell) - 1) // 2] for cell in ordered), *(cell[-1] for cell in ordered)]
+    return set(list(dict.fromkeys(wanted))[:_PICTURES_PRINTED])
 
 
 def _ended_by_us(row: Row) -> bool:

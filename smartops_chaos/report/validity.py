@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from smartops_chaos.analysis.phrases import left_out
-from smartops_chaos.analysis.words import count, listing, number, percent, seconds, stated_seconds
+from smartops_chaos.analysis.words import clip, count, listing, number, percent, seconds, stated_seconds
 from smartops_chaos.model import Plan
 from smartops_chaos.report.document import Block, Facts, Figure, Paragraph, Section, Text
 from smartops_chaos.report.figures import loop_diagram
 from smartops_chaos.report.figures.loop_diagram import Names
 from smartops_chaos.report.page import Page
+
+_NAMED = 3  # faults in the diagram
 
 
 def section(page: Page) -> Section:
@@ -41,12 +43,27 @@ def _blocks(page: Page) -> Iterable[Block]:
 def names(plan: Plan) -> Names:
     rates = listing(sorted({f"{w.rate_per_s:g}/s" for w in plan.workloads.values() if w.rate_per_s}))
     load = "load of your own" if plan.analysis.slo.query else f"load generator\nopen loop, {rates}"
-    fault = f"fault\n{count(sum(bool(c.parts) for c in plan.chaos.values()), 'level')}"
+    levels = [clip(c.name, 16) for c in plan.chaos.values() if c.parts]
+    fault = "\n".join(
+        ["fault:", *levels] if len(levels) <= _NAMED else ["fault:", *levels[:2], f"{len(levels) - 2} more"]
+    )
+    lanes = plan.target.get("lanes", 1)
     healer = "healer\ndetect, diagnose,\ndecide, act"
     if plan.target.get("kind") == "lab":
+        platform = "supervisor\nrestarts a dead\nprocess"
         replicas = count(int(plan.target.get("replicas", 1)), "replica")
-        return Names(load, "gateway", f"ERP service\n{replicas} a lane", "Prometheus, logs", healer, fault)
-    return Names(load, "Service", "pods", "Prometheus, Loki, logs", healer, fault)
+        return Names(
+            load,
+            "gateway",
+            f"ERP service\n{replicas}",
+            "Prometheus, logs",
+            healer,
+            platform,
+            fault,
+            f"lane, × {lanes}, all on one machine",
+        )
+    platform = "Kubernetes\nrestarts and\nreplaces pods"
+    return Names(load, "Service", "pods", "Prometheus,\nLoki, logs", healer, platform, fault, f"namespace, × {lanes}")
 
 
 def _system(page: Page) -> Iterable[tuple[str, Text]]:

@@ -25,6 +25,7 @@ from smartops_chaos.cli.terminal import ONLY_REPORTS, missing_library
 from smartops_chaos.plan.durations import likely_s
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.schema.faultfile import shipped_faults
+from smartops_chaos.schema.gatefile import GateFile
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "results" / "sample"
@@ -79,6 +80,11 @@ def test_the_whole_healer_file_reads_its_lines_as_its_page_says(cli: Any, tmp_pa
     done = cli(*command.split())
     assert (done.returncode, done.stderr) == (0, "")
     assert plain(done.stdout) == plain(blocks["text"])
+    (matrix,) = re.findall(r"^```yaml\n(# matrix.yaml\n.*?)^```", section, re.MULTILINE | re.DOTALL)
+    for name, text in {"matrix.yaml": matrix, "restart.yaml": "one\n", "scale.yaml": "another\n"}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    planned = cli("plan", "matrix.yaml", "--only", "chaos=cpu", "--json")
+    assert planned.returncode == 0, planned.stderr
 
 
 def test_the_explained_matrix_plans_as_its_page_says(cli: Any, tmp_path: Path) -> None:
@@ -186,3 +192,11 @@ def test_a_trial_on_a_cluster_takes_as_long_as_the_manual_adds_up() -> None:
     told = re.findall(r"^\| \*\*.+?\*\* \| \| \*\*(\d+)\*\* \|$", page("docs/chaos_manual.md"), re.M)
     of = {trial.model: likely_s(plan, trial) for trial in plan.trials if trial.chaos == "cpu" and not trial.to_horizon}
     assert [round(of["fast"]), round(of["off"])] == [int(one) for one in told]
+
+
+def test_the_explained_rules_of_the_gate_are_an_environment() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page("docs/gate.md").partition("## The rules")[2], re.M | re.S)
+    environment = YAML(typ="safe").load("".join(blocks))
+    GateFile.model_validate({"version": 1, "environments": {"stage": environment}})
+    shipped_keys = YAML(typ="safe").load(ROOT / "platform" / "gates.yaml")["environments"]["stage"]
+    assert set(environment) == set(shipped_keys)

@@ -155,12 +155,6 @@ def test_each_owner_is_led_to_the_numbers(report):
         assert {link.to for link in links if isinstance(link, Link)} <= anchors
 
 
-def test_no_owner_leaves_a_page_half_empty(nothing, base):
-    arms = [replace(base, model=f"m{i}") for i in range(3)]
-    found = owners.sections(Page(of(nothing, *arms), None, pd.DataFrame(), {}))
-    assert [section.new_page for section in found] == [False, False, False]
-
-
 @pytest.mark.parametrize("shape", [{"heal": 0.0}, {"heal": 1.0}, {"models": ("off", "a", "b", "c", "d", "e")}])
 def test_measured_campaigns_read_well(simulate, shape):
     campaign = simulate(repeats=2, rate=1.0, **shape)

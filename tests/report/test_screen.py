@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Browser:
         self.until(lambda: port.exists() and port.read_text().count("\n") >= 1)
         with urllib.request.urlopen(f"http://127.0.0.1:{port.read_text().split()[0]}/json") as answer:
             page = next(target for target in json.load(answer) if target["type"] == "page")
-        self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=20)
+        self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=180)
         self.calls = 0
 
     @staticmethod
@@ -72,6 +73,8 @@ class Browser:
         self.until(lambda: self.js("location.href") == "about:blank")
         self.call("Page.navigate", url=address)
         self.until(lambda: self.js("location.href != 'about:blank' && document.readyState") == "complete")
+        if scripts and self.js("document.querySelector('nav') !== null"):  # it comes to life after the first paint
+            self.until(lambda: self.js("document.documentElement.dataset.live") == "yes")
 
     def click(self, selector: str) -> None:
         """With the mouse, where the element is on the screen."""
@@ -204,6 +207,35 @@ def test_a_mark_says_which_trial_it_is_and_leads_to_it(browser, sample_page):
     assert title.startswith(row)
 
 
+def press(browser: Browser, key: str) -> None:
+    for kind in ("keyDown", "keyUp"):
+        text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+        code = {"Enter": 13, "Tab": 9, "ArrowRight": 39, "ArrowLeft": 37}[key]
+        browser.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+
+def test_marks_and_the_film_answer_to_the_keyboard(browser, sample_page):
+    browser.open(sample_page)
+    figure = "document.querySelector('#fig-trials')"
+    assert browser.js(f"{figure}.querySelectorAll('use[tabindex=\"0\"]').length") == 1
+    browser.js(f"{figure}.querySelector('.scroll').focus()")
+    press(browser, "Tab")
+    told = "document.activeElement.getAttribute('aria-label')"
+    first = browser.js(told)
+    press(browser, "ArrowRight")
+    second = browser.js(told)
+    assert first != second
+    press(browser, "Enter")
+    browser.until(lambda: browser.js("location.hash").startswith("#trial-"))
+    assert second.startswith(browser.js("document.querySelector(location.hash).cells[1].textContent.trim()"))
+
+    browser.js("document.querySelector('.film input').focus()")
+    end = float(browser.js("document.querySelector('.film input').value"))
+    press(browser, "ArrowLeft")
+    assert float(browser.js("document.querySelector('.film input').value")) < end
+    assert browser.js("document.querySelector('.film button').tabIndex") == 0
+
+
 def test_the_film_lights_up_what_has_happened(browser, sample_page):
     browser.open(sample_page)
     slide = "((s) => {{ s.value = {}; s.dispatchEvent(new Event('input')) }})(document.querySelector('.film input'))"
@@ -227,19 +259,19 @@ def test_drawings_suit_a_dark_page_and_contents_stay_in_sight(browser, sample_pa
         browser.open(sample_page)
         colour = "getComputedStyle(document.querySelector('#fig-phases svg text')).fill"
         assert browser.js(colour) == "rgb(228, 232, 236)"
+        browser.until(lambda: browser.js("document.querySelector('nav details').open") is False)
         browser.js("window.scrollTo(0, 3000)")
         assert browser.js("document.querySelector('nav').getBoundingClientRect().top") == 0
     finally:
         browser.call("Emulation.setEmulatedMedia", features=[])
 
 
-AXE = os.environ.get("PYTEST_AXE_CORE", "")  # the file axe.min.js, such as of `npm install axe-core`
+# The file axe.min.js: of a package of the tests, or a newer one, such as of `npm install axe-core`.
+AXE = os.environ.get("PYTEST_AXE_CORE") or str(resources.files("axe_core_python") / "axe.min.js")
 
 
-@pytest.mark.skipif(not AXE, reason="PYTEST_AXE_CORE names no axe.min.js")
 @pytest.mark.parametrize("what", ["report", "deck"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_nothing_that_keeps_a_reader_out(browser, sample_page, tmp_path, what, scheme, width):
     address = sample_page
     if what == "deck":

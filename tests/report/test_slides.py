@@ -42,7 +42,7 @@ def test_each_slide_is_16_to_9_and_says_where_it_is_from(deck):
 
 def test_letters_of_drawings_are_as_high_as_a_room_needs(deck):
     sizes = letter_sizes(render.deck(deck, "pdf")[0])
-    assert {round(s) for s in sizes if s < 17.5} == {14, 15}  # the corner, and where an answer's evidence is
+    assert min(sizes) >= 17.5
 
 
 def test_a_deck_is_written_as_pages_of_every_kind(deck, tmp_path):

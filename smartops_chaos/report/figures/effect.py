@@ -11,9 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from smartops_chaos.analysis.summary import ArmSummary, Comparison, Reduction
+from smartops_chaos.analysis.summary import ArmSummary, CellNumbers, Comparison, Reduction
 from smartops_chaos.analysis.words import percent, percent_range
 from smartops_chaos.report.figures import marks
 from smartops_chaos.report.style import (
@@ -21,19 +20,16 @@ from smartops_chaos.report.style import (
     INK,
     LETTERS,
     QUIET,
-    TALLEST_IN,
     WIDTH_IN,
     ArmStyle,
     Styles,
     draw,
-    even_slices,
-    legend,
+    panels,
     row_axis,
     two_lines,
 )
 
-_FEW_ARMS = 6  # more stand closer together
-_AROUND_STRIP_IN = 0.9  # height of what is around the rows
+_MOST_PANELS = 3  # beside each other
 _MANY_POINTS = 1500  # from here on points are drawn as a bitmap inside the SVG
 
 
@@ -118,79 +114,69 @@ class Strip:
     points: tuple[tuple[str, tuple[int, ...]], ...]  # id of the group -> rows; none where marks are a bitmap
 
 
-def strips(counted: pd.DataFrame, arms: Sequence[ArmSummary], styles: Styles) -> list[Strip]:
-    """Every counted trial's time to recover, by scenario and arm; as many figures as the scenarios need pages."""
-    scenarios = list(dict.fromkeys((c.chaos, c.workload) for arm in arms for c in arm.cells))
-    height_in = max(0.42, (0.17 if len(arms) <= _FEW_ARMS else 0.13) * len(arms))
-    parts = even_slices(len(scenarios), int((TALLEST_IN - _AROUND_STRIP_IN) / height_in))
-    return [
-        _strip(f"fig-trials-{i}" if i > 1 else "fig-trials", counted, arms, styles, scenarios[part], height_in)
-        for i, part in enumerate(parts, 1)
-    ]
-
-
-def _strip(
-    figure_id: str,
-    counted: pd.DataFrame,
-    arms: Sequence[ArmSummary],
-    styles: Styles,
-    scenarios: Sequence[tuple[str, str]],
-    height_in: float,
+def strips(
+    figure_id: str, counted: pd.DataFrame, cells: Sequence[tuple[ArmSummary, CellNumbers]], styles: Styles
 ) -> Strip:
-    """Open triangles: not recovered by the horizon."""
-    step = 0.8 / max(len(arms), 1)
+    """One fault: every counted trial's time to recover, a row for each arm, a panel for each workload.
+
+    Trials that did not recover share one open triangle at the horizon, and their number stands beside it.
+    """
+    workloads = list(dict.fromkeys(cell.workload for _, cell in cells))
+    arms = list(dict.fromkeys(arm.arm for arm, _ in cells))
+    columns = min(_MOST_PANELS, len(workloads))
+    labels = [styles[arm].label for arm in arms]
+    height_in = (0.27 if any("\n" in two_lines(label) for label in labels) else 0.2) * len(arms)
     points: list[tuple[str, tuple[int, ...]]] = []
 
     def paint(drawing: Drawing) -> None:
-        axes = drawing.subplots()
-        row_axis(axes, [f"{chaos} / {workload}" for chaos, workload in scenarios])
-        for y, scenario in enumerate(scenarios):
-            for i, arm in enumerate(arms):
-                cell = next((c for c in arm.cells if (c.chaos, c.workload) == scenario), None)
-                if cell is None:
-                    continue
-                style, at = styles[arm.arm], y - 0.4 + step * (i + 0.5)
-                axes.plot([cell.horizon_s] * 2, [y - 0.45, y + 0.45], color=QUIET, linewidth=0.8, linestyle=":")
-                rows = counted[
-                    (counted["chaos"] == cell.chaos)
-                    & (counted["workload"] == cell.workload)
-                    & (counted["model"] == arm.model)
-                    & (counted["policy"] == arm.policy)
-                ]
-                for rows_of_marks in _trials(axes, rows["time_s"], cell.horizon_s, at, step, style, len(points)):
-                    points.append(rows_of_marks)
-                if cell.rmst_s is not None:
-                    axes.plot([cell.rmst_s] * 2, [at - step * 0.42, at + step * 0.42], color=INK, linewidth=1.6)
-            if y:
-                axes.axhline(y - 0.5, color=HAIR, linewidth=0.6)
-        axes.set_xlim(left=0)
-        axes.margins(x=0.03)
-        axes.set_xlabel("time to recover [s] since injection")
-        legend(axes, [arm.arm for arm in arms], styles)
+        grid = panels(drawing, len(workloads), columns, sharey=True)
+        for axes, workload in zip(grid, workloads, strict=True):
+            row_axis(axes, labels)
+            for arm, cell in cells:
+                if cell.workload == workload:
+                    y, rows = arms.index(arm.arm), _rows_of(counted, arm, cell)
+                    for group in _trials(axes, rows["time_s"], cell.horizon_s, y, styles[arm.arm], len(points)):
+                        points.append(group)
+                    if cell.rmst_s is not None:
+                        axes.plot([cell.rmst_s] * 2, [y - 0.38, y + 0.38], color=INK, linewidth=1.8)
+                    axes.axvline(cell.horizon_s, color=QUIET, linewidth=0.8, linestyle=":")
+            for y in range(1, len(arms)):
+                axes.axhline(y - 0.5, color=HAIR, linewidth=0.4)
+            axes.set_xlim(left=0)
+            axes.margins(x=0.03)
+            if len(workloads) > 1:
+                axes.set_title(workload)
+        drawing.supxlabel("time to recover [s] since injection", fontsize=LETTERS)
 
-    svg = draw(figure_id, _AROUND_STRIP_IN + height_in * len(scenarios), paint)
+    svg = draw(figure_id, (0.5 + 0.2 * (len(workloads) > 1) + height_in) * -(-len(workloads) // columns), paint)
     return Strip(svg, tuple((f"{figure_id}-{group}", rows) for group, rows in points if rows))
 
 
+def _rows_of(counted: pd.DataFrame, arm: ArmSummary, cell: CellNumbers) -> pd.DataFrame:
+    of_cell = (counted["chaos"] == cell.chaos) & (counted["workload"] == cell.workload)
+    return counted[of_cell & (counted["model"] == arm.model) & (counted["policy"] == arm.policy)]
+
+
 def _trials(
-    axes: Axes, trials: pd.Series, horizon: float, at: float, step: float, style: ArmStyle, groups: int
+    axes: Axes, trials: pd.Series, horizon: float, y: int, style: ArmStyle, groups: int
 ) -> Iterable[tuple[str, tuple[int, ...]]]:
     """Draws them; gives the groups of marks, numbered from `groups` on, with the row of each mark."""
     times, rows = trials.to_numpy(float), trials.index.to_numpy()
     # Neighbours in time go to different heights, so that equal values stay visible.
     order = np.argsort(np.argsort(times, kind="stable"), kind="stable")
-    heights = at + step * 0.24 * ((order % 3) - 1)
+    heights = y + 0.22 * ((order % 3) - 1)
     failed = times >= horizon
-    many = len(times) > _MANY_POINTS
-    kinds: tuple[tuple[NDArray[np.bool_], dict[str, Any]], ...] = (
-        (~failed, {"s": 16, "marker": style.marker, "color": style.colour, "alpha": 0.75, "linewidths": 0}),
-        (failed, {"s": 18, "marker": ">", "facecolors": "white", "edgecolors": style.colour, "linewidths": 0.9}),
-    )
-    for i, (which, looks) in enumerate(kinds):
-        if which.any():
-            drawn = axes.scatter(times[which], heights[which], rasterized=many, zorder=2 + i, **looks)
-            drawn.set_gid(f"marks-{groups + i}")
-        yield f"marks-{groups + i}", () if many else tuple(rows[which].tolist())
+    back, many = ~failed, len(times) > _MANY_POINTS
+    if back.any():
+        looks: dict[str, Any] = {"marker": style.marker, "color": style.colour, "alpha": 0.75, "linewidths": 0}
+        drawn = axes.scatter(times[back], heights[back], s=16, rasterized=many, zorder=2, **looks)
+        drawn.set_gid(f"marks-{groups}")
+    yield f"marks-{groups}", () if many else tuple(rows[back].tolist())
+    if failed.any():
+        looks = {"marker": ">", "facecolors": "white", "edgecolors": style.colour, "linewidths": 0.9}
+        axes.scatter([horizon], [y], s=24, zorder=3, clip_on=False, **looks).set_gid(f"marks-{groups + 1}")
+        marks.beside(axes, y, f"{failed.sum()} of {len(times)} never", gap=4, color=INK)
+    yield f"marks-{groups + 1}", tuple(rows[failed][:1].tolist())
 
 
 def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_target: float) -> str:
@@ -199,7 +185,8 @@ def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_ta
 
     def paint(drawing: Drawing) -> None:
         heal, *rest = drawing.subplots(1, 2 if with_sla else 1, sharey=True, squeeze=False).ravel()
-        row_axis(heal, [styles[arm.arm].label for arm in arms])
+        row_axis(heal, [f"{two_lines(styles[arm.arm].label)}\nn = {arm.auto_heal.n}" for arm in arms])
+        heal.set_ylim(len(arms) - 0.3, -0.6)
         for y, arm in enumerate(arms):
             style, numbers = styles[arm.arm], arm.auto_heal
             _rate(heal, y, numbers.no_human, numbers.lo, numbers.hi, style)
@@ -213,11 +200,10 @@ def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_ta
                     markersize=4.5,
                     linestyle="none",
                 )
-            marks.beside(heal, y, f"n = {numbers.n}", gap=4, color=QUIET)
             for axes in rest:
                 _rate(axes, y, arm.sla.availability, arm.sla.lo, arm.sla.hi, style)
         heal.set_xlim(-0.03, 1.03)
-        heal.set_title("Incidents over without a person", pad=14)
+        heal.set_title("Incidents that ended without a person", pad=14)
         marks.target_across(heal, heal_target)
         marks.in_percent(heal.xaxis)
         for axes in rest:
@@ -230,7 +216,7 @@ def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_ta
             axes.set_xlim(low - (1.0 - low) * 0.06, 1.0 + (1.0 - low) * 0.03)
             marks.in_percent(axes.xaxis, decimals=None)
 
-    return draw("fig-rates", 0.85 + 0.34 * len(arms), paint)
+    return draw("fig-rates", 0.85 + 0.4 * len(arms), paint)
 
 
 def _rate(axes: Axes, y: int, value: float | None, lo: float | None, hi: float | None, style: ArmStyle) -> None:

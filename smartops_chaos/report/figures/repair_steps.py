@@ -10,7 +10,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from smartops_chaos.analysis.summary import ArmSummary
-from smartops_chaos.analysis.words import clip, seconds
+from smartops_chaos.analysis.words import clip, listing, seconds
 from smartops_chaos.model import MOMENTS, Outcome
 from smartops_chaos.report.style import (
     INK,
@@ -30,6 +30,7 @@ _PHASES = (("#f7e3b5", ""), ("#e3b778", "////"), ("#c2855b", ""), ("#8c5349", "\
 
 
 _BY_ITSELF = "by itself"  # recovered without the healer
+_SEEN = 0.02  # of the axis: what is shorter stands in the legend as a word only
 _LEVEL_NAMES = 5  # that fit side by side without a slant
 
 
@@ -63,16 +64,20 @@ def phases(
                     )
                 left += phase.mean_s
             n = arm.phases[-1].n if arm.phases else 0
-            axes.text(end + total * 0.012, y, f"n = {n}" if n else "no healed trial", va="center", fontsize=LETTERS)
+            told = f"{seconds(end)}, n = {n}" if n else "no healed trial"
+            axes.text(end + total * 0.012, y, told, va="center", fontsize=LETTERS)
             for one in arm.aside:
                 axes.plot([one.mean_s] * 2, [y + 0.27, y + 0.37], color=INK, linewidth=1.2)
                 axes.text(one.mean_s + total * 0.008, y + 0.36, one.moment, va="center", fontsize=LETTERS)
-        axes.set_xlim(0, total * 1.15 or 1.0)
+        axes.set_xlim(0, total * 1.25 or 1.0)
         axes.set_xlabel("mean time [s] since injection, healed trials only")
         patches = [
             Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=phase.name)
-            for phase, (colour, hatch) in zip(arms[0].phases, _PHASES, strict=False)
+            for i, (phase, (colour, hatch)) in enumerate(zip(arms[0].phases, _PHASES, strict=False))
+            if any((arm.phases[i].mean_s or 0.0) > total * _SEEN for arm in arms if arm.phases)
         ]
+        if tiny := [p for p in arms[0].phases if p.name not in {patch.get_label() for patch in patches}]:
+            patches.append(Patch(facecolor="none", label=f"too short to be seen: {listing([p.name for p in tiny])}"))
         axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.3)
 
     return draw(figure_id, 0.95 + 0.42 * len(arms), paint, width_in=width_in)

@@ -21,10 +21,8 @@ from smartops_chaos.report.style import (
     legend,
     legend_height,
     panels,
-    two_lines,
 )
 
-_FEW_ARMS = 3  # whose numbers of trials fit below a panel
 MANY_ARMS = 6  # from here on each model has a panel of its own
 _PALE = "#d9dde2"
 
@@ -117,30 +115,3 @@ def _curve(axes: Axes, curve: Curve, style: ArmStyle, *, band: bool) -> None:
     if curve.censored_at_s:
         heights = survival[np.searchsorted(time[:-1], curve.censored_at_s, side="right") - 1]
         axes.plot(curve.censored_at_s, heights, linestyle="none", marker="|", markersize=7, color=style.colour)
-
-
-def survival_by_scenario(arms: Sequence[ArmSummary], styles: Styles) -> str:
-    """The same curves scenario by scenario."""
-    scenarios = list(dict.fromkeys(c.scenario for arm in arms for c in arm.curves if c.scenario))
-    columns = min(3, len(scenarios))
-    lines = -(-len(scenarios) // columns)
-
-    def paint(drawing: Drawing) -> None:
-        grid = panels(drawing, len(scenarios), columns, sharey=True)
-        for axes, scenario in zip(grid, scenarios, strict=True):
-            for arm in arms:
-                for curve in arm.curves:
-                    if curve.scenario == scenario:
-                        _curve(axes, curve, styles[arm.arm], band=False)
-            n = [c.at_risk[0] for arm in arms for c in arm.curves if c.scenario == scenario and c.at_risk]
-            axes.set_title(two_lines(scenario, 30))
-            axes.set_ylim(-0.02, 1.04)
-            marks.in_percent(axes.yaxis)
-            axes.grid()
-            few = ", ".join(map(str, n)) if len(n) <= _FEW_ARMS else " to ".join(map(str, sorted({min(n), max(n)})))
-            axes.set_xlabel(f"time since injection [s]; n = {few}")
-        for axes in grid[::columns]:
-            axes.set_ylabel("not yet recovered")
-        legend(drawing, [arm.arm for arm in arms], styles, lines=True)
-
-    return draw("fig-survival-scenarios", 1.7 * lines + legend_height([arm.arm for arm in arms], styles), paint)

@@ -47,7 +47,8 @@ def courses(figure_id: str, shown: Sequence[Course], styles: Styles, axis: str) 
     """A panel of requests for each trial, and common lanes below; `axis` says what time counts from."""
     scale = trial_picture.scale([course.picture for course in shown])
     panel_in = _PANEL_IN[len(shown) > 1]
-    lanes_in = len(LANES) * (0.05 + 0.1 * len(shown))
+    names = _in_order(shown)
+    lanes_in = len(names) * (0.07 + 0.135 * len(shown))
 
     def paint(drawing: Drawing) -> None:
         heights = [*[panel_in] * len(shown), lanes_in]
@@ -55,14 +56,24 @@ def courses(figure_id: str, shown: Sequence[Course], styles: Styles, axis: str) 
         for axes, course in zip(panels, shown, strict=True):
             _panel(drawing, axes, course, styles[course.picture.arm], scale)
         _horizon(panels[0], shown[0].picture, scale)
-        row_axis(lanes, LANES)
-        for i in range(1, len(LANES)):
+        row_axis(lanes, names)
+        for i in range(1, len(names)):
             lanes.axhline(i - 0.5, color=HAIR, linewidth=0.5)
         for i, course in enumerate(shown):
-            _Lanes(lanes, course, styles[course.picture.arm], i, len(shown), scale).paint()
+            _Lanes(lanes, course, styles[course.picture.arm], names, i, len(shown), scale).paint()
         lanes.set_xlabel(axis)
 
     return draw(figure_id, panel_in * len(shown) + lanes_in + _AROUND_IN, paint)
+
+
+def _in_order(shown: Sequence[Course]) -> list[str]:
+    """The lanes, the moments in the order in which they were seen: marks go from left to right on the way down."""
+    at: dict[str, float] = {}
+    latest = 0.0
+    for name in LANES[2:]:
+        seen = [sum(course.picture.moments[name]) for course in shown if name in course.picture.moments]
+        latest = at[name] = min(seen, default=latest)  # one that nobody saw stays behind the one before it
+    return [*LANES[:2], *sorted(at, key=at.__getitem__)]
 
 
 def _panel(drawing: Drawing, axes: Axes, course: Course, style: ArmStyle, scale: Scale) -> None:
@@ -79,24 +90,23 @@ def _panel(drawing: Drawing, axes: Axes, course: Course, style: ArmStyle, scale:
     axes.annotate(told, (0, 1), (9, 4), xycoords="axes fraction", **place)
     for lo, hi in picture.moments.values():
         axes.axvline((lo + hi) / 2, color=INK, linewidth=0.5, alpha=0.6)
-    heights = [(picture.latency_s * 1e3, f"SLO\n{number(picture.latency_s * 1e3, 0)} ms")]
-    heights += [(scale.unanswered_ms, "no\nanswer")] * any(not trial_picture.answered(r) for r in picture.requests)
-    for height, text in heights if not course.by_query else ():
-        marks.beside(axes, height, text, gap=3, fontsize=LETTERS, color=QUIET, annotation_clip=False)
+    if not course.by_query:
+        limit_ms = picture.latency_s * 1e3
+        marks.beside(axes, limit_ms, f"{number(limit_ms, 0)} ms", gap=3, color=QUIET, annotation_clip=False)
 
 
 def _horizon(axes: Axes, picture: Picture, scale: Scale) -> None:
     if scale.start_s < picture.horizon_s < scale.end_s:
         axes.annotate(
             f"horizon {stated_seconds(picture.horizon_s)}",
-            (picture.horizon_s, 0.06),
-            (-3, 0),
+            (picture.horizon_s, 1),
+            (-2, 4),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             ha="right",
             fontsize=LETTERS,
             color=QUIET,
-            bbox=_PAPER,
+            annotation_clip=False,
         )
 
 
@@ -107,6 +117,7 @@ class _Lanes:
     axes: Axes
     course: Course
     style: ArmStyle
+    names: Sequence[str]
     place: int
     of: int
     scale: Scale
@@ -117,7 +128,7 @@ class _Lanes:
         moments, acts = self.course.picture.moments, self.course.acts
         for act in acts:
             self._bar("acted", act.start_s, act.end_s, self.style.colour, alpha=0.3)
-        for name in LANES[2:]:
+        for name in self.names[2:]:
             if name not in moments:
                 self._not_seen(name)
                 continue
@@ -154,7 +165,7 @@ class _Lanes:
         self._text(name, begin_s, until, told)
 
     def _y(self, name: str) -> float:
-        return LANES.index(name) + (self.place + 0.5) / self.of * 0.9 - 0.45
+        return self.names.index(name) + (self.place + 0.5) / self.of * 0.9 - 0.45
 
     def _bar(self, name: str, lo: float, hi: float, colour: str, alpha: float = 0.9) -> None:
         self.axes.barh(self._y(name), hi - lo, left=lo, height=0.6 / self.of, color=colour, alpha=alpha, linewidth=0)

@@ -10,16 +10,16 @@ import matplotlib.transforms
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from smartops_chaos.analysis.words import clip
 from smartops_chaos.model import MOMENTS, Arm, Request
-from smartops_chaos.report.style import BAD, GOOD, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw
+from smartops_chaos.report.style import BAD, GOOD, HAIR, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw
 from smartops_chaos.timeline.health import is_good
 
 REQUESTS = (  # so begins the caption of every picture of requests
-    "Requests at the second at which they were sent. Dots: good ones; crosses: bad ones, and on the uppermost "
-    "line those without a good answer. Dashed: the "
+    'Requests at the second at which they were sent. Dots: good ones; crosses: bad ones, at "none" those '
+    "without a good answer. Dashed: the "
     "latency that the SLO allows; dotted: the horizon; shaded: the fault in force."
 )
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.55
@@ -104,8 +104,10 @@ def requests(axes: Axes, picture: Picture, scale: Scale) -> None:
     axes.set_xlim(scale.start_s, scale.end_s)
     axes.set_yscale("log")
     axes.set_ylim(scale.lowest_ms, scale.highest_ms * 2.4)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    tens = [ms for ms in (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5) if scale.lowest_ms <= ms < scale.highest_ms * 0.8]
+    axes.set_yticks([*tens, scale.unanswered_ms], [*(f"{ms:g}" for ms in tens), "none"])
     axes.yaxis.set_minor_locator(NullLocator())
+    axes.axhline(scale.highest_ms * 1.15, color=HAIR, linewidth=0.6)  # above it there is no latency to read
     end = scale.end_s if picture.fault_end_s is None else picture.fault_end_s
     if end > 0:
         axes.axvspan(0, end, color=SHADE, alpha=0.28, linewidth=0)

@@ -8,6 +8,7 @@ function element(name, properties, ...children) {
   return made;
 }
 
+const FEW = 12; // rows that nobody has to search
 const FIRST = 50; // rows that a long table shows before somebody asks for all
 
 function sortable(figure) {
@@ -44,6 +45,7 @@ function narrowable(figure) {
   const body = figure.querySelector("tbody");
   const rows = [...body.rows];
   const names = JSON.parse(figure.dataset.facets ?? "[]");
+  if (!names.length && rows.length <= FEW) return undefined;
   const values = new Map(rows.map((row) => [row, JSON.parse(row.dataset.values ?? "[]")]));
   const told = element("p", { className: "told" });
   told.setAttribute("aria-live", "polite");
@@ -96,7 +98,8 @@ function narrowable(figure) {
     }
     const why = [...wanted].map(([name, some]) => `${name.replaceAll("_", " ")}: ${some.join(" or ")}`).join("; ");
     const first = n > most ? `the first ${most} of ` : "";
-    told.textContent = `${first}${n} of ${rows.length} rows${why ? ` · ${why}` : ""}`;
+    const whole = n < rows.length ? ` of ${rows.length}` : "";
+    told.textContent = `${first}${n}${whole} rows${why ? ` · ${why}` : ""}`;
     all.hidden = n === rows.length;
   }
 
@@ -140,119 +143,169 @@ function narrowable(figure) {
   };
 }
 
-document.querySelectorAll("figure.table").forEach(sortable);
-const tables = [...document.querySelectorAll("figure.small")].map(narrowable);
-for (const link of document.querySelectorAll("a[data-show]")) {
-  const pairs = Object.entries(JSON.parse(link.dataset.show)).flatMap(([name, some]) => some.map((v) => [name, v]));
-  link.hash += `?${new URLSearchParams(pairs)}`;
-}
-for (const card of document.querySelectorAll("details.trial")) card.open = false;
+// The page is painted first, then it comes to life.
+requestAnimationFrame(() => setTimeout(() => {
+  document.querySelectorAll("figure.table").forEach(sortable);
+  const tables = [...document.querySelectorAll("figure.small")].map(narrowable).filter(Boolean);
+  for (const link of document.querySelectorAll("a[data-show]")) {
+    const pairs = Object.entries(JSON.parse(link.dataset.show)).flatMap(([name, some]) => some.map((v) => [name, v]));
+    link.hash += `?${new URLSearchParams(pairs)}`;
+  }
+  for (const card of document.querySelectorAll("details.trial")) card.open = false;
 
-function follow() {
-  const [id, query = ""] = decodeURIComponent(location.hash.slice(1)).split(/\?(.*)/s);
-  const target = document.getElementById(id);
-  const table = tables.find(({ figure, rows }) => figure === target || rows.includes(target));
-  if (table && (query || table.figure === target || target.hidden)) table.narrow(location.hash.split(/\?(.*)/s)[1] ?? "");
-  if (table && target.hidden) table.reveal();
-  if (target?.matches("details")) target.open = true;
-  if (target && (query || table || target.matches("details"))) target.scrollIntoView();
-}
-window.addEventListener("hashchange", follow);
-follow();
+  function follow() {
+    const [id, query = ""] = decodeURIComponent(location.hash.slice(1)).split(/\?(.*)/s);
+    const target = document.getElementById(id);
+    const table = tables.find(({ figure, rows }) => figure === target || rows.includes(target));
+    if (table && (query || table.figure === target || target.hidden)) table.narrow(location.hash.split(/\?(.*)/s)[1] ?? "");
+    if (table && target.hidden) table.reveal();
+    if (target?.matches("details")) target.open = true;
+    if (target && (query || table || target.matches("details"))) target.scrollIntoView();
+  }
+  window.addEventListener("hashchange", follow);
+  follow();
 
-// A mark in a drawing says which trial it is, and leads to it.
-for (const figure of document.querySelectorAll("[data-points]")) {
-  for (const [group, rows] of JSON.parse(figure.dataset.points)) {
-    const marks = document.getElementById(group)?.querySelectorAll("use") ?? [];
-    rows.forEach((row, i) => {
-      const line = document.getElementById(`trial-${row + 1}`);
-      if (!line || !marks[i]) return;
-      const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
-      title.textContent = [...line.cells].slice(1, 4).map((cell) => cell.textContent.trim()).join(", ") + " s";
-      marks[i].append(title);
-      marks[i].addEventListener("click", () => { location.hash = `#trial-${row + 1}`; });
+  // A mark in a drawing says which trial it is, and leads to it: by the mouse, or by the arrow keys and Enter.
+  for (const figure of document.querySelectorAll("[data-points]")) {
+    const all = [];
+    for (const [group, rows] of JSON.parse(figure.dataset.points)) {
+      const marks = document.getElementById(group)?.querySelectorAll("use") ?? [];
+      rows.forEach((row, i) => {
+        const line = document.getElementById(`trial-${row + 1}`);
+        if (!line || !marks[i]) return;
+        const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+        title.textContent = [...line.cells].slice(1, 4).map((cell) => cell.textContent.trim()).join(", ") + " s";
+        const mark = marks[i];
+        mark.append(title);
+        mark.setAttribute("role", "link");
+        mark.setAttribute("aria-label", title.textContent);
+        mark.setAttribute("tabindex", all.length ? "-1" : "0"); // one stop for the Tab key in each figure
+        mark.addEventListener("click", () => { location.hash = `#trial-${row + 1}`; });
+        all.push(mark);
+      });
+    }
+    figure.addEventListener("keydown", (event) => {
+      const at = all.indexOf(event.target);
+      if (at < 0) return;
+      if (event.key === "Enter" || event.key === " ") event.target.dispatchEvent(new Event("click"));
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -all.length, End: all.length }[event.key];
+      if (step) {
+        const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
+        event.target.setAttribute("tabindex", "-1");
+        next.setAttribute("tabindex", "0");
+        next.focus();
+      }
+      if (step || event.key === "Enter" || event.key === " ") event.preventDefault();
     });
   }
-}
 
-// The contents say where the reader is.
-const places = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
-const seen = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) if (isIntersecting) {
-    places.forEach((link) => link.removeAttribute("aria-current"));
-    places.get(target.id)?.setAttribute("aria-current", "true");
-  }
-}, { rootMargin: "-20% 0px -70% 0px" });
-document.querySelectorAll("main > section").forEach((section) => seen.observe(section));
-
-// The healing film: two trials on one time axis.
-for (const film of document.querySelectorAll("[data-film]")) {
-  const { start, end, limit, sides, moments } = JSON.parse(film.dataset.film);
-  const shown = [...film.querySelectorAll(".side")].map((side, i) => {
-    const canvas = element("canvas", {});
-    canvas.setAttribute("aria-hidden", "true");
-    side.querySelector("p").after(canvas);
-    return { canvas, lines: [...side.querySelectorAll("li")], requests: sides[i], at: moments[i] };
-  });
-  const slider = element("input", { type: "range", min: start, max: end, step: 0.05, value: end });
-  slider.setAttribute("aria-label", "second of the trial");
-  const last = Number(slider.value); // the step before the end
-  const button = element("button", { type: "button", textContent: "Play" });
-  const clock = element("output", {});
-  film.querySelector(".sides").before(element("div", { className: "play" }, button, slider, clock));
-  const top = Math.max(limit * 4, ...sides.flat().map(([, ms]) => ms)) * 1.6;
-
-  function draw() {
-    const now = Number(slider.value);
-    const style = getComputedStyle(document.documentElement);
-    const [ink, quiet, good, bad] = ["--ink", "--quiet", "--link", "--bad"].map((name) => style.getPropertyValue(name));
-    clock.textContent = `${now.toFixed(1)} s`;
-    for (const { canvas, lines, requests, at } of shown) {
-      const ratio = window.devicePixelRatio || 1;
-      const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-      canvas.width = width * ratio;
-      canvas.height = height * ratio;
-      const pen = canvas.getContext("2d");
-      pen.scale(ratio, ratio);
-      const x = (second) => ((second - start) / (end - start)) * width;
-      const y = (ms) => height - 8 - (Math.log(Math.max(ms, 1)) / Math.log(top)) * (height - 16);
-      pen.fillStyle = quiet;
-      pen.fillRect(0, y(limit), width, 0.7);
-      for (const [second, ms, fine] of requests) {
-        if (second > now) break;
-        pen.fillStyle = fine ? good : bad;
-        pen.fillRect(x(second) - 1, y(ms < 0 ? top : ms) - 1, 2.4, 2.4);
-      }
-      pen.fillStyle = ink;
-      at.forEach((second, i) => {
-        const past = second <= now + 1e-6;
-        lines[i].className = past ? (now - second < 0.6 && now < last ? "lit" : "") : "dim";
-        if (past) pen.fillRect(x(second), 0, 1, height);
-      });
-      pen.fillRect(x(now), 0, 1.5, height);
+  // The contents say where the reader is; where there is no room beside the text they fold up.
+  const contents = document.querySelector("nav details");
+  const here = contents.querySelector("summary");
+  const beside = matchMedia("(min-width: 78rem)");
+  const fold = () => { contents.open = beside.matches; };
+  beside.addEventListener("change", fold);
+  fold();
+  contents.addEventListener("click", (event) => { if (event.target.matches("a")) fold(); });
+  const places = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+  const seen = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) if (isIntersecting) {
+      places.forEach((link) => link.removeAttribute("aria-current"));
+      places.get(target.id)?.setAttribute("aria-current", "true");
+      here.textContent = `Contents · ${places.get(target.id)?.textContent ?? ""}`;
     }
+  }, { rootMargin: "-20% 0px -70% 0px" });
+  document.querySelectorAll("main > section").forEach((section) => seen.observe(section));
+
+  // The healing film: two trials on one time axis.
+  for (const film of document.querySelectorAll("[data-film]")) {
+    const { start, end, limit, sides, moments } = JSON.parse(film.dataset.film);
+    const shown = [...film.querySelectorAll(".side")].map((side, i) => {
+      const canvas = element("canvas", {});
+      canvas.setAttribute("aria-hidden", "true");
+      side.querySelector("p").after(canvas);
+      return { canvas, lines: [...side.querySelectorAll("li")], requests: sides[i], at: moments[i] };
+    });
+    const slider = element("input", { type: "range", min: start, max: end, step: 0.05, value: end });
+    slider.setAttribute("aria-label", "second of the trial");
+    const last = Number(slider.value); // the step before the end
+    const button = element("button", { type: "button", textContent: "Play" });
+    const clock = element("output", {});
+    film.querySelector(".sides").before(element("div", { className: "play" }, button, slider, clock));
+    const [least, most] = [Math.min(limit, ...sides.flat().map(([, ms]) => (ms < 0 ? limit : ms))), Math.max(limit * 4, ...sides.flat().map(([, ms]) => ms))];
+    const tens = [1, 10, 100, 1000, 10000].filter((ms) => ms >= least && ms < most);
+    const every = [1, 2, 5, 10, 30, 60, 300].find((s) => (end - start) / s <= 10) ?? 600;
+
+    function draw() {
+      const now = Number(slider.value);
+      const style = getComputedStyle(document.documentElement);
+      const [ink, quiet, good, bad] = ["--ink", "--quiet", "--link", "--bad"].map((name) => style.getPropertyValue(name));
+      clock.textContent = `${now.toFixed(1)} s`;
+      for (const { canvas, lines, requests, at } of shown) {
+        const ratio = window.devicePixelRatio || 1;
+        const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+        canvas.width = width * ratio;
+        canvas.height = height * ratio;
+        const pen = canvas.getContext("2d");
+        pen.scale(ratio, ratio);
+        const [left, foot, head] = [62, 30, 26]; // room for the axes' words
+        const x = (second) => left + ((second - start) / (end - start)) * (width - left - 4);
+        const y = (ms) => height - foot - (Math.log(ms / least) / Math.log(most / least)) * (height - foot - head);
+        const none = head - 12; // requests without a good answer have no latency: a line of their own
+        pen.font = "12px system-ui, sans-serif";
+        pen.fillStyle = quiet;
+        pen.textAlign = "right";
+        pen.textBaseline = "middle";
+        for (const ms of tens) pen.fillText(`${ms} ms`, left - 6, y(ms));
+        pen.fillText("no answer", left - 6, none);
+        pen.textAlign = "center";
+        for (let s = Math.ceil(start / every) * every; s <= end; s += every) pen.fillText(s === 0 ? "injection" : `${s} s`, x(s), height - foot / 2);
+        pen.fillRect(left, height - foot, width - left, 1);
+        pen.fillRect(left, y(limit), width - left, 0.8);
+        pen.textAlign = "right";
+        pen.fillText(`limit ${limit} ms`, width - 6, y(limit) - 8);
+        for (const [second, ms, fine] of requests) {
+          if (second > now) break;
+          pen.fillStyle = fine ? good : bad;
+          pen.fillRect(x(second) - 1, (ms < 0 ? none : y(ms)) - 1, 2.4, 2.4);
+        }
+        pen.fillStyle = ink;
+        at.forEach((second, i) => {
+          const past = second <= now + 1e-6;
+          lines[i].className = past ? (now - second < 0.6 && now < last ? "lit" : "") : "dim";
+          if (past) pen.fillRect(x(second), head - 18, 1, height - foot - head + 18);
+        });
+        pen.fillRect(x(now), 0, 2, height - foot);
+      }
+    }
+
+    let frame = 0;
+    function stop() {
+      cancelAnimationFrame(frame);
+      frame = 0;
+      button.textContent = "Play again";
+    }
+    button.addEventListener("click", () => {
+      if (frame) return stop();
+      if (Number(slider.value) >= last) slider.value = start;
+      button.textContent = "Stop";
+      const [from, begun] = [Number(slider.value), performance.now()];
+      const step = (time) => { // at the true speed
+        slider.value = from + Math.max(0, time - begun) / 1000;
+        draw();
+        if (Number(slider.value) >= last) return stop();
+        frame = requestAnimationFrame(step);
+      };
+      frame = requestAnimationFrame(step);
+    });
+    slider.addEventListener("input", () => (stop(), draw()));
+    window.addEventListener("resize", draw);
+    draw();
   }
 
-  let frame = 0;
-  function stop() {
-    cancelAnimationFrame(frame);
-    frame = 0;
-    button.textContent = "Play";
+  // What is wider than its place says so.
+  for (const wide of document.querySelectorAll(".scroll")) {
+    if (wide.scrollWidth > wide.clientWidth + 8) wide.classList.add("wide");
   }
-  button.addEventListener("click", () => {
-    if (frame) return stop();
-    if (Number(slider.value) >= last) slider.value = start;
-    button.textContent = "Stop";
-    const [from, begun] = [Number(slider.value), performance.now()];
-    const step = (time) => { // at the true speed
-      slider.value = from + Math.max(0, time - begun) / 1000;
-      draw();
-      if (Number(slider.value) >= last) return stop();
-      frame = requestAnimationFrame(step);
-    };
-    frame = requestAnimationFrame(step);
-  });
-  slider.addEventListener("input", () => (stop(), draw()));
-  window.addEventListener("resize", draw);
-  draw();
-}
+  document.documentElement.dataset.live = "yes";
+}));

@@ -31,16 +31,21 @@ def test_the_forest_prints_estimates_and_what_cannot_be_given(small):
     assert effect.forest_rows([comparison]) == 3
 
 
-def test_every_counted_trial_is_one_mark(small):
-    summary, rows = small.summary(), small.page().counted
-    (strip,) = effect.strips(rows, summary.arms, styles(small))
+def test_every_trial_that_recovered_is_one_mark_and_the_others_are_counted(small):
+    rows = small.page().counted
+    of_one = rows[rows["chaos"] == "pod-kill"]
+    cells = [(arm, cell) for arm in small.summary().arms for cell in arm.cells if cell.chaos == "pod-kill"]
+    strip = effect.strips("fig-one", rows, cells, styles(small))
+    never = of_one["time_s"] >= of_one["horizon_s"]
     marks = {
         group: strip.svg.partition(f'<g id="{group}">')[2].partition("</g>\n   </g>")[0] for group, _ in strip.points
     }
-    assert sum(cloud.count("<use") for cloud in marks.values()) == len(rows)
-    assert sorted(row for _, places in strip.points for row in places) == sorted(rows.index)
+    shown = [row for _, places in strip.points for row in places]
+    assert set(of_one.index[~never]) <= set(shown) <= set(of_one.index)
     for group, places in strip.points:
         assert marks[group].count("<use") == len(places)
+    told = [text for text in texts(strip.svg) if text.endswith(" never")]
+    assert sum(int(text.split()[0]) for text in told) == never.sum()
 
 
 def test_rates_show_n_and_leave_out_an_axis_that_nobody_asked_for(small):
@@ -52,16 +57,12 @@ def test_rates_show_n_and_leave_out_an_axis_that_nobody_asked_for(small):
     assert "Availability in one window" not in texts(effect.rates(arms, styles(small), 0.9, 0.99))
 
 
-def test_scenarios_that_do_not_fit_on_a_page_go_on_in_another_figure(simulate):
-    campaign = simulate(models=("off", *"abcdefg"), chaos=tuple(f"c{i}" for i in range(10)), repeats=1, rate=1.0)
-    summary = campaign.summary()
-    svgs = [s.svg for s in effect.strips(campaign.page().counted, summary.arms, styles(campaign))]
-    assert len(svgs) == 2
-    heights = [float(re.findall(r'<svg [^>]*\bheight="([\d.]+)pt"', svg)[0]) for svg in svgs]
-    assert max(heights) <= TALLEST_IN * 72
-    shown = [{f"c{i}" for i in range(10) if f"c{i} / steady" in " ".join(texts(svg))} for svg in svgs]
-    assert shown[0].isdisjoint(shown[1])
-    assert shown[0] | shown[1] == {f"c{i}" for i in range(10)}
+def test_each_workload_has_a_panel_and_a_fault_fits_on_a_page(simulate):
+    campaign = simulate(models=("off", *"abcdefghi"), chaos=("c",), workloads=("light", "busy"), repeats=1, rate=1.0)
+    cells = [(arm, cell) for arm in campaign.summary().arms for cell in arm.cells]
+    svg = effect.strips("fig-one", campaign.page().counted, cells, styles(campaign)).svg
+    assert float(re.findall(r'<svg [^>]*\bheight="([\d.]+)pt"', svg)[0]) <= TALLEST_IN * 72
+    assert {"light", "busy", "off", "i"} <= set(texts(svg))
 
 
 def test_availability_never_has_room_above_all(small):

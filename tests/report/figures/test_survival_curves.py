@@ -33,10 +33,3 @@ def test_a_curve_goes_on_to_the_end_of_observation(small):
     lines = re.findall(r'<path d="([^"]+)"[^>]*stroke: #0072b2; stroke-width: 1.4', svg)
     across = max(([float(x) for x in re.findall(r"[ML] ([\d.]+)", line)] for line in lines), key=len)
     assert across[-1] - across[0] > 3 * (across[1] - across[0])
-
-
-def test_each_scenario_has_a_panel_with_n(small):
-    arms = small.summary().arms
-    found = texts(survival_curves.survival_by_scenario(arms, styles(small)))
-    assert {"cpu-90 / steady", "pod-kill / steady"} <= set(found)
-    assert sum("; n = " in t for t in found) == 2
