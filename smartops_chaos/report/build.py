@@ -48,7 +48,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
         *repair.more(seen),
         *method.instrument(seen.summary),
         *([close[1]] if close else []),
-        *(spans.tables(data.plan, pair) if pair and data.plan else []),
+        *(spans.tables(data.plan, pair[1:]) if pair and data.plan else []),  # the repair; nobody heals in its twin
     ]
     sections = [
         answer.section(seen),
