@@ -237,7 +237,7 @@ def _sla(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], 
     sla, target = plan.analysis.sla, plan.analysis.targets.sla
     if sla is None:
         what = f"{text}: how often faults come is not said, so it is undecidable"
-        return Proof("sla", False, what, "sla: {window: 30d, faults: 4}")
+        return Proof("sla", False, what, "sla: {window: 1h, faults: 5}")
     if not budget.weights:
         return Proof("sla", False, f"{text}: no scenario runs in both an arm and the baseline", _RUN_BASELINE)
     allowed_s = (1 - target) * sla.window_s / sla.faults

@@ -80,6 +80,11 @@ def test_the_whole_healer_file_reads_its_lines_as_its_page_says(cli: Any, tmp_pa
     done = cli(*command.split())
     assert (done.returncode, done.stderr) == (0, "")
     assert plain(done.stdout) == plain(blocks["text"])
+    (matrix,) = re.findall(r"^```yaml\n(# matrix.yaml\n.*?)^```", section, re.MULTILINE | re.DOTALL)
+    for name, text in {"matrix.yaml": matrix, "restart.yaml": "one\n", "scale.yaml": "another\n"}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    planned = cli("plan", "matrix.yaml", "--only", "chaos=cpu", "--json")
+    assert planned.returncode == 0, planned.stderr
 
 
 def test_the_explained_matrix_plans_as_its_page_says(cli: Any, tmp_path: Path) -> None:

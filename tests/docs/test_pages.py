@@ -48,6 +48,11 @@ def test_links_lead_to_files_and_headings_that_are_there(page: Path) -> None:
     assert wrong == []
 
 
+def test_every_page_is_on_the_list_of_pages() -> None:
+    listed = re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
+    assert {page.name for page in ROOT.glob("docs/*.md")} - set(listed) == {"index.md"}
+
+
 def blocks(page: Path) -> Iterator[str]:
     """Lines of shell blocks that call the program, without what a shell makes of them."""
     for language, block in _FENCE.findall(page.read_text(encoding="utf-8")):

@@ -82,7 +82,7 @@ def test_nothing_is_proven_without_a_reason_for_the_horizon(matrix: Write) -> No
 def test_sla(matrix: Write) -> None:
     without = _proofs(matrix())["sla"]
     assert not without.possible
-    assert without.hint == "sla: {window: 30d, faults: 4}"
+    assert without.hint == "sla: {window: 1h, faults: 5}"
     easy = _proofs(matrix(SLA))["sla"]
     assert str(easy) == (
         "CANNOT PROVE SLA of 99%: trivial, it holds whatever the healer does, since 4 faults cost at most 48 s of 30d"
