@@ -1,7 +1,12 @@
-"""images_of: of a release's values at stdin, as JSON, the images by digest, as values for the next environment."""
+"""images_of: of a release's values at stdin, as JSON, the images by digest, as values for the next environment.
+
+With --running FILE: of the release's pods at stdin, as JSON, whether they run these images and nothing else.
+"""
 
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 SERVICES = (
@@ -16,6 +21,11 @@ SERVICES = (
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--running"]:
+        known = set(named(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))))
+        if others := strangers(json.load(sys.stdin)["items"], known):
+            sys.exit(f"these run, and the release does not name them: {', '.join(others)}; deploy it anew")
+        return
     values = json.load(sys.stdin)
     found: dict[str, Any] = {}
     missing = []
@@ -38,6 +48,24 @@ def main() -> None:
             f"these run by a tag, which may be another image by now: {', '.join(missing)}; deploy them by --images FILE"
         )
     json.dump(found, sys.stdout)
+
+
+def named(values: dict[str, Any]) -> Iterator[str]:
+    """Every image of values, as a pod names it."""
+    for key, value in values.items():
+        if key == "image":
+            yield f"{value['repository']}@{value['digest']}"
+        else:
+            yield from named(value)
+
+
+def strangers(pods: list[dict[str, Any]], known: set[str]) -> list[str]:
+    return sorted(
+        f"{container['image']} in {pod['metadata']['name']}"
+        for pod in pods
+        for container in pod["spec"]["containers"]
+        if container["image"] not in known
+    )
 
 
 main()

@@ -24,9 +24,12 @@ need() { # PROGRAMS...
     case $(helm version --short) in v4*) put_back=(--rollback-on-failure) ;; esac
   fi
 }
-namespace_of() { if [ "$1" = telemetry ]; then echo telemetry; else echo "smartops-$1"; fi; }
+namespace_of() { if [ "$1" = telemetry ]; then echo telemetry; else echo "${prefix:-smartops}-$1"; fi; }
 json() { # EXPRESSION in Python over `found`, the JSON at stdin
   python3 -c "import json,sys; found=json.load(sys.stdin); print($1)"
+}
+state() { # RELEASE NAMESPACE: of its newest revision, such as deployed; empty if there is none
+  { helm history "$1" --namespace "$2" --output json 2>/dev/null || echo '[{"status": ""}]'; } | json 'found[-1]["status"]'
 }
 revision() { helm history "$1" --namespace "$2" --output json | json 'found[-1]["revision"]'; } # RELEASE NAMESPACE
 
@@ -49,6 +52,10 @@ mend() { # RELEASE NAMESPACE TIMEOUT NOW: whatever a killed helm has left: it re
     say "the release $1 is $state since $since: back to revision $good first"
     helm rollback "$1" "$good" --namespace "$2" --wait --timeout "$3" >/dev/null
   fi
+}
+why() { # NAMESPACE SINCE: of what the cluster has warned since then (as date -u +%FT%TZ), each once: what was put back tells nothing any more
+  kubectl get events --namespace "$1" --field-selector type=Warning --output json 2>/dev/null | json '"\n".join(dict.fromkeys(
+    "  %s: %s" % (e["involvedObject"]["name"], e["message"][:300]) for e in found["items"] if (e.get("lastTimestamp") or e.get("eventTime") or "") >= "'"$2"'"))' | tail -n 8
 }
 seconds() { # 90, 90s, 5m or 1h
   local number=${1%[smh]}

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from smartops_chaos.gate import mttr, questions, workloads
 from smartops_chaos.gate.asking import Answers, stamp
 from smartops_chaos.gate.grid import Grid, GridLine, Stretch, gaps, increases, lines, most_within, stretches
-from smartops_chaos.gate.ruling import DIGEST, RuleResult, Ruling, Unanswered, answer_of
+from smartops_chaos.gate.ruling import DIGEST, Refused, RuleResult, Ruling, Unanswered, answer_of, clock_off_s
 from smartops_chaos.schema.gatefile import (
     AlertsRule,
     EnvironmentRules,
@@ -283,10 +283,12 @@ def _alerts(rule: AlertsRule, told: _Told, tested: frozenset[int]) -> RuleResult
 
 
 def _mttr(rule: MttrRule, rules: EnvironmentRules, told: _Told) -> RuleResult:
-    """From a campaign; without one that counts, from the gauge."""
+    """From a campaign of the digests that run; without one, from the gauge, which is no way around a forged one."""
     try:
         found = _digests(rules, told)
         return mttr.judge_campaign(rule, answer_of(told.answers, questions.CAMPAIGN), found, told.grid.at_s)
+    except Refused:
+        raise
     except Unanswered as error:
         if rule.gauge is None:
             raise
@@ -346,8 +348,7 @@ def _golden(rule: GoldenRule, rules: EnvironmentRules, told: _Told, tested: froz
     if rule.release:
         changes += workloads.release_changes(answer_of(told.answers, questions.RELEASE), grid.at_s)
     query = told.query(f"{questions.VERSIONS} 0") if rule.versions else told.query(questions.RELEASE)
-    offset = told.answers.get(questions.CLOCK)
-    late_s = abs(offset.answer or 0.0) if offset else 0.0  # another clock may have stamped the change
+    late_s = clock_off_s(told.answers)
     if not changes or (last := max(changes))[0] + late_s <= grid.start_s:
         return RuleResult("golden window", "open", f"nothing has changed since {stamp(grid.start_s)}", None, query)
     why = f"{last[1]} at {stamp(last[0])}, {spoken_duration(round(grid.at_s - last[0]))} ago"

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from smartops_chaos.errors import ChaosError
 from smartops_chaos.gate.asking import Asked
 from smartops_chaos.gate.questions import CAMPAIGN
-from smartops_chaos.gate.ruling import RuleResult, Unanswered
+from smartops_chaos.gate.ruling import Refused, RuleResult, Unanswered
 from smartops_chaos.gate.workloads import seconds
 from smartops_chaos.model import Arm
 from smartops_chaos.run import verification
@@ -83,6 +83,8 @@ def _looked_into(rule: MttrRule, store: CampaignFolder, fact: CampaignFact) -> C
         if checked.state != verification.VERIFIED:
             told = "; ".join(checked.problems[:3]) or checked.left or "an earlier version made it, or it is simulated"
             return {**fact, "refused": f"{checked.state}: {told}"}
+        if rule.registered and not checked.registered:
+            return {**fact, "refused": "its plan was not registered before the first trial: `run --register`"}
         if rule.public_key:
             fact["signed_for"] = sorted(_signed_for(store, Path(rule.public_key)))
         summary = load.campaign([store]).summary
@@ -111,7 +113,7 @@ def _signed_for(store: CampaignFolder, public_key: Path) -> frozenset[str]:
 
 
 def judge_campaign(rule: MttrRule, answer: Any, running: Mapping[str, frozenset[str]], at_s: float) -> RuleResult:
-    """`running`: the digests by container. Raises Unanswered if no campaign of them counts."""
+    """`running`: the digests by container. Raises Unanswered if there is no campaign of them, Refused if it is bad."""
     try:
         facts = _FACTS.validate_python(answer)
     except ValidationError:
@@ -126,10 +128,10 @@ def judge_campaign(rule: MttrRule, answer: Any, running: Mapping[str, frozenset[
     newest = same[0]
     where = f"{newest['name']} ({newest['started']})"
     if newest["refused"]:
-        raise Unanswered(f"{where} does not count: {newest['refused']}")
+        raise Refused(f"{where} does not count: {newest['refused']}")
     unsigned = {one for digests in running.values() for one in digests} - set(newest["signed_for"])
     if rule.public_key and unsigned:
-        raise Unanswered(f"{where}: its statement is not about {', '.join(sorted(unsigned))[:100]}")
+        raise Refused(f"{where}: its statement is not about {', '.join(sorted(unsigned))[:100]}")
     if (age_s := at_s - seconds(newest["started"])) > rule.max_age:
         raise Unanswered(f"{where} is older than {format_duration(rule.max_age)}: run a new one")
     if age_s < 0:

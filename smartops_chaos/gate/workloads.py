@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from smartops_chaos.gate.asking import Answers, Asked, stamp
 from smartops_chaos.gate.questions import RELEASE, STATE
-from smartops_chaos.gate.ruling import DIGEST, RuleResult, Unanswered, answer_of
+from smartops_chaos.gate.ruling import DIGEST, RuleResult, Unanswered, answer_of, clock_off_s
 from smartops_chaos.kubernetes.cluster import Cluster, ClusterError, Json, connect, path
 from smartops_chaos.kubernetes.controller import (
     DAEMON_SET,
@@ -41,9 +41,9 @@ _DAMAGED = (ValueError, KeyError, TypeError, binascii.Error, OSError, EOFError, 
 def ask_cluster(rules: EnvironmentRules) -> dict[str, Asked]:
     """What the rules need of the cluster of KUBECONFIG. What cannot be asked has its reason instead of an answer."""
     found: dict[str, Asked] = {}
-    wanted = ([STATE] if rules.workloads else []) + ([RELEASE] if rules.golden and rules.golden.release else [])
+    release = rules.release
+    wanted = ([STATE] if rules.workloads else []) + ([RELEASE] if release else [])
     for key in wanted:
-        release = rules.golden.release if rules.golden else ""
         what = f"workloads and pods of {rules.namespace}" if key == STATE else f"history of the release {release}"
         try:
             here = connect()
@@ -58,11 +58,11 @@ def not_of_the_past(rules: EnvironmentRules) -> dict[str, Asked]:
     """In the place of `ask_cluster` for a moment in the past, when no evidence of that moment is at hand."""
     told = "the API server tells only of now: give --evidence with the folder that has the evidence of that moment"
     missing = {STATE: Asked("Kubernetes", f"workloads of {rules.namespace}", error=told)} if rules.workloads else {}
-    if rules.golden and rules.golden.release:
+    if rules.release:
         try:  # the history has its own dates
             missing[RELEASE] = ask_cluster(rules.model_copy(update={"workloads": None}))[RELEASE]
         except KeyError:
-            missing[RELEASE] = Asked("Kubernetes", f"history of the release {rules.golden.release}", error=told)
+            missing[RELEASE] = Asked("Kubernetes", f"history of the release {rules.release}", error=told)
     return missing
 
 
@@ -147,6 +147,7 @@ def judge_workloads(rule: WorkloadsRule, answers: Answers, at_s: float) -> RuleR
     if not controllers:
         raise Unanswered("the namespace has no workload: is it the right one?")
     bad = [f"{one.progress()} is not rolled out" for one in controllers if not one.rolled_out()]
+    quiet_s = rule.quiet + clock_off_s(answers)
     opens_s: float | None = None
     for pod in state["pods"]:
         for container in pod["containers"]:
@@ -154,9 +155,9 @@ def judge_workloads(rule: WorkloadsRule, answers: Answers, at_s: float) -> RuleR
             if container["waiting"]:
                 bad.append(f"{name} waits: {container['waiting']}")
             restarted_s = seconds(container["restarted"]) if container["restarted"] else None
-            if restarted_s is not None and restarted_s > at_s - rule.quiet:
+            if restarted_s is not None and restarted_s > at_s - quiet_s:
                 bad.append(f"{name} restarted at {stamp(restarted_s)}, within {format_duration(rule.quiet)}")
-                opens_s = max(opens_s or 0.0, restarted_s + rule.quiet)
+                opens_s = max(opens_s or 0.0, restarted_s + quiet_s)
     if bad:
         return RuleResult("workloads", "closed", "; ".join(bad[:3]), opens_s)
     why = f"{len(controllers)} of {len(controllers)} are rolled out, no restart within {format_duration(rule.quiet)}"

@@ -103,7 +103,12 @@ class GoldenRule(GatePart):
     """The whole window lies after the last change of a digest or of a value."""
 
     versions: list[VersionSeries] = Field(default=[], description="Of images, as kube-state-metrics has them.")
-    release: str = Field(default="", description="Of Helm: its history tells of changed values.", max_length=53)
+    release: str = Field(
+        default="",
+        description="Of Helm: its history tells of changed values.",
+        examples=["'${namespace}'"],
+        max_length=53,
+    )
 
     @model_validator(mode="after")
     def _tells(self) -> GoldenRule:
@@ -131,6 +136,9 @@ class MttrRule(GatePart):
         default=None,
         description="Of the monitor: asked if no campaign counts.",
         examples=["'smartops_chaos_campaign_mttr_seconds{namespace=\"${namespace}\"}'"],
+    )
+    registered: bool = Field(
+        default=False, description="Only a campaign counts whose plan was registered before its first trial."
     )
     public_key: str = Field(default="", description="PEM file: the campaign's statement must be signed by its owner.")
 
@@ -184,12 +192,17 @@ class EnvironmentRules(GatePart):
                 raise ValueError(f"`{text}`: only ${{namespace}} is put in; write $$ for a dollar sign")
         return self
 
+    @property
+    def release(self) -> str:
+        """The name of Helm's release whose history is judged; empty if none is."""
+        return string.Template(self.golden.release).substitute(namespace=self.namespace) if self.golden else ""
+
     def _selectors(self) -> list[str]:
         found = [self.witness.watchdog, self.witness.targets, self.tests]
         found += [self.alerts.firing] if self.alerts else []
         found += [self.slo.total, self.slo.errors] if self.slo else []
         found += [self.spikes.counter] if self.spikes else []
-        found += [one.series for one in self.golden.versions] if self.golden else []
+        found += [one.series for one in self.golden.versions] + [self.golden.release] if self.golden else []
         found += [self.mttr.gauge] if self.mttr else []
         return [one for one in found if one is not None]
 

@@ -2,60 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.platform.conftest import CHART, ROOT, TOOLS, tool
-
-PLATFORM = ROOT / "platform"
-LAB, BASE = "localhost/smartops-chaos-lab:1", "localhost/python-base:1"
-SERVICES = ("erp-simulator", "orchestrator", "policy-engine", "agent-detect", "agent-diagnose")
-OFFLINE = '{"mediaType":"application/vnd.dev.sigstore.signingconfig.v0.2+json","rekorTlogUrls":[],"tsaUrls":[]}'
-
-
-def call(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    path = f"{TOOLS}:{os.environ['PATH']}"
-    settings = {**os.environ, "PATH": path, "STORAGE_DRIVER": "vfs", **environment}
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=settings)
+from tests.cluster.supply import PLATFORM, Signer, base, call, serving
+from tests.platform.conftest import CHART, tool
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """With the lab's image under the names of all of SmartOps' services; its address and folder."""
-    tool("crane")
-    if shutil.which("buildah") is None or call("buildah", "inspect", "--type=image", LAB).returncode != 0:
-        pytest.skip("the lab's image is not here: ./platform/testbed/base-image and ./platform/lab/build")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    folder = tmp_path_factory.mktemp("registry")
-    command = [TOOLS / "crane", "registry", "serve", "--address", address, "--disk", folder]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        first = f"{address}/team/smartops-{SERVICES[0]}:1.4.0"
-        pushed = call("buildah", "push", "--quiet", "--tls-verify=false", LAB, f"docker://{first}")
-        assert pushed.returncode == 0, pushed.stderr
-        for name in SERVICES[1:]:
-            copied = call("crane", "copy", first, f"{address}/team/smartops-{name}:1.4.0")
-            assert copied.returncode == 0, copied.stderr
-        yield f"{address}/team"
-    finally:
-        server.terminate()
-        server.wait()
+    with serving(tmp_path_factory.mktemp("registry")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def images(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What platform/build writes."""
-    done = call(PLATFORM / "build", registry, "1.4.0", "--base", BASE)
+    done = call(PLATFORM / "build", registry, "1.4.0", *base())
     assert done.returncode == 0, done.stderr
     file = tmp_path_factory.mktemp("built") / "images.yaml"
     file.write_text(done.stdout, encoding="utf-8")
@@ -77,45 +45,56 @@ def test_a_build_names_every_image_by_its_digest(images: Path, registry: str, tm
 
 
 def test_an_image_that_is_not_there_stops_the_build(registry: str) -> None:
-    done = call(PLATFORM / "build", registry, "9.9.9", "--base", BASE)
+    done = call(PLATFORM / "build", registry, "9.9.9", *base())
     assert done.returncode == 1
     assert "smartops-erp-simulator:9.9.9" in done.stderr
 
 
-def test_only_signed_images_pass(images: Path, registry: str, tmp_path: Path) -> None:
-    tool("cosign")
-    config = tmp_path / "offline.json"
-    config.write_text(OFFLINE, encoding="utf-8")
-    for key in ("ours", "theirs"):
-        call("cosign", "generate-key-pair", "--output-key-prefix", tmp_path / key, COSIGN_PASSWORD="")
-    verified = {
-        "COSIGN_KEY": str(tmp_path / "ours.pub"),
-        "COSIGN_OPTIONS": "--insecure-ignore-tlog --allow-http-registry",
-    }
-    unsigned = call(PLATFORM / "verify", images, **verified)
+def test_only_signed_images_with_a_bill_pass(images: Path, registry: str, tmp_path: Path) -> None:
+    ours, theirs = Signer(tmp_path, "ours"), Signer(tmp_path, "theirs")
+    unsigned = call(PLATFORM / "verify", images, **ours.verifying)
     assert unsigned.returncode == 1
     assert "is not signed as it should be" in unsigned.stderr
-    signing = {"COSIGN_PASSWORD": "", "COSIGN_OPTIONS": f"--signing-config={config} --allow-http-registry"}
-    done = call(
-        PLATFORM / "build",
-        registry,
-        "1.4.0",
-        "--base",
-        BASE,
-        "--sign",
-        COSIGN_KEY=str(tmp_path / "ours.key"),
-        **signing,
-    )
+    done = call(PLATFORM / "build", registry, "1.4.0", *base(), "--sign", **ours.signing)
     assert done.returncode == 0, done.stderr
     assert done.stdout == images.read_text(encoding="utf-8"), "the same images, built again"
-    passed = call(PLATFORM / "verify", images, **verified)
+    passed = call(PLATFORM / "verify", "--bills", tmp_path / "bills", images, **ours.verifying)
     assert passed.returncode == 0, passed.stderr
-    other = call(PLATFORM / "verify", images, **{**verified, "COSIGN_KEY": str(tmp_path / "theirs.pub")})
+    other = call(PLATFORM / "verify", images, **theirs.verifying)
     assert other.returncode == 1
     changed = re.sub(r"(sha256:)[0-9a-f]{8}", r"\g<1>00000000", images.read_text(encoding="utf-8"), count=1)
     forged = tmp_path / "forged.yaml"
     forged.write_text(changed, encoding="utf-8")
-    assert call(PLATFORM / "verify", forged, **verified).returncode == 1
+    assert call(PLATFORM / "verify", forged, **ours.verifying).returncode == 1
+
+    bill = json.loads((tmp_path / "bills" / "smartops-erp-simulator.cdx.json").read_text(encoding="utf-8"))
+    told = yaml.safe_load(images.read_text(encoding="utf-8"))["erp-simulator"]["image"]
+    assert bill["metadata"]["component"]["bom-ref"] == f"{told['repository']}@{told['digest']}"
+    kinds = {re.match(r"pkg:(\w+)/", one.get("purl", "pkg:os/"))[1] for one in bill["components"]}  # type: ignore[index]
+    assert {"deb", "pypi"} <= kinds
+
+    # Signed, but without a bill: another name of the same image.
+    image = f"{registry}/smartops-other@{told['digest']}"
+    call("crane", "copy", f"{told['repository']}@{told['digest']}", f"{registry}/smartops-other:1")
+    options = ours.signing["COSIGN_OPTIONS"].split()
+    signed = call("cosign", "sign", "-y", "--key", ours.private, *options, image, COSIGN_PASSWORD="")
+    assert signed.returncode == 0, signed.stderr
+    refused = call(PLATFORM / "verify", image, **ours.verifying)
+    assert refused.returncode == 1
+    assert "no signed statement of what is in it" in refused.stderr
+
+
+def test_a_bill_names_what_the_package_managers_name(registry: str) -> None:
+    digest = call("crane", "digest", f"{registry}/smartops-erp-simulator:1.4.0").stdout.strip()
+    image = f"{registry}/smartops-erp-simulator@{digest}"
+    script = f"crane export {image} - | python3 {PLATFORM}/image_bom.py {image}"
+    first, again = (call("bash", "-o", "pipefail", "-c", script) for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == again.stdout, "one image has one bill"
+    found = json.loads(first.stdout)["components"]
+    inside = call("bash", "-o", "pipefail", "-c", f"crane export {image} - | tar -xOf - var/lib/dpkg/status").stdout
+    installed = re.findall(r"^Package: (.*)\nStatus: install ok installed", inside, re.MULTILINE)
+    assert sorted(one["name"] for one in found if one.get("purl", "").startswith("pkg:deb/")) == sorted(installed)
 
 
 def test_a_tag_is_never_verified(registry: str) -> None:

@@ -111,10 +111,17 @@ def _all(start_s: float) -> list[str]:
         "critical": _story(start_s, "critical", alert=lambda t: 1.0 if 30 * h < t <= 30 * h + 600 else None),
         "warned": _story(start_s, "warned", severity="warning", alert=lambda t: 1.0 if t > 40 * h > t - 3000 else None),
         "before": _story(start_s, "before", alert=lambda t: 1.0 if t <= 0 else None),
+        "just-inside": _story(start_s, "just-inside", alert=lambda t: 1.0 if t <= STEP_S else None),
+        "late-15": _story(start_s, "late-15", there=lambda t: t > 900),
+        "late-20": _story(start_s, "late-20", there=lambda t: t > 1200),
+        "ends-15": _story(start_s, "ends-15", there=lambda t: t <= end - 900),
+        "ends-20": _story(start_s, "ends-20", there=lambda t: t <= end - 1200),
         "gap": _story(start_s, "gap", there=lambda t: not 20 * h < t <= 22 * h),
         "begins-late": _story(start_s, "begins-late", there=lambda t: t > 2 * h),
         "ends-early": _story(start_s, "ends-early", there=lambda t: t <= end - 2 * h),
         "changed": _story(start_s, "changed", image=lambda t: NEW if t > end - 10 * h else OLD),
+        "changed-before": _story(start_s, "changed-before", image=lambda t: NEW if t > 0 else OLD),
+        "changed-now": _story(start_s, "changed-now", image=lambda t: NEW if t >= end else OLD),
         "rolled-back": _story(start_s, "rolled-back", image=lambda t: NEW if 5 * h < t <= 6 * h else OLD),
         "slo-979": _story(start_s, "slo-979", errors=lambda t: 21.0 * (t + 600) / 300),
         "slo-980": _story(start_s, "slo-980", errors=lambda t: 20.0 * (t + 600) / 300),
@@ -144,7 +151,17 @@ def _all(start_s: float) -> list[str]:
         for replica in ("a", "b")
         for one in _story(start_s + (replica == "b"), "doubled", more=f',prometheus_replica="{replica}"')
     ]
-    return [line for story in [*stories.values(), doubled] for line in story]
+    one_away = [
+        one
+        for replica, away in (("a", True), ("b", False))
+        for one in _story(
+            start_s,
+            "one-away",
+            there=lambda t, away=away: not (away and 20 * h < t <= 22 * h),  # type: ignore[misc]
+            more=f',prometheus_replica="{replica}"',
+        )
+    ]
+    return [line for story in [*stories.values(), doubled, one_away] for line in story]
 
 
 def _story(

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartops_chaos.gate import judge, mttr, workloads
-from smartops_chaos.gate.asking import Asked
+from smartops_chaos.gate.asking import Asked, stamp
 from smartops_chaos.gate.grid import Grid, GridLine, gaps, increases, most_within, stretches
-from smartops_chaos.gate.questions import CLOCK, RULES, STATE, questions
+from smartops_chaos.gate.questions import CLOCK, RELEASE, RULES, STATE, questions
 from smartops_chaos.gate.ruling import Unanswered
 from smartops_chaos.schema.gatefile import EnvironmentRules, WorkloadsRule
 
@@ -230,6 +230,19 @@ def test_a_revision_that_applies_the_same_is_no_change() -> None:
     assert len(workloads.release_changes({"revisions": [first, again, other]}, AT_S)) == 2
     before = workloads.release_changes({"revisions": [first, again, other]}, workloads.seconds("2023-11-14T21:30:00Z"))
     assert before == [only]
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0, -30.0])
+def test_what_another_clock_has_stamped_is_late_by_as_much_as_the_clocks_differ(offset: float) -> None:
+    """A change and a restart, each 10 s before it would count."""
+    changed = _secret(1, "deployed", stamp(AT_S - 3610), "a", {})
+    now = {CLOCK: Asked("P", "clock", offset), RULES: Asked("P", "rules", {"groups": []})}
+    rules = _rules(golden={"release": "${namespace}"}, workloads={"quiet": "15m"})
+    answers = _green() | _workload(restarted=stamp(AT_S - 910)) | now
+    answers[RELEASE] = Asked("Kubernetes", "history", {"revisions": [changed]})
+    found = {one.rule: one.ruling for one in judge.judge("stage", rules, AT_S, answers).results}
+    wanted = "closed" if offset else "open"
+    assert (found["golden window"], found["workloads"]) == (wanted, wanted)
 
 
 def test_a_stuck_release_is_a_change_that_goes_on() -> None:

@@ -25,6 +25,7 @@ STEP = {  # of .ci/on-cluster -> the workflow that asks for it
     "gate-stage": "promote-prod",
     "promote-prod": "promote-prod",
     "rollback": "rollback",
+    "drill": "drill",
 }
 
 

@@ -113,23 +113,23 @@ def _register_late_with_lists(campaign: Path) -> None:
     hash_list.seal_campaign(store, registration.digest(store))
 
 
-@pytest.mark.parametrize(
-    ("harm", "told"),
-    [
-        (_forge, "record.json was changed"),
-        (_forge_and_list_anew, "record.json does not follow from its evidence: time_s"),
-        (_remove_trial, "is missing"),
-        (_remove_trial_and_list_anew, "1 of 4 planned trials have no record"),
-        (_add_trial, "is in no plan"),
-        (_add_file, "samples/more.json was added"),
-        (_change_evidence, "samples/evidence.json.gz was changed"),
-        (_change_plan, "the plan is not that of its digest"),
-        (_link, "log.txt was changed"),
-        (_remove_list, "hashes.json is missing"),
-        (_register_anew, "the plan was registered after 4 trials, or anew"),
-        (_register_late_with_lists, "4 trials began before the plan was registered"),
-    ],
-)
+HARMS: list[tuple[Harm, str]] = [
+    (_forge, "record.json was changed"),
+    (_forge_and_list_anew, "record.json does not follow from its evidence: time_s"),
+    (_remove_trial, "is missing"),
+    (_remove_trial_and_list_anew, "1 of 4 planned trials have no record"),
+    (_add_trial, "is in no plan"),
+    (_add_file, "samples/more.json was added"),
+    (_change_evidence, "samples/evidence.json.gz was changed"),
+    (_change_plan, "the plan is not that of its digest"),
+    (_link, "log.txt was changed"),
+    (_remove_list, "hashes.json is missing"),
+    (_register_anew, "the plan was registered after 4 trials, or anew"),
+    (_register_late_with_lists, "4 trials began before the plan was registered"),
+]
+
+
+@pytest.mark.parametrize(("harm", "told"), HARMS)
 def test_what_was_done_to_it_is_told(cli: Any, campaign: Path, harm: Harm, told: str) -> None:
     harm(campaign)
     done = cli("verify", "standin-1")

@@ -1,0 +1,247 @@
+"""Whatever is changed in a Role, a network policy, a rule or a gate: a test of ours fails.
+
+Each mutation is made by a program, not by hand, and put through the very tests that guard the real one.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.platform import test_hardening
+from tests.platform.conftest import Object, Render
+from tests.platform.promql import promtool, rule_files
+
+Mutation = tuple[str, Any]  # what was done, and what came of it
+_TESTS = Path(__file__).parent / "rules"
+
+
+def passes(check: Callable[..., None], *arguments: Any) -> bool:
+    try:
+        check(*arguments)
+    except (AssertionError, KeyError, ValueError):
+        return False
+    return True
+
+
+def each(objects: list[Object], *kinds: str) -> Iterator[tuple[Object, list[Object]]]:
+    """Each object of these kinds, in a copy of all of them that may be changed."""
+    for i, one in enumerate(objects):
+        if one["kind"] in kinds:
+            changed = copy.deepcopy(objects)
+            yield changed[i], changed
+
+
+# ---- Roles ---------------------------------------------------------------------------------------------------------
+
+
+def role_mutations(objects: list[Object]) -> Iterator[Mutation]:
+    for one in objects:
+        if one["kind"] not in ("Role", "RoleBinding"):
+            continue
+        name = f"{one['kind']} {one['metadata']['name']}"
+        yield f"{name}: gone", [other for other in objects if other is not one]
+    for role, changed in each(objects, "Role"):
+        for i in range(len(role["rules"])):
+            for what, change in RIGHTS_CHANGED.items():
+                mutated = copy.deepcopy(changed)
+                (same,) = [o for o in mutated if o["kind"] == "Role" and o["metadata"] == role["metadata"]]
+                if change(same["rules"][i], same["rules"]) is not False:
+                    yield f"Role {role['metadata']['name']}, rule {i}: {what}", mutated
+    for binding, changed in each(objects, "RoleBinding"):
+        binding["subjects"][0]["name"] = "default"
+        yield f"RoleBinding {binding['metadata']['name']}: somebody else", changed
+
+
+def _without_names(rule: Object, _: list[Object]) -> bool:
+    return rule.pop("resourceNames", None) is not None
+
+
+RIGHTS_CHANGED: dict[str, Callable[[Object, list[Object]], Any]] = {
+    "a verb more": lambda rule, _: rule["verbs"].append("delete"),
+    "a verb less": lambda rule, _: rule["verbs"].pop() and None,
+    "a resource more": lambda rule, _: rule["resources"].append("secrets"),
+    "every API group": lambda rule, _: rule.update(apiGroups=["*"]),
+    "every name": _without_names,
+    "another name": lambda rule, _: rule.update(resourceNames=["smartops-policy-engine"]),
+    "gone": lambda rule, rules: rules.remove(rule),
+}
+
+
+@pytest.mark.parametrize("environment", ["prod", "telemetry", "testbed"])
+def test_a_changed_role_is_noticed(render: Render, environment: str) -> None:
+    objects = render(environment)
+    mutations = list(role_mutations(objects))
+    assert len(mutations) >= 10
+
+    def guarded(changed: list[Object]) -> bool:
+        return passes(test_hardening.test_accounts_have_exactly_these_rights, lambda *_: changed, environment)
+
+    assert guarded(objects)
+    assert [what for what, changed in mutations if guarded(changed)] == []
+
+
+# ---- network policies ----------------------------------------------------------------------------------------------
+
+
+def policy_mutations(objects: list[Object]) -> Iterator[Mutation]:
+    for one in objects:
+        if one["kind"] == "NetworkPolicy":
+            yield f"{one['metadata']['name']}: gone", [other for other in objects if other is not one]
+    for policy, changed in each(objects, "NetworkPolicy"):
+        spec, name = policy["spec"], policy["metadata"]["name"]
+        for way in ("ingress", "egress"):
+            for i, rule in enumerate(spec.get(way, [])):
+                for part in ("from", "to", "ports"):
+                    if part in rule:
+                        kept = rule.pop(part)
+                        yield f"{name}, {way} {i}: any of {part}", copy.deepcopy(changed)
+                        rule[part] = kept
+                for port in rule.get("ports", []):
+                    kept = port["port"]
+                    port["port"] = 1
+                    yield f"{name}, {way} {i}: another port", copy.deepcopy(changed)
+                    port["port"] = kept
+        if spec["podSelector"]:
+            kept, spec["podSelector"] = spec["podSelector"], {}
+            yield f"{name}: for every pod", copy.deepcopy(changed)
+            spec["podSelector"] = kept
+        if spec["policyTypes"] == ["Ingress", "Egress"]:
+            for way in ("Ingress", "Egress"):
+                spec["policyTypes"] = [way]
+                yield f"{name}: {way} only", copy.deepcopy(changed)
+
+
+def both_ends(objects: list[Object]) -> Iterator[Mutation]:
+    """A pair is guarded at both ends, so what is too wide at one of them lets nothing through: here it is at both."""
+    names = {one["metadata"]["name"] for one in objects if one["kind"] == "NetworkPolicy"}
+    for pair in sorted(name.removesuffix("-out") for name in names if f"{name.removesuffix('-out')}-in" in names):
+        changed = copy.deepcopy(objects)
+        for one in changed:
+            if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] in (f"{pair}-in", f"{pair}-out"):
+                (rule,) = one["spec"].get("ingress") or one["spec"]["egress"]
+                del rule["ports"]
+        yield f"{pair}: any port at both ends", changed
+
+
+# After these the same may call the same. Whatever else is changed has to be noticed.
+_SAME = "|".join(
+    (
+        r"prod \w+-erp-in.*",  # everybody may call the ERP
+        r".* default-deny: Ingress only",  # that every pod may ask for names keeps it from asking for more
+        r"prod [\w-]+-(in|out), \w+ 0: any of ports",  # the other end still refuses: see both_ends
+        r"prod (scraped|traces|tested|[\w-]+-(in|out)): for every pod",
+        r"telemetry (scraped|traces|tested|tests)\b.*",  # that release has no service of SmartOps
+    )
+)
+
+
+def test_a_changed_network_policy_is_noticed(render: Render) -> None:
+    whole = {name: render(name) for name in ("prod", "telemetry")}
+    mutations = [
+        (f"{name} {what}", name, changed)
+        for name, objects in whole.items()
+        for what, changed in (*policy_mutations(objects), *both_ends(objects))
+    ]
+    assert len(mutations) >= 100
+
+    def guarded(which: str, changed: list[Object]) -> bool:
+        def rendered(environment: str, *_: str) -> list[Object]:
+            return changed if environment == which else whole.get(environment, whole["prod"])
+
+        return all(
+            passes(check, rendered)
+            for check in (
+                test_hardening.test_exactly_these_may_call_each_other,
+                test_hardening.test_every_pod_may_ask_for_names,
+            )
+        )
+
+    assert all(guarded(name, objects) for name, objects in whole.items())
+    unseen = [what for what, which, changed in mutations if guarded(which, changed)]
+    unexplained = [what for what in unseen if not re.fullmatch(_SAME, what)]
+    assert not unexplained, "\n".join(unexplained)
+
+
+# ---- rules ---------------------------------------------------------------------------------------------------------
+
+
+def rule_mutations(file: Path) -> Iterator[tuple[str, str, str]]:
+    """Of each alert: what was done, its name, and the text of the changed file."""
+    found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for group in found["groups"]:
+        for i, rule in enumerate(group["rules"]):
+            if "alert" not in rule:
+                continue
+            name = f"{rule['alert']}{' ' + rule['labels']['blind'] if 'blind' in rule['labels'] else ''}"
+            for what, changed in alert_mutations(rule):
+                rules = [*group["rules"][:i], *([changed] if changed else []), *group["rules"][i + 1 :]]
+                groups = [{**one, "rules": rules} if one is group else one for one in found["groups"]]
+                yield f"{name}: {what}", rule["alert"], yaml.safe_dump({"groups": groups})
+
+
+def alert_mutations(rule: Object) -> Iterator[tuple[str, Object | None]]:
+    yield "gone", None
+    yield (
+        "another severity",
+        {
+            **rule,
+            "labels": {**rule["labels"], "severity": "warning" if rule["labels"]["severity"] == "info" else "info"},
+        },
+    )
+    yield "late", {**rule, "for": "30m"}
+    if match := re.search(r"(>=|>|<) ?(\d+(\.\d+)?)", rule["expr"]):
+        other = {">": "<", ">=": "<", "<": ">"}[match[1]]
+        yield (
+            "the other way round",
+            {**rule, "expr": re.sub(rf"{match[1]} ?{match[2]}", f"{other} {match[2]}", rule["expr"])},
+        )
+        higher = str(10 * float(match[2]) + 5)
+        yield "another limit", {**rule, "expr": rule["expr"].replace(match[0], f"{match[1]} {higher}")}
+
+
+def _cases(alert: str) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
+    """The cases that ask for an alert, the quickest first."""
+    found = []
+    for file in sorted(_TESTS.glob("*.yaml")):
+        whole = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for case in whole["tests"]:
+            if alert in str(case.get("alert_rule_test", "")) + str(case.get("promql_expr_test", "")):
+                length = sum(int(n) for one in case["input_series"] for n in re.findall(r"x(\d+)", str(one["values"])))
+                found.append((length, str(file), file, whole, case))
+    for _, _, file, whole, case in sorted(found, key=lambda one: one[:2]):
+        yield file, whole, case
+
+
+def _noticed(alert: str, rules: str, folder: Path) -> bool:
+    (folder / "rules.yaml").write_text(rules, encoding="utf-8")
+    for _, whole, case in _cases(alert):
+        alone = {**whole, "rule_files": ["rules.yaml"], "tests": [case]}
+        (folder / "test.yaml").write_text(yaml.safe_dump(alone), encoding="utf-8")
+        done = subprocess.run([promtool(), "test", "rules", "test.yaml"], cwd=folder, capture_output=True)
+        if done.returncode:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("file", rule_files(), ids=lambda file: file.stem)
+def test_a_changed_alert_is_noticed(file: Path, tmp_path: Path) -> None:
+    mutations = list(rule_mutations(file))
+    assert len(mutations) >= 10
+
+    def tried(i: int) -> str:
+        what, alert, rules = mutations[i]
+        (tmp_path / str(i)).mkdir()
+        return "" if _noticed(alert, rules, tmp_path / str(i)) else what
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        assert [what for what in pool.map(tried, range(len(mutations))) if what] == []
