@@ -37,9 +37,10 @@ def test_levels_that_ran_once_for_two_are_named(small):
 def test_a_bare_table_prints_what_it_implies(small):
     applied = replace(small.summary().plan, sla=None, frozen=None)
     found = facts(method.method(small.page(replace(small.summary(), plan=applied), plan=None)))
-    assert found["alpha"] == "0.025"
-    assert found["targets, auto heal"] == "0.9"
-    assert "sla" not in found
+    assert found["Alpha"].startswith("0.025, one-sided")
+    assert "auto-heal rate 90 %" in found["Targets"].replace("\u00a0", " ")
+    assert found["Service level agreement (SLA)"] == "none"
+    assert found["Horizon τ"].startswith("12 s")
 
 
 def test_a_query_is_told_as_it_was_asked(small):
