@@ -198,6 +198,8 @@ class Sla:
     repair_s: float = 0.0  # that a person needs after the horizon for what has not recovered
 
 
+RESTART_DELAY = "platform restarts after"  # in a campaign's provenance: "8 s"
+
 Goal = Literal["mttr_reduction", "auto_heal", "sla"]  # the keys of `targets:`
 GOALS: tuple[Goal, ...] = get_args(Goal)
 

@@ -6,11 +6,26 @@ as it was found, or slower. It assumes nothing of the times and is exact for eve
 campaigns only: a night on which the whole cluster is slow looks like a change, but for what the baseline slows with it,
 and one at its horizon cannot slow.
 
-Slowness is the log of (arm / baseline in NEW) / (arm / baseline in OLD), of weighted means over the scenarios.
+How slow an exchange makes the arm is a distance in standard errors: the log of NEW over OLD, less the baseline's, by
+the scatter within the two campaigns of this exchange. So the test is about right too if the baseline did change and the
+arm as much (Chung and Romano 2013). Two distances are taken:
 
-How much: the same test after the old campaign's times of the arm were made a factor longer. It asks whether that factor
-is the whole change; the factors that it does not reject are the interval (Lehmann 1963, on the log scale). What had not
-recovered stays at the horizon. Exact where a change is a factor, as on a slower machine; else for the factor 1 only.
+- of the weighted mean over the scenarios, which is the MTTR. One trial that never recovered hides what the others took;
+- of the usual trial: the mean of the log times, where none is farther from its cell's median than `_FENCE` spreads
+  (Maritz 1979). What rarely happens hardly moves it.
+
+Whether anything changed is asked by the larger of the two, in every exchange: so both are paid for (Westfall and Young
+1993).
+
+The baseline's change is taken out as far as it stands out of its own scatter: all of it but the share
+`_SHRINK` variance / change^2 (James and Stein 1961, the positive part). A quiet pair of nights then does not pay for
+how unsteady the baseline is, and a machine that became twice as slow is taken out whole. What lies between is taken out
+in part: a change of the machine about as large as the baseline's scatter is called one of the arm a little more often.
+
+How much: the test of the mean after the old campaign's times of the arm were made a factor longer. It asks whether that
+factor is the whole change; the factors that it does not reject are the interval (Lehmann 1963, on the log scale). What
+had not recovered stays at the horizon. Exact where a change is a factor, as on a slower machine; else for the factor 1
+only. The usual trial has no part in it: the gate and the interval are about the MTTR, which counts failures in full.
 """
 
 from __future__ import annotations
@@ -28,7 +43,14 @@ Floats: TypeAlias = NDArray[np.float64]
 
 EXCHANGES = 10_000  # so many are drawn where there are more than that; up to then each is looked at
 LARGEST = log(100.0)  # the interval is looked for up to a hundredfold change
-_STEPS = 16  # of a bisection, the last of them a ten-thousandth wide
+_STEPS = 14  # of a bisection, the last of them a twentieth of a per cent wide
+_FENCE = 1.5  # spreads from its cell's median that a log time counts at most; where the usual Huber estimator bends
+_SHRINK = (
+    0.5  # by simulation (benchmarks/two_nights.py): 0 pays for the baseline's scatter in full, 1 trusts all nights
+)
+_NORMAL_SPREAD = 1.4826  # standard deviation of normal values / their median distance from the median
+_LEAST = 1e-9  # seconds, of which a log can be taken
+_FLOOR = 1e-6  # variance of a log: times that are all the same still differ by a tenth of a per cent
 _TIE = 1e-9  # exchanges that come to the same, but for rounding
 
 
@@ -60,13 +82,29 @@ class Direction:
         return min(1.0, 2 * min(self.p_slower, self.p_faster))
 
 
-def direction(arm: Sequence[CellPair], base: Sequence[CellPair], seed: int) -> Direction:
-    """`base` in the order of `arm`'s scenarios, or empty to compare the arm's own times; `seed` draws the exchanges."""
-    return Exchanges(arm, base, seed).direction()
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Log of NEW over OLD in each exchange, with the variance that the trials within both leave it."""
+
+    log: Floats
+    variance: Floats
+
+    def __sub__(self, other: _Change) -> _Change:
+        return _Change(self.log - other.log, self.variance + other.variance)
+
+    @property
+    def distance(self) -> Floats:
+        return np.asarray(self.log / np.sqrt(self.variance + _FLOOR))
+
+
+_Chosen: TypeAlias = Sequence[tuple[CellPair, Floats]]  # a cell, and for each exchange which of its trials are new
 
 
 class Exchanges:
-    """All exchanges of labels, or so many drawn; the first is the one that was found."""
+    """All exchanges of labels, or so many drawn; the first is the one that was found.
+
+    `base` is in the order of `arm`'s scenarios, or empty to compare the arm's own times; `seed` draws the exchanges.
+    """
 
     def __init__(self, arm: Sequence[CellPair], base: Sequence[CellPair], seed: int) -> None:
         cells = [*arm, *base]
@@ -74,19 +112,35 @@ class Exchanges:
         self.exact = prod(comb(new + old, new) for new, old in sizes) <= EXCHANGES
         chosen = list(_every(sizes) if self.exact else _drawn(sizes, np.random.default_rng(seed)))
         self._arm = list(zip(arm, chosen, strict=False))
-        self._baseline = _slowness(list(zip(base, chosen[len(arm) :], strict=True)), 1.0) if base else np.zeros(1)
+        nothing = _Change(np.zeros(1), np.zeros(1))
+        self._baseline = _shrunk(_of_means(list(zip(base, chosen[len(arm) :], strict=True)))) if base else nothing
 
-    def direction(self, log_slowdown: float = 0.0) -> Direction:
-        """Of H0: the slowdown is exp(`log_slowdown`) - 1. p_slower speaks for more than that, p_faster for less."""
-        slowness = _slowness(self._arm, float(np.exp(log_slowdown))) - self._baseline
-        slower, faster = (slowness >= slowness[0] - _TIE).mean(), (slowness <= slowness[0] + _TIE).mean()
-        return Direction(float(slower), float(faster), self.exact)
+    @property
+    def estimate(self) -> float:
+        """The log slowdown of the means as they were found."""
+        return float((_of_means(self._arm) - self._baseline).log[0])
+
+    def direction(self) -> Direction:
+        """Of H0: nothing changed, neither the mean nor the usual trial."""
+        both = [(of(self._arm) - self._baseline).distance for of in (_of_means, _of_usual_trials)]
+        return self._found(np.maximum(*both), np.minimum(*both))
+
+    def slowdown_is(self, log_slowdown: float) -> Direction:
+        """Of H0: the mean's slowdown is exp(`log_slowdown`) - 1. p_slower speaks for more, p_faster for less."""
+        distance = (_of_means(self._arm, float(np.exp(log_slowdown))) - self._baseline).distance
+        return self._found(distance, distance)
 
     def interval(self, alpha: float) -> tuple[float | None, float | None]:
         """The log slowdowns that neither one-sided test at `alpha` rejects; None: no end up to `LARGEST`."""
-        lo = _crossing(lambda s: self.direction(s).p_slower <= alpha)
-        hi = _crossing(lambda s: self.direction(s).p_faster > alpha)
+        lo = _crossing(lambda s: self.slowdown_is(s).p_slower <= alpha)
+        hi = _crossing(lambda s: self.slowdown_is(s).p_faster > alpha)
         return None if lo <= -LARGEST else lo, None if hi >= LARGEST else hi
+
+    def _found(self, slower: Floats, faster: Floats) -> Direction:
+        """The shares of exchanges as slow as the first of `slower`, and as fast as the first of `faster`."""
+        as_slow = slower >= slower[0] - _TIE * max(1.0, abs(slower[0]))
+        as_fast = faster <= faster[0] + _TIE * max(1.0, abs(faster[0]))
+        return Direction(float(as_slow.mean()), float(as_fast.mean()), self.exact)
 
 
 def _crossing(holds: Callable[[float], bool]) -> float:
@@ -102,15 +156,48 @@ def _crossing(holds: Callable[[float], bool]) -> float:
     return (lo + hi) / 2
 
 
-def _slowness(cells: Sequence[tuple[CellPair, Floats]], factor: float) -> Floats:
-    """Log of the weighted mean in NEW over that in OLD, for each exchange."""
-    new = old = np.zeros(1)
-    for cell, chosen in cells:
-        times = cell.slowed(factor)
-        sums = chosen @ times
-        new = new + cell.weight * sums / len(cell.new)
-        old = old + cell.weight * (times.sum() - sums) / len(cell.old)
-    return np.asarray(np.log(np.maximum(new, _TIE)) - np.log(np.maximum(old, _TIE)))
+def _shrunk(change: _Change) -> _Change:
+    """As far as it stands out of its own scatter."""
+    share = np.maximum(0.0, 1 - _SHRINK * change.variance / np.maximum(change.log**2, _FLOOR))
+    return _Change(share * change.log, share * change.variance)
+
+
+def _of_means(cells: _Chosen, factor: float = 1.0) -> _Change:
+    """Of the weighted mean of the times, the old ones made a `factor` longer; its variance by the delta method."""
+    new, old, new_variance, old_variance = _sums(cells, [cell.slowed(factor) for cell, _ in cells])
+    new, old = np.maximum(new, _LEAST), np.maximum(old, _LEAST)
+    return _Change(np.log(new) - np.log(old), new_variance / new**2 + old_variance / old**2)
+
+
+def _of_usual_trials(cells: _Chosen) -> _Change:
+    """Of the weighted mean of log times, each within the fences of its cell, which no exchange of labels moves."""
+    logs = []
+    for cell, _ in cells:
+        log_times = np.log(np.maximum(cell.slowed(1.0), _LEAST))
+        median = np.median(log_times)
+        fence = _FENCE * _NORMAL_SPREAD * np.median(np.abs(log_times - median))
+        logs.append(np.clip(log_times - median, -fence, fence))
+    new, old, new_variance, old_variance = _sums(cells, logs)
+    return _Change(new - old, new_variance + old_variance)
+
+
+def _sums(cells: _Chosen, values: Sequence[Floats]) -> tuple[Floats, Floats, Floats, Floats]:
+    """For each exchange the weighted means over the cells in NEW and in OLD, and the variances of both."""
+    means, variances = [np.zeros(1), np.zeros(1)], [np.zeros(1), np.zeros(1)]
+    total = sum(cell.weight for cell, _ in cells)
+    for (cell, chosen), mine in zip(cells, values, strict=True):
+        middle = mine.mean()  # counted from there, less is rounded off
+        squares = (mine - middle) ** 2
+        of_new, squares_of_new = chosen @ (mine - middle), chosen @ squares
+        for side, n, summed, squared in (
+            (0, len(cell.new), of_new, squares_of_new),
+            (1, len(cell.old), -of_new, squares.sum() - squares_of_new),
+        ):
+            weight, beyond = cell.weight / total, summed / n
+            means[side] = means[side] + weight * (middle + beyond)
+            within = np.maximum(squared / n - beyond**2, 0.0) / max(n - 1, 1)
+            variances[side] = variances[side] + weight**2 * within
+    return means[0], means[1], variances[0], variances[1]
 
 
 def _every(sizes: Sequence[tuple[int, int]]) -> Iterator[Floats]:

@@ -20,6 +20,16 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %".replace("-", "−")
 
 
+def whole_percent(fraction: float) -> str:
+    """An estimate in a sentence that has several: 0.634 -> "63 %"."""
+    return f"{100 * fraction:.0f} %".replace("-", "−")
+
+
+def stated_percent(fraction: float) -> str:
+    """A percentage that somebody has set, not measured: 0.4 -> "40 %"."""
+    return f"{100 * fraction:g} %"
+
+
 def confidence_level(alpha: float) -> str:
     """Of the two-sided intervals that belong to one-sided tests at `alpha`: 0.025 -> "95 %"."""
     return f"{100 * (1 - 2 * alpha):g} %"

@@ -1,8 +1,10 @@
 """Two campaigns: did an arm become slower or faster, each measured against its own baseline?
 
-slowdown = (RMST_arm / RMST_baseline in NEW) / (the same in OLD) - 1, over the scenarios that all four have, at the
-shorter of two horizons. Direction and interval are by permutation within scenarios (`analysis.permutation`), Holm over
-the arms; to rule out a slowdown, it must also be ruled out with the trials without a result scored at their worst.
+slowdown = (RMST_arm in NEW / in OLD) / (the same of the baseline) - 1, over the scenarios that all four have, at the
+shorter of two horizons; the baseline's change as far as it stands out of its scatter. Direction and interval are by
+permutation within scenarios (`analysis.permutation`), Holm over the arms. The direction speaks for the mean or for the
+usual trial, the gate and the interval are of the mean; to rule out a slowdown, it must also be ruled out with the
+trials without a result scored at their worst.
 
 A machine that became slower as a whole slows the baseline too and cancels out, unless the baseline is at its horizon:
 what never recovers cannot become slower. There the calibration's drain is the yardstick: so much longer (or shorter) as
@@ -52,7 +54,8 @@ class Side:
 class Slowdown:
     """As fractions: 0.1 = a tenth slower, -0.1 = a tenth faster. Two-sided interval (1 - 2 alpha), not adjusted.
 
-    The interval is of these two nights: how much nights differ is not in it. None: no end up to a hundredfold change.
+    Of the mean alone, and of these two nights: how much nights differ is not in it. None: no end up to a hundredfold
+    change.
     """
 
     estimate: float | None
@@ -69,15 +72,17 @@ class ArmChange:
     trials_new: int
     slowdown: Slowdown
     by_scenario: dict[str, Slowdown]  # descriptive
-    p_different: float | None  # two-sided, H0: no change; Holm over the arms, like the others
-    p_exceeded: float | None  # one-sided, H0: slowdown <= limit
+    p_different: float | None  # two-sided, H0: no change of mean or usual trial; Holm over the arms, like the others
+    p_exceeded: float | None  # one-sided, H0: slowdown of the mean <= limit
     p_kept: float | None  # one-sided, H0: slowdown >= limit; also with lost trials at their worst
     direction: Direction
     gate: Gate  # exceeded: more than the limit is shown; kept: more is ruled out; open: neither
     why: str  # why nothing can be said; empty: it can
     nights: int = 0  # former nights that tell how much nights differ; 0: the gate is about these two nights only
     night_spread: float | None = None  # standard deviation between nights of the log of arm / baseline
-    mind: tuple[str, ...] = ()  # sentences about a baseline at its horizon
+    mind: tuple[
+        str, ...
+    ] = ()  # sentences about a baseline at its horizon, and about a direction that is not the mean's
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +210,7 @@ def _change(
     views = [] if why else _views(fours)
     at_limit = float(np.log1p(limit))
     different = [view.exchanges.direction() for view in views]
-    one_sided = [max(d.p_slower for d in different), max(d.p_faster for d in different)] if different else []
+    p_slower, p_faster = (max((getattr(d, p) for d in different), default=1.0) for p in ("p_slower", "p_faster"))
     lost = any(sum((*f.arm_lost, *f.base_lost)) for f in fours)
     worst = [_view([_worst(f) for f in view.fours]) for view in views] if lost else []
     return ArmChange(
@@ -216,10 +221,10 @@ def _change(
         trials_new=sum(len(f.arm.new) for f in fours),
         slowdown=_slowdown(views, alpha),
         by_scenario={} if why else {f.scenario: _slowdown(_views([f]), alpha) for f in fours},
-        p_different=None if why else min(1.0, 2 * min(one_sided)),
+        p_different=None if why else min(1.0, 2 * min(p_slower, p_faster)),
         p_exceeded=None if why else max(_beyond(view, at_limit, nights, 1) for view in views),
         p_kept=None if why else max(_beyond(view, at_limit, nights, -1) for view in (*views, *worst)),
-        direction="undecidable",
+        direction="undecidable" if why else "slower" if p_slower < p_faster else "faster",
         gate="undecidable",
         why=why,
         nights=nights.count,
@@ -252,7 +257,7 @@ def _views(fours: Sequence[_Four]) -> list[_View]:
 def _slowdown(views: Sequence[_View], alpha: float) -> Slowdown:
     if not views:
         return Slowdown(None, None, None)
-    estimate = _log_slowdown(views[0].fours)
+    estimate = _log_slowdown(views[0])
     lows, highs = zip(*(view.exchanges.interval(alpha) for view in views), strict=True)
     return Slowdown(
         estimate=None if estimate is None else float(np.expm1(estimate)),
@@ -267,9 +272,9 @@ def _beyond(view: _View, limit: float, nights: _Nights, sign: int) -> float:
     The permutation's p, read as a normal distance, tells the standard error that the trials leave; the nights' is added
     to it (both variances of two nights), with Satterthwaite's degrees of freedom.
     """
-    found = view.exchanges.direction(limit)
+    found = view.exchanges.slowdown_is(limit)
     p = found.p_slower if sign > 0 else found.p_faster
-    estimate = _log_slowdown(view.fours)
+    estimate = _log_slowdown(view)
     if not nights.count or not nights.variance or estimate is None or p >= 0.5:
         return p
     distance = sign * (estimate - limit)
@@ -292,14 +297,15 @@ def _decided(changes: Sequence[ArmChange], alpha: float) -> list[ArmChange]:
             found.append(change)
             continue
         different, exceeded, kept = p_of[change.arm]
-        slower = (change.new_relative or 0.0) > (change.old_relative or 0.0)
+        shown = different <= 2 * alpha
         found.append(
             replace(
                 change,
                 p_different=different,
                 p_exceeded=exceeded,
                 p_kept=kept,
-                direction=("slower" if slower else "faster") if different <= 2 * alpha else "no difference shown",
+                direction=change.direction if shown else "no difference shown",
+                mind=(*change.mind, *([_OF_USUAL_TRIAL] if shown and not _mean_shows_it(change) else [])),
                 gate="exceeded" if exceeded <= alpha else "kept" if kept <= alpha else "open",
             )
         )
@@ -307,6 +313,16 @@ def _decided(changes: Sequence[ArmChange], alpha: float) -> list[ArmChange]:
 
 
 _P_VALUES = ("p_different", "p_exceeded", "p_kept")
+_OF_USUAL_TRIAL = (
+    "what differs is how long a usual trial took; the mean does not show the same, since a trial that never recovered "
+    "counts in it as the whole horizon"
+)
+
+
+def _mean_shows_it(change: ArmChange) -> bool:
+    """Whether the mean's interval lies on that side of no change too, as a whole."""
+    lo, hi = change.slowdown.lo, change.slowdown.hi
+    return (lo is not None and lo > 0) if change.direction == "slower" else (hi is not None and hi < 0)
 
 
 def _undecidable(fours: Sequence[_Four], untrue: Mapping[str, str]) -> str:
@@ -335,10 +351,10 @@ def _relative(fours: Sequence[_Four], side: Literal["old", "new"]) -> float | No
     return _mean([f.arm for f in fours], side) / base if base > 0 else None
 
 
-def _log_slowdown(fours: Sequence[_Four]) -> float | None:
+def _log_slowdown(view: _View) -> float | None:
     """ln(1 + slowdown); None if a mean is 0."""
-    old, new = _relative(fours, "old"), _relative(fours, "new")
-    return float(np.log(new / old)) if old and new else None
+    pairs = [[f.arm for f in view.fours], [f.base for f in view.fours]]
+    return view.exchanges.estimate if all(_mean(those, side) for those in pairs for side in ("old", "new")) else None
 
 
 def _mind(four: _Four) -> str:

@@ -54,9 +54,9 @@ def sentences(summary: Summary) -> Iterable[str]:
     closing = f"That is the fastest; {count(more, 'further arm')} below. " if more > 0 else ""
     horizons = sorted({c.horizon_s for a in summary.arms for c in a.cells})
     if len(horizons) == 1:
-        closing += f"In these means a trial that did not recover counts as {stated_seconds(horizons[0])}, the horizon."
+        closing += f"A trial that did not recover counts in these means as {stated_seconds(horizons[0])}, the horizon."
     elif horizons:
-        closing += "In these means a trial that did not recover counts as the horizon of its scenario."
+        closing += "A trial that did not recover counts in these means as the horizon of its scenario."
     if closing:
         yield closing.strip()
 
@@ -76,8 +76,8 @@ def _recovery(summary: Summary, arm: ArmSummary, baseline: ArmSummary) -> str:
     reduction = comparison.mttr_reduction
     value = reduction.estimate or 0.0
     text = (
-        f"On average the service recovers after {seconds(arm.mttr.rmst_s)} instead of "
-        f"{seconds(comparison.baseline_rmst_s)} with {baseline.arm}: "
+        f"On average the service recovers after {seconds(arm.mttr.rmst_s)} with {arm.arm} and after "
+        f"{seconds(comparison.baseline_rmst_s)} in the baseline ({baseline.arm}): "
         + (f"{percent(abs(value))} {'less' if value > 0 else 'more'} time" if value else "no difference")
     )
     return f"{text}{_room(summary, reduction)}{_stop(summary, arm.arm)}.{_verdict(summary, arm.arm)}"
@@ -110,7 +110,7 @@ def _stop(summary: Summary, arm: Arm) -> str:
 
 
 def _healing(arm: ArmSummary) -> str:
-    """Such as "zscore repaired every fault (60 of 60)."."""
+    """Such as "zscore repaired every fault (60 of 60); of 12 watched to the horizon none went bad again."."""
     heal = arm.auto_heal
     if not heal.n or heal.no_human is None:
         return f"With {arm.arm} no trial had an incident to heal."
@@ -118,6 +118,14 @@ def _healing(arm: ArmSummary) -> str:
         return f"With {arm.arm} {k_of_n(heal.successes, heal.n)} incidents ended without a person."
     own = round(heal.by_healer * heal.n)
     if own == heal.n:
-        return f"{arm.arm} repaired every fault ({k_of_n(own, heal.n)})."
+        return f"{arm.arm} repaired every fault ({k_of_n(own, heal.n)}){_watched(arm)}."
     alone = f"; {heal.successes - own} more ended without it and without a person" if heal.successes > own else ""
-    return f"{arm.arm} repaired {k_of_n(own, heal.n)} faults{alone}."
+    return f"{arm.arm} repaired {k_of_n(own, heal.n)} faults{alone}{_watched(arm)}."
+
+
+def _watched(arm: ArmSummary) -> str:
+    """How many repairs were watched on, though health had lasted long enough to end the trial, and what came of it."""
+    late = arm.operations.late_relapses
+    if not late or not late.n:
+        return ""
+    return f"; of {late.n} that were watched on to the horizon {late.successes or 'none'} went bad again"

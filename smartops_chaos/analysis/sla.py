@@ -105,6 +105,16 @@ def allowed_s(sla: Sla, target: float) -> float:
     return (1 - target) * sla.window_s / sla.faults
 
 
+def most_faults(value: float | None, sla: Sla | None, target: float) -> float | None:
+    """The faults in a window up to which the mean availability keeps the target, each costing what it did here.
+
+    `value` is the availability with the faults that the plan expects. None: not known, or no number is too many.
+    """
+    if value is None or sla is None or value >= 1:
+        return None
+    return (1 - target) * sla.faults / (1 - value)
+
+
 def asks_nothing(cells: Sequence[Cell], sla: Sla, target: float) -> str:
     """Why the target would be met even if the healer ended no fault; empty: it would not."""
     longest_s = mean_horizon_s([_sample(c, sla, np.zeros(0)) for c in cells]) if cells else np.inf

@@ -277,6 +277,7 @@ class Verdict:
     why: str
     at_worst: float | None = None  # the value if the trials without a result had gone badly
     at_best: float | None = None
+    says: str = ""  # the estimate as a clause, with which `why` begins where there is one
 
 
 @dataclass(frozen=True, slots=True)

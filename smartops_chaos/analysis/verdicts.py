@@ -31,7 +31,7 @@ from smartops_chaos.analysis import sla as availability
 from smartops_chaos.analysis.cells import Cell, cells_by_arm
 from smartops_chaos.analysis.compare import Compared, compare, filled, trials_of
 from smartops_chaos.analysis.likelihood_ratio import mean_over_scenarios
-from smartops_chaos.analysis.phrases import GOALS, confidence_level, count, p_value, percent
+from smartops_chaos.analysis.phrases import GOALS, confidence_level, count, p_value, percent, stated_percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal, common, heal_test
 from smartops_chaos.analysis.summary import Comparison, Decision, Verdict
@@ -181,7 +181,7 @@ def _reduction(here: Compared, cells: Sequence[Cell], baseline: Sequence[Cell], 
         says = f"the mean time to recover is reduced by {percent(found.estimate)} {interval}"
         trials = count(sum(c.n for c in common(cells, baseline)[0]), "trial")
         if found.lo is None or found.lo < target:
-            doubts.append(f"{trials} cannot rule out less than {percent(target)}")
+            doubts.append(f"{trials} cannot rule out less than {stated_percent(target)}")
         if here.p > question.alpha:
             doubts.append(_lost(cells, baseline))
     return TargetTest(
@@ -210,7 +210,7 @@ def _heal(cells: Sequence[Cell], baseline: Sequence[Cell], question: Question) -
         if heal.uplift is not None:
             says += f"; {100 * heal.uplift:.1f} points more healed than the baseline ends by itself"
         if test.bound < target:
-            doubts.append(f"the lower bound is {percent(test.bound)}, {percent(target)} are wanted")
+            doubts.append(f"the lower bound is {percent(test.bound)}, {stated_percent(target)} are wanted")
         if heal.uplift_lo is None:
             doubts.append("the baseline had no incident to compare with")
         elif test.p_uplift > alpha:
@@ -320,10 +320,14 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
         done = sum(bool(p) and p[-1] <= question.alpha for j, p in enumerate(adjusted) if j != i)
         level, in_sequence = question.alpha / (len(tests) - done), iter(adjusted[i])
         before: Goal | None = None
+        largest: TargetTest | None = None  # of those tested so far: its p is that of all that follow
         for test in t.targets:
+            if test.in_sequence and (largest is None or test.p >= largest.p):
+                largest = test
+            taken_over = largest.target if test.in_sequence and largest is not test and largest else None
             p = next(in_sequence) if test.in_sequence else 1.0
             p_out = next(ruled_out) if test.in_sequence and not test.undecidable else 1.0
-            decision, why = _decision(test, p, p_out, len(tests), before, question)
+            decision, why = _decision(test, p, p_out, len(tests), before, question, taken_over)
             if test.in_sequence and decision != "proven":
                 before = before or test.target
             if test.target == "mttr_reduction":
@@ -331,7 +335,16 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
                 why = here.why
             verdicts.append(
                 Verdict(
-                    test.target, t.arm, test.wanted, test.value, test.bound, decision, why, test.at_worst, test.at_best
+                    test.target,
+                    t.arm,
+                    test.wanted,
+                    test.value,
+                    test.bound,
+                    decision,
+                    why,
+                    test.at_worst,
+                    test.at_best,
+                    test.says,
                 )
             )
         comparisons += [here, _elsewhere(t, elsewhere[0][i], elsewhere[1][i], len(tests), question)]
@@ -339,17 +352,27 @@ def decide(tests: Sequence[ArmTests], question: Question) -> tuple[tuple[Compari
 
 
 def _decision(
-    test: TargetTest, p: float, p_ruled_out: float, arms: int, before: Goal | None, question: Question
+    test: TargetTest,
+    p: float,
+    p_ruled_out: float,
+    arms: int,
+    before: Goal | None,
+    question: Question,
+    taken_over: Goal | None = None,
 ) -> tuple[Decision, str]:
-    """The first line that fits. `before` is the first target of the sequence before this one that is not proven."""
-    wanted = percent(test.wanted) if test.target != "sla" else f"{100 * test.wanted:g} %"
+    """The first line that fits. `before` is the first target of the sequence before this one that is not proven.
+
+    `taken_over` is the target of which p is, if that is larger than this one's own.
+    """
+    wanted = stated_percent(test.wanted)
     if test.trivial:
         return "trivial", test.trivial
     if test.undecidable or test.value is None:
         return "undecidable", test.undecidable or "there is no estimate"
     over = f" after Holm over {arms} arms" if arms > 1 else ""
     if p <= question.alpha:
-        return "proven", f"{test.says}; less than {wanted} is ruled out, {p_value(p)}{over}"
+        whose = f" (the p of the {GOALS[taken_over]}, which is tested first)" if taken_over else ""
+        return "proven", f"{test.says}; less than {wanted} is ruled out, {p_value(p)}{over}{whose}"
     if p_ruled_out <= question.alpha:
         return "missed", f"{test.says}; {wanted} are wanted and ruled out, {p_value(p_ruled_out)} after Holm"
     if test.value < test.wanted:
@@ -397,7 +420,7 @@ def _elsewhere(t: ArmTests, p: float, p_ruled_out: float, arms: int, question: Q
     if found.estimate is not None:
         says = f"over fault families the mean time is reduced by {percent(found.estimate)}"
         says += f" {_interval(found.lo, found.hi, question)}"
-    doubt = f"{len({c.family for c in t.cells})} fault families cannot rule out less than {percent(target)}"
+    doubt = f"{len({c.family for c in t.cells})} fault families cannot rule out less than {stated_percent(target)}"
     test = replace(
         here,
         value=found.estimate,

@@ -9,10 +9,10 @@ import pandas as pd
 
 from smartops_chaos.analysis import instrument, sla
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell
-from smartops_chaos.analysis.phrases import GOALS, count, first_names, percent
+from smartops_chaos.analysis.phrases import GOALS, count, first_names, listing, percent, stated_percent, whole_percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, MomentAgreement
-from smartops_chaos.analysis.table import texts
+from smartops_chaos.analysis.table import numbers, texts
 from smartops_chaos.analysis.verdicts import unexplained
 from smartops_chaos.analysis.words import number
 from smartops_chaos.model import FALSE_ALARMS, MOST_LOST, Goal, Outcome
@@ -22,11 +22,13 @@ from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 RUN = "smartops-chaos run MATRIX"
 UNEVEN = 0.05
 AGREEMENT = 0.90  # wanted of metrics and logs, over the moments that both tell
+_ARMS_IN_WORDS = 2
+_TRIALS_IN_WORDS = 2
 OPPOSITE = -0.2  # a correlation within blocks below this is warned of
 _FLAGS = {
     "conflict": "sources disagree about an event: see `smartops-chaos derive --explain TRIAL`",
     "telemetry_missing": "telemetry is missing, so phases are empty: check with `smartops-chaos doctor MATRIX`",
-    "late_generator": "requests were sent late: use fewer lanes or a lower rate",
+    "late_generator": "requests were sent late; use fewer lanes or a lower rate",
     "clock_step": "a clock was stepped during the trial: wait for time synchronisation before a campaign",
     "perhaps_before": "something was detected between two scrapes around the injection, perhaps before it, and is not "
     "counted: scrape more often, or let the healer file name a log line",
@@ -52,7 +54,7 @@ def weaknesses(
         running = []
     return (
         *instrument.doubts(calibration),
-        *_horizon(question, cells),
+        *_horizon(question, cells, comparisons),
         *_lost(arms, cells),
         *_why_left_out(measured),
         *_scenarios(question, cells),
@@ -66,7 +68,7 @@ def weaknesses(
     )
 
 
-def _horizon(question: Question, cells: Sequence[Cell]) -> list[str]:
+def _horizon(question: Question, cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> list[str]:
     silent = unexplained(cells, question)
     never = sorted(
         {c.scenario for c in cells if c.arm == question.baseline and c.n and not c.recovered.any()},
@@ -79,10 +81,49 @@ def _horizon(question: Question, cells: Sequence[Cell]) -> list[str]:
         )
     if never:
         lines.append(
-            f"The baseline never recovered in {first_names(never)}: there the horizon decides how large a reduction "
-            "looks; read it at a quarter and at half of the horizon as well."
+            f"The baseline never recovered in {first_names(never)}, so there the horizon decides how large a reduction "
+            f"looks. {_at_horizons(question, cells, comparisons)}"
         )
     return lines
+
+
+def _at_horizons(question: Question, cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> str:
+    """The reduction at shorter horizons too, in numbers where there is room for them."""
+    deciding = [c for c in comparisons if c.decides and c.mttr_reduction.estimate is not None]
+    if not deciding or len(deciding) > _ARMS_IN_WORDS:
+        return "Read it at a quarter and at half of the horizon as well."
+    target = question.targets.mttr_reduction
+    horizons = {c.horizon_s for c in cells}
+    shares = {"tau": 1.0, "tau/2": 0.5, "tau/4": 0.25}
+    if len(horizons) == 1:
+        where = {name: f"at {share * min(horizons):g} s" for name, share in shares.items()}
+    else:
+        where = {"tau": "at the whole horizon", "tau/2": "at half of it", "tau/4": "at a quarter"}
+    told = []
+    for one in deciding:
+        found = {name: one.at_horizons[name].estimate for name in where if name in one.at_horizons}
+        known = {name: value for name, value in found.items() if value is not None}
+        numbers = listing([f"{whole_percent(value)} {where[name]}" for name, value in known.items()])
+        below = [where[name] for name, value in known.items() if value < target]
+        short = f"; {listing(below)} that is below the target of {stated_percent(target)}" if below else ""
+        told.append(f"That of {one.arm} is {numbers}{short}.")
+    own = _free_of_horizon(cells)
+    for one in deciding[:1] if len(deciding) == 1 else ():
+        parts = [(name, r) for name, r in one.by_scenario.items() if name in own and r.estimate is not None]
+        for name, r in parts[:1]:
+            between = "" if r.lo is None or r.hi is None else f" ({whole_percent(r.lo)} to {whole_percent(r.hi)})"
+            told.append(
+                f"Only in {name}, where the baseline always recovers by itself, a longer horizon would change nothing: "
+                f"{whole_percent(r.estimate or 0.0)}{between}."
+            )
+    return " ".join(told)
+
+
+def _free_of_horizon(cells: Sequence[Cell]) -> list[str]:
+    """Scenarios in which every trial of every arm recovers, if there is but one of them."""
+    names = {c.scenario for c in cells}
+    found = sorted(n for n in names if all(c.n and c.recovered.all() for c in cells if c.scenario == n))
+    return found if len(found) == 1 else []
 
 
 def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
@@ -193,6 +234,12 @@ def _instrument(arms: Sequence[ArmSummary], calibration: Sequence[Calibration], 
             if lost
             else "No calibration trial shows how true the times are: `calibrate: 1` in the matrix."
         )
+    counted = [c for c in calibration if c.n]
+    if counted and all(c.n == 1 for c in counted):
+        lines.append(
+            "Each scenario has one calibration trial. It shows that the times are true, but not how far the error "
+            "varies: `calibrate: 5` in the matrix would."
+        )
     for c in calibration:
         if not c.off and c.worst_s is not None and abs(c.worst_s) > (c.width_s or 0.0) + TOLERANCE_S:
             lines.append(
@@ -239,7 +286,10 @@ def _healer(arms: Sequence[ArmSummary]) -> list[str]:
         if not (arm.baseline or arm.reference) and arm.rca.n and arm.rca.answers < 2:
             lines.append(f"{arm.arm} named {_answers(arm.rca.answers)}: no diagnostic information.")
     if arms and not any(a.controls for a in arms):
-        lines.append("No trial without a fault shows false alarms: add `none: {}` to the chaos levels.")
+        lines.append(
+            "False alarms were not measured, as no trial ran without a fault: a chaos level without one (`none: {}`) "
+            "would show them."
+        )
     return lines
 
 
@@ -268,4 +318,25 @@ def _flags(measured: pd.DataFrame) -> list[str]:
     found: Counter[str] = Counter()
     for text, trials in Counter(texts(measured, "flags")).items():
         found.update(dict.fromkeys(filter(None, text.split(",")), trials))
-    return [f"{count(found[flag], 'trial')}: {hint}." for flag, hint in _FLAGS.items() if found[flag]]
+    told = {flag: hint for flag, hint in _FLAGS.items() if found[flag]}
+    return [f"{count(found[flag], 'trial')}{_named(measured, flag)}: {hint}." for flag, hint in told.items()]
+
+
+def _named(measured: pd.DataFrame, flag: str) -> str:
+    """The trials that have the flag, if they are few, and how late the requests of those were that have this one."""
+    if "trial" not in measured.columns:
+        return ""
+    rows = measured[[flag in text.split(",") for text in texts(measured, "flags")]]
+    names = list(texts(rows, "trial"))
+    if not names or len(names) > _TRIALS_IN_WORDS:
+        return ""
+    late = numbers(rows, "lateness_p99_s") if flag == "late_generator" and "lateness_p99_s" in rows.columns else ()
+    told = (
+        [
+            name + (f", 1 % of whose requests left {1e3 * float(by):.0f} ms late or later" if by == by else "")
+            for name, by in zip(names, late, strict=True)
+        ]
+        if len(late)
+        else names
+    )
+    return f" ({'; '.join(told)})"

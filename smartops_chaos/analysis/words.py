@@ -95,12 +95,19 @@ def points(value: float | None, *, sign: bool = True) -> str:
 def probability(p: float | None) -> str:
     if p is None or not math.isfinite(p):
         return NONE
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def count(n: int, one: str, many: str = "") -> str:
     """Such as "1 trial", "2 trials"."""
     return f"{n:,}{_SPACE}{one if n == 1 else many or one + 's'}"
+
+
+def ended(outcome: str, reason: str) -> str:
+    """An outcome with its reason in words, such as "unrecovered: denied"."""
+    if (outcome, reason) == ("platform", "no-action"):
+        return "ended by the platform"
+    return plain(f"{outcome}: {reason}" if reason else outcome)
 
 
 def k_of_n(k: int, n: int) -> str:

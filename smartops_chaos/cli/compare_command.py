@@ -102,7 +102,8 @@ def tell(terminal: Terminal, found: Regression) -> None:
         terminal.say(line, BAD)
     terminal.say(
         f"NEW is {found.new}, OLD is {found.old}. Both columns: an arm's mean time to recover as a share of the "
-        "baseline's in the same campaign, so that a machine that is slower as a whole changes nothing."
+        "baseline's in the same campaign. change: from OLD to NEW; what the baseline changed by too, beyond its own "
+        "scatter, is the machine's and taken out."
     )
     if found.arms:
         terminal.say()

@@ -15,9 +15,22 @@ from smartops_chaos.clock import Clock
 from smartops_chaos.errors import PreflightFailed
 from smartops_chaos.lab.client import LabClient, LabError, LaneGone
 from smartops_chaos.lab.platform import warmup
-from smartops_chaos.lab.smartops import detect, orders
+from smartops_chaos.lab.platform.node import ERP_BACK_OFF_S
+from smartops_chaos.lab.smartops import detect, loop, orders
 from smartops_chaos.lab.smartops.hands import DEPLOYMENT, LabNode
-from smartops_chaos.model import Call, ClockOffset, FaultFact, Interval, LogLine, PlatformEvent, Series, Span, Variant
+from smartops_chaos.lab.smartops.healer import POLL_S
+from smartops_chaos.model import (
+    RESTART_DELAY,
+    Call,
+    ClockOffset,
+    FaultFact,
+    Interval,
+    LogLine,
+    PlatformEvent,
+    Series,
+    Span,
+    Variant,
+)
 from smartops_chaos.run import machine
 from smartops_chaos.targets.base import Lane, LaneAddress, LaneEnded, LaneLoad, LaneLost, Tell, When, silent
 from smartops_chaos.telemetry import alerts, prometheus, traces
@@ -131,6 +144,20 @@ def _answers(lane_file: Path) -> bool:
     except (LabError, OSError, ValueError):
         return False
     return True
+
+
+def settings(models: Iterable[Variant]) -> dict[str, str]:
+    """What the lab and its healer are set to, which no matrix says; a report tells it beside the plan."""
+    names = dict.fromkeys(str(model.settings.get("detector", "none")) for model in models)
+    return {
+        RESTART_DELAY: f"{ERP_BACK_OFF_S:g} s",
+        **{f"detector {name}": detect.described(name) for name in names if detect.DETECTORS.get(name)},
+        "healer's loop": (
+            f"looks every {POLL_S:g} s; the same action on the same object again after {loop.COOLDOWN_S:g} s; at most "
+            f"{loop.MAX_ACTIONS_PER_HOUR} actions an hour and {loop.MAX_REPLICAS} replicas; an action is verified "
+            f"within {loop.VERIFY_WITHIN_S:g} s"
+        ),
+    }
 
 
 def lacking(models: Iterable[Variant]) -> list[tuple[str, str]]:

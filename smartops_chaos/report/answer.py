@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,7 +10,8 @@ import pandas as pd
 
 from smartops_chaos.analysis.phrases import left_out
 from smartops_chaos.analysis.sentences import sentences
-from smartops_chaos.analysis.summary import Summary, Verdict
+from smartops_chaos.analysis.sla import most_faults, window
+from smartops_chaos.analysis.summary import ArmSummary, Decision, Summary, Verdict
 from smartops_chaos.analysis.words import (
     NONE,
     TARGETS,
@@ -17,12 +19,13 @@ from smartops_chaos.analysis.words import (
     k_of_n,
     listing,
     percent,
+    percent_range,
     seconds,
     stated_seconds,
     target_value,
 )
 from smartops_chaos.model import Arm, Goal, Plan
-from smartops_chaos.report import many_arms, naive
+from smartops_chaos.report import many_arms, naive, purpose, validity
 from smartops_chaos.report.document import (
     Block,
     Box,
@@ -44,19 +47,31 @@ from smartops_chaos.report.page import MANY_ARMS, SEVERAL_ARMS, TONES, Page
 
 _MOST_CARDS = 5  # arms; more stand in a table, so that the first page holds what they rest on as well
 _IDS_IN_WORDS = 6
+_MEANING: Mapping[Decision, str] = {
+    "proven": "Proven means: shown at the level of {0}. Were the target not met, fewer than 1 of {1} campaigns would "
+    "end with so good a result.",
+    "missed": "Missed means: that the target is met is ruled out at the level of {0}.",
+    "observed above": "Observed above means: the estimate meets the target, but chance is not ruled out.",
+    "observed below": "Observed below means: the estimate is short of the target, but chance is not ruled out.",
+    "trivial": "Trivial means: the target is met whatever a healer does.",
+    "undecidable": "Undecidable means: the trials cannot say it, for the reason given.",
+}
 _UNTOLD = "The trials table does not say."
 
 
 def section(page: Page) -> Section:
-    blocks: list[Block] = [Paragraph(text, "lead") for text in sentences(page.summary)]
+    told = [" ".join(purpose.sentences(page)), *sentences(page.summary)]
+    blocks: list[Block] = [Paragraph(text, "lead") for text in told if text]
     several = len(page.judged) >= SEVERAL_ARMS
     if several and (advice := many_arms.recommendation(page.summary)):
         blocks.append(Paragraph(advice, "lead"))
     if several:
         blocks += many_arms.arms_and_faults(page)
     blocks.append(Cards(_cards(page)) if len(page.judged) <= _MOST_CARDS else _verdicts(page))
-    if page.summary.warnings:
-        blocks.append(_weak(page.summary.warnings))
+    if meaning := [text for word, text in _MEANING.items() if any(v.verdict == word for v in page.summary.verdicts)]:
+        blocks.append(Paragraph(" ".join(meaning).format(percent(page.summary.alpha, 1), _one_of(page)), "note"))
+    if weak := validity.doubts(page):
+        blocks.append(_weak(weak))
     if several:
         blocks += many_arms.against_each_other(page)
     blocks.append(Facts(tuple(_facts(page))))
@@ -92,14 +107,83 @@ def _cards(page: Page) -> tuple[Card, ...]:
 
 def _card_line(page: Page, verdict: Verdict, with_why: bool) -> CardLine:
     value = target_value(verdict.value, verdict.target)
-    why = verdict.why if with_why else ""
     arm = next((a for a in page.arms if a.arm == verdict.arm), None)
-    if with_why and arm and verdict.value is not None and (other := naive.told(page, arm, verdict.target)):
-        why = f"{why}. {other}"
+    lines = []
+    if with_why and arm and verdict.value is not None and verdict.says:
+        lines.append(f"Measured: {_measured(page, arm, verdict)}")
+        lines.append(f"Certainty: {certainty(page, arm, verdict)}")
+        if other := naive.told(page, arm, verdict.target):
+            lines.append(other)
+    elif with_why:
+        lines.append(verdict.why)
     if verdict.at_worst is not None and verdict.at_best is not None and verdict.at_worst != verdict.at_best:
         ends = (target_value(end, verdict.target) for end in (verdict.at_worst, verdict.at_best))
-        why = f"{why}; " * bool(why) + "{} to {} if all lost trials had gone badly, or well".format(*ends)
-    return CardLine(str(verdict.arm), value, verdict.verdict, TONES[verdict.verdict], why)
+        lines.append("Lost trials: {} if all of them had gone badly, {} if well.".format(*ends))
+    return CardLine(str(verdict.arm), value, verdict.verdict, TONES[verdict.verdict], "\n".join(lines))
+
+
+def _measured(page: Page, arm: ArmSummary, verdict: Verdict) -> str:
+    """What was counted or timed, beside the baseline."""
+    baseline, plan = page.summary.baseline, page.summary.plan
+    if verdict.target == "mttr_reduction":
+        comparison = page.summary.deciding(arm.arm)
+        return (
+            f"{seconds(arm.mttr.rmst_s)}; the baseline {seconds(comparison.baseline_rmst_s if comparison else None)}."
+        )
+    if verdict.target == "auto_heal":
+        told = f"{k_of_n(arm.auto_heal.successes, arm.auto_heal.n)} incidents ended without a person"
+        return told + (
+            f"; in the baseline {k_of_n(baseline.auto_heal.successes, baseline.auto_heal.n)}." if baseline else "."
+        )
+    sla = plan.sla if plan else None
+    if sla is None:
+        return f"{verdict.says}."
+    told = f"{percent(verdict.value, 3)} with {sla.faults:g} such faults in {window(sla)}"
+    told += (
+        f"; the baseline {percent(baseline.sla.availability, 3)}." if baseline and baseline.sla.availability else "."
+    )
+    return f"{told}{_kept_up_to(page, arm, verdict.wanted)}"
+
+
+def _kept_up_to(page: Page, arm: ArmSummary, wanted: float) -> str:
+    """Up to how many faults the target holds, so that a reader may doubt the number that the plan expects."""
+    plan, baseline = page.summary.plan, page.summary.baseline
+    if plan is None or plan.sla is None or plan.sla.repair_s:
+        return ""
+    most = most_faults(arm.sla.availability, plan.sla, wanted)
+    if most is None:
+        return ""
+    told = f" On average it keeps {percent(wanted)} up to {_floor(most)} such faults in {window(plan.sla)}"
+    theirs = most_faults(baseline.sla.availability, plan.sla, wanted) if baseline else None
+    return told + (f"; the baseline up to {_floor(theirs)}." if theirs is not None else ".")
+
+
+def _floor(faults: float) -> str:
+    return f"{math.floor(faults):,}"
+
+
+def certainty(page: Page, arm: ArmSummary, verdict: Verdict) -> str:
+    """The interval, and what the verdict says of chance."""
+    comparison = page.summary.deciding(arm.arm)
+    between = NONE
+    if verdict.target == "mttr_reduction" and comparison:
+        between = percent_range(comparison.mttr_reduction.lo, comparison.mttr_reduction.hi)
+    elif verdict.target == "auto_heal":
+        between = percent_range(arm.auto_heal.lo, arm.auto_heal.hi)
+    elif verdict.target == "sla":
+        between = percent_range(arm.sla.lo, arm.sla.hi, 3)
+    told = [f"{page.level} interval {between}"] if between != NONE else []
+    rest = verdict.why.removeprefix(verdict.says).lstrip(";, ").removeprefix("but ")
+    told += [text[:1].upper() + text[1:] for text in rest.split("; ") if text]
+    return (
+        " ".join(f"{text.rstrip('.')}." for text in told)
+        .replace("p = ", "p\u00a0=\u00a0")
+        .replace("p < ", "p\u00a0<\u00a0")
+    )
+
+
+def _one_of(page: Page) -> str:
+    return f"{1 / page.summary.alpha:g}"
 
 
 def _verdicts(page: Page) -> Table:
@@ -134,16 +218,16 @@ def _verdicts(page: Page) -> Table:
 
 def _facts(page: Page) -> Iterable[tuple[str, Text]]:
     arms, columns = page.arms, page.table
-    trials, counted = sum(a.trials for a in arms), sum(a.counted for a in arms)
-    controls = sum(a.controls for a in arms)
-    text = f"{count(trials, 'trial')} in {count(len(arms), 'arm')}; {counted} with a confirmed fault count"
-    yield "Trials", text + (f", {controls} without a fault are controls." if controls else ".")
+    yield "Trials", _trials(page)
     yield "Left out", page.index.link(left_out(page.summary.excluded), counts_as="left out")
     yield "Horizon", "; ".join(horizons(page.plan, page.table)) or NONE
     yield "Calibration", _calibration(page.summary)
     widths = _by_arm({str(a.arm): seconds(a.measuring_error_s) for a in arms if a.measuring_error_s is not None})
     unmeasured = _UNTOLD if "recovered_lo_s" not in columns else "No recovery was seen."
-    yield "Measuring error", f"{widths}, the median width of where a recovery lies." if widths else unmeasured
+    told = "So wide is the interval, typically (its median), in which a recovery is known to lie"
+    yield "Measuring error", f"{told}: {widths}." if widths else unmeasured
+    if watched := _watched(page):
+        yield "Watched on", watched
     yield "Contested", _contested(page) if "flags" in columns else _UNTOLD
     alarms = _by_arm({str(a.arm): k_of_n(a.false_alarms, a.controls) for a in arms if a.controls})
     yield "False alarms", f"{alarms}, of trials without a fault." if alarms else "No trial without a fault was run."
@@ -151,10 +235,44 @@ def _facts(page: Page) -> Iterable[tuple[str, Text]]:
     untold = _UNTOLD if "needless_actions" not in columns else "None."
     yield "Needless actions", f"{needless}." if needless else untold
     models, policies, orchestrator = (
-        Link(f"the owner of the {part}", f"{owner}-owner")
+        Link(part, f"{owner}-owner")
         for part, owner in (("models", "model"), ("policies", "policy"), ("orchestrator", "orchestrator"))
     )
-    yield "Go on to", ("what ", models, ", ", policies, " and ", orchestrator, " should take from this.")
+    yield "Advice to owners", ("of the ", models, ", of the ", policies, ", of the ", orchestrator)
+
+
+def _trials(page: Page) -> str:
+    arms = page.arms
+    each = {a.trials for a in arms}
+    measured, counted = sum(a.trials for a in arms), sum(a.counted for a in arms)
+    calibration = sum(c.n + c.left_out for c in page.summary.calibration)
+    controls = sum(a.controls for a in arms)
+    where = f"in {count(len(arms), 'arm')}"
+    if len(each) == 1 and len(arms) > 1:
+        where = f"{each.pop()} in each of {count(len(arms), 'arm')}"
+    told = f"{count(measured, 'trial')} measured ({where})."
+    if calibration:
+        told = (
+            f"{count(measured + calibration, 'trial')}: {measured} measured ({where}), {calibration} for calibration."
+        )
+    told += " All measured ones" if counted == measured else f" {counted} of the measured ones"
+    told += " have a confirmed fault, and count."
+    return told + (f" {controls} ran without a fault and show false alarms." if controls else "")
+
+
+def _watched(page: Page) -> str:
+    """How long the trials of a healer were watched after they had recovered."""
+    frozen = page.summary.plan.frozen if page.summary.plan else None
+    late = {str(a.arm): a.operations.late_relapses for a in page.arms if page.has_healer(a)}
+    known = {arm: share for arm, share in late.items() if share and share.n}
+    if frozen is None or not known:
+        return ""
+    told = [
+        f"{arm}: {share.successes} of {share.n} that were watched on to the horizon went bad again "
+        f"({page.level} interval {percent_range(share.lo, share.hi)})"
+        for arm, share in list(known.items())[:_MOST_CARDS]
+    ]
+    return f"A trial ends when health has lasted {stated_seconds(frozen.stop_after_good_s)}. {'; '.join(told)}."
 
 
 def _by_arm(told: Mapping[str, str]) -> str:
@@ -165,7 +283,7 @@ def _by_arm(told: Mapping[str, str]) -> str:
 
 
 def horizons(plan: Plan | None, trials: pd.DataFrame) -> list[str]:
-    """Such as "12 s for pod-kill, because: ...": one entry for each horizon and reason."""
+    """Such as "12 s for pod-kill (stated reason: ...)": one entry for each horizon and reason."""
     groups: defaultdict[tuple[float, str], list[str]] = defaultdict(list)
     if plan:
         for name, chaos in plan.chaos.items():
@@ -178,8 +296,8 @@ def horizons(plan: Plan | None, trials: pd.DataFrame) -> list[str]:
     texts = []
     for (horizon, because), names in groups.items():
         where = f" for {listing(names)}" if len(groups) > 1 else ""
-        reason = f"because: {because}" if because else "without a stated reason"
-        texts.append(f"{stated_seconds(horizon)}{where}, {reason}")
+        reason = f"stated reason: {because}" if because else "without a stated reason"
+        texts.append(f"{stated_seconds(horizon)}{where} ({reason})")
     return texts
 
 
@@ -203,8 +321,8 @@ def _calibration(summary: Summary) -> str:
 def _contested(page: Page) -> Text:
     n = sum(a.contested for a in page.arms)
     if not n:
-        return "None: in no trial do healer and platform overlap."
-    text = f"{count(n, 'trial')} counted as platform, since healer and platform cannot be told apart"
+        return "None: in no trial is it doubtful who ended the outage."
+    text = f"{count(n, 'trial')} counted as the platform's, since it is doubtful who ended the outage"
     rows = page.index.find(noted="contested", counts_as=("counted", "control", "left out"))
     if not rows:
         return f"{text}."

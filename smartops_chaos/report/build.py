@@ -48,7 +48,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
         *repair.more(seen),
         *method.instrument(seen.summary),
         *([close[1]] if close else []),
-        *(spans.tables(data.plan, pair) if pair and data.plan else []),
+        *(spans.tables(data.plan, pair[1:]) if pair and data.plan else []),  # the repair; nobody heals in its twin
     ]
     sections = [
         answer.section(seen),
@@ -63,9 +63,11 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
         *([] if faults.few(seen) else [faults.section(seen)]),
         Section("more", "Appendix: more numbers", tuple(numbers)),
         method.method(seen),
-        method.again(data.provenance),
+        method.again(seen),
         *([trials.section(seen, data)] if appendix else []),
     ]
+    place = next(i for i, one in enumerate(sections) if one.id == "method")
+    sections.insert(place, reading.words(sections))
     report = Report(f"Self-healing benchmark: {data.name}", _subtitle(data), tuple(sections))
     return simulated.marked(report) if data.summary.simulated else report
 
@@ -123,11 +125,12 @@ def write(report: Report, out: Path, *, pdf: bool = True, paper: render.Paper = 
 def _subtitle(data: CampaignData) -> str:
     scenarios = {(c.chaos, c.workload) for a in data.summary.arms for c in a.cells}
     parts = [
-        count(sum(a.trials for a in data.summary.arms), "trial"),
+        f"{count(sum(a.trials for a in data.summary.arms), 'trial')} measured",
         f"{count(len(data.summary.arms), 'arm')} × {count(len(scenarios), 'scenario')}",
     ]
     if data.plan:
-        parts.append(f"target {data.plan.target.get('kind', '')}")
+        parts.append(f"system: {data.plan.target.get('kind', '')}")
+        parts += [f"smartops-chaos {made_by}"] if (made_by := data.provenance.get("smartops-chaos")) else []
     if "started_at" in data.table.columns:
         days = sorted({str(day)[:10] for day in data.table["started_at"].dropna() if str(day)})
         parts += ["measured " + " to ".join(dict.fromkeys((days[0], days[-1])))] if days else []

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from smartops_chaos.analysis.load import CampaignData
+from smartops_chaos.analysis.phrases import first_names
 from smartops_chaos.analysis.table import rows_of, texts
+from smartops_chaos.analysis.words import stated_seconds
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import Arm, Evidence, Outcome, Record
+from smartops_chaos.model import Arm, Evidence, Outcome, Record, Trial
 from smartops_chaos.report import course
 from smartops_chaos.report.document import Paragraph, Section, Table
 from smartops_chaos.report.many_arms import fastest_first
@@ -28,11 +30,32 @@ def section(page: Page, pair: Pair) -> tuple[Section, Table]:
     trial = evidence.trial
     figure, numbers = course.figure(page.plan, pair, page.styles, "fig-pair")
     told = (
-        f"The repair of {Arm(trial.model, trial.policy)} whose time is the median of all its repairs ({trial.id}), and "
-        "the baseline's trial of the same block: the same fault, the same load, the same repeat. Follow the healer's "
-        "marks from left to right; the red bars say how long users were hurt."
-    )
+        f"The repair of {Arm(trial.model, trial.policy)} whose time is the median of all its repairs ({trial.id}), "
+        "and the baseline's trial of the same block: the same fault, the same load, the same repeat. "
+        f"{_others(page, trial)}{_restarts(page, trial)}"
+    ).strip()
     return Section("closely", "One repair, seen closely", (Paragraph(told), figure)), numbers
+
+
+def _others(page: Page, trial: Trial) -> str:
+    """What of the baseline this one scenario does not show."""
+    baseline = page.summary.baseline
+    cells = [c for c in baseline.cells if c.counted] if baseline else []
+    never = [f"{c.chaos} / {c.workload}" for c in cells if c.outcomes.get(Outcome.UNRECOVERED) == c.counted]
+    if not never or f"{trial.chaos} / {trial.workload}" in never:
+        return ""
+    return f"In {first_names(never)} the baseline never recovers. "
+
+
+def _restarts(page: Page, trial: Trial) -> str:
+    """Why a restart by the healer can be quicker than the platform's."""
+    delay_s = page.restart_delay_s
+    if delay_s is None or page.plan is None or page.plan.chaos[trial.chaos].family != "pod":
+        return ""
+    return (
+        f"The platform waits {stated_seconds(delay_s)} before it restarts what has died; a restart by the healer "
+        "starts a new process at once."
+    )
 
 
 def median_pair(page: Page, data: CampaignData) -> Pair | None:

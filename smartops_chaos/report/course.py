@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from smartops_chaos.analysis.words import NONE, k_of_n, number, percent, plain, seconds, stated_seconds
+from smartops_chaos.analysis.words import NONE, ended, k_of_n, number, plain, seconds, stated_seconds
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import MOMENTS, Action, Arm, Evidence, Plan, Record, Request
 from smartops_chaos.report import spans
@@ -18,13 +18,14 @@ from smartops_chaos.timeline.derive import fault_ends
 from smartops_chaos.timeline.interval import Frame, frame
 
 MOST = 2
-_VALUES = "Every value of the SLO's query, good or bad; dotted: the horizon; shaded: the fault in force."
+_VALUES = "Above: every value of the SLO's query, good or bad. The dotted line is the horizon."
 _CAPTION = (
-    " Upright lines: the moments named below. Below: a bar from the beginning to the end of the fault, and of what "
-    "users suffered; marks: moments of the repair, in the middle of the interval in which they are known to lie (the "
-    "thick line); pale: actions, from start to verification. The fewer requests fail in an outage, the "
-    "wider are the intervals of impact and recovery."
+    " Upright lines are the moments that are named below. Below: how long the fault lasted, how long users were "
+    "hurt, and the moments of the repair. A moment is known to lie in an interval and is drawn in its middle. Pale: "
+    "an action, from its start to its verification."
 )
+_SHADED = " The fault is in force where the ground is shaded."
+_SHOWS_S = 0.05  # a fault that is over sooner leaves no shade that can be seen
 
 
 def report(plan: Plan, campaign: str, trials: Sequence[tuple[Evidence, Record]], styles: Styles) -> Report:
@@ -53,7 +54,10 @@ def figure(
         "Chaos against healing: " + " and ".join(names),
         " ".join(
             [
-                f"{_VALUES if plan.analysis.slo.query else trial_picture.REQUESTS}{_CAPTION}",
+                _message(shown),
+                _VALUES if plan.analysis.slo.query else trial_picture.REQUESTS,
+                *([_SHADED.strip()] if any(_shades(one) for one in shown) else []),
+                _CAPTION.strip(),
                 *_pair([evidence for evidence, _ in trials]),
             ]
         ),
@@ -62,6 +66,26 @@ def figure(
         (numbers.id,),
     )
     return drawn, numbers
+
+
+def _shades(course: Course) -> bool:
+    end_s = course.picture.fault_end_s
+    return end_s is None or end_s > _SHOWS_S
+
+
+def _message(shown: Sequence[Course]) -> str:
+    """When the outages were over, and by whom."""
+    told = "; ".join(map(_ended_told, shown))
+    return f"{told[:1].upper()}{told[1:]}."
+
+
+def _ended_told(course: Course) -> str:
+    picture, hurt = course.picture, course.hurt
+    if hurt is None:
+        return f"with {picture.arm} no user is hurt"
+    if hurt[1] is None:
+        return f"with {picture.arm} users are still hurt at the horizon of {stated_seconds(picture.horizon_s)}"
+    return f"with {picture.arm} users are hurt until {seconds(hurt[1])} ({picture.outcome.partition(', ')[0]})"
 
 
 def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
@@ -74,12 +98,11 @@ def _course(plan: Plan, evidence: Evidence, record: Record) -> Course:
     zero_ns = at.zero.mid_ns if at else evidence.requests[0].sched_ns
     moments = trial_picture.moments(row)
     injected = at is not None and bool(plan.chaos[trial.chaos].parts)
-    reason = f" ({plain(str(row['reason']))})" if row["reason"] else ""
     time_s = f", {seconds(row['time_s'])}" if isinstance(row["time_s"], float) else ""
     picture = trial_picture.Picture(
         title=("calibration: " if trial.phase == "calibrate" else "")
         + f"{Arm(trial.model, trial.policy)} · {trial.chaos} / {trial.workload} · {trial.repeat}",
-        outcome=plain(str(row["outcome"])) + reason + time_s,
+        outcome=ended(str(row["outcome"]), str(row["reason"] or "")) + time_s,
         arm=trial.arm,
         moments={"injected": (0.0, 0.0), **moments} if injected else moments,
         fault_end_s=_fault_end(evidence, at) if at and injected else 0.0,
@@ -126,8 +149,7 @@ def _users(record: Record, what: str) -> str:
     seen = record.timeline.health if record.timeline else None
     if seen is None or not seen.requests:
         return ""
-    good = percent(seen.good_requests / seen.requests)
-    return f"{good} of {seen.requests} {what} good"
+    return f"{seen.requests - seen.good_requests} of {seen.requests} {what} bad"
 
 
 def _act(action: Action, zero_ns: int) -> Act:
@@ -183,7 +205,9 @@ def _table(trials: Sequence[tuple[Evidence, Record]], shown: Sequence[Course]) -
             *(trial_column((*trial, course)) for trial, course in zip(trials, shown, strict=True)),
         ],
         "Seconds since injection; from and to are the ends of the interval in which a moment is known to lie. –: not "
-        "seen, or does not count. Requests and bad seconds: from injection to the horizon.",
+        "seen, or does not count. Requests and bad seconds: from injection to the end of the observation, at most to "
+        "the horizon; a trial ends sooner when health has lasted. Actions: from their start, by the clock of the "
+        "healer's log.",
     )
 
 
@@ -200,7 +224,8 @@ def _ended(record: Record) -> str:
 
 
 def _acts(course: Course) -> str:
-    return "; ".join(f"{a.kind} {plain(a.status)} at {number(a.start_s, 3)}" for a in course.acts) or NONE
+    told = (f"{a.kind} from {number(a.start_s, 3)} to {number(a.end_s, 3)}: {plain(a.status)}" for a in course.acts)
+    return "; ".join(told) or NONE
 
 
 def _good(record: Record) -> str:

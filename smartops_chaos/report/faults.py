@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from smartops_chaos.analysis.summary import ArmSummary, CellNumbers
 from smartops_chaos.analysis.words import NONE, listing, percent, plain, seconds, stated_seconds
-from smartops_chaos.model import Outcome
+from smartops_chaos.model import FaultPart, Outcome
 from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, Text, col, table
 from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
 from smartops_chaos.report.recovery import reduction_told
 
 SECTION = "faults"
+_IN_WORDS = 4  # arms, so that a caption says the time of each
 _FEW = 6  # scenarios
 _MEASURED = ("counted", "control", "left out")  # all trials but those of calibration
 Of = tuple[ArmSummary, CellNumbers]
@@ -59,8 +60,9 @@ def _figure(page: Page, figure_id: str, chaos: str, cells: list[Of], counted: pd
     return Figure(
         figure_id,
         f"Every counted trial of {chaos}",
-        "One mark a trial, and its time to recover; black bar: MTTR. Triangle at the horizon (dotted): trials that "
-        "never recovered.",
+        (f"{told}. " if len(times) <= _IN_WORDS else "")
+        + "Each mark is a trial with its time to recover; black bars are the MTTR, triangles at the dotted horizon the "
+        "trials that never recovered.",
         f"MTTR under {chaos}. {told}.",
         strip.svg,
         ("tab-mttr",),
@@ -94,11 +96,31 @@ def _table(page: Page, i: int, cells: list[Of]) -> Table:
             col("Counted", lambda of: link(str(of[1].counted), of, counts_as="counted")),
             *(outcome(one) for one in Outcome if any(cell.outcomes.get(one) for _, cell in cells)),
             col("MTTR", lambda of: seconds(of[1].rmst_s)),
-            col("Standard\nerror", lambda of: NONE if of[1].se_s is None else f"± {seconds(of[1].se_s)}"),
+            col("Standard\nerror", _error),
             col(f"Reduction\n({page.level} interval)", reduction),
         ],
         _note(page, chaos, name, cells[0][1]),
     )
+
+
+def _error(of: Of) -> str:
+    """Trials that all count as the horizon have no spread that says anything."""
+    cell = of[1]
+    if cell.counted and cell.outcomes.get(Outcome.UNRECOVERED, 0) == cell.counted:
+        return "all at the\nhorizon"
+    return NONE if cell.se_s is None else f"± {seconds(cell.se_s)}"
+
+
+_UNITS = {"duration": "\u00a0s", "size": "\u00a0bytes", "rate": "/s"}
+
+
+def unit(part: FaultPart, name: str) -> str:
+    """Of a parameter, as the fault file declares it."""
+    for extension in part.definition.get("extensions", ()):
+        declared = extension.get("parameters", {}).get(name, {})
+        if isinstance(declared, Mapping):
+            return _UNITS.get(str(declared.get("unit", "")), "")
+    return ""
 
 
 def _note(page: Page, chaos: str, name: str, cell: CellNumbers) -> str:
@@ -106,11 +128,11 @@ def _note(page: Page, chaos: str, name: str, cell: CellNumbers) -> str:
     if page.plan and chaos in page.plan.chaos:
         for part in page.plan.chaos[chaos].parts:
             said = str(part.definition.get("description", "")).strip() or f"{part.fault}."
-            values = listing([f"{plain(key)} {value}" for key, value in part.params.items()])
+            values = listing([f"{plain(key)} {value}{unit(part, key)}" for key, value in part.params.items()])
             told.append(f"{said}{f' Set: {values}.' if part.params else ''}")
     shares = {share for c in page.summary.comparisons if c.decides and (share := c.shares.get(name)) is not None}
     if len(shares) == 1:
-        told.append(f"It makes {percent(shares.pop())} of the baseline's time.")
+        told.append(f"This scenario makes {percent(shares.pop())} of the baseline's time.")
     if cell.rarely_hurts:
         told.append("The baseline's service level went bad in fewer than half of its trials here.")
     return " ".join(told)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
+from smartops_chaos.analysis.sla import most_faults
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import (
     NONE,
+    count,
     k_of_n,
+    number,
     percent,
     percent_range,
     plain,
@@ -31,8 +35,9 @@ def _blocks(page: Page) -> Iterable[Block]:
     yield Figure(
         "fig-rates",
         "Auto-heal rate and availability",
-        f"Filled: share of incidents over without a person, Wilson {page.level} interval; open: by the healer's "
-        "action. n: incidents. Dashed: target.",
+        f"{_healed_told(page)} Left, filled: the share of incidents that ended without a person, with its "
+        f"{page.level} interval (Wilson); open: those that the healer ended. Right: the availability. n: incidents. "
+        "The dashed lines are the targets.",
         " ".join(f"{a.arm}: {percent(a.auto_heal.no_human)} of {a.auto_heal.n} incidents." for a in page.arms),
         effect.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla),
         ("tab-healing", "tab-sla"),
@@ -77,9 +82,24 @@ def _healing(page: Page) -> Table:
             col("Needless\nactions", lambda a: link(known(a, a.needless_actions), a.arm, noted="needless action")),
             col("Contested", lambda a: link(known(a, a.contested), a.arm, noted="contested")),
         ],
-        "Incidents: trials whose service level went bad, and those in which that was prevented. Uplift: by the healer, "
-        "minus the baseline's share without a person (Newcombe interval). False alarms: of trials without a fault.",
+        f"{_healed_told(page)} Incidents are trials whose service level went bad, and those in which that was "
+        "prevented. Uplift: the share that the healer ended, minus the share that ends without a person in the "
+        "baseline (Newcombe interval). False alarms: of trials without a fault. Contested: trials in which it is "
+        "doubtful who ended the outage.",
     )
+
+
+def _healed_told(page: Page) -> str:
+    """The best arm beside the baseline, in a sentence."""
+    known = [a for a in page.arms if a.auto_heal.no_human is not None and not (a.baseline or a.reference)]
+    if not known:
+        return "No arm but the baseline had an incident."
+    best = max(known, key=lambda a: a.auto_heal.no_human or 0.0)
+    told = f"With {best.arm} {k_of_n(best.auto_heal.successes, best.auto_heal.n)} incidents ended without a person"
+    base = page.summary.baseline
+    if base is None or not base.auto_heal.n:
+        return f"{told}."
+    return f"{told}, in the baseline {k_of_n(base.auto_heal.successes, base.auto_heal.n)}."
 
 
 def _share(arm: ArmSummary) -> str:
@@ -93,7 +113,35 @@ def _uplift(arm: ArmSummary) -> str:
     return f"{points(heal.uplift)} ({points(heal.uplift_lo)} to {points(heal.uplift_hi)})"
 
 
+def _budget_told(page: Page) -> str:
+    """Whether arms stay within the error budget."""
+    known = [a for a in page.arms if a.operations.budget_used is not None]
+    if not known:
+        return "The plan states no faults a window, so the trials are only described."
+    within = [a for a in known if (a.operations.budget_used or 0.0) <= 1]
+    stay = "stays" if len(within) == 1 else "stay"
+    return f"{len(within)} of {count(len(known), 'arm')} {stay} within the error budget."
+
+
+def _flatters(page: Page) -> str:
+    """An outage that nobody ends costs no more than the horizon, unless the plan says how long a person needs."""
+    sla, baseline = (page.summary.plan.sla if page.summary.plan else None), page.summary.baseline
+    never = baseline.outcomes.get(Outcome.UNRECOVERED, 0) if baseline else 0
+    if sla is None or sla.repair_s or not never or baseline is None:
+        return ""
+    return (
+        f" A trial that never recovers costs its horizon here, though a person would need longer: that flatters "
+        f"{baseline.arm} ({k_of_n(never, baseline.counted)} trials)."
+    )
+
+
 def _sla(page: Page) -> Table:
+    sla = page.summary.plan.sla if page.summary.plan else None
+
+    def most(arm: ArmSummary) -> str:
+        found = most_faults(arm.sla.availability, sla, page.targets.sla)
+        return NONE if found is None else number(math.floor(found), 0)
+
     return table(
         "tab-sla",
         "Service level by arm",
@@ -104,10 +152,11 @@ def _sla(page: Page) -> Table:
             col("Availability", lambda a: percent(a.sla.availability, 3)),
             col(f"{page.level}\ninterval", lambda a: percent_range(a.sla.lo, a.sla.hi, 3)),
             col("Error budget\nused", lambda a: percent(a.operations.budget_used, 1)),
-            col("Within the\nobjective", lambda a: percent(a.operations.adherence, 1)),
-            col("Good requests\nwithin trials", lambda a: percent(a.sla.within_trials, 1)),
+            *([col("Target kept up to\n[faults a window]", most)] if sla and not sla.repair_s else []),
+            col("Good time\nwithin trials", lambda a: percent(a.operations.adherence, 1)),
         ],
-        "n: counted trials. Availability: 1 minus faults a window times mean bad seconds a trial, by the length of the "
-        "window; unknown seconds are bad. Error budget: what the target leaves. Within the objective: share of the "
-        "time from injection to the horizon. The last two columns only describe the trials, which consist of faults.",
+        f"{_budget_told(page)} n: counted trials. Availability: 1 − faults × mean bad seconds of a fault / length of "
+        "the window; unknown seconds are bad. Error budget: the bad seconds that the target leaves. Target kept up "
+        "to: so many faults a window use up the budget, on average. Good time within trials: from injection to the "
+        f"horizon; it only describes the trials, which consist of faults.{_flatters(page)}",
     )

@@ -36,9 +36,10 @@ _METHOD = (
     "none is drawn and none is claimed.",
     "The newest run is compared with the last whole one before it (if none is whole, with the last that has a "
     "result) by the time to recover, each run relative to its own baseline, as `smartops-chaos compare` does it: a "
-    "machine that became slower as a whole cancels out, but not where the baseline never recovers. Trials are "
-    "exchanged between the two runs within each scenario, so p and the intervals are about these two runs only. "
-    "The intervals are not adjusted; p is, by Holm over all arms.",
+    "machine that became slower as a whole cancels out, as far as the baseline's change stands out of its own scatter, "
+    "but not where the baseline never recovers. Trials are exchanged between the two runs within each scenario, so p "
+    "and the intervals are about these two runs only. p asks whether the mean or the usual trial differs, and is "
+    "adjusted by Holm over all arms; the intervals are of the mean, and not adjusted.",
     "A difference says that two runs differ, not why. What changed between them is listed, as far as it is recorded: "
     "the plan, the git commit of the folder that the campaign was started in, images, versions and the machine.",
 )

@@ -19,7 +19,6 @@ TABLE = "tab-trials"
 MOST_ROWS = 10_000
 MOST_SHOWN = 48
 _LOOKED_AT = MOST_SHOWN * 2 // 3  # places for suspect trials among those shown in full
-_SUSPECT_FLAGS = {"contested", "conflict", "clock_step", "clock_uncertain"}
 _SUSPECT_OUTCOMES = (Outcome.HARMED, Outcome.FALSE_ALARM, Outcome.UNRECOVERED)
 # Counts of a trial that are worth a word, and the word.
 _NOTED = {
@@ -99,7 +98,7 @@ def _by_interest(table: pd.DataFrame, baseline: Arm | None) -> NDArray[np.int_]:
     Suspect ones have no more than two thirds of the places of the trials shown in full.
     """
     outcome, flags = texts(table, "outcome"), texts(table, "flags")
-    flagged = np.array([not _SUSPECT_FLAGS.isdisjoint(text.split(",")) for text in flags.tolist()], dtype=bool)
+    flagged = np.array([bool(text) for text in flags.tolist()], dtype=bool)
     off = np.zeros(len(table), dtype=bool)
     if baseline is not None:
         off = (texts(table, "model") == baseline.model) & (texts(table, "policy") == baseline.policy)

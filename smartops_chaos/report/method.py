@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 import pandas as pd
@@ -10,66 +10,23 @@ import pandas as pd
 from smartops_chaos.analysis.phrases import GOALS
 from smartops_chaos.analysis.sla import window
 from smartops_chaos.analysis.summary import MomentAgreement, Summary
-from smartops_chaos.analysis.words import NONE, k_of_n, listing, number, percent, seconds, stated_seconds
+from smartops_chaos.analysis.words import NONE, count, k_of_n, listing, number, percent, seconds, stated_seconds
 from smartops_chaos.model import FaultPart, Plan, Slo
+from smartops_chaos.report import explained
 from smartops_chaos.report.answer import horizons
 from smartops_chaos.report.document import Block, Code, Facts, Paragraph, Section, Table, Text, col, table
+from smartops_chaos.report.faults import unit
 from smartops_chaos.report.page import Page
 
-_OWN_LOAD = (
-    "A trial is one fault injected into one healthy lane of the target, under a load that is not ours. A query is "
-    "asked at a fixed rate; a value is good if it is at least what the SLO says, and bad if it is less, not a "
-    "number, or absent. The service counts as recovered at the first good value from which every observed window "
-    "of length H has good values alone; a relapse moves it. A change lies up to the query's lag before the value "
-    "that shows it. The same function decides, before the injection, that the lane is healthy."
-)
-_METHOD = (
-    "A trial is one fault injected into one healthy lane of the target while an open loop sends requests at a "
-    "fixed rate. A request is good if a good answer arrives within the SLO's latency of its scheduled time. The "
-    "service has recovered if from some good request on every observed window of length H holds the objective; a "
-    "relapse moves it. It became bad, and good, when the rate of bad requests changed: the change point of their "
-    "binomial likelihood, with the likelihood interval (2 log units) as its width. The same windows decide, before the "
-    "injection, that the lane is healthy.",
-    "A trial is left out only for what is no arm's fault: a harness that failed, a service that was not healthy before "
-    "the injection, a fault that was not in effect. If the healer signals or acts three times before the injection, "
-    "its false alarms have spoiled the trial: that counts as unrecovered, undetected and undiagnosed in its arm.",
-    "Every moment is an interval: a scraped metric flips between two samples, an own call lies between two "
-    "readings of the clock. Durations are differences of such intervals, shown by their midpoints, and each mean "
-    "carries the median width as its measuring error.",
-    "Healed means that an executed action on an affected object ended before recovery began, and that no affected"
-    " replica was made ready by the platform alone in between, to stay so until the outage was over. Where the "
-    "intervals overlap so that both are possible, the trial counts as platform and is contested. That is "
-    "bookkeeping; that a healer causes a better result follows only from the comparison with the baseline, whose "
-    "trials ran in the same blocks in random order.",
-    "The reduction is 1 minus the ratio of the weighted sums of RMST over the scenarios that both arms have. "
-    "Times lie between 0 and τ, few trials do not show the one in fifty that never recovers, and then a t test "
-    "proves what is not so. The test used assumes nothing but those bounds: of all laws of the times by which the"
-    " target is not met, and by which unseen trials may be the worst, it takes the one that makes the trials seen"
-    " likeliest. p is how much less likely that is than the trials' own shares (empirical likelihood, Owen 2001),"
-    " over all scenarios together. Without a failure it is the exact test of Clopper and Pearson. The interval "
-    "holds the reductions that the same test does not reject. That p errs on the safe side is checked, not "
-    "proven: over all laws of two points on the border, computed exactly (benchmarks/borders.py), a false proven "
-    "came in at most 0.93 of the level in every design tried with 1, 2 and 6 scenarios and 1, 4 and 12 arms.",
-    "A target is proven if the hypothesis that it is not met is rejected one-sided at α. An arm's targets are "
-    "tested in the order of the matrix, each at full α until one is not proven; arms share α by Holm, whose unit "
-    "is the arm. All conditions enter p before that: a reason for each horizon, for auto-heal more than the "
-    "baseline ends by itself, and the trials without a result counted at their worst. Missed: that it is met is "
-    "ruled out, by Holm over all targets and arms. Between the two, observed above or below says where the "
-    "estimate lies, no more. Trivial: met whatever the healer does. For which shorter horizons a reduction is "
-    "proven too is tried from τ downwards until one fails: an order fixed beforehand, so each at full level, a "
-    "statement beside the targets. The test takes arm and baseline as independent or alike within a block; their "
-    "correlation is in the table of reductions.",
-    "In a calibration trial the harness ends the fault at a known second. The recovery as measured minus the true one "
-    "is the dating error. What the service needs to work off its backlog is told apart from it, as drain.",
-)
+_MOST_LINES = 60  # of a setting
+_HEX = tuple("0123456789abcdef")
 
 
 def method(page: Page) -> Section:
     summary, plan = page.summary, page.plan
-    measured = _OWN_LOAD if plan and plan.analysis.slo.query else _METHOD[0]
-    blocks: list[Block] = [Paragraph(text) for text in (measured, *_METHOD[1:])]
+    blocks: list[Block] = [Facts(tuple(explained.method(page)))]
     if plan:
-        blocks += [_plan_facts(plan, page.table, _looks(summary)), _scenarios(plan), _arms(plan)]
+        blocks += [_plan_facts(plan, page.table, _looks(summary)), _scenarios(plan), _arms(plan), *_policies(plan)]
     else:
         blocks.append(Facts(tuple(_asked(page))))
     return Section("method", "Appendix: method and analysis plan", tuple(blocks))
@@ -114,11 +71,17 @@ def _plan_facts(plan: Plan, trials: pd.DataFrame, looks: str) -> Facts:
         ("Service level agreement (SLA)", sla),
         ("Weights of scenarios", weights),
         ("Order of the targets", ", then ".join(GOALS[goal] for goal in a.order)),
-        ("Alpha", f"{number(a.alpha, 3)}, one-sided, Holm over arms; {looks}"),
+        ("Alpha", f"{number(a.alpha, 3)}, one-sided{_holm(plan)}; {looks}"),
         ("Left out", a.exclusions),
         ("Seed", str(plan.seed)),
         ("Digest of the plan", plan.digest),
     ))  # fmt: skip
+
+
+def _holm(plan: Plan) -> str:
+    """Only where there are several arms to correct for."""
+    arms = {t.arm for t in plan.measured} - {plan.analysis.baseline}
+    return f", Holm over {len(arms)} arms" if len(arms) > 1 else ""
 
 
 def _slo(slo: Slo) -> str:
@@ -140,12 +103,14 @@ def _asked(page: Page) -> Iterable[tuple[str, Text]]:
     yield "Service level agreement (SLA)", f"{plan.sla.faults:g} faults in {window(plan.sla)}" if plan.sla else "none"
     yield "Weights of scenarios", listing([f"{name} {w:g}" for name, w in plan.weights.items()]) or "equal"
     yield "Order of the targets", ", then ".join(GOALS[goal] for goal in plan.order)
-    yield "Alpha", f"{number(plan.alpha, 3)}, one-sided, Holm over arms; {_looks(page.summary)}"
+    arms = len(page.judged)
+    holm = f", Holm over {arms} arms" if arms > 1 else ""
+    yield "Alpha", f"{number(plan.alpha, 3)}, one-sided{holm}; {_looks(page.summary)}"
 
 
 def _scenarios(plan: Plan) -> Table:
     def parameters(part: FaultPart) -> str:
-        return ", ".join(f"{name} = {value}" for name, value in part.params.items())
+        return ", ".join(f"{name} = {value}{unit(part, name)}" for name, value in part.params.items())
 
     def kind(part: FaultPart) -> str:
         return "lasting" if part.lasting else "momentary"
@@ -158,7 +123,7 @@ def _scenarios(plan: Plan) -> Table:
         [
             col("Chaos", lambda level: level.name, grow=2),
             col("Fault", lambda level: " + ".join(part.fault for part in level.parts) or "no fault", grow=2),
-            col("Parameters (SI units)", lambda level: "; ".join(map(parameters, level.parts)) or NONE, grow=4),
+            col("Parameters", lambda level: "; ".join(map(parameters, level.parts)) or NONE, grow=4),
             col("Family", lambda level: level.family, grow=1),
             col("Kind", lambda level: "; ".join(map(kind, level.parts)) or NONE, align="left"),
             col("Horizon", lambda level: stated_seconds(level.horizon_s)),
@@ -198,12 +163,24 @@ def _arms(plan: Plan) -> Table:
 def _settings(settings: Mapping[str, object]) -> str:
     parts = []
     for key, value in settings.items():
-        text = " ".join(str(value).split())
-        parts.append(f"{key} = {text if len(text) <= 160 else text[:159] + '…'}")
+        text = str(value)
+        parts.append(f"{key}: in full below" if "\n" in text else f"{key} = {text}")
     return "; ".join(parts) or NONE
 
 
+def _policies(plan: Plan) -> Iterable[Block]:
+    """What stands on several lines, such as a policy's rules."""
+    for one in (*plan.models.values(), *plan.policies.values()):
+        for key, value in one.settings.items():
+            lines = str(value).strip().splitlines()
+            if len(lines) > 1:
+                yield Paragraph(f"The setting {key} of {one.name}:")
+                more = len(lines) - _MOST_LINES
+                yield Code("\n".join([*lines[:_MOST_LINES], *([f"and {more} more lines"] if more > 0 else [])]))
+
+
 def _calibration(summary: Summary) -> Table:
+    several = any(c.n > 1 for c in summary.calibration)
     return table(
         "tab-calibration",
         "Calibration",
@@ -211,15 +188,17 @@ def _calibration(summary: Summary) -> Table:
         [
             col("Scenario", lambda c: f"{c.chaos} / {c.workload}", grow=1),
             col("n", lambda c: str(c.n)),
-            col("Mean dating error", lambda c: seconds(c.error_s, sign=True)),
-            col("Worst", lambda c: seconds(c.worst_s, sign=True)),
-            col("Median width", lambda c: seconds(c.width_s)),
-            col("Mean drain", lambda c: seconds(c.drain_s)),
-            col("Not recovered", lambda c: str(c.not_recovered)),
+            col("Mean\ndating error" if several else "Dating\nerror", lambda c: seconds(c.error_s, sign=True)),
+            *([col("Largest\ndating error", lambda c: seconds(c.worst_s, sign=True))] if several else []),
+            col("Median\nuncertainty" if several else "Uncertainty", lambda c: seconds(c.width_s)),
+            col("Mean\ndrain" if several else "Drain", lambda c: seconds(c.drain_s)),
+            col("Not\nrecovered", lambda c: str(c.not_recovered)),
         ],
-        "The harness itself ended the fault at a known second. Dating error: the recovery as measured minus the true "
-        "one. Drain: what the service needed after that second to work off its backlog; it is in every arm's times. No "
-        "verdict rests on a scenario whose dating error exceeds its width by 0.5 s, or that did not recover.",
+        "The harness itself ended the fault at a known second, so the error of a measured recovery can be seen. "
+        "Dating error: the recovery as measured minus the true one. Uncertainty: the interval of the recovery and "
+        "that of the end of the fault, added. Drain: what the service needed after that second to work off its "
+        "backlog; it is in every arm's times. No verdict rests on a scenario whose dating error exceeds its "
+        "uncertainty by 0.5 s, or that did not recover.",
     )
 
 
@@ -238,18 +217,52 @@ def _agreement(summary: Summary) -> Table:
             col("Metrics only", lambda m: str(m.metrics_only)),
             col("At different times", lambda m: str(m.apart)),
         ],
-        "Trials in which a moment was told by log lines or by metrics, where the healer file has rules for both and "
-        "all telemetry was there: how far a dashboard of these metrics shows what happened. At least 90 % are wanted.",
+        f"{_alike_told(told)} Counted are trials in which log lines or metrics told of a moment, where the healer "
+        "file has rules for both and all telemetry was there. At least 90 % are wanted.",
     )
 
 
-def again(provenance: Mapping[str, str]) -> Section:
+def _alike_told(told: Sequence[MomentAgreement]) -> str:
+    alike = sum(m.alike for m in told) / sum(m.told for m in told)
+    return (
+        f"A dashboard of these metrics would show {percent(alike)} of the healer's moments as the log lines tell them."
+    )
+
+
+def again(page: Page) -> Section:
+    provenance = page.provenance
     facts = tuple((label, value) for label, value in provenance.items() if label.lower() != "command")
     commands = [value for label, value in provenance.items() if label.lower() == "command"]
     blocks: list[Block] = [Facts(facts)] if facts else []
     if commands:
-        blocks += [Paragraph("The command that makes this campaign again:"), *(Code(c) for c in commands)]
+        matrix = commands[0].split()[2:3]
+        commit = provenance.get("git commit", "")
+        blocks.append(
+            Paragraph(
+                "In a clone of the repository"
+                + (f" at commit {commit.removesuffix('-dirty')}" if commit[:1] in _HEX else "")
+                + ", `./script/demo` installs the program into .venv and shows that it runs. "
+                + (
+                    f"{matrix[0]} has to be at hand: `smartops-chaos init` writes one, or take it from matrix/. "
+                    if matrix
+                    else ""
+                )
+                + f"The seed is in the matrix{_took(page)}. The command that makes this campaign again:"
+            )
+        )
+        blocks += [Code(c) for c in commands]
     blocks.append(
         Paragraph("The numbers of this report are in summary.json, the trials in trials.csv, beside it.", "note")
     )
     return Section("again", "Appendix: how to make this again", tuple(blocks))
+
+
+def _took(page: Page) -> str:
+    """From the first trial to the last, in minutes."""
+    if "started_at" not in page.table.columns:
+        return ""
+    begun = pd.to_datetime(page.table["started_at"], utc=True, errors="coerce").dropna()
+    if len(begun) < 2:
+        return ""
+    minutes = max(1, round((begun.max() - begun.min()).total_seconds() / 60))
+    return f". It took about {count(minutes, 'minute')} here"

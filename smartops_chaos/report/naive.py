@@ -31,11 +31,10 @@ def _reduction(page: Page, arm: ArmSummary) -> str:
     if not failed + left:
         return ""
     if ours is None or not theirs:
-        return f"A mean of successes cannot be had: {_kept_out(failed + left)}."
+        return f"There is no mean of successes to compare: {_kept_out(failed + left)}."
     return (
-        f"Naive: {percent(1 - ours / theirs)}, if only successes enter ({seconds(ours)} against "
-        f"{seconds(theirs)}). Wrong: "
-        f"{_kept_out(failed + left)}, the worst ones."
+        f"Do not confuse with {percent(1 - ours / theirs)}, the difference of the means of successes ({seconds(ours)} "
+        f"and {seconds(theirs)}): there {_kept_out(failed + left)}."
     )
 
 
@@ -47,13 +46,11 @@ def _healed(page: Page) -> str:
     alone = page.summary.baseline.auto_heal.no_human if page.summary.baseline else None
     if not alone:
         return ""
-    return f"Naive: all of it is the healer's work. Wrong: {percent(alone)} end by themselves in the baseline."
+    return f"Do not take all of it for the healer's work: {percent(alone)} end by themselves in the baseline."
 
 
 def _availability(arm: ArmSummary) -> str:
-    if arm.sla.within_trials is None or arm.sla.availability is None:
+    if arm.operations.adherence is None or arm.sla.availability is None:
         return ""
-    good = percent(arm.sla.within_trials, 1)
-    return (
-        f"Naive: {good}, the good requests of the trials. Wrong: trials consist of faults, a service window does not."
-    )
+    good = percent(arm.operations.adherence, 1)
+    return f"Do not confuse with {good}, the good share of the time within trials: those consist of faults."

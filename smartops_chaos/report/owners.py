@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from smartops_chaos.analysis.summary import ArmSummary
-from smartops_chaos.analysis.words import NONE, count, listing, plain, tally
+from smartops_chaos.analysis.words import NONE, count, listing, plain, seconds, tally
 from smartops_chaos.model import MOMENTS
 from smartops_chaos.report import faults
 from smartops_chaos.report.document import Block, Box, Chip, Facts, Link, Paragraph, Section, Text, joined
@@ -18,6 +18,7 @@ from smartops_chaos.report.page import Page, arm_name
 
 _REFUSALS = ("denied", "cooldown", "guardrail")  # reasons for which the policy let no action begin
 _TRIALS_IN_WORDS = 4
+_ARMS_IN_WORDS = 3
 _NEVER = {"decided": "decided on", "acted": "acted on"}  # "were never ..."; the other moments as they are
 _TITLES = {
     "model-owner": "For the owner of the models",
@@ -42,7 +43,7 @@ class _Loss:
 
 def sections(page: Page) -> tuple[Section, ...]:
     """One for each owner, on one page. They are about the arms that have a healer and a trial that counts."""
-    acting = [a for a in page.arms if _acting(a) and not a.reference]
+    acting = [a for a in page.arms if page.has_healer(a) and not a.reference]
     arms = [a for a in acting if a.counted or a.controls]
     empty = [str(a.arm) for a in acting if a not in arms]
     if not arms:
@@ -52,12 +53,6 @@ def sections(page: Page) -> tuple[Section, ...]:
     return tuple(
         Section(owner, title, (*blocks, *rest)) for (owner, title), blocks in zip(_TITLES.items(), told, strict=True)
     )
-
-
-def _acting(arm: ArmSummary) -> bool:
-    """Whether there was a healer to learn about: every arm but a baseline that never signalled, acted or healed."""
-    detected, actions = arm.operations.detected, arm.operations.actions
-    return bool(not arm.baseline or (detected and detected.successes) or actions or arm.auto_heal.by_healer)
 
 
 def _nothing(page: Page, empty: Sequence[str]) -> Paragraph:
@@ -85,7 +80,7 @@ def _model(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
         _largest(
             page,
             _losses(arms, ("detected", "diagnosed")),
-            "No trial of these arms was lost before it was detected and diagnosed.",
+            "No trial was lost before it was detected and diagnosed." + _took(arms, "detect", "diagnose"),
         ),
         *_not_known(unknown),
         _numbers(
@@ -109,7 +104,7 @@ def _policy(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
         _largest(
             page,
             [*_losses(arms, ("decided",)), *refused],
-            "No trial of these arms was lost because the policy refused or did not decide.",
+            "No trial was lost because the policy refused or did not decide." + _took(arms, "decide"),
         ),
         *_not_known(unknown),
         _numbers(
@@ -145,7 +140,7 @@ def _orchestrator(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
         _largest(
             page,
             [*failed, *_losses(arms, ("verified", "recovered"))],
-            "No trial of these arms was lost between the decision and the recovery.",
+            "No trial was lost between the decision and the recovery." + _took(arms, "act", "recover"),
         ),
         *_not_known(unknown),
         _numbers(
@@ -154,6 +149,20 @@ def _orchestrator(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
             Link("harmed and other outcomes", faults.SECTION),
         ),
     ]
+
+
+def _took(arms: Sequence[ArmSummary], *steps: str) -> str:
+    """How much of a repair these steps take, and where that is most, that time is to be had there; for a few arms."""
+    told = []
+    for arm in arms[:_ARMS_IN_WORDS]:
+        known = {p.name: p.mean_s or 0.0 for p in arm.phases}
+        whole, own = sum(known.values()), sum(known.get(step, 0.0) for step in steps)
+        if not whole:
+            continue
+        most = max(known, key=lambda step: known[step]) in steps
+        advice = "the largest part: what is to be gained is to be gained here first" if most else "not the largest part"
+        told.append(f" With {arm.arm} this takes {seconds(own)} of the {seconds(whole)} of a repair, {advice}.")
+    return "".join(told)
 
 
 def _not_known(unknown: Sequence[Text]) -> list[Block]:

@@ -12,7 +12,7 @@ from smartops_chaos.analysis.load import CampaignData, side
 from smartops_chaos.analysis.sentences import level
 from smartops_chaos.analysis.summary import ArmSummary, Decision, Summary
 from smartops_chaos.analysis.table import outcome_is, texts
-from smartops_chaos.model import Arm, Plan, Targets
+from smartops_chaos.model import RESTART_DELAY, Arm, Plan, Targets
 from smartops_chaos.report import index
 from smartops_chaos.report.document import Tone
 from smartops_chaos.report.index import Index
@@ -43,6 +43,7 @@ class Page:
     table: pd.DataFrame  # a row for each trial
     styles: Styles
     index: Index = field(default_factory=Index)
+    provenance: Mapping[str, str] = field(default_factory=dict)
     cells: Sequence[Cell] = ()  # the trials of each arm and scenario, where several arms are compared with each other
 
     @property
@@ -62,9 +63,23 @@ class Page:
         return Targets(**{v.target: v.wanted for v in self.summary.verdicts})
 
     @property
+    def restart_delay_s(self) -> float | None:
+        """How long the platform waits before it restarts what has died; None where the campaign has not noted it."""
+        return float(told.split()[0]) if (told := self.provenance.get(RESTART_DELAY, "")) else None
+
+    @property
     def judged(self) -> list[Arm]:
         """The arms that have verdicts: all but the baseline."""
         return list(dict.fromkeys(v.arm for v in self.summary.verdicts))
+
+    def has_healer(self, arm: ArmSummary) -> bool:
+        """Whether a healer runs in it: not if its settings switch it off, nor in a baseline where none ever showed."""
+        if self.plan and arm.model in self.plan.models and arm.policy in self.plan.policies:
+            settings = self.plan.models[arm.model].over(self.plan.policies[arm.policy])
+            if str(settings.get("healer")).lower() in ("off", "false"):
+                return False
+        detected, actions = arm.operations.detected, arm.operations.actions
+        return bool(not arm.baseline or (detected and detected.successes) or actions or arm.auto_heal.by_healer)
 
     @property
     def counted(self) -> pd.DataFrame:
@@ -79,7 +94,7 @@ def page(data: CampaignData, *, appendix: bool = True) -> Page:
     listed = index.index(data.table, baseline) if appendix else Index()
     competing = len({v.arm for v in data.summary.verdicts}) >= SEVERAL_ARMS
     cells = side(data).cells if competing else ()
-    return Page(data.summary, data.plan, data.table, styles_of(data), listed, cells)
+    return Page(data.summary, data.plan, data.table, styles_of(data), listed, data.provenance, cells)
 
 
 def styles_of(data: CampaignData) -> Styles:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, HoldNumbers, Reduction
 from smartops_chaos.analysis.words import (
     NONE,
     TARGETS,
+    listing,
     number,
     percent,
     percent_range,
@@ -18,11 +19,14 @@ from smartops_chaos.analysis.words import (
     target_value,
     with_range,
 )
+from smartops_chaos.model import Outcome
 from smartops_chaos.report import naive, reference_arms
 from smartops_chaos.report.document import Block, Chip, Figure, Filling, Paragraph, Section, Table, col, table
 from smartops_chaos.report.figures import effect, survival_curves
 from smartops_chaos.report.page import MANY_ARMS, TONES, Page, arm_name
 
+_ARMS_IN_WORDS = 3
+_LEFT_END = -1.0  # of a forest plot: what lies beyond is an arrow
 _ROWS_ON_A_PAGE = 40  # of a forest plot
 _NO_REDUCTION = Reduction(None, None, None, None, None)
 
@@ -42,9 +46,10 @@ def _blocks(page: Page) -> Iterable[Block]:
         yield Figure(
             "fig-survival",
             "Share of trials not yet recovered",
-            "Kaplan-Meier over all scenarios of an arm; ticks: never recovered, observed to the horizon. "
+            f"{_left_told(arms)} The curves are Kaplan-Meier estimates over all scenarios of an arm; ticks are trials "
+            "that never recovered. "
             + (
-                f"With {page.level} bands; below: trials at risk."
+                f"The bands are {page.level} intervals; below stand the trials at risk, those that are not over yet."
                 if len(arms) < survival_curves.MANY_ARMS
                 else "Each panel has one model; the other arms are pale."
             ),
@@ -75,8 +80,11 @@ def _horizons_told(page: Page) -> Iterable[str]:
             continue
         named = {"tau/4": "at a quarter of the horizon", "tau/2": "at half of it", "tau": "at all of it"}
         known = [(named.get(name, name), r.estimate) for name, r in comparison.at_horizons.items()]
-        told = ", ".join(f"{percent(value)} {where}" for where, value in known if value is not None)
-        yield f"The horizon decides the size of a reduction. That of {arm} is {told}."
+        told = listing([f"{percent(value)} {where}" for where, value in known if value is not None])
+        target = page.targets.mttr_reduction
+        below = [where for where, value in known if value is not None and value < target]
+        short = f"; {listing(below)} that is below the target of {percent(target)}" if below else ""
+        yield f"The horizon decides the size of a reduction. That of {arm} is {told}{short}."
 
 
 # ---- tables --------------------------------------------------------------------------------------------------
@@ -123,12 +131,33 @@ def _mttr(page: Page) -> Table:
             *([col("Lost", lambda a: percent_range(reduction(a).at_worst, reduction(a).at_best))] if lost else []),
             col("p", lambda a: probability(reduction(a).p_adjusted)),
         ],
-        "Median and 90th percentile over all trials, unrecovered ones as infinite, where all horizons are alike. p: "
-        "one-sided against the target, after the targets before it, Holm over the arms. Successes only: the "
-        "mean without "
-        "the trials that never recovered, shown because others publish it; it makes a bad arm look good."
+        f"{_fastest_told(page)} MTTR counts a trial that never recovered as its horizon. Median and 90th percentile "
+        "treat it as longer than the horizon. An interval is longer on its bad side, since the next trial might be "
+        "one that never recovers. p tests the target (one-sided)"
+        + (f" and is corrected for {len(page.judged)} arms (Holm)" if len(page.judged) > 1 else "")
+        + ". Successes only is the mean without the trials that never recovered: others publish it, and it makes a bad "
+        "arm look good."
         + (" Lost: the reduction if the trials without a result had gone badly, or well." if lost else ""),
     )
+
+
+def _fastest_told(page: Page) -> str:
+    known = [a for a in page.arms if a.mttr.rmst_s is not None]
+    if not known:
+        return "No trial counts."
+    best = min(known, key=lambda a: a.mttr.rmst_s or 0.0)
+    return f"{best.arm} is back after {seconds(best.mttr.rmst_s)} on average, the fastest of {len(known)}."
+
+
+def _left_told(arms: Sequence[ArmSummary]) -> str:
+    """How many trials of the arms never recovered, in words for a few arms."""
+    if len(arms) > _ARMS_IN_WORDS:
+        return "The lower a curve and the further left, the sooner its arm recovers."
+    told = []
+    for arm in arms:
+        n = arm.outcomes.get(Outcome.UNRECOVERED, 0) + arm.outcomes.get(Outcome.HARMED, 0)
+        told.append(f"{n or 'none'} of {arm.counted} with {arm.arm}")
+    return f"Never recovered: {', '.join(told)}."
 
 
 def _reached(arm: ArmSummary, value: float | None) -> str:
@@ -140,7 +169,10 @@ def _reached(arm: ArmSummary, value: float | None) -> str:
 
 def _sensitivity(page: Page) -> Table:
     def at_horizon(name: str) -> Filling[Comparison]:
-        return col(f"At {name.replace('tau', 'τ')}", lambda c: reduction_told(c.at_horizons.get(name, _NO_REDUCTION)))
+        def told(comparison: Comparison) -> str:
+            return reduction_told(comparison.at_horizons.get(name, _NO_REDUCTION)) if _can_be_said(comparison) else NONE
+
+        return col(f"At {name.replace('tau', 'τ')}", told)
 
     comparisons = page.summary.comparisons
     return table(
@@ -149,18 +181,28 @@ def _sensitivity(page: Page) -> Table:
         comparisons,
         [
             col("Arm", lambda c: str(c.arm), grow=2),
-            col("Scope", lambda c: c.scope.replace("-", " "), grow=2),
+            col("Scope", _scope, grow=2),
             *map(at_horizon, dict.fromkeys(name for c in comparisons for name in c.at_horizons)),
-            col("From impact,\nat τ", lambda c: reduction_told(c.from_impact)),
+            col("From impact,\nat τ", lambda c: reduction_told(c.from_impact) if _can_be_said(c) else NONE),
             col("Proven from", _proven_from),
             col("Correlation\nin blocks", lambda c: number(c.block_correlation, 2)),
         ],
-        "The horizon decides the size of a reduction against a baseline that never recovers; hence shorter ones too. "
-        "Proven from: the shortest horizon, or share of the horizons, from which on the target is proven. From impact: "
-        "an unrecovered trial counts as τ, so a later impact gains nothing. Correlation of the arm's and the "
-        "baseline's times in the same block: well below 0 the test may be too bold.",
+        "Against a baseline that never recovers the horizon decides the size of a reduction, so shorter horizons τ "
+        "are shown too. From impact: time counts from the moment when users are hurt, and a trial that never "
+        "recovered counts as τ. Proven from: the shortest horizon from which on the target is proven. Correlation in "
+        "blocks: of the times of arm and baseline in the same block; well below 0 the test may be too bold.",
         group=True,
     )
+
+
+def _can_be_said(comparison: Comparison) -> bool:
+    """Of faults that were not tried nothing is shown where nothing can be said."""
+    return comparison.decides or comparison.verdict != "undecidable"
+
+
+def _scope(comparison: Comparison) -> str:
+    scope = comparison.scope.replace("-", " ")
+    return scope if _can_be_said(comparison) else f"{scope}: cannot be said ({comparison.why})"
 
 
 def _proven_from(comparison: Comparison) -> str:
@@ -195,9 +237,16 @@ def _holds(page: Page) -> Table:
             *(column for hold_s in sorted({h.hold_s for h in page.summary.holds}) for column in columns(hold_s)),
             col("Other\noutcomes", lambda a: str(sum(h.other_outcomes for h in of(a).values()))),
         ],
-        "The same requests judged again, as if health had to last for another time H to count; n: trials judged again. "
-        "Other outcomes: trials that end otherwise than with the H of the plan.",
+        f"{_holds_told(page)} The same requests were judged again, as if health had to last for another time H to "
+        "count. n: trials judged again. Other outcomes: trials that end otherwise than with the H of the plan.",
     )
+
+
+def _holds_told(page: Page) -> str:
+    changed = sum(h.other_outcomes for h in page.summary.holds)
+    if not changed:
+        return "How long health must last decides nothing here: no trial ends otherwise."
+    return f"{changed} outcomes change with how long health must last."
 
 
 # ---- forest plots --------------------------------------------------------------------------------------------
@@ -208,7 +257,7 @@ def _forests(page: Page) -> Iterable[Figure]:
     scenarios = len(page.judged) <= MANY_ARMS
     arms: list[list[Comparison]] = []
     for comparison in sorted(page.summary.comparisons, key=lambda c: (str(c.arm), not c.decides)):
-        if not (comparison.decides or scenarios):
+        if not (comparison.decides or (scenarios and _can_be_said(comparison))):
             continue
         if arms and arms[-1][0].arm == comparison.arm:
             arms[-1].append(comparison)
@@ -220,16 +269,19 @@ def _forests(page: Page) -> Iterable[Figure]:
             parts.append([])
         parts[-1] += arm
     thin = (
-        "thin: by scenario, descriptive; “faults like these”: about the faults that the measured ones stand for. "
+        "thin ones are of one scenario and only describe. "
         if scenarios
         else "those of each fault are in the appendix. "
     )
+    like = "“Faults like these” speaks about the faults that the measured ones stand for. "
     for i, part in enumerate(parts):
         figure_id = "fig-reduction" + (f"-{i + 1}" if i else "")
         yield Figure(
             figure_id,
             "Reduction of MTTR" + (f", part {i + 1} of {len(parts)}" if len(parts) > 1 else ""),
-            f"Points with {page.level} intervals. Bold: over all scenarios measured; {thin}An arrow: it goes on.",
+            f"{_forest_told(page, part)} Points are reductions of MTTR with their {page.level} intervals. Bold ones "
+            f"are over all scenarios; {thin}{like if any(not c.decides for c in part) else ''}"
+            + ("An interval that ends in an arrow goes on." if _goes_on(part, scenarios=scenarios) else "").strip(),
             "Forest plot. "
             + " ".join(f"{name}: {reduction_told(r)}." for c in part for name, r in _rows(c, scenarios=scenarios)),
             effect.forest(
@@ -242,6 +294,25 @@ def _forests(page: Page) -> Iterable[Figure]:
             ),
             ("tab-mttr",),
         )
+
+
+def _forest_told(page: Page, part: Sequence[Comparison]) -> str:
+    """How many arms lie above the target with their whole interval."""
+    found = [c.mttr_reduction for c in part if c.decides]
+    target = page.targets.mttr_reduction
+    above = sum(r.lo is not None and r.lo > target for r in found)
+    who = (
+        f"{above or 'None'} of {len(found)} arms lie"
+        if len(found) > 1
+        else f"{part[0].arm} {'lies' if above else 'does not lie'}"
+    )
+    return f"{who} above the target of {percent(target)} with the whole interval."
+
+
+def _goes_on(part: Sequence[Comparison], *, scenarios: bool) -> bool:
+    """Whether an interval reaches beyond what is drawn."""
+    found = [r for c in part for _, r in _rows(c, scenarios=scenarios)]
+    return any(r.lo is not None and r.lo < _LEFT_END for r in found)
 
 
 def _rows(comparison: Comparison, *, scenarios: bool) -> Iterable[tuple[str, Reduction]]:

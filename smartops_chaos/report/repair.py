@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from smartops_chaos.analysis.summary import ArmSummary, FunnelStep, Mttr, Race, Share
+from smartops_chaos.analysis.table import texts
 from smartops_chaos.analysis.words import (
     NONE,
+    count,
+    ended,
     k_of_n,
     number,
     percent,
@@ -14,6 +17,7 @@ from smartops_chaos.analysis.words import (
     points,
     seconds,
     seconds_range,
+    stated_seconds,
     tally,
     with_range,
 )
@@ -22,6 +26,14 @@ from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Se
 from smartops_chaos.report.figures import repair_steps
 from smartops_chaos.report.page import Page, arm_name
 
+_ARMS_IN_WORDS = 3
+STEPS = {  # in words
+    "detect": "Detection",
+    "diagnose": "Diagnosis",
+    "decide": "Decision",
+    "act": "Action",
+    "recover": "Recovery after the action",
+}
 _FEW_ARMS = 5  # whose funnels stand beside each other in a figure that is no page
 
 
@@ -32,6 +44,44 @@ def sections(page: Page) -> tuple[Section, Section]:
     )
 
 
+def healers(page: Page) -> list[ArmSummary]:
+    """The arms in which a healer runs: only they can detect, decide and act."""
+    return [a for a in page.arms if page.has_healer(a)]
+
+
+def _any_lost(arms: Sequence[ArmSummary]) -> bool:
+    return any(any(step.lost.values()) for a in arms for step in a.funnel)
+
+
+def _longest_told(arms: Sequence[ArmSummary]) -> str:
+    """The longest step of each arm, for a few arms."""
+    told = []
+    for arm in arms[:_ARMS_IN_WORDS]:
+        longest = max(arm.phases, key=lambda p: p.mean_s or 0.0)
+        whole = sum(p.mean_s or 0.0 for p in arm.phases)
+        step = STEPS.get(longest.name, longest.name)
+        told.append(f"{step} with {arm.arm}, {seconds(longest.mean_s)} of {seconds(whole)}")
+    more = len(arms) - len(told)
+    rest = f"; {count(more, 'more arm')} below" if more else ""
+    return f"The longest step of a repair: {'; '.join(told)}{rest}."
+
+
+def _not_mttr(arms: Sequence[ArmSummary]) -> str:
+    """That is the MTTR only where every trial that counts was healed."""
+    alike = all(a.phases[-1].n == a.counted for a in arms)
+    return (
+        ", here equal to the MTTR since all trials were healed" if alike else ", not the MTTR, which counts all trials"
+    )
+
+
+def _lost_told(arms: Sequence[ArmSummary]) -> str:
+    if not _any_lost(arms):
+        return "No trial was lost on the way from injection to recovery."
+    lost = [(sum(s.lost.values()), a, s.moment) for a in arms for s in a.funnel]
+    n, arm, moment = max(lost, key=lambda one: one[0])
+    return f"Most is lost with {arm.arm} before the moment {moment}: {n} of {count(arm.counted, 'trial')}."
+
+
 def _loop(page: Page) -> Iterable[Block]:
     arms = page.arms
     measured = [a for a in arms if any(p.mean_s is not None for p in a.phases)]
@@ -39,8 +89,9 @@ def _loop(page: Page) -> Iterable[Block]:
         yield Figure(
             "fig-phases",
             "Steps of healed trials",
-            "Mean durations in the order of the steps; together they are the mean time of these trials, which is not "
-            "the MTTR, since that counts all trials. Ticks: moments on which the recovery did not wait.",
+            f"{_longest_told(measured)} The bars are mean durations of the steps, in their order; together they are "
+            f"the mean time of the healed trials{_not_mttr(measured)}. Ticks are moments on which the recovery did "
+            "not wait.",
             "Stacked bars. " + " ".join(map(_steps_told, measured)),
             repair_steps.phases(measured, page.styles),
             ("tab-phases",),
@@ -49,22 +100,21 @@ def _loop(page: Page) -> Iterable[Block]:
         yield Paragraph("No trial was healed with all its moments seen, so there are no phases to show.")
     if len(arms) <= _FEW_ARMS:
         yield from _funnel(page)
-    if any(any(step.lost.values()) for a in arms for step in a.funnel):
+    if _any_lost(healers(page)):
         yield _losses(page)
 
 
 def _funnel(page: Page) -> Iterable[Figure]:
-    arms = page.arms
+    arms = healers(page)
     if any(a.funnel for a in arms):
         yield Figure(
             "fig-funnel",
             "Where the loop breaks",
-            "Counted trials that reached each moment of the repair by the healer; hatched: those that the "
-            "platform ended "
-            "by itself. What was lost, and why, is in the table of losses.",
+            f"{_lost_told(arms)} The bars are counted trials that reached each moment of the repair by the healer; "
+            "hatched are those that the platform ended. Arms without a healer are left out.",
             " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
             repair_steps.funnel(arms, page.styles),
-            ("tab-losses",) if any(any(step.lost.values()) for a in arms for step in a.funnel) else (),
+            ("tab-losses",) if _any_lost(arms) else (),
         )
 
 
@@ -76,11 +126,11 @@ def more(page: Page) -> Iterable[Block]:
         yield from _funnel(page)
     if measured:
         yield _phases(measured)
-    if any(a.detection or a.mitigation for a in arms):
+    if any(a.detection or a.mitigation for a in healers(page)):
         yield _detection(page)
     else:
         yield Paragraph("No incident tells whether and when the healer detected or acted.")
-    if any(a.operations.actions is not None for a in arms):
+    if any(a.operations.actions is not None for a in healers(page)):
         yield _operations(page)
 
 
@@ -134,23 +184,24 @@ def _detection(page: Page) -> Table:
     return table(
         "tab-detection",
         "Time to detect and to mitigate",
-        page.arms,
+        healers(page),
         [
             col("Arm", arm_name, grow=1),
             col(f"Detected\n({page.level} interval)", lambda a: seen(a.detection)),
             col("By\nchance", lambda a: chance(a.detection)),
             col("MTTD", lambda a: mean(a.detection)),
-            col("Undetected\n(between)", lambda a: until(a.ttd, a.ttd_between)),
+            col("Time undetected\n(between)", lambda a: until(a.ttd, a.ttd_between)),
             col(f"Mitigated\n({page.level} interval)", lambda a: seen(a.mitigation)),
             col("By\nchance", lambda a: chance(a.mitigation)),
             col("MTTM", lambda a: mean(a.mitigation)),
-            col("Unmitigated\n(between)", lambda a: until(a.ttm, a.ttm_between)),
+            col("Time unmitigated\n(between)", lambda a: until(a.ttm, a.ttm_between)),
         ],
-        "Of all incidents, those that were detected, or mitigated by an action on an affected object, before they "
-        "ended; one that ended by itself before that needed no detection. By chance: what the false alarms in trials "
-        "without a fault would have hit. MTTD, MTTM: mean time of those that were. Undetected, unmitigated: mean time "
-        "of all incidents until that or their end; in brackets if all moments lay at the early, or the late, end of "
-        "their intervals. Trials in which a clock was stepped are left out.",
+        "Detected: incidents that the healer noticed before they ended. Mitigated: those with a successful action on "
+        "an affected object before they ended. By chance: how many the false alarms in trials without a fault would "
+        "have hit. MTTD and MTTM: mean time to the detection, and to that action, of those that had one. Time "
+        "undetected and unmitigated: mean over all incidents, to that moment or to their end; in brackets the mean "
+        "if every moment lay at the early or at the late end of its interval. Trials in which a clock was stepped "
+        "are left out. Arms without a healer are not shown.",
         small=True,
     )
 
@@ -170,7 +221,7 @@ def _operations(page: Page) -> Table:
     return table(
         "tab-operations",
         "What the healer did, and how reliable the tests were",
-        page.arms,
+        healers(page),
         [
             col("Arm", arm_name, grow=1),
             col("Closed loop\n(n)", lambda a: f"{seconds(a.operations.closed_loop_s)} ({a.operations.closed_loop_n})"),
@@ -183,13 +234,17 @@ def _operations(page: Page) -> Table:
             col("Healed, wrong\nor no cause", lambda a: share(a.operations.healed_if_wrong)),
             col("Measured\ntrials", lambda a: share(a.operations.reliability)),
         ],
-        "Closed loop: mean from detected to verified, in trials that have both. Healed: healed or prevented, of the "
-        "incidents whose first answer was a cause of the fault, or was not. Late relapses: trials that went bad again "
-        "when health had lasted for `stop_after_good`, of those in which that could be seen, as a random fifth of the "
-        f"blocks is observed to the horizon ({page.level} interval). Measured trials: the fault took effect and was "
-        "measured, of all recorded with a fault; at least 90 % are wanted.",
+        "Closed loop: mean time from detected to verified, in trials that have both. Relapses: trials in which "
+        f"health did not last. Late relapses: those that went bad again when health had lasted{_stop_after(page)}, of "
+        f"those that were watched on to the horizon, a random fifth ({page.level} interval). Healed, cause named "
+        "right: of the incidents whose first named cause was a cause of the fault. Measured trials: those whose "
+        "fault took effect, of all with a fault; at least 90 % are wanted. Arms without a healer are not shown.",
         small=True,
     )
+
+
+def _stop_after(page: Page) -> str:
+    return f" for {stated_seconds(page.plan.analysis.stop_after_good_s)}" if page.plan else ""
 
 
 def _losses(page: Page) -> Table:
@@ -208,26 +263,37 @@ def _losses(page: Page) -> Table:
     return table(
         "tab-losses",
         "Losses in the loop",
-        [(arm, step) for arm in page.arms for step in arm.funnel if any(step.lost.values())],
+        [(arm, step) for arm in healers(page) for step in arm.funnel if any(step.lost.values())],
         [
             col("Arm", lambda loss: arm_name(loss[0]), grow=2),
             col("Moment", lambda loss: loss[1].moment, grow=1),
             col("Reached", reached),
             col("Lost", lost),
-            col("Why the others did not reach it", lambda loss: tally(loss[1].lost), grow=4),
+            col("Why the others did not reach it", lambda loss: _why(loss[1].lost), grow=4),
         ],
+        "Each line is a moment that some trials did not reach, though they had reached the one before.",
         group=True,
     )
+
+
+def _why(lost: Mapping[str, int]) -> str:
+    told: dict[str, int] = {}
+    for key, n in lost.items():
+        outcome, _, reason = key.partition(": ")
+        told[ended(outcome, reason)] = told.get(ended(outcome, reason), 0) + n
+    return tally(told)
 
 
 # ---- diagnosis -----------------------------------------------------------------------------------------------
 
 
 def _diagnosis(page: Page) -> Iterable[Block]:
-    asked = [a for a in page.arms if a.rca.n]
+    asked = [a for a in healers(page) if a.rca.n]
     if not asked:
         yield Paragraph("No counted trial has a cause that the healer could have named, so nothing is said here.")
         return
+    if told := " ".join(filter(None, (use_of_diagnosis(page, a) for a in asked))):
+        yield Paragraph(told)
     yield _causes(page, asked)
     speaking = [a for a in asked if a.rca.answers]
     silent = [str(a.arm) for a in asked if not a.rca.answers]
@@ -239,11 +305,37 @@ def _diagnosis(page: Page) -> Iterable[Block]:
             yield Figure(
                 f"fig-confusion-{i}" if i > 1 else "fig-confusion",
                 "Expected and answered causes" + (f", part {i} of {len(drawn)}" if len(drawn) > 1 else ""),
-                "Trials in each field; right answers are framed.",
+                f"{_right_told(speaking)} Each field is the number of trials; right answers are framed.",
                 "Confusion matrices of root causes. " + " ".join(_answers(arm) for arm in speaking),
                 svg,
                 ("tab-rca",),
             )
+
+
+def use_of_diagnosis(page: Page, arm: ArmSummary) -> str:
+    """Whether the healer's action waited for the diagnosis, from the trials that have both moments."""
+    rows = page.counted
+    columns = ["acted_lo_s", "acted_hi_s", "diagnosed_lo_s", "diagnosed_hi_s"]
+    if not set(columns) <= set(rows.columns):
+        return ""
+    own = rows[(texts(rows, "model") == arm.model) & (texts(rows, "policy") == arm.policy)][columns].dropna()
+    if own.empty:
+        return ""
+    before = int((own["acted_hi_s"] < own["diagnosed_lo_s"]).sum())
+    if not before:
+        return ""
+    both = count(len(own), "trial")
+    where = f"all {both}" if before == len(own) else f"{before} of {both}"
+    return (
+        f"With {arm.arm} the action was over before the diagnosis in {where}: there the diagnosis had no part in the "
+        "repair."
+    )
+
+
+def _right_told(arms: Sequence[ArmSummary]) -> str:
+    told = [f"{percent(a.rca.top1)} with {a.arm}" for a in arms[:_ARMS_IN_WORDS]]
+    more = len(arms) - len(told)
+    return f"The first named cause was right in {', '.join(told)}{f' ({more} more arms are shown)' if more else ''}."
 
 
 def _causes(page: Page, arms: Sequence[ArmSummary]) -> Table:
@@ -266,10 +358,10 @@ def _causes(page: Page, arms: Sequence[ArmSummary]) -> Table:
             col("Macro\nrecall", lambda a: percent(a.rca.macro_recall)),
             col("Distinct\nanswers", lambda a: number(a.rca.answers, 0)),
         ],
-        "Against the healer file's causes of the fault; a missing answer counts as wrong. Top-1: the first "
-        "cause named was right; "
-        "AC@k: one of the first k. Lift: top-1 minus the best constant answer. Macro recall: mean over the causes. "
-        "Fewer than two distinct answers carry no diagnostic information.",
+        f"{_right_told(arms)} An answer is right if the healer file names it as a cause of the fault; a missing one is "
+        "wrong. Top-1: the first named cause was right. AC@k: one of the first k was. Lift: top-1 minus what the best "
+        "constant answer would reach. Macro recall: the mean over the causes. Fewer than two distinct answers tell "
+        "nothing. Arms without a healer are not shown.",
     )
 
 

@@ -12,13 +12,25 @@ from pathlib import Path
 from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.analysis.sentences import sentences
 from smartops_chaos.analysis.summary import ArmSummary
-from smartops_chaos.analysis.words import count, k_of_n, percent, percent_range, seconds, with_range
-from smartops_chaos.report import closely, film, many_arms, render, simulated, validity
+from smartops_chaos.analysis.words import (
+    NONE,
+    TARGETS,
+    count,
+    percent,
+    percent_range,
+    seconds,
+    target_value,
+    with_range,
+)
+from smartops_chaos.model import Outcome, Record
+from smartops_chaos.report import closely, film, many_arms, purpose, render, simulated, validity
+from smartops_chaos.report import repair as repair_text
 from smartops_chaos.report.figures import effect, loop_diagram, repair_steps, survival_curves
 from smartops_chaos.report.page import Page, page
 from smartops_chaos.report.questions import Question, twelve
 
 _QUESTIONS_A_SLIDE = 3
+_MOST_LINES = 4
 _TALLEST_IN = 2.3  # of a drawing that fills the slide's width and leaves room for its title
 WIDE_IN = 5.4
 
@@ -67,16 +79,16 @@ def write(deck: Deck, out: Path) -> list[Path]:
 
 
 def _slides(seen: Page, data: CampaignData) -> Iterable[Slide]:
-    yield Slide("answer", "What we found", lines=tuple(_found(seen)))
-    best = next((a for arm in many_arms.fastest_first(seen) for a in seen.arms if a.arm == arm), None)
-    baseline = seen.summary.baseline
-    if best and baseline:
-        yield from _effect(seen, data, best, baseline)
+    yield Slide("title", f"Self-healing benchmark: {data.name}", lines=purpose.sentences(seen))
+    yield Slide("answer", _answer_title(seen), lines=tuple(_found(seen)))
     if seen.plan:
         drawn = loop_diagram.diagram("slide-system", validity.names(seen.plan), width_in=WIDE_IN)
-        yield Slide("system", "What was measured: requests see the outage, a healer has to end it", drawn, "The system")
-    if seen.summary.warnings:
-        yield Slide("weak", "What makes this result weak", lines=seen.summary.warnings[:4])
+        yield Slide("system", "Requests measure the outage; the healer has to end it", drawn, "The system")
+    best, baseline = _best(seen), seen.summary.baseline
+    if best and baseline:
+        yield from _effect(seen, data, best, baseline)
+    if weak := validity.doubts(seen):
+        yield Slide("weak", "What makes this result weak, and what mends it", lines=weak[:_MOST_LINES])
     asked = twelve(seen)
     for i in range(0, len(asked), _QUESTIONS_A_SLIDE):
         part = asked[i : i + _QUESTIONS_A_SLIDE]
@@ -84,10 +96,40 @@ def _slides(seen: Page, data: CampaignData) -> Iterable[Slide]:
         yield Slide(f"questions-{i // _QUESTIONS_A_SLIDE + 1}", title, questions=part)
 
 
+def _best(seen: Page) -> ArmSummary | None:
+    return next((a for arm in many_arms.fastest_first(seen) for a in seen.arms if a.arm == arm), None)
+
+
+def _answer_title(seen: Page) -> str:
+    """How many targets the best arm reaches, and where."""
+    best = _best(seen)
+    verdicts = [v for v in seen.summary.verdicts if best and v.arm == best.arm]
+    if best is None or not verdicts:
+        return "What we found"
+    kind = str(seen.plan.target.get("kind", "")) if seen.plan else ""
+    where = {"lab": "In this lab", "kubernetes": "On this cluster"}.get(kind, "Here")
+    proven = sum(v.verdict == "proven" for v in verdicts)
+    if not proven:
+        return f"{where} no target is proven yet; {best.arm} is the fastest"
+    which = f"all {len(verdicts)}" if proven == len(verdicts) else f"{proven} of {len(verdicts)}"
+    return f"{where} {best.arm} is shown to reach {which} targets"
+
+
 def _found(seen: Page) -> Iterable[str]:
-    yield from (text for text in sentences(seen.summary))
-    if advice := many_arms.recommendation(seen.summary):
+    """The verdicts of the best arm, then the answer in words."""
+    best = _best(seen)
+    for v in seen.summary.verdicts:
+        if best and v.arm == best.arm:
+            value = target_value(v.value, v.target)
+            yield f"{TARGETS[v.target]}: {value} (target: at least {percent(v.wanted)}), {v.verdict}"
+    yield from sentences(seen.summary)
+    if len(seen.judged) > 1 and (advice := many_arms.recommendation(seen.summary)):
         yield advice
+
+
+def _alone(seen: Page, baseline: ArmSummary) -> str:
+    """The baseline in words."""
+    return f"with {baseline.arm}" if seen.has_healer(baseline) else "without a healer"
 
 
 def _effect(seen: Page, data: CampaignData, best: ArmSummary, baseline: ArmSummary) -> Iterable[Slide]:
@@ -99,10 +141,9 @@ def _effect(seen: Page, data: CampaignData, best: ArmSummary, baseline: ArmSumma
     if comparison and comparison.mttr_reduction.estimate is not None:
         r = comparison.mttr_reduction
         shown = [c for c in seen.summary.comparisons if c.decides]
-        title = (
-            f"{best.arm} takes {with_range(percent(r.estimate), percent_range(r.lo, r.hi))} less time "
-            f"than {baseline.arm}"
-        )
+        less = with_range(percent(abs(r.estimate or 0.0)), percent_range(r.lo, r.hi))
+        side = "less" if (r.estimate or 0.0) >= 0 else "more"
+        title = f"Recovery takes {less} {side} time with {best.arm} than {_alone(seen, baseline)}"
         svg = effect.forest(
             "slide-reduction",
             shown,
@@ -113,24 +154,38 @@ def _effect(seen: Page, data: CampaignData, best: ArmSummary, baseline: ArmSumma
         )
         yield Slide("reduction", title, svg, "Forest plot of the reduction")
     if pair := closely.median_pair(seen, data):
-        ends = [record.row["time_s"] for _, record in pair]
-        slow, quick = (seconds(end) if isinstance(end, float) else "never" for end in ends)
-        title = f"A typical repair takes {quick}; the same fault with {baseline.arm} {slow}"
+        slow, quick = (_back(record) for _, record in pair)
+        chaos = pair[0][0].trial.chaos
+        title = f"The median repair ({chaos}): {quick} with {best.arm}, {slow} {_alone(seen, baseline)}"
         made = film.film(pair, seen.index)
         yield Slide(
             "pair", title, film.still(made, pair, seen.styles, "slide-pair", WIDE_IN, _TALLEST_IN), "Two trials"
         )
     if any(not curve.scenario for a in seen.arms for curve in a.curves):
         left = {a.arm: a.outcomes.get("unrecovered", 0) + a.outcomes.get("harmed", 0) for a in (best, baseline)}
+        back = {a.arm: _of_all(a.counted - left[a.arm], a.counted) for a in (best, baseline)}
         title = (
-            f"{k_of_n(left[best.arm], best.counted)} trials never recovered with {best.arm}, "
-            f"{k_of_n(left[baseline.arm], baseline.counted)} with {baseline.arm}"
+            f"{back[best.arm]} trials recover with {best.arm}, {back[baseline.arm].lower()} {_alone(seen, baseline)}"
         )
         two = [baseline, best]
         svg = survival_curves.kaplan_meier(two, seen.styles, figure_id="slide-survival", width_in=WIDE_IN)
         yield Slide("survival", title, svg, "Kaplan-Meier curves")
     if any(p.mean_s is not None for p in best.phases):
         longest = max(best.phases, key=lambda p: p.mean_s or 0.0)
-        title = f"{best.arm} spends most of a repair to {longest.name}: {seconds(longest.mean_s)}"
+        whole = sum(p.mean_s or 0.0 for p in best.phases)
+        share = percent((longest.mean_s or 0.0) / whole) if whole else NONE
+        step = repair_text.STEPS.get(longest.name, longest.name)
+        title = f"{step} takes {share} of a repair: {seconds(longest.mean_s)} of {seconds(whole)}"
         svg = repair_steps.phases([best], seen.styles, figure_id="slide-phases", width_in=WIDE_IN)
         yield Slide("phases", title, svg, "Steps of a repair")
+
+
+def _back(record: Record) -> str:
+    """How long it took; of a trial that never recovered, that it did not within its horizon."""
+    end = record.row["time_s"]
+    told = seconds(end) if isinstance(end, float) else NONE
+    return f"more than {told}" if str(record.row["outcome"]) in (Outcome.UNRECOVERED, Outcome.HARMED) else told
+
+
+def _of_all(k: int, n: int) -> str:
+    return f"All {n}" if k == n and n else f"{k} of {n}"

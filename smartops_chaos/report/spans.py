@@ -34,7 +34,7 @@ def _table(evidence: Evidence, traces: Sequence[Trace]) -> Table:
         f"What the services did: spans of {evidence.trial.id}",
         lines,
         [
-            col("Trace", lambda line: " ".join([*line[0].named_by, line[0].id]), grow=2),
+            col("Trace", lambda line: f"{', '.join(line[0].named_by)}: {line[0].id}", grow=2),
             col("Operation", _operation, grow=3),
             col("Service", lambda line: line[1].service if line[1] else NONE, grow=2),
             col("Start\n[s]", lambda line: number(line[1].start_s, 3) if line[1] else NONE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from smartops_chaos.analysis.load import CampaignData
-from smartops_chaos.analysis.words import NONE, clip, count, number, plain, seconds
+from smartops_chaos.analysis.words import NONE, clip, count, ended, number, plain, seconds
 from smartops_chaos.model import Arm, Plan
 from smartops_chaos.report.document import (
     Block,
@@ -29,12 +29,14 @@ _MOST_PRINTED = 250  # rows: some five pages
 _PICTURES_PRINTED = 16  # two pages
 _LINES, _LETTERS = 120, 600  # of a trial's evidence, and of one line in it
 _VALUES = (
-    "Dots: good values of the SLO's query, as high as Prometheus took to answer it; crosses on the uppermost line: "
-    "bad ones. Dashed: how long an answer is waited for; dotted: the horizon; shaded: the fault in force."
+    "Dots are good values of the SLO's query, as high as Prometheus took to answer it; crosses on the uppermost line "
+    "are bad ones. The dashed line is how long an answer is waited for, the dotted one the horizon."
 )
 _CAPTION = (
-    " Lines with names: the moments of the repair, in grey where they are known to lie. The mark before the name is "
-    "the arm's, as in all figures."
+    " The ground is shaded while the fault is in force. Lines with names are the moments of the repair, in grey "
+    "where they are known to lie. Zero is the middle of the call that injects the fault; what takes effect while "
+    "that call is under way shows before zero. A service can recover while a fault lasts: the replica that is hit "
+    "gets no more requests, or is replaced. The mark before the name is the arm's, as in all figures."
 )
 _EVIDENCE = (
     "The log lines and samples that each rule matched: in report.html below each of these trials, and for every trial "
@@ -66,7 +68,7 @@ def _caption(index: Index, plan: Plan | None) -> str:
         return caption
     return caption + (
         f" Shown are {len(index.shown)} of {count(index.whole, 'trial')}: first, in turn from every cell and to no "
-        "more than two thirds, those that want a look (contested, sources in conflict, an uncertain clock, harmed, "
+        "more than two thirds, those that want a look (any flag, harmed, "
         "false alarms, unrecovered other than in the baseline), then the first repeats of every cell."
     )
 
@@ -87,7 +89,7 @@ def _listing(index: Index, cards: set[str]) -> Table:
         reason, told = text(rows[i], "reason"), plain(text(rows[i], "outcome"))
         if _ended_by_us(rows[i]):
             return "ended by the harness"
-        return told if reason == NONE else f"{told}: {plain(reason)}"
+        return told if reason == NONE else ended(text(rows[i], "outcome"), reason)
 
     def at(moment: str) -> Filling[int]:
         def middle(i: int) -> str:

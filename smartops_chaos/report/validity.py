@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
+from smartops_chaos.analysis.compare import LEAST_FAMILIES
 from smartops_chaos.analysis.phrases import left_out
 from smartops_chaos.analysis.words import clip, count, listing, number, percent, seconds, stated_seconds
-from smartops_chaos.model import Plan
+from smartops_chaos.model import Outcome, Plan
+from smartops_chaos.report import lane_effect
 from smartops_chaos.report.document import Block, Facts, Figure, Paragraph, Section, Text
 from smartops_chaos.report.figures import loop_diagram
 from smartops_chaos.report.figures.loop_diagram import Names
 from smartops_chaos.report.page import Page
 
 _NAMED = 3  # faults in the diagram
+_HEALERS = ("detector ", "healer")  # labels of the provenance that tell of it
+_ACTION = re.compile(r"\bTHEN\s+(\w+)\s*\(")
+
+
+def doubts(page: Page) -> tuple[str, ...]:
+    """What makes the result weak: what the numbers say of it, and what the plan does."""
+    first, rest = page.summary.warnings[:1], page.summary.warnings[1:]
+    return (*first, *one_cure(page), *rest)
+
+
+def one_cure(page: Page) -> Iterable[str]:
+    """A policy that knows one action cannot show what detector and diagnosis are good for."""
+    plan, judged = page.plan, page.judged
+    faults = [c for c in plan.chaos.values() if c.parts] if plan else []
+    if plan is None or len(judged) != 1 or len(faults) < 2 or any(a.reference for a in page.arms):
+        return
+    (arm,) = judged
+    texts = [str(value) for value in plan.policies[arm.policy].settings.values()]
+    actions = {action for text in texts for action in _ACTION.findall(text)}
+    if len(actions) == 1:
+        yield (
+            f"The policy knows one action, {actions.pop()}, for all {len(faults)} faults. So the trials do not show "
+            "what "
+            "the detector and the diagnosis add to a healer that does the same on any alarm: "
+            "an arm of reference would (`random: {healer: random}` among the models)."
+        )
 
 
 def section(page: Page) -> Section:
@@ -27,9 +56,8 @@ def _blocks(page: Page) -> Iterable[Block]:
         yield Figure(
             "fig-system",
             "System under test",
-            "Blue: the harness; green: what is judged; red: what is injected. The arrows of the lower half "
-            "are the loop "
-            "of the repair.",
+            "Requests measure the outage from outside, and the healer has to end it. Blue is the harness, green what "
+            "is judged, red what is injected; the arrows of the lower half are the loop of a repair.",
             " ".join(text.replace("\n", " ") + "." for text in (shown.load, shown.front, shown.service, shown.watch)),
             loop_diagram.diagram("fig-system", shown),
             ("tab-scenarios",),
@@ -74,29 +102,101 @@ def _system(page: Page) -> Iterable[tuple[str, Text]]:
     many = f", {count(int(lanes), 'lane')}: so many trials ran at a time" if isinstance(lanes, int) else ""
     if plan.target.get("kind") == "lab":
         yield (
-            "Target",
-            f"The embedded lab{many}. Each lane is a gateway, {plan.target.get('replicas', '')} replicas of a "
-            f"small ERP, a "
-            "healer and a Prometheus, all of them processes on this machine.",
+            "System under test",
+            f"The embedded lab{many}. Each lane is a gateway, {plan.target.get('replicas', '')} replicas of a small "
+            "ERP, a healer and a Prometheus. All of them are processes on this machine, and each lane's ERP is bound "
+            "to a core.",
         )
-        yield (
-            "What is real",
-            "Processes and their deaths, CPU and memory load, requests and their answers, clocks, Prometheus and its "
-            "scrapes, log lines, the healer's decisions.",
-        )
-        emulated = [c.name for c in plan.chaos.values() if any(part.family == "network" for part in c.parts)]
-        yield (
-            "What is emulated",
-            (f"Network delay and loss ({listing(emulated)}): the gateway holds or drops requests. " if emulated else "")
-            + "The platform: a supervisor restarts processes as Kubernetes would restart pods. The healer is small.",
-        )
+        yield "What is real", listing(_real(plan)) + "."
+        yield "What is emulated", "\n".join(_emulated(page, plan))
     else:
-        yield "Target", f"Kind {plan.target.get('kind', '')}{many}."
+        yield "System under test", f"Kind {plan.target.get('kind', '')}{many}."
         yield "What is real", "The cluster, the application, its healer and its telemetry."
     loads = [f"{w.name} {w.rate_per_s:g}/s" for w in plan.workloads.values()]
     yield "Load", f"{listing(loads)}, sent on schedule whatever the answers."
     titles = [f"{c.name}: {_what(plan, c.name)}" for c in plan.chaos.values() if c.parts]
     yield "Faults", "\n".join(titles)
+    if healer := _healer(page):
+        yield "Healer", "\n".join(healer)
+
+
+def _families(plan: Plan) -> set[str]:
+    return {part.family for level in plan.chaos.values() for part in level.parts}
+
+
+def _real(plan: Plan) -> list[str]:
+    """On the lab."""
+    families = _families(plan)
+    return [
+        "Processes" + (" and their deaths" if "pod" in families else ""),
+        *(["CPU load"] if "cpu" in families else []),
+        *(["memory that fills"] if "memory" in families else []),
+        "requests and their answers",
+        "clocks",
+        "Prometheus and its scrapes",
+        "log lines",
+        "the healer's decisions",
+    ]
+
+
+def _emulated(page: Page, plan: Plan) -> Iterable[str]:
+    """On the lab."""
+    network = [c.name for c in plan.chaos.values() if any(part.family == "network" for part in c.parts)]
+    if network:
+        yield f"The network ({listing(network)}): the gateway holds back or drops the requests to one replica."
+    slowed = [
+        f"{c.name}, by the factor {part.params['slowdown']:g}"
+        for c in plan.chaos.values()
+        for part in c.parts
+        if isinstance(part.params.get("slowdown"), int | float)
+    ]
+    if slowed:
+        yield f"How far a replica's own work gives way to a CPU load ({'; '.join(slowed)}): that factor is set."
+    delay_s = page.restart_delay_s
+    if delay_s is None:
+        yield (
+            "The platform: a supervisor restarts processes as Kubernetes restarts containers. After how long, this "
+            "campaign has not noted."
+        )
+    else:
+        yield (
+            f"The platform: a supervisor restarts a dead process after {stated_seconds(delay_s)}. Kubernetes restarts "
+            "a container at once the first time, then after 10 s, 20 s and so on, up to 5 "
+            f"minutes.{hangs_on_delay(page, delay_s)}"
+        )
+    yield "The healer: a small SmartOps in one process, with the same log lines and metrics."
+
+
+def hangs_on_delay(page: Page, delay_s: float) -> str:
+    """Below which delay of the platform the healer would gain nothing, where the platform ends every outage."""
+    baseline, judged = page.summary.baseline, page.judged
+    arm = next((a for a in page.arms if [a.arm] == judged), None)
+    if baseline is None or arm is None:
+        return ""
+    ours = {(c.chaos, c.workload): c.rmst_s for c in arm.cells}
+    for cell in baseline.cells:
+        mean_s, own_s = cell.rmst_s, ours.get((cell.chaos, cell.workload))
+        alone = cell.counted and cell.outcomes.get(Outcome.PLATFORM) == cell.counted
+        if not alone or mean_s is None or own_s is None or not delay_s < mean_s:
+            continue
+        limit_s = own_s - (mean_s - delay_s)
+        return (
+            f" So in {cell.chaos} the result hangs on this wait: of the {seconds(mean_s)} of {baseline.arm}, "
+            f"{stated_seconds(delay_s)} are the wait"
+            + (f", and with one under {seconds(limit_s)} {arm.arm} would gain nothing there." if limit_s > 0 else ".")
+        )
+    return ""
+
+
+def _healer(page: Page) -> list[str]:
+    """Its settings as the campaign has noted them."""
+    told = [f"{label}: {text}." for label, text in page.provenance.items() if label.startswith(_HEALERS)]
+    if any(label.startswith("detector zscore") for label in page.provenance):
+        told.append(
+            "A z-score is the distance of a value from the mean of what was learnt, in standard deviations: "
+            "z = (x − mean) / deviation."
+        )
+    return told
 
 
 def _what(plan: Plan, name: str) -> str:
@@ -117,14 +217,16 @@ def _threats(page: Page) -> Iterable[tuple[str, str]]:
 
 def _construct(page: Page) -> str:
     told = ["Recovery is what a client sees, not what a dashboard says."]
-    errors = [a.measuring_error_s for a in page.arms if a.measuring_error_s is not None]
-    if errors:
-        told.append(f"It is dated to {seconds(max(errors))} at worst (median width of an arm).")
+    if dated := typical_width(page):
+        told.append(dated)
     known = [c for c in page.summary.calibration if c.worst_s is not None]
     if known:
         worst = max((c.worst_s or 0.0 for c in known), key=abs)
         n = sum(c.n for c in known)
-        told.append(f"{count(n, 'calibration trial')} with a known end: off by {seconds(worst, sign=True)} at worst.")
+        told.append(
+            f"In {count(n, 'calibration trial')} we ended the fault at a known second: the recovery was off by "
+            f"{seconds(worst, sign=True)} at worst."
+        )
     else:
         told.append("No calibration trial counts, so the dating is not checked.")
     told.append("MTTR counts a trial without recovery as the horizon, so the horizon decides the size of a reduction.")
@@ -134,26 +236,50 @@ def _construct(page: Page) -> str:
     if moments:
         share = sum(m.alike for m in moments) / sum(m.told for m in moments)
         told.append(f"Metrics and logs agree on {percent(share)} of the healer's moments.")
-    return " ".join(told)
+    return "\n".join(told)
+
+
+def typical_width(page: Page) -> str:
+    """How exactly a recovery is dated, in a sentence; "" where the table does not tell."""
+    errors = [a.measuring_error_s for a in page.arms if a.measuring_error_s is not None]
+    if not errors:
+        return ""
+    told = f"A recovery is typically dated to {seconds(max(errors))} (the median of the less exact arm"
+    rows = page.counted
+    if not {"recovered_lo_s", "recovered_hi_s"} <= set(rows.columns):
+        return f"{told})."
+    return f"{told}; the largest of all is {seconds(float((rows['recovered_hi_s'] - rows['recovered_lo_s']).max()))})."
 
 
 def _internal(page: Page) -> str:
     told = ["Arms ran in random order within blocks, on the same lane, each trial after a reset and a health check."]
-    told.append(f"Left out: {left_out(page.summary.excluded)}")
-    if lost := sum(sum(reasons.values()) for reasons in page.summary.excluded.values()):
-        told.append(f"A proven target holds with these {lost} counted at their worst.")
+    if page.plan is None:
+        told = ["In which order the arms ran, and whether the service was healthy before, the table does not say."]
+    if beside := lane_effect.told(page):
+        told.append(beside)
+    lost = sum(sum(reasons.values()) for reasons in page.summary.excluded.values())
+    if lost:
+        told.append(
+            f"Left out: {left_out(page.summary.excluded)} A proven target holds with these {lost} at their worst."
+        )
+    else:
+        told.append("No trial was left out.")
     contested = sum(a.contested for a in page.arms)
-    told.append(
-        f"In {count(contested, 'trial')} healer and platform cannot be told apart; they count as platform."
-        if contested
-        else "In no trial do healer and platform overlap."
-    )
+    if contested:
+        told.append(
+            f"In {count(contested, 'trial')} it is doubtful who ended the outage; they count as the platform's."
+        )
+    elif "flags" in page.table.columns:
+        told.append("In no trial is it doubtful who ended the outage.")
     known = [c.block_correlation for c in page.summary.comparisons if c.decides and c.block_correlation is not None]
     if known:
+        least = number(min(known), 2)
+        who = "Arm and baseline correlate" if len(known) == 1 else "The arms correlate with the baseline"
         told.append(
-            f"Arm and baseline correlate within blocks by {number(min(known), 2)} or more (below 0 is a warning)."
+            f"{who} within blocks by {least}{'' if len(known) == 1 else ' or more'}; well below 0, arms would disturb "
+            "each other."
         )
-    return " ".join(told)
+    return "\n".join(told)
 
 
 def _external(page: Page) -> str:
@@ -166,11 +292,36 @@ def _external(page: Page) -> str:
         )
     families = {c.family for c in (page.plan.chaos.values() if page.plan else ()) if c.parts}
     if families:
-        told.append(f"{count(len(families), 'fault family', 'fault families')}; six are needed to speak about others.")
+        told.append(families_told(len(families)))
     told.append(
         "Faults are injected one trial at a time into a healthy service; outages in production overlap and last."
     )
-    return " ".join(told)
+    if cured := _cured_by_restart(page):
+        told.append(cured)
+    return "\n".join(told)
+
+
+def _cured_by_restart(page: Page) -> str:
+    """On the lab, faults of which a restart is the cure, though in reality it need not be."""
+    plan = page.plan
+    if plan is None or plan.target.get("kind") != "lab" or "network" not in _families(plan):
+        return ""
+    names = [c.name for c in plan.chaos.values() if any(part.family == "network" for part in c.parts)]
+    return (
+        f"Here a new replica is free of the fault, also in {listing(names)}; in reality a slow network is not cured "
+        "by a restart."
+    )
+
+
+def families_told(found: int) -> str:
+    """Whether the result can be said of faults that were not tried, and why so many families are needed."""
+    measured = f"{count(found, 'fault family', 'fault families')} {'was' if found == 1 else 'were'} measured"
+    if found >= LEAST_FAMILIES:
+        return f"{measured}, which is enough to speak about faults like them."
+    return (
+        f"{measured}. To speak about faults like them takes {LEAST_FAMILIES}: with fewer, one family that was not "
+        "tried could turn the result round."
+    )
 
 
 def _statistical(page: Page) -> str:
@@ -180,14 +331,21 @@ def _statistical(page: Page) -> str:
         told.append(f"{min(counted)} to {max(counted)} trials count in an arm." if min(counted) != max(counted)
                     else f"{counted[0]} trials count in each arm.")  # fmt: skip
     told.append(
-        "The tests assume nothing about the times but that they lie between 0 and the horizon; the error of "
-        "all targets and "
-        f"arms together is at most {percent(page.summary.alpha, 1)}, one-sided (Holm; targets in a fixed order)."
+        "The tests assume nothing about the times but that they lie between 0 and the horizon. The chance of a false "
+        f"proven, over {_tested(page)}, is held at {percent(page.summary.alpha, 1)}, one-sided; that is checked by "
+        "exact computation, not proven by mathematics (see the method)."
     )
     if waiting := sum(v.verdict.startswith("observed") for v in page.summary.verdicts):
-        told.append(f"{count(waiting, 'target')} are only observed: more trials would be needed to decide them.")
+        are = "is" if waiting == 1 else "are"
+        told.append(f"{count(waiting, 'target')} {are} only observed: more trials would be needed to decide.")
     looks = page.summary.plan.looks if page.summary.plan else 1
     told.append(
         "There was one look at the data, at the end." if looks == 1 else f"{looks} looks, paid for by e values."
     )
-    return " ".join(told)
+    return "\n".join(told)
+
+
+def _tested(page: Page) -> str:
+    """What shares the level: targets in a fixed order, and arms by Holm where there are several."""
+    arms = len(page.judged)
+    return "all targets" if arms < 2 else f"all targets and {arms} arms (by Holm)"

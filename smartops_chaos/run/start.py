@@ -100,7 +100,7 @@ def _campaign_file(run: PreparedRun) -> CampaignFile:
     command = " ".join(["smartops-chaos run", typed, *repeats])
     made_by = {"command": command, **({SHARD: options.shard} if options.shard else {}), "started": utc_now()}
     made_by |= {_REGISTERED: utc_now()} if options.register else {}
-    made_by |= {**_versions(), **kinds.provenance(run.full.target)}
+    made_by |= {**_versions(), **kinds.provenance(run.full.target, run.full.models.values())}
     if run.full.analysis.slo.query:
         made_by["Requests"] = "none of ours: the SLO is a query about another load"
     return CampaignFile(typed, run.matrix.read_text(encoding="utf-8"), run.full, made_by)

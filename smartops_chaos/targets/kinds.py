@@ -7,12 +7,12 @@ with less: nothing is known of it before it runs.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from smartops_chaos.errors import UsageError
-from smartops_chaos.model import Plan
+from smartops_chaos.model import Plan, Variant
 from smartops_chaos.targets.base import Kind, Lane, LaneAddress, Target
 
 
@@ -53,8 +53,11 @@ def roles(plan: Plan) -> list[str]:
     return list(_cluster("rbac").roles(plan))
 
 
-def provenance(options: dict[str, Any]) -> dict[str, str]:
+def provenance(options: dict[str, Any], models: Iterable[Variant] = ()) -> dict[str, str]:
     """What a report says of the target beside its plan; nothing where it cannot be asked, as preflight will say."""
+    if options["kind"] == "lab":
+        settings: dict[str, str] = _lab().settings(models)
+        return settings
     if options["kind"] != "kubernetes":
         return {}
     try:

@@ -111,16 +111,16 @@ def test_without_a_reason_for_the_horizon_nothing_is_proven(trials: Trials) -> N
 def test_few_trials_observe_only(trials: Trials) -> None:
     found = verdict(trials("off", [80, 90, 100] * 2) + trials("on", [25, 26, 27] * 2), "mttr_reduction")
     assert found.verdict == "observed above"
-    assert "6 trials cannot rule out less than 40.0 %" in found.why
+    assert "6 trials cannot rule out less than 40 %" in found.why
     below = verdict(trials("off", [80, 90, 100] * 2) + trials("on", [65, 66, 67] * 2), "mttr_reduction")
     assert below.verdict == "observed below"
-    assert "40.0 % are wanted, which cannot be ruled out" in below.why
+    assert "40 % are wanted, which cannot be ruled out" in below.why
 
 
 def test_what_is_ruled_out_is_missed(trials: Trials) -> None:
     found = verdict(trials("off", [80, 90, 100] * 10) + trials("on", [85, 86, 97] * 10), "mttr_reduction")
     assert found.verdict == "missed"
-    assert "40.0 % are wanted and ruled out" in found.why
+    assert "40 % are wanted and ruled out" in found.why
     harmful = verdict(trials("off", [10] * 20) + trials("on", [100] * 20), "mttr_reduction")
     assert harmful.verdict == "missed"
     useless = verdict(trials("off", [100] * 20) + trials("on", [100] * 20), "mttr_reduction")

@@ -25,7 +25,13 @@ def strong(trials: Trials) -> list[dict[str, Any]]:
     rows += trials("on", [5, 6, 7, 8, 9] * 10)
     rows += [row | {"outcome": "clean", "time_s": None} for row in trials("on", [1], chaos="none")]
     rows += trials(
-        "off", [9.0], phase="calibrate", fault_end_s=9.0, fault_end_by="harness", recovered_lo_s=8.9, recovered_hi_s=9.1
+        "off",
+        [9.0, 9.0],
+        phase="calibrate",
+        fault_end_s=9.0,
+        fault_end_by="harness",
+        recovered_lo_s=8.9,
+        recovered_hi_s=9.1,
     )
     return rows
 
@@ -110,7 +116,7 @@ def test_the_healer(trials: Trials) -> None:
     text = warned(rows)
     assert "on: 3 recoveries may be the healer's or the platform's" in text
     assert "on named one and the same root cause in all trials" in text
-    assert "No trial without a fault shows false alarms" in text
+    assert "False alarms were not measured" in text
 
 
 def test_flags_are_counted(trials: Trials) -> None:

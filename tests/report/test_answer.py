@@ -37,7 +37,7 @@ def test_the_answer_says_size_direction_and_uncertainty(small):
     assert "20 % more time." in lead(worse)
     same = with_reduction(small.summary(), Reduction(0.0, None, None, None, None))
     assert "no difference." in lead(same)
-    assert "counts as 12 s, the horizon" in lead(same)
+    assert "counts in these means as 12 s, the horizon" in lead(same)
 
 
 def test_an_arm_that_a_look_has_stopped_says_so_beside_the_baseline_of_that_look(small):
@@ -45,7 +45,7 @@ def test_an_arm_that_a_look_has_stopped_says_so_beside_the_baseline_of_that_look
     comparison = replace(summary.comparisons[0], baseline_rmst_s=7.5)
     plan = replace(summary.plan, looks=2, stopped=(Stop(Arm("zscore", "default"), 1, 5),))
     text = lead(replace(summary, comparisons=(comparison,), plan=plan))
-    assert "instead of 7.50 s with off: 58 % less" in text
+    assert "and after 7.50 s in the baseline (off): 58 % less" in text
     assert "44 % to 69 %), decided at look 1 after 5 repeats." in text
     assert "decided" not in lead(summary)
 
@@ -124,14 +124,14 @@ def test_calibration_is_weighted_and_keeps_its_sign(small):
 
 def test_the_horizon_stands_with_its_reason(small):
     assert answer.horizons(small.plan, small.table) == [
-        "12\u00a0s, because: the on-call engineer looks at the screen after 12 s"
+        "12\u00a0s (stated reason: the on-call engineer looks at the screen after 12 s)"
     ]
     chaos = small.plan.chaos | {"pod-kill": replace(small.plan.chaos["pod-kill"], horizon_s=30.0, because="")}
     assert answer.horizons(replace(small.plan, chaos=chaos), small.table) == [
-        "30\u00a0s for pod-kill, without a stated reason",
-        "12\u00a0s for cpu-90, because: the on-call engineer looks at the screen after 12 s",
+        "30\u00a0s for pod-kill (without a stated reason)",
+        "12\u00a0s for cpu-90 (stated reason: the on-call engineer looks at the screen after 12 s)",
     ]
-    assert answer.horizons(None, small.table) == ["12\u00a0s, without a stated reason"]
+    assert answer.horizons(None, small.table) == ["12\u00a0s (without a stated reason)"]
 
 
 @pytest.mark.parametrize(("n", "others"), [(0, False), (2, False), (9, True)])
@@ -156,7 +156,7 @@ def test_of_many_arms_the_fastest_is_told_and_the_map_shows_all(simulate):
     campaign = simulate(models=("off", "a", "b", "c", "d"), repeats=1, rate=2.0)
     section = answer.section(campaign.page())
     texts = [plain_text(b.text).replace("\u00a0", " ") for b in section.blocks if isinstance(b, Paragraph)]
-    assert texts[1].startswith("That is the fastest; 3 further arms below.")
+    assert texts[2].startswith("That is the fastest; 3 further arms below.")
     (figure,) = [b for b in section.blocks if isinstance(b, Figure)]
     assert all(f"{arm}: " in figure.alt for arm in "abcd")
 
@@ -221,5 +221,5 @@ def test_what_a_bare_table_does_not_say_is_not_taken_for_none(small):
 def test_facts_in_which_arms_are_alike_are_said_once(small):
     alike = tuple(replace(a, measuring_error_s=0.5, needless_actions=0) for a in small.summary().arms)
     found = facts(answer.section(small.page(replace(small.summary(), arms=alike))))
-    assert found["Measuring error"].replace("\u00a0", " ").startswith("0.50 s in each of 2 arms, the median width")
+    assert found["Measuring error"].replace("\u00a0", " ").endswith("known to lie: 0.50 s in each of 2 arms.")
     assert found["Needless actions"] == "None."

@@ -54,7 +54,7 @@ def test_a_trial_against_that_of_the_baseline_in_its_block(sample):
         in told
     )
     shown = texts(report)
-    assert "unrecovered (undetected)" in shown
+    assert "unrecovered: undetected" in shown
     assert f"{(row['detected_lo_s'] + row['detected_hi_s']) / 2:.2f} s" in shown
     assert shown.count("not seen") == 6
     assert "restart" in shown
@@ -122,7 +122,7 @@ def test_values_of_a_query_are_good_or_bad_and_have_no_latency(sample):
     _, report = again(sample, HEALED, slo=slo)
     shown = texts(report)
     assert "latency [ms]" not in shown
-    assert "values good" in shown
+    assert "values bad" in shown
     assert {"good", "bad"} <= set(shown.split())
 
 

@@ -127,9 +127,9 @@ def test_the_first_thing_names_its_trials_and_leads_to_them(simulate):
 
 def test_no_loss_is_said_as_well(nothing, base):
     text = told(of(nothing, replace(base, funnel=funnel(30))))
-    assert text["model"].startswith("No trial of these arms was lost before it was detected and diagnosed.")
-    assert text["policy"].startswith("No trial of these arms was lost because the policy refused or did not decide.")
-    assert text["orchestrator"].startswith("No trial of these arms was lost between the decision and the recovery.")
+    assert text["model"].startswith("No trial was lost before it was detected and diagnosed.")
+    assert text["policy"].startswith("No trial was lost because the policy refused or did not decide.")
+    assert text["orchestrator"].startswith("No trial was lost between the decision and the recovery.")
 
 
 @pytest.mark.parametrize(("answers", "said"), [(1, "the answer was always the same one"), (0, "no answer was seen")])

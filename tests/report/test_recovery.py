@@ -56,7 +56,9 @@ def test_a_forest_of_many_arms_leaves_scenarios_to_the_appendix(simulate):
 
 def test_shorter_horizons_are_told_in_a_sentence(small):
     text = " ".join(b.text for b in section(small).blocks if isinstance(b, Paragraph)).replace("\u00a0", " ")
-    assert re.search(r"That of zscore is .+ % at a quarter of the horizon, .+ % at half of it, .+ % at all of it", text)
+    assert re.search(
+        r"That of zscore is .+ % at a quarter of the horizon, .+ % at half of it and .+ % at all of it", text
+    )
 
 
 def test_no_forest_of_nothing(nothing, small):

@@ -37,7 +37,7 @@ def test_each_slide_is_16_to_9_and_says_where_it_is_from(deck):
             text = " ".join(one.get_textpage().get_text_range().split())
             assert "sample · n = 120 · 2026-11-30" in text
             assert slide.title.split()[0] in text
-    assert [slide.id for slide in deck.slides[:3]] == ["answer", "reduction", "pair"]
+    assert [slide.id for slide in deck.slides[:5]] == ["title", "answer", "system", "reduction", "pair"]
 
 
 def test_letters_of_drawings_are_as_high_as_a_room_needs(deck):
@@ -52,7 +52,7 @@ def test_a_deck_is_written_as_pages_of_every_kind(deck, tmp_path):
     assert set(names[2:]) == {
         f"0{i}-{s.id}.{kind}" for i, s in enumerate(deck.slides[:2], 1) for kind in ("svg", "png")
     }
-    assert Image.open(tmp_path / "slides" / "01-answer.png").size == (1920, 1080)
+    assert Image.open(tmp_path / "slides" / "01-title.png").size == (1920, 1080)
     page_ = (tmp_path / "slides" / "deck.html").read_text(encoding="utf-8")
     assert page_.count("<section") == 2
     assert "http" not in page_.replace("http://www.w3.org", "")

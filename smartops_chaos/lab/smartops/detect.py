@@ -192,6 +192,25 @@ DETECTORS: Mapping[str, Callable[[], Detector] | None] = {
 }
 
 
+_LOOKS_AT = (
+    f"windows of {WINDOW_S:g} s with a share of errors, a 95th percentile of latency and the CPU of the busiest pod; "
+    f"{WARM_UP_WINDOWS} healthy windows are learnt, and {ANOMALOUS_WINDOWS} anomalous ones in a row are an anomaly"
+)
+_JUDGES = {
+    "threshold": "a window is anomalous above "
+    + ", ".join(f"{limit:g} ({kind})" for kind, limit in Threshold.LIMITS.items()),
+    "zscore": f"a window is anomalous if one of the three lies {ZScore.LIMIT:g} standard deviations or more above the "
+    "mean of the learnt ones; a deviation counts as at least "
+    + ", ".join(f"{floor:g} ({kind})" for kind, floor in ZScore.FLOORS.items()),
+    "isolation-forest": "a window is anomalous if a forest of random cuts, grown on the learnt ones, sets it apart",
+}
+
+
+def described(detector: str) -> str:
+    """What it looks at and when it calls that an anomaly, for a report; shares of errors, seconds, cores of CPU."""
+    return "; ".join(filter(None, [_LOOKS_AT, _JUDGES.get(detector, "")]))
+
+
 def lacking(detector: str) -> str:
     """What a detector needs that is not installed, and how to install it; "" = nothing."""
     if detector == "isolation-forest" and find_spec("sklearn") is None:

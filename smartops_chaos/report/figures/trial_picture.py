@@ -18,9 +18,8 @@ from smartops_chaos.report.style import BAD, GOOD, HAIR, INK, LETTERS, QUIET, SH
 from smartops_chaos.timeline.health import is_good
 
 REQUESTS = (  # so begins the caption of every picture of requests
-    'Requests at the second at which they were sent. Dots: good ones; crosses: bad ones, at "none" those '
-    "without a good answer. Dashed: the "
-    "latency that the SLO allows; dotted: the horizon; shaded: the fault in force."
+    "Each request stands at the second at which it was sent. Dots are good ones, crosses bad ones; those without a "
+    'good answer stand at "none". The dashed line is the latency that the SLO allows, the dotted one the horizon.'
 )
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.55
 _LABEL_POINTS = 9  # room for one upright label

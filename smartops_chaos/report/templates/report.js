@@ -145,6 +145,7 @@ function narrowable(figure) {
 
 // The page is painted first, then it comes to life.
 requestAnimationFrame(() => setTimeout(() => {
+  document.documentElement.dataset.painted = "yes";
   document.querySelectorAll("figure.table").forEach(sortable);
   const tables = [...document.querySelectorAll("figure.small")].map(narrowable).filter(Boolean);
   for (const link of document.querySelectorAll("a[data-show]")) {
@@ -248,7 +249,7 @@ requestAnimationFrame(() => setTimeout(() => {
         canvas.height = height * ratio;
         const pen = canvas.getContext("2d");
         pen.scale(ratio, ratio);
-        const [left, foot, head] = [62, 30, 26]; // room for the axes' words
+        const [left, foot, head] = [76, 30, 26]; // room for the axes' words
         const x = (second) => left + ((second - start) / (end - start)) * (width - left - 4);
         const y = (ms) => height - foot - (Math.log(ms / least) / Math.log(most / least)) * (height - foot - head);
         const none = head - 12; // requests without a good answer have no latency: a line of their own
