@@ -201,7 +201,7 @@ def _validated(raw: pd.DataFrame, name: str, lines: Sequence[int] | None = None)
             typed[column] = _texts(table[column])
         else:
             typed[column] = table[column]
-    clean = _own_faults(pd.DataFrame(typed))
+    clean = _own_faults(pd.DataFrame(typed, copy=False))  # a copy of a large table takes long, and nobody else has it
     for column, bad, what, hint in _checks(clean):
         report(bad, column, what, hint)
     if problems:
