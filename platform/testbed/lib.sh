@@ -3,9 +3,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 T=${TESTBED:-/var/tmp/testbed}
 node_ip=10.244.0.1 # the pods' bridge: nothing listens on an address that another machine can reach
-daemons=(etcd apiserver controller-manager scheduler containerd kubelet proxy dns)
 cgroup=smartops-testbed # every pod is below it, so that what is found there is ours
-chains='(KUBE-|CNI-)'
+chains='(KUBE-|CNI-|TESTBED-)'
 # What the kubelet and kube-proxy change.
 sysctls=(net.ipv4.ip_forward net.ipv4.conf.all.route_localnet net.bridge.bridge-nf-call-iptables
   vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes)

@@ -1,4 +1,4 @@
-// Command kube bundles the Kubernetes components that the testbed runs; the first argument names one.
+// Command kube bundles the Kubernetes components that the testbed runs; the first argument names one. What is shared is built once.
 package main
 
 import (
@@ -21,17 +21,24 @@ import (
 
 func main() {
 	components := map[string]func() *cobra.Command{
-		"apiserver":          apiserver.NewAPIServerCommand,
-		"controller-manager": controllermanager.NewControllerManagerCommand,
-		"scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
-		"kubelet":            func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
-		"proxy":              proxy.NewProxyCommand,
-		"kubectl":            kubectl.NewDefaultKubectlCommand,
+		"kube-apiserver":          apiserver.NewAPIServerCommand,
+		"kube-controller-manager": controllermanager.NewControllerManagerCommand,
+		"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
+		"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
+		"kube-proxy":              proxy.NewProxyCommand,
+		"kubectl":                 kubectl.NewDefaultKubectlCommand,
+		"metrics-server":          newMetricsCommand,
+		"network-policies":        newPoliciesCommand,
 	}
 	if len(os.Args) < 2 || components[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: kube apiserver|controller-manager|scheduler|kubelet|proxy|kubectl [flags]")
+		fmt.Fprintln(os.Stderr, "usage: kube COMPONENT [flags], where COMPONENT is one of:")
+		for name := range components {
+			fmt.Fprintln(os.Stderr, "  ", name)
+		}
 		os.Exit(2)
 	}
+	// Under the name that they have everywhere: it is what the API server writes down as the manager of fields, by which an
+	// autoscaler's changes are told from a healer's.
 	name := os.Args[1]
 	os.Args = append([]string{name}, os.Args[2:]...)
 	os.Exit(cli.Run(components[name]()))

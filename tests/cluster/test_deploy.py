@@ -21,9 +21,12 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from smartops_chaos.kubernetes import recorder
 from smartops_chaos.kubernetes.cluster import Cluster, proxy
+from tests.cluster import probe
 from tests.platform.conftest import TOOLS, tool
-from tests.platform.test_hardening import RIGHTS
+from tests.platform.network import Pair, Peer, pairs
+from tests.platform.test_hardening import BEYOND, CALLS, RIGHTS, between, strangers
 
 PLATFORM = Path(__file__).parents[2] / "platform"
 LAB = "localhost/smartops-chaos-lab"
@@ -304,7 +307,224 @@ def test_the_namespace_refuses_a_pod_that_breaks_a_rule(api: client.ApiClient, s
             core.create_namespaced_pod(second, bad, dry_run="All")
 
 
-def test_uninstalled_nothing_is_left(second: str, until: Until) -> None:
+BUSY = """
+import sys, threading, time, urllib.request
+order = urllib.request.Request(sys.argv[1], b"{}", {"Content-Type": "application/json"})
+def users():
+    while True:
+        try:
+            urllib.request.urlopen(order, timeout=5).read()
+        except OSError:
+            pass
+        time.sleep(0.1)
+for _ in range(4):
+    threading.Thread(target=users).start()
+"""
+
+
+def test_an_autoscaler_owns_the_number_of_replicas(
+    api: client.ApiClient, first: str, elsewhere: str, until: Until
+) -> None:
+    """It scales under load, an upgrade leaves its number alone, and the harness knows whose number that is."""
+    if call("kubectl", "get", "apiservice", "v1beta1.metrics.k8s.io").returncode != 0:
+        pytest.skip("the cluster has no metrics API, so nothing can scale by it")
+    apps, core, erp = client.AppsV1Api(api), client.CoreV1Api(api), "smartops-erp-simulator"
+    autoscaling = (
+        "--set",
+        "erp-simulator.autoscaling.enabled=true,erp-simulator.autoscaling.max=3,erp-simulator.autoscaling.cpu=30",
+    )
+    on = deploy("testbed", first, "--no-test", "--", "--reuse-values", *autoscaling)
+    assert on.returncode == 0, on.stderr
+    command = ["python3", "-c", BUSY, f"http://{erp}.{first}:8000/simulate/load"]
+    container = {"name": "main", "image": probe.IMAGE, "imagePullPolicy": "IfNotPresent", "command": command}
+    spec = {"containers": [container], "activeDeadlineSeconds": 180, "terminationGracePeriodSeconds": 0}
+    core.create_namespaced_pod(elsewhere, {"metadata": {"name": "busy"}, "spec": spec})
+    try:
+        until(lambda: apps.read_namespaced_deployment(erp, first).spec.replicas == 3, 150, why=lambda: hpa(first))
+        used = call("kubectl", "--namespace", first, "top", "pod", "--no-headers").stdout
+        assert erp in used, used
+        again = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.MARK=again")
+        assert again.returncode == 0, again.stderr
+        found = json.loads(
+            call("kubectl", "-n", first, "get", "deploy", erp, "-o=json", "--show-managed-fields").stdout
+        )
+        assert found["spec"]["replicas"] == 3
+        assert recorder.sizer(found) == "kube-controller-manager"
+    finally:
+        core.delete_namespaced_pod("busy", elsewhere)
+
+
+def hpa(namespace: str) -> str:
+    return call("kubectl", "--namespace", namespace, "describe", "hpa").stdout
+
+
+OURS = {"put-here-by": "tests"}
+NODE = "10.244.0.1"  # of the testbed
+
+
+@dataclass(frozen=True)
+class Place:
+    """A pod, with what a policy sees of it, and where it is."""
+
+    peer: Peer
+    namespace: str
+    pod: str
+    address: str
+
+
+@pytest.fixture(scope="module")
+def elsewhere(api: client.ApiClient) -> Iterator[str]:
+    core, name = client.CoreV1Api(api), f"smartops-c-{uuid.uuid4().hex[:6]}"
+    core.create_namespace({"metadata": {"name": name}})
+    yield name
+    core.delete_namespace(name)
+
+
+@pytest.fixture(scope="module")
+def places(api: client.ApiClient, first: str, second: str, elsewhere: str, until: Until) -> dict[str, Place]:
+    """One pod of every service of the environment and of the telemetry, and pods that nobody has named."""
+    if os.geteuid() != 0 or call("iptables", "-w", "-S", "TESTBED-POLICIES").returncode != 0:
+        pytest.skip("policies are asked on the testbed, by root, who can be somebody outside: ./platform/testbed/up")
+    core = client.CoreV1Api(api)
+    inside = {"environment": second, "telemetry": first, "elsewhere": elsewhere}
+    outer = {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}}
+    for one in strangers("environment", "telemetry"):
+        container = {
+            "name": "main",
+            "image": probe.IMAGE,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["python3", "-m", "http.server", "8000"],
+            "ports": [{"name": name, "containerPort": port} for name, port in one.ports.items()],
+            "securityContext": probe.RESTRICTED,
+            "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
+        }
+        body = {
+            "metadata": {"name": one.name, "labels": {**one.labels, **OURS}},
+            "spec": {"securityContext": outer, "containers": [container], "terminationGracePeriodSeconds": 0},
+        }
+        core.create_namespaced_pod(inside[str(one.namespace)], body)
+
+    def found() -> dict[str, Place]:
+        return {place.peer.name: place for place in _places(api, first, second, elsewhere)}
+
+    wanted = {one.name for one in strangers("", "")}
+    until(lambda: wanted <= found().keys(), why=lambda: str(found().keys()))
+    return found()
+
+
+def _places(api: client.ApiClient, first: str, second: str, elsewhere: str) -> Iterator[Place]:
+    for namespace in (elsewhere, first, second):
+        for pod in client.CoreV1Api(api).list_namespaced_pod(namespace, field_selector="status.phase=Running").items:
+            labels, status = pod.metadata.labels or {}, pod.status
+            ready = {one.type: one.status for one in status.conditions or []}.get("Ready") == "True"
+            if pod.metadata.deletion_timestamp or not ready:
+                continue
+            name = labels.get("app.kubernetes.io/name") or pod.metadata.name
+            if namespace == first and labels.get("app.kubernetes.io/part-of") == "smartops":
+                name = f"first-{name}"
+            ports = {one.name: one.container_port for one in pod.spec.containers[0].ports or []}
+            yield Place(Peer(name, namespace, labels, ports), namespace, pod.metadata.name, status.pod_ip)
+
+
+def stored(*namespaces: str) -> list[tuple[str, Any]]:
+    """The network policies as the API server has them."""
+    told = [call("kubectl", "--namespace", one, "get", "networkpolicy", "--output=json") for one in namespaces]
+    return [(one["metadata"]["namespace"], one) for text in told for one in json.loads(text.stdout)["items"]]
+
+
+def computed(places: dict[str, Place], policies: list[tuple[str, Any]]) -> set[Pair]:
+    peers = [one.peer for one in places.values()]
+    return pairs(policies, [*peers, Peer("outside")], peers) | pairs(policies, peers, BEYOND)
+
+
+def measured(api: client.ApiClient, places: dict[str, Place], senders: list[str]) -> set[Pair]:
+    """What answered when every sender has knocked at every door."""
+    service = client.CoreV1Api(api).read_namespaced_service("kubernetes", "default").spec.cluster_ip
+    ports = {one.name: one.ports.values() for one in BEYOND}
+    with probe.outside(*ports["outside"]) as (outside, address):
+        doors = {
+            f"{one.peer.name}:{name}": probe.Door(one.address, port)
+            for one in places.values()
+            for name, port in one.peer.ports.items()
+        }
+        told = {"outside": probe.ask_outside(outside, doors)} if "outside" in senders else {}
+        doors |= {"api:443": probe.Door(service, 443), "api:6443": probe.Door(NODE, 6443)}
+        doors |= {"names:53": probe.Door(NODE, 53), "names:53 by UDP": probe.Door(NODE, 53, udp=True)}
+        doors |= {f"outside:{port}": probe.Door(address, port) for port in ports["outside"]}
+        pods = {(places[name].namespace, places[name].pod): name for name in senders if name != "outside"}
+        told |= {pods[pod]: answers for pod, answers in probe.ask(api, [*pods], doors).items()}
+    states = {(a, b): state for a, answers in told.items() for b, state in answers.items() if b.partition(":")[0] != a}
+    assert {pair for pair, state in states.items() if state == "shut"} == set(), "nobody listens there"
+    for name in pods.values():  # names are for everybody by either way
+        assert states[name, "names:53 by UDP"] == states.pop((name, "names:53")) == "open", name
+        states[name, "names:53"] = states.pop((name, "names:53 by UDP"))
+    return {pair for pair, state in states.items() if state == "open"}
+
+
+def test_every_pair_of_pods_is_let_through_or_not_as_the_table_says(
+    api: client.ApiClient, places: dict[str, Place], first: str, second: str, until: Until
+) -> None:
+    """docs/hardening.md, asked for real: who answers is who is computed to, and that is who should."""
+    found, expected = set(), computed(places, stored(first, second))
+
+    def same() -> bool:
+        found.clear()
+        found.update(measured(api, places, [*places, "outside"]))
+        return found == expected
+
+    until(same, 120, why=lambda: str(found ^ expected))  # a busy machine's answer may come too late
+    doors = {
+        f"{one.name}:{port}" for one in (*(place.peer for place in places.values()), *BEYOND) for port in one.ports
+    }
+    wanted = {(a, b) for a, b in CALLS if a in {*places, "outside"} and b in doors}
+    assert between({(a, b) for a, b in found if not (a + b).count("first-")}) == wanted
+
+
+def test_without_one_of_its_policies_a_pair_is_refused(
+    api: client.ApiClient, places: dict[str, Place], first: str, second: str, until: Until
+) -> None:
+    """So that the test above would see a pair that is missing."""
+    sender, door = "smartops-agent-detect-sim", "smartops-orchestrator:http"
+    before = {pair for pair in computed(places, stored(first, second)) if pair[0] == sender}
+    assert (sender, door) in before
+    client.NetworkingV1Api(api).delete_namespaced_network_policy("detect-orchestrator-in", second)
+    until(lambda: measured(api, places, [sender]) == before - {(sender, door)}, 60)
+
+
+def test_where_digests_are_asked_for_a_tag_is_refused_whoever_makes_the_pod(
+    api: client.ApiClient, elsewhere: str, tmp_path: Path, until: Until
+) -> None:
+    """The policy of the release that a cluster has once, for another namespace."""
+    assert call(PLATFORM / "helm" / "prepare", tmp_path / "chart").returncode == 0
+    values = PLATFORM / "helm" / "smartops" / "values-telemetry.yaml"
+    only = ("--show-only", "templates/admission.yaml", "--set", f"admission.digests={{{elsewhere}}}")
+    text = call("helm", "template", elsewhere, tmp_path / "chart", "--values", values, *only).stdout
+    (tmp_path / "policy.yaml").write_text(text, encoding="utf-8")
+    core = client.CoreV1Api(api)
+
+    def refused(part: str, image: str) -> bool:
+        containers = [{"name": "main", "image": f"registry.example/erp@sha256:{'0' * 64}"}]
+        spec = {"containers": containers, part: [{"name": "tried", "image": image}]}
+        try:
+            core.create_namespaced_pod(elsewhere, {"metadata": {"name": "tried"}, "spec": spec}, dry_run="All")
+        except client.ApiException as error:
+            return "takes digests only" in str(error.body)
+        return False
+
+    assert not refused("containers", "registry.example/erp:1.4.0")
+    assert call("kubectl", "apply", "--filename", tmp_path / "policy.yaml").returncode == 0
+    try:
+        until(lambda: refused("containers", "registry.example/erp:1.4.0"), 30)
+        assert refused("containers", "registry.example/erp")
+        assert refused("initContainers", "registry.example/erp:1.4.0")
+        assert not refused("initContainers", f"registry.example/erp:1.4.0@sha256:{'1' * 64}")
+    finally:
+        call("kubectl", "delete", "--filename", tmp_path / "policy.yaml")
+
+
+def test_uninstalled_nothing_is_left(api: client.ApiClient, second: str, until: Until) -> None:
+    selector = ",".join(f"{key}={value}" for key, value in OURS.items())
+    client.CoreV1Api(api).delete_collection_namespaced_pod(second, label_selector=selector)
     done = call("helm", "uninstall", second, "--namespace", second, "--wait")
     assert done.returncode == 0, done.stderr
     kinds = call("kubectl", "api-resources", "--namespaced", "--verbs=list", "--output=name").stdout.split()

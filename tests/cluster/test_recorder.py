@@ -184,3 +184,30 @@ def test_the_servers_clock_is_known_to_some_milliseconds(wire: Any, lab: str, tm
         return found is not None and found.hi_ns - found.lo_ns < 100_000_000
 
     until(narrow, 30, lambda: str(recording.server_offset(tail.read())))
+
+
+def test_a_size_that_an_autoscaler_sets_is_the_platforms_and_a_healers_is_an_action(
+    wire: Any, talker: str, api: client.ApiClient, lab: str, tmp_path: Path, until: Until
+) -> None:
+    """Both write the same number; which of them did is known from the API server's note of who manages the field."""
+    apps, scaling = client.AppsV1Api(api), client.AutoscalingV2Api(api)
+    container = {"name": "main", "command": ["sleep", "600"]}
+    steady = {"replicas": 1, "template": {"spec": {"containers": [container]}}}
+    apps.patch_namespaced_deployment(talker, lab, {"spec": steady})
+    until(lambda: apps.read_namespaced_deployment(talker, lab).status.available_replicas == 1, 30)
+    tail = _record(wire, lab, (), tmp_path)
+    until(lambda: any(_is_talkers(entry) for entry in tail.read()), 30)
+
+    def ready_by() -> list[str]:
+        events = recording.history(tail.read(), 0).events
+        return [one.cause for one in events if one.kind == "ready" and one.object.startswith(f"{talker}/")]
+
+    apps.patch_namespaced_deployment_scale(talker, lab, {"spec": {"replicas": 2}})
+    until(lambda: ready_by() == ["action"], 60, lambda: str(ready_by()))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": talker}
+    spec = {"scaleTargetRef": target, "minReplicas": 3, "maxReplicas": 3}
+    scaling.create_namespaced_horizontal_pod_autoscaler(lab, {"metadata": {"name": talker}, "spec": spec})
+    try:
+        until(lambda: ready_by() == ["action", "platform"], 60, lambda: str(ready_by()))
+    finally:
+        scaling.delete_namespaced_horizontal_pod_autoscaler(talker, lab)

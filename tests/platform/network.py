@@ -66,3 +66,18 @@ def _matches(peer: Mapping[str, Any], other: Peer, own_namespace: str) -> bool:
 
 def _has(labels: Mapping[str, str], selector: Mapping[str, Any]) -> bool:
     return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+Pair = tuple[str, str]  # who calls, and whose port
+
+
+def pairs(policies: Iterable[tuple[str, Policy]], senders: Iterable[Peer], receivers: Iterable[Peer]) -> set[Pair]:
+    """Every pair of which one may open a connection to the other's port."""
+    known, there = list(policies), list(receivers)
+    return {
+        (sender.name, f"{receiver.name}:{name}")
+        for sender in senders
+        for receiver in there
+        for name, port in receiver.ports.items()
+        if sender.name != receiver.name and passes(known, sender, receiver, port)
+    }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.platform.conftest import ENVIRONMENTS, Object, Render
-from tests.platform.network import Peer, passes
+from tests.platform.conftest import ENVIRONMENTS, ROOT, Object, Render
+from tests.platform.network import Pair, Peer, pairs
 
+PAGE = ROOT / "docs" / "hardening.md"
 ROOTS = {"collector-logs"}  # reads the node's log files, which are root's; nothing else may
 RUNNER = ("--set", "runner.enabled=true")
 every = pytest.mark.parametrize("environment", [*ENVIRONMENTS, "runner", "nightly"])
@@ -112,16 +113,16 @@ RIGHTS: dict[str, dict[str, Rights]] = {
             ("apps", "deployments/scale", ERP, ("get", "patch", "update")),
         },
         "smartops-chaos-monitor": {
-            (*READ_PODS, ("get", "list", "watch")),
+            (*READ_PODS, ("list", "watch")),
             ("apps", "deployments", (), ("list", "watch")),
             ("", "pods/log", (), ("get",)),
             ("", "events", (), ("list", "watch")),
         },
-        "telemetry/prometheus": {(*READ_PODS, ("get", "list", "watch"))},
+        "telemetry/prometheus": {(*READ_PODS, ("list", "watch"))},
         "telemetry/kube-state": {(*READ_PODS, ("list", "watch")), ("apps", "deployments", (), ("list", "watch"))},
     },
     "telemetry": {
-        "prometheus": {(*READ_PODS, ("get", "list", "watch"))},
+        "prometheus": {(*READ_PODS, ("list", "watch"))},
         "kube-state": {(*READ_PODS, ("list", "watch")), ("apps", "deployments", (), ("list", "watch"))},
     },
 }
@@ -191,32 +192,30 @@ def policies(objects: list[Object], namespace: str) -> list[tuple[str, Any]]:
     return [(namespace, one) for one in objects if one["kind"] == "NetworkPolicy"]
 
 
-def reachable(objects: list[Object], telemetry: list[Object]) -> set[tuple[str, str]]:
+# What is no pod: no policy can name it, so only a rule that names nobody lets anything reach it.
+BEYOND = [
+    Peer("api", ports={"443": 443, "6443": 6443}),
+    Peer("names", ports={"53": 53}),
+    Peer("outside", ports={str(port): port for port in (80, 443, 4317, 6443, 8000, 8001, 8002)}),
+]
+
+
+def strangers(environment: str, telemetry: str) -> list[Peer]:
+    """Pods that nobody has named, one in each namespace and one beside them; and `helm test`, which has a name."""
+    return [
+        Peer("stranger", environment, {"app": "x"}, {"http": 8000}),
+        Peer("stranger-telemetry", telemetry, {"app": "x"}, {"http": 8000}),
+        Peer("other", "elsewhere", {"app": "x"}, {"http": 8000}),
+        Peer("helm-test", environment, {"app.kubernetes.io/component": "helm-test"}),
+    ]
+
+
+def reachable(objects: list[Object], telemetry: list[Object]) -> set[Pair]:
     """Every pair of which one may call the other's port, among an environment, the telemetry, and strangers."""
-    here, there = peers(objects, "smartops-prod"), peers(telemetry, "telemetry")
-    test = Peer("helm-test", "smartops-prod", {"app.kubernetes.io/component": "helm-test"})
-    other, outside = Peer("other", "elsewhere", {"app": "x"}), Peer("outside")
-    strangers = [Peer("stranger", where, {"app": "x"}, {"http": 8000}) for where in ("smartops-prod", "telemetry")]
-    internet = Peer("internet", ports={str(port): port for port in (80, 4317, 8000, 8001, 8002)})
+    ours = [*peers(objects, "smartops-prod").values(), *peers(telemetry, "telemetry").values()]
+    ours += strangers("smartops-prod", "telemetry")
     known = policies(objects, "smartops-prod") + policies(telemetry, "telemetry")
-    senders = [*here.values(), *there.values(), test, *strangers, other, outside]
-    receivers = [*here.values(), *there.values(), *strangers, internet]
-    pairs = {
-        (sender.name, f"{receiver.name}:{name}")
-        for sender in senders
-        for receiver in receivers
-        for name, port in receiver.ports.items()
-        if sender is not receiver
-        and not (receiver is internet and sender in (other, outside))  # no policy of ours is about them
-        and passes(known, sender, receiver, port)
-    }
-    api = Peer("api")
-    return pairs | {
-        (s.name, f"api:{port}")
-        for s in senders
-        for port in (443, 6443)
-        if s.namespace not in (None, "elsewhere") and passes(known, s, api, port)
-    }
+    return pairs(known, [*ours, Peer("outside")], ours) | pairs(known, ours, BEYOND)
 
 
 ERP_OPEN = "smartops-erp-simulator:http"
@@ -250,6 +249,18 @@ CALLS = {
     # Alerts go wherever the webhook is.
     ("alertmanager", ERP_OPEN),
     ("alertmanager", "api:443"),
+    ("alertmanager", "other:http"),
+    ("outside", "other:http"),
+}
+# Alerts go anywhere; and where no policy is, nobody is held back.
+CALLS |= {(name, f"{one.name}:{port}") for name in ("alertmanager", "other") for one in BEYOND for port in one.ports}
+# The API server is no pod, so whoever may call it may call these ports of anybody who is none.
+CALLS |= {
+    (name, f"{there}:{port}")
+    for name, door in CALLS
+    if door == "api:443"
+    for there in ("api", "outside")
+    for port in (443, 6443)
 }
 SERVICES = [
     "smartops-erp-simulator",
@@ -259,23 +270,69 @@ SERVICES = [
     "smartops-agent-diagnose-sim",
     "smartops-chaos-monitor",
 ]
-CALLS |= {(name, "api:6443") for name, receiver in CALLS if receiver == "api:443"}
-# `helm test` may ask any port; alerts go anywhere.
+# `helm test` may ask any port.
 CALLS |= {("helm-test", f"{name}:debug") for name in SERVICES}
-CALLS |= {("alertmanager", f"internet:{port}") for port in (80, 4317, 8000, 8001, 8002)}
 # Traces, from every service to wherever the collector takes them.
 CALLS |= {(name, f"collector:{port}") for name in SERVICES for port in ("otlp", "otlp-http")}
 CALLS |= {(name, "traces:otlp") for name in SERVICES}
+TELEMETRY = ["prometheus", "alertmanager", "logs", "traces", "collector", "collector-logs", "kube-state"]
+OTHERS = ["helm-test", "stranger", "stranger-telemetry"]
+CALLS |= {(name, "names:53") for name in (*SERVICES, *TELEMETRY, *OTHERS)}
+
+
+def between(found: set[Pair]) -> set[Pair]:
+    """But for what the telemetry calls of itself: it is one system."""
+    return {(a, b) for a, b in found if not (a in TELEMETRY and b.partition(":")[0] in TELEMETRY)}
 
 
 def test_exactly_these_may_call_each_other(render: Render) -> None:
     telemetry = render("telemetry")
     inside = peers(telemetry, "telemetry")
+    assert {*inside} == {*TELEMETRY}
     found = reachable(render("prod"), telemetry)
-    # Among itself the telemetry is one system.
     own = {(a, f"{b}:{port}") for a in inside for b, peer in inside.items() for port in peer.ports if a != b}
     assert own <= found
-    assert found - own == CALLS
+    assert between(found) == CALLS
+
+
+DOORS = {
+    "ERP": [ERP_OPEN],
+    "orchestrator": ["smartops-orchestrator:http"],
+    "policy engine": ["smartops-policy-engine:http"],
+    "monitor": ["smartops-chaos-monitor:http"],
+    "traces in": ["collector:otlp", "collector:otlp-http", "traces:otlp"],
+    "other telemetry": [],  # whatever else the telemetry has
+    "API server": ["api:443"],
+    "names": ["names:53"],
+    "outside 443": ["outside:443"],
+    "outside 8000": ["outside:8000"],
+}
+
+
+_WORDS = {frozenset({True}): "yes", frozenset({False}): "-", frozenset(): "", frozenset({True, False}): "some"}
+
+
+def table(found: set[Pair], receivers: Iterable[Peer]) -> str:
+    """The table of docs/hardening.md."""
+    named = {door for doors in DOORS.values() for door in doors}
+    beyond = {f"{one.name}:{port}" for one in BEYOND for port in one.ports}
+    ports = {f"{one.name}:{port}" for one in receivers if one.name in TELEMETRY for port in one.ports}
+    columns = {**DOORS, "other telemetry": sorted(ports - named)}
+    lines = [["from / to", *columns], ["---"] * (len(columns) + 1)]
+    for sender in (*SERVICES, *TELEMETRY, *OTHERS, "other", "outside"):
+        cells = []
+        for doors in columns.values():
+            known = [door for door in doors if sender != "outside" or door not in beyond]  # its own affair
+            asked = {(sender, door) in found for door in known if door.partition(":")[0] != sender}
+            cells.append(_WORDS[frozenset(asked)])
+        lines.append([f"`{sender}`", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def test_the_page_has_the_table(render: Render) -> None:
+    objects, telemetry = render("prod"), render("telemetry")
+    made = table(reachable(objects, telemetry), peers(telemetry, "telemetry").values())
+    assert made in PAGE.read_text(encoding="utf-8"), made
 
 
 def test_without_any_one_policy_the_table_is_another(render: Render) -> None:
@@ -300,3 +357,24 @@ def test_every_pod_may_ask_for_names(render: Render) -> None:
         (one,) = [o for o in render(environment) if o["kind"] == "NetworkPolicy" and o["metadata"]["name"] == "names"]
         assert one["spec"]["podSelector"] == {}
         assert {(p["port"], p["protocol"]) for p in one["spec"]["egress"][0]["ports"]} == {(53, "UDP"), (53, "TCP")}
+
+
+def test_what_the_page_calls_unused_is_granted() -> None:
+    """Or its row is too old. Of the runner, `smartops-chaos doctor --rbac` prints the rights."""
+    granted = {
+        (account, f"{verb} {resource.partition('/')[0]}{f'.{group}' if group else ''}{f'/{sub}' if sub else ''}{name}")
+        for account, rights in RIGHTS["testbed"].items()
+        for group, resource, names, verbs in rights
+        for sub in [resource.partition("/")[2]]
+        for name in [f" {one}" for one in names] or [""]
+        for verb in verbs
+    }
+    assert {one for one in unused_on_the_page() if one[0] != "smartops-chaos"} <= granted
+
+
+def unused_on_the_page() -> set[tuple[str, str]]:
+    """Rights that docs/hardening.md says an evaluation may leave unused, each with a reason: account and right."""
+    part = PAGE.read_text(encoding="utf-8").partition("### Granted, and not used")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in part.splitlines() if line.startswith("| `")]
+    assert all(len(row) == 3 and row[2] for row in rows), "a row has an account, rights and a reason"
+    return {(account.split("`")[1], right.strip("`")) for account, rights, _ in rows for right in rights.split(", ")}
