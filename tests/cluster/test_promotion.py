@@ -145,6 +145,7 @@ def _stand_ins() -> dict[str, Any]:
     del found["telemetry"], found["helmTest"]
     # On a busy machine a healer's false alarm restarts the service while helm waits. Environments share two cores.
     found["orchestrator"]["env"]["DETECTOR"] = "none"
+    found["erp-simulator"]["replicas"] = 2  # of one, a probe that comes late on a busy machine is an outage
     for one in ("erp-simulator", "orchestrator", "monitor"):
         found[one].setdefault("resources", {}).setdefault("requests", {})["cpu"] = "30m"
     return found
