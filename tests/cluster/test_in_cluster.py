@@ -1,11 +1,18 @@
-"""The runner as a Job in the cluster: with the printed role alone, evicted in the middle, and its results reported.
+"""A whole evaluation in the cluster: the chart's services, and the runner as a Job with the printed Role alone.
 
+The runner is evicted in the middle, its results are reported, and what every account used is held against what it may.
 The image localhost/smartops-chaos:1 must be on the node, and the node must be this machine: its disk has the results.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
+import subprocess
+import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +24,13 @@ from kubernetes import client
 from smartops_chaos.kubernetes import drivers, rbac
 from smartops_chaos.kubernetes.cluster import Cluster, connect, path
 from smartops_chaos.plan.expand import load_plan
+from tests.cluster.conftest import rolled_out
+from tests.cluster.test_deploy import PLATFORM, call, deploy
+from tests.platform.conftest import ROOT, tool
+from tests.platform.test_hardening import unused_on_the_page
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
+AUDIT = Path(os.environ.get("TESTBED", "/var/tmp/testbed")) / "log"
 MATRIX = """\
 version: 1
 name: inside
@@ -54,33 +66,72 @@ def manifest(name: str) -> dict[str, Any]:
     return found
 
 
-def install(cluster: Cluster, namespace: str, text: str, disk: Path, folder: Path) -> None:
+@pytest.fixture(scope="module")
+def environment(api: client.ApiClient) -> Iterator[str]:
+    """The chart's services with a Prometheus; what stores logs and traces is nobody's of a campaign."""
+    tool("helm")
+    name = f"smartops-e-{uuid.uuid4().hex[:6]}"
+    stores = ("alertmanager", "logs", "traces", "collector", "collector-logs")
+    sets = [f"telemetry.small.{one}.enabled=false" for one in stores]
+    done = deploy("testbed", name, "--no-test", "--", "--set", ",".join(sets))
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield name
+    finally:
+        client.CoreV1Api(api).delete_namespace(name)
+
+
+def install(cluster: Cluster, runner: str, namespace: str, text: str, disk: Path, folder: Path) -> None:
     """What docs/in_cluster.md says, with a folder of the node instead of a claim."""
     (folder / "matrix.yaml").write_text(text, encoding="utf-8")
     (role,) = rbac.roles(load_plan(folder / "matrix.yaml"))
     binding = manifest("binding")
-    binding["subjects"][0]["namespace"] = namespace
+    binding["subjects"][0]["namespace"] = runner
     config = {"metadata": {"name": "smartops-chaos-matrix"}, "data": {"matrix.yaml": text}}
     job = manifest("job")
+    job["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "150m"  # there are others
     for volume in job["spec"]["template"]["spec"]["volumes"]:
         if volume["name"] == "results":
             del volume["persistentVolumeClaim"]
             volume["hostPath"] = {"path": str(disk)}
-    cluster.request("POST", path(namespace, "serviceaccounts"), body=manifest("account"))
+    cluster.request("POST", path(runner, "serviceaccounts"), body=manifest("account"))
     cluster.request("POST", path(namespace, "roles"), body=yaml.safe_load(role))
     cluster.request("POST", path(namespace, "rolebindings"), body=binding)
-    cluster.request("POST", path(namespace, "configmaps"), body=config)
-    cluster.request("POST", JOBS.format(namespace), body=job)
+    cluster.request("POST", path(runner, "configmaps"), body=config)
+    cluster.request("POST", JOBS.format(runner), body=job)
+
+
+def heal_once(api: client.ApiClient, namespace: str, until: Callable[..., Any]) -> None:
+    """The campaign has the healer off, so that no false alarm of a busy machine ends it: the healer works before it."""
+    apps, core, erp = client.AppsV1Api(api), client.CoreV1Api(api), "smartops-erp-simulator"
+    for pod in core.list_namespaced_pod(namespace, label_selector=f"app={erp}").items:
+        switch = "chaos/error-burst/enable"
+        with contextlib.suppress(client.ApiException):  # it restarts already: a busy machine looked like a fault
+            core.connect_post_namespaced_pod_proxy_with_path(f"{pod.metadata.name}:8000", namespace, switch)
+
+    def restarted() -> bool:
+        template = apps.read_namespaced_deployment(erp, namespace).spec.template
+        return "kubectl.kubernetes.io/restartedAt" in template.metadata.annotations
+
+    until(restarted, 180)
+    until(lambda: rolled_out(api, namespace, erp), 180)
 
 
 def test_a_campaign_survives_the_eviction_of_its_runner(
-    lab: str, api: client.ApiClient, cli: Any, disk: Path, tmp_path: Path, until: Callable[..., Any]
+    environment: str,
+    namespace: str,
+    api: client.ApiClient,
+    cli: Any,
+    disk: Path,
+    tmp_path: Path,
+    until: Callable[..., Any],
 ) -> None:
     cluster = connect()
-    install(cluster, lab, MATRIX.format(namespace=lab), disk, tmp_path)
+    heal_once(api, environment, until)
+    install(cluster, namespace, environment, MATRIX.format(namespace=environment), disk, tmp_path)
 
     def runners() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = cluster.items(path(lab, "pods"), {"labelSelector": "app=smartops-chaos"})
+        found: list[dict[str, Any]] = cluster.items(path(namespace, "pods"), {"labelSelector": "app=smartops-chaos"})
         return found
 
     def said() -> str:
@@ -89,7 +140,7 @@ def test_a_campaign_survives_the_eviction_of_its_runner(
             name, status = pod["metadata"]["name"], pod["status"]
             ended = [one.get("state", {}).get("terminated") for one in status.get("containerStatuses", ())]
             try:
-                log = client.CoreV1Api(api).read_namespaced_pod_log(name, lab, tail_lines=15)
+                log = client.CoreV1Api(api).read_namespaced_pod_log(name, namespace, tail_lines=15)
             except client.ApiException as error:
                 log = str(error.reason)
             told.append(f"{name} {status.get('phase')} {status.get('reason')} {ended}\n{log}")
@@ -101,23 +152,52 @@ def test_a_campaign_survives_the_eviction_of_its_runner(
             for file in disk.glob("results/*/trials/*/samples/calls.ndjson")
         )
 
-    until(injected, 120, why=said)
+    until(injected, 300, why=said)
     (first,) = runners()
     name = first["metadata"]["name"]
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": lab}}
-    cluster.request("POST", f"{path(lab, 'pods', name)}/eviction", body=eviction)
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
+    cluster.request("POST", f"{path(namespace, 'pods', name)}/eviction", body=eviction)
 
     def ended() -> set[str]:
-        status = cluster.request("GET", f"{JOBS.format(lab)}/smartops-chaos").get("status", {})
+        status = cluster.request("GET", f"{JOBS.format(namespace)}/smartops-chaos").get("status", {})
         conditions = {one["type"] for one in status.get("conditions") or () if one["status"] == "True"}
         return conditions & {"Complete", "Failed"}
 
-    assert until(ended, 240, why=said) == {"Complete"}, said()
+    assert until(ended, 600, why=said) == {"Complete"}, said()
     assert name not in [pod["metadata"]["name"] for pod in runners()], "an eviction deletes its pod"
-    assert drivers.leaks(cluster, lab) == []
+    assert drivers.leaks(cluster, environment) == []
     recorded = {file.parent.name for file in disk.glob("results/inside-1/trials/*/record.json")}
     whole = {"kill.steady.off.default.1", "errors.steady.off.default.1"}
     assert {one.removesuffix("~1") for one in recorded} == whole <= recorded  # what was cut off is kept beside it
     assert len(list((disk / "results").iterdir())) == 1
     done = cli("report", str(disk / "results" / "inside-1"))
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_accounts_used_is_within_what_they_may_and_the_rest_has_a_reason(
+    environment: str, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the API server's audit log of the evaluation above; docs/hardening.md has the reasons."""
+    logs = sorted(AUDIT.glob("audit*.log"))
+    if not logs:
+        pytest.skip(f"the API server's audit log is not in {AUDIT}: ./platform/testbed/up writes one there")
+    objects = call("kubectl", "--namespace", environment, "get", "roles,rolebindings", "--output=json").stdout
+    command = [sys.executable, PLATFORM / "rights.py", *logs]
+    told = subprocess.run(command, input=objects, capture_output=True, text=True, check=False)
+    with capsys.disabled():
+        print(f"\n{told.stdout}")
+    refused = re.findall(r"^refused \d+ times: (.*)$", told.stdout, re.MULTILINE)
+    cluster = f"{namespace}/smartops-chaos: get namespaces kube-system in kube-system"  # which cluster it is
+    assert set(refused) <= {cluster}, "a Role of a namespace cannot give the right to read another one"
+    lines = re.findall(r"^\| ([^/|]+)/(\S+) \| (.+) \| (\d+) \|$", told.stdout, re.MULTILINE)
+    assert {place for place, *_ in lines} == {environment, namespace}
+    used = {(account, right) for _, account, right, times in lines if int(times)}
+    assert {account for account, _ in used} == {
+        "smartops-chaos",
+        "smartops-chaos-monitor",
+        "smartops-orchestrator",
+        "prometheus",
+        "kube-state",
+    }
+    unused = {(account, right) for _, account, right, _ in lines} - used
+    assert unused <= unused_on_the_page(), unused - unused_on_the_page()

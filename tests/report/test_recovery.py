@@ -40,7 +40,7 @@ def test_a_median_beyond_the_horizon_is_not_a_dash(small):
 def test_sensitivity_to_the_horizon_is_shown(small):
     heads = [c.title for c in table(section(small), "tab-horizons").columns]
     assert heads[:6] == ["Arm", "Scope", "At τ/4", "At τ/2", "At τ", "From impact,\nat τ"]
-    assert heads[6:] == ["Proven from", "Correlation\nin blocks"]
+    assert not heads[6:]  # nothing is proven, and one trial a cell has no blocks to correlate
 
 
 def test_a_forest_of_many_arms_leaves_scenarios_to_the_appendix(simulate):
