@@ -160,10 +160,11 @@ def judge_gauge(rule: MttrRule, value_s: float, why_not: str, query: str) -> Rul
 def is_of(images: str, running: Mapping[str, frozenset[str]]) -> bool:
     """Whether a campaign ran on the digests that run now: on those of every container that runs.
 
-    A campaign notes the first twelve digits of a digest.
+    A campaign notes the first twelve digits of a digest, in brackets; what stands before is the runtime's name for it,
+    of an image that was pulled by digest an ID of its own.
     """
     known: dict[str, set[str]] = {}
     for one in images.split("; "):
         name, _, rest = one.partition(" ")
-        known.setdefault(name, set()).update(word.strip("()") for word in rest.split() if "sha256:" in word)
+        known.setdefault(name, set()).update(word.strip("()") for word in rest.split() if word.startswith("(sha256:"))
     return all({digest[:_NOTED] for digest in digests} == known.get(name) for name, digests in running.items())

@@ -284,6 +284,8 @@ def test_a_campaign_is_of_the_digests_that_run_or_of_others() -> None:
     assert not mttr.is_of(images, {"erp": full["healer"]})
     assert not mttr.is_of(images, {**full, "policy": full["erp"]})
     assert not mttr.is_of("no pod was running", full)
+    by_digest = f"erp sha256:{'c' * 64} (sha256:aaaaaaaaaaaa)"  # as containerd names what was pulled by digest
+    assert mttr.is_of(by_digest, {"erp": full["erp"]})
 
 
 def test_windows_that_cannot_be_asked_are_refused() -> None:
