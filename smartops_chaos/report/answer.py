@@ -60,7 +60,8 @@ _UNTOLD = "The trials table does not say."
 
 
 def section(page: Page) -> Section:
-    told = [" ".join(purpose.sentences(page)), *sentences(page.summary)]
+    told = [*sentences(page.summary)]
+    told.insert(1 if page.summary.simulated else 0, " ".join(purpose.sentences(page)))  # after: nothing was measured
     blocks: list[Block] = [Paragraph(text, "lead") for text in told if text]
     several = len(page.judged) >= SEVERAL_ARMS
     if several and (advice := many_arms.recommendation(page.summary)):

@@ -18,10 +18,12 @@ def sentences(page: Page) -> tuple[str, ...]:
         return ()
     against = "without a healer" if not page.has_healer(baseline) else "with the baseline"
     with_ = f" and {judged}" if judged else ""
-    return (
-        f"We break {_system(page.plan)} on purpose{_faults(page)}.",
-        f"{_measured(page.plan)} {against} (arm {baseline.arm}){with_}.",
-    )
+    if page.summary.simulated:
+        broken, measured = "The question: ", "The truth file says how long its users are hurt:"
+        broken += f"what if {_system(page.plan)} were broken on purpose{_faults(page)}?"
+    else:
+        broken, measured = f"We break {_system(page.plan)} on purpose{_faults(page)}.", _measured(page.plan)
+    return broken, f"{measured} {against} (arm {baseline.arm}){with_}."
 
 
 def _system(plan: Plan | None) -> str:

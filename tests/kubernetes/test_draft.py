@@ -51,7 +51,7 @@ def test_the_file_is_a_healer_file_whose_rules_match_what_was_seen(tmp_path: Pat
     assert healer.kubernetes is not None
     assert healer.kubernetes.components == ("operator",)
     assert healer.kubernetes.reset.replicas == {"shop": 2, "operator": 1}
-    told = "\n".join(rulecheck.told(healer, [line for line in LINES if line.at_ns >= FAULT_NS]))
+    told = "\n".join(rulecheck.check(healer, [line for line in LINES if line.at_ns >= FAULT_NS]).sentences())
     assert told.count("    detected: ") == 2
     assert told.count("    acted: ") == 1
     assert "# also came after the fault: kubernetes/events: reason=Killing" in text

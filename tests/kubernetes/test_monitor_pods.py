@@ -17,6 +17,7 @@ from smartops_chaos.monitor import pods
 from smartops_chaos.monitor.lines import FollowedLines
 from smartops_chaos.monitor.pods import FollowedPods
 from smartops_chaos.schema import healerfile
+from smartops_chaos.trial import sidecar
 
 S = 1_000_000_000
 
@@ -38,12 +39,12 @@ def test_the_recorder_s_lines_and_pods_are_followed_once(
     fake.rules = lambda _method, path, _query: (200, {}, log) if path.endswith("/log") else None
     taken: list[LogLine] = []
     clock = Clock.anchored()
-    pods.start(pods.watched(healer, "healer.yaml", "dev", "", 0), tmp_path, clock)
+    sidecar.start(pods.PROCESS, pods.run, pods.watched(healer, "healer.yaml", "dev", "", 0), tmp_path, clock)
     followed = FollowedPods(tmp_path, taken.append)
     try:
         until(lambda: (followed.poll(), [one.text for one in taken])[1].count("the shop is slow") >= 1, 60)
     finally:
-        pods.stop()
+        sidecar.stop(pods.PROCESS)
     assert {one.component for one in taken} == {"watchdog"}
     raw = tmp_path / "raw"
     raw.mkdir()

@@ -93,6 +93,6 @@ def test_status_tells_what_runs_now_from_what_may_be_in_force(
     assert "MAY BE IN FORCE" not in told
     runner.send_signal(signal.SIGINT)
     runner.communicate()
-    assert "unfinished: the same command resumes" in cli("status").stdout
+    assert "unfinished\n  go on: smartops-chaos run " in cli("status").stdout
     ledger.write_text('{"state": "open", "faults": []}', encoding="utf-8")
     assert f"MAY BE IN FORCE: {ledger.parent.name}" in cli("status").stdout

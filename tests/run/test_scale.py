@@ -32,6 +32,7 @@ def test_a_campaign_of_many_trials_is_whole_and_its_commands_agree(
     assert Counter(row["outcome"] for row in found.values()) == outcomes
     (state,) = json.loads(cli("status", "--json").stdout)
     assert state.pop("last") == events[-1]["at"]
+    assert state.pop("command").endswith(" --campaign standin-1")
     assert state == {
         **{"campaign": "standin-1", "trials": TRIALS, "spared": 0, "done": TRIALS, "outcomes": outcomes},
         **{"stopped": [], "runner": 0, "chosen": TRIALS, "open": [], "invalid": {}, "problems": []},

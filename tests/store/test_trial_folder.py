@@ -89,7 +89,7 @@ def test_a_name_cannot_lead_out_of_the_campaign(matrix: Path, tmp_path: Path) ->
             api.plan(matrix)
     matrix.write_text(text, encoding="utf-8")
     for hostile in ("../out", "/tmp/out", "..", "a/b"):
-        with pytest.raises(UsageError, match="is no name"):
+        with pytest.raises(UsageError, match="is not a name"):
             open_store(tmp_path / "results", api.plan(matrix), hostile)
 
 
