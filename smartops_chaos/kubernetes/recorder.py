@@ -2,8 +2,10 @@
 
 File format, NDJSON, `at` = the runner's clock when the line was known here, in nanoseconds:
 
-    {"at", "pod": {...}, "gone": bool}              every change of a pod, reduced to what a record needs
-    {"at", "deployment": name, "replicas", "generation", "by": who has set the number of replicas last}
+    {"at", "pod": {...}, "gone": bool, "version"}   every change of a pod, reduced to what a record needs
+    {"at", "deployment": name, "replicas", "generation", "by": who has set the number of replicas last, "version"}
+                        `version` counts the changes of the whole cluster: each kind comes by a stream of its own, and
+                        so the news of a pod may be here before that of the size which it was made for
     {"at", "event": {"reason", "object", "message", "count", "by", "type", "stamp", "cut"}}    the namespace's;
                         `stamp` is the latest time that it names, true to `cut` nanoseconds
     {"at", "object": name, "field", "was", "now"}   a change of a field that the healer file names, as text
@@ -160,7 +162,7 @@ class _Recorder:
 
     def _pod(self, change: ObjectChange) -> None:
         pod = compact(change.object)
-        self._write(pod=pod, gone=change.gone, **({"first": True} if change.first else {}))
+        self._write(pod=pod, gone=change.gone, **_order(change), **({"first": True} if change.first else {}))
         if change.first and pod["deleting"]:
             self._old.add(pod["uid"])
         if pod["deployment"] in self._watched.components and not change.gone and pod["uid"] not in self._old:
@@ -201,7 +203,7 @@ class _Recorder:
         now = Controller(kind, change.object)
         replicas, generation = 0 if change.gone else now.replicas, now.found["metadata"]["generation"]
         entry = {"deployment": now.name, "replicas": replicas, "generation": generation, "by": sizer(change.object)}
-        self._write(**entry, **({"first": True} if change.first else {}))
+        self._write(**entry, **_order(change), **({"first": True} if change.first else {}))
 
     def _event(self, change: ObjectChange) -> None:
         if change.gone or change.first:  # an event that expires, or that was there before: nothing happens now
@@ -370,6 +372,15 @@ def parse(raw: bytes) -> LogText | None:
 
 
 # ---- pods, reduced to what a record needs ---------------------------------------------------------------------------
+
+
+def _order(change: ObjectChange) -> dict[str, int]:
+    """The version of a change, which is a number on every API server since Kubernetes 1.35, and was on etcd's before.
+
+    What is gone may be told with the version of its last change, so it has none.
+    """
+    version = str(change.object["metadata"].get("resourceVersion", ""))
+    return {} if change.gone or not version.isdecimal() else {"version": int(version)}
 
 
 def compact(pod: Json) -> Json:

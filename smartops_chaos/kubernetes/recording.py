@@ -164,6 +164,15 @@ def history(
     return _Reading(entries, frozenset(hit), injections, min((end.lo_ns for end in ends), default=None)).read(since_ns)
 
 
+def _in_order(entries: Sequence[Json]) -> list[Json]:
+    """In the order in which the cluster changed; what has no version stays behind what was known before it."""
+    newest, keys = 0, list[int]()
+    for entry in entries:
+        newest = max(newest, entry.get("version", 0))
+        keys.append(entry.get("version", newest))
+    return [entry for _, entry in sorted(zip(keys, entries, strict=True), key=lambda one: one[0])]
+
+
 @dataclass
 class _Size:
     replicas: int
@@ -189,7 +198,7 @@ class _Reading:
         self._found = PodHistory()
 
     def read(self, since_ns: int) -> PodHistory:
-        for entry in self._entries:
+        for entry in _in_order(self._entries):
             if "deployment" in entry:
                 self._deployment(entry)
             elif "pod" in entry:

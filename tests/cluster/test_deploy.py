@@ -413,8 +413,10 @@ def places(api: client.ApiClient, first: str, second: str, elsewhere: str, until
 
 
 def _places(api: client.ApiClient, first: str, second: str, elsewhere: str) -> Iterator[Place]:
+    """Of every service the oldest pod last: an autoscaler that shrinks a service takes the youngest away."""
     for namespace in (elsewhere, first, second):
-        for pod in client.CoreV1Api(api).list_namespaced_pod(namespace, field_selector="status.phase=Running").items:
+        found = client.CoreV1Api(api).list_namespaced_pod(namespace, field_selector="status.phase=Running").items
+        for pod in sorted(found, key=lambda one: one.metadata.creation_timestamp, reverse=True):
             labels, status = pod.metadata.labels or {}, pod.status
             ready = {one.type: one.status for one in status.conditions or []}.get("Ready") == "True"
             if pod.metadata.deletion_timestamp or not ready:

@@ -93,7 +93,8 @@ def test_a_bill_names_what_the_package_managers_name(registry: str) -> None:
     assert first.stdout == again.stdout, "one image has one bill"
     found = json.loads(first.stdout)["components"]
     inside = call("bash", "-o", "pipefail", "-c", f"crane export {image} - | tar -xOf - var/lib/dpkg/status").stdout
-    installed = re.findall(r"^Package: (.*)\nStatus: install ok installed", inside, re.MULTILINE)
+    stanzas = [dict(re.findall(r"^(Package|Status): (.*)$", one, re.MULTILINE)) for one in inside.split("\n\n")]
+    installed = [one["Package"] for one in stanzas if one.get("Status") == "install ok installed"]
     assert sorted(one["name"] for one in found if one.get("purl", "").startswith("pkg:deb/")) == sorted(installed)
 
 

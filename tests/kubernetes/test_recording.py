@@ -302,3 +302,13 @@ def test_what_an_autoscaler_does_is_the_platforms() -> None:
         entries = [*_BEFORE, _size(11, 3, by=by), _pod(12, "c", ready=False), _pod(13, "c")]
         found = history(entries, 0, hit=["erp/a"], injections=[_call(9.9, 10)])
         assert ("erp/c", "ready", cause) in _causes(found)
+
+
+def test_a_pod_that_is_known_before_the_size_that_it_was_made_for_is_of_that_size() -> None:
+    """Deployments and pods come by streams of their own; versions tell which change was first."""
+    old = _pod(0, "a", ready=True) | {"first": True, "version": 5}
+    born, ready = _pod(10.0, "b") | {"version": 12}, _pod(12.0, "b", ready=True) | {"version": 14}
+    entries = [_size(0, 1) | {"first": True, "version": 4}, old, born, _size(10.1, 2) | {"version": 11}, ready]
+    assert ("ready", "action") in [(kind, cause) for _, kind, cause in _causes(history(entries, 0))]
+    late = [{name: value for name, value in entry.items() if name != "version"} for entry in entries]
+    assert ("ready", "platform") in [(kind, cause) for _, kind, cause in _causes(history(late, 0))]
