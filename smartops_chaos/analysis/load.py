@@ -176,16 +176,10 @@ def side_of(name: str, asked: Question, rows: pd.DataFrame) -> Side:
     return Side(name, asked.baseline, cells.build(trials, asked), drains, off, table.is_simulated(rows))
 
 
-def _as_on_any_machine(text: str) -> float:
-    """To 12 digits: the last ones are of the processor, which adds in its own order."""
-    return float(f"{float(text):.12g}")
-
-
 def write_data(data: CampaignData, out: Path) -> list[Path]:
     """`trials.csv` and `summary.json` beside the report."""
     out.mkdir(parents=True, exist_ok=True)
     trials, numbers = out / "trials.csv", out / "summary.json"
     table.write(data.table, trials)
-    document = json.loads(json.dumps(summarise.to_json(data.summary)), parse_float=_as_on_any_machine)
-    numbers.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    numbers.write_text(json.dumps(summarise.to_json(data.summary), indent=1) + "\n", encoding="utf-8")
     return [trials, numbers]

@@ -8,6 +8,7 @@ document = analysis.summarise.to_json(summary)                         # plain d
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -122,7 +123,14 @@ def to_json(summary: Summary) -> dict[str, object]:
     """`summary.json`: the dataclasses as plain dicts, an arm as {"model", "policy"}; no NaN, None is null."""
     document = {field.name: _plain(getattr(summary, field.name)) for field in fields(summary)}
     document["plan"] = plan_to_json(summary.plan) if summary.plan else {}
-    return {"schema_version": document.pop("schema_version"), **document}
+    whole = {"schema_version": document.pop("schema_version"), **document}
+    found: dict[str, object] = json.loads(json.dumps(whole), parse_float=_as_on_any_machine)
+    return found
+
+
+def _as_on_any_machine(text: str) -> float:
+    """To 12 digits: the last ones are of the processor, which adds in its own order."""
+    return float(f"{float(text):.12g}")
 
 
 def _plain(value: Any) -> Any:
