@@ -50,12 +50,22 @@ def history(namespace: str) -> list[tuple[int, str]]:
     return [(one["revision"], one["status"]) for one in json.loads(told.stdout)]
 
 
+def on_nodes(api: client.ApiClient, wanted: set[str]) -> set[str]:
+    """The images that the nodes tell of, once the wanted ones are there: a kubelet tells a minute after it has them."""
+    deadline = time.monotonic() + 90
+    while True:
+        nodes = client.CoreV1Api(api).list_node().items
+        there = {name for node in nodes for one in node.status.images or [] for name in one.names or []}
+        if wanted <= there or time.monotonic() > deadline:
+            return there
+        time.sleep(2)
+
+
 @pytest.fixture(scope="module")
 def without(api: client.ApiClient) -> list[str]:
     """Arguments that switch off what has no image on the node."""
     tool("helm")
-    nodes = client.CoreV1Api(api).list_node().items
-    there = {name for node in nodes for one in node.status.images or [] for name in one.names or []}
+    there = on_nodes(api, {f"localhost/smartops-{image}:1" for image in ("prometheus", *TELEMETRY.values())})
     if "localhost/smartops-prometheus:1" not in there:
         pytest.skip("no image of Prometheus is on the node: ./platform/images/build and ./platform/testbed/load-image")
     missing = [name for name, image in TELEMETRY.items() if f"localhost/smartops-{image}:1" not in there]

@@ -19,7 +19,7 @@ from smartops_chaos.kubernetes.cluster import Cluster, proxy, service_url
 from smartops_chaos.model import Span
 from smartops_chaos.schema import healerfile
 from smartops_chaos.telemetry import traces
-from tests.cluster.test_deploy import deploy
+from tests.cluster.test_deploy import deploy, on_nodes
 from tests.conftest import until
 from tests.platform.conftest import tool
 
@@ -28,8 +28,8 @@ from tests.platform.conftest import tool
 def namespace(api: client.ApiClient) -> Iterator[str]:
     """The lab with its telemetry, by the chart. Log files are read of namespaces whose names begin so."""
     tool("helm")
-    there = {n for node in client.CoreV1Api(api).list_node().items for i in node.status.images for n in i.names or []}
     wanted = {f"localhost/smartops-{name}:1" for name in ("jaeger", "collector", "victoria-logs", "prometheus")}
+    there = on_nodes(api, wanted)
     if not wanted <= there:
         pytest.skip(f"not on the node: {', '.join(sorted(wanted - there))}; ./platform/images/build builds them")
     name = f"smartops-traces-{uuid.uuid4().hex[:6]}"
