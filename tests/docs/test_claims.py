@@ -51,6 +51,11 @@ def test_the_result_in_the_readme_is_that_of_the_sample(sample: Summary) -> None
     assert plain(shown) == plain(out.getvalue())
 
 
+def test_the_sample_can_be_verified(cli: Any) -> None:
+    done = cli("verify", SAMPLE)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_numbers_to_reproduce_are_those_of_the_sample(sample: Summary) -> None:
     told = page("docs/reproduce.md").replace("\u00a0", " ")
     arms = {arm.model: arm for arm in sample.arms}
