@@ -55,9 +55,10 @@ def seconds_range(lo: float | None, hi: float | None) -> str:
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A fraction as per cent. 0 % and 100 % are said only of exact zeros and ones."""
+    """A fraction as per cent. 0 % and 100 % are said only of zeros and ones, exact but for the rounding of a sum."""
     if value is None or not math.isfinite(value):
         return NONE
+    value = round(value, 12)
     while digits < 6 and value not in (0, 1, -1) and f"{abs(value) * 100:.{digits}f}" in _bounds(digits):
         digits += 1
     return f"{number(value * 100, digits)}{_SPACE}%"

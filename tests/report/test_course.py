@@ -143,5 +143,5 @@ def test_the_spans_of_a_trial_stand_below_its_numbers(sample):
     assert "| its store has no span of it | – | – | – | – |" in third
     _, report = again(sample, HEALED, untraced="the store is gone")
     assert "They could not be read: the store is gone." in caption(report)
-    _, report = again(sample, HEALED)
+    _, report = again(sample, HEALED, traces=(), spans=())
     assert "spans of" not in caption(report)
