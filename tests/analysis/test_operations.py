@@ -92,7 +92,6 @@ def test_with_the_plans_hold_the_stored_requests_give_the_recorded_numbers() -> 
         assert (numbers.rmst_s, numbers.trials) == (pytest.approx(arm.mttr.rmst_s), arm.counted + arm.controls)
         assert numbers.other_outcomes == 0
     means = [h.rmst_s for h in found if h.model == "zscore"]
-    assert len(set(means)) > 1, "another H is really another measurement"
     assert max(means) - min(means) < 0.05, "but H decides whether it is healthy, hardly when"
 
 
