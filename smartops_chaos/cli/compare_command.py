@@ -157,10 +157,15 @@ def _of_nights(arm: ArmChange) -> str:
     return f"with what {arm.nights} nights before differ by, {math.expm1(arm.night_spread):.0%}"
 
 
+def _signed(fraction: float) -> str:
+    """No change is +0%, though sums of the same times may differ in their last digits."""
+    return f"{round(fraction, 12) + 0.0:+.0%}"
+
+
 def _change(change: Slowdown) -> tuple[str, str]:
-    estimate = "–" if change.estimate is None else f"{change.estimate:+.0%}"
+    estimate = "–" if change.estimate is None else _signed(change.estimate)
     if change.lo is None and change.hi is None:
         return estimate, "no interval"
-    low = "no lower end" if change.lo is None else f"{change.lo:+.0%}"
-    high = "no upper end" if change.hi is None else f"{change.hi:+.0%}"
+    low = "no lower end" if change.lo is None else _signed(change.lo)
+    high = "no upper end" if change.hi is None else _signed(change.hi)
     return estimate, f"{low} to {high}"
