@@ -45,9 +45,7 @@ EXCHANGES = 10_000  # so many are drawn where there are more than that; up to th
 LARGEST = log(100.0)  # the interval is looked for up to a hundredfold change
 _STEPS = 14  # of a bisection, the last of them a twentieth of a per cent wide
 _FENCE = 1.5  # spreads from its cell's median that a log time counts at most; where the usual Huber estimator bends
-_SHRINK = (
-    0.5  # by simulation (benchmarks/two_nights.py): 0 pays for the baseline's scatter in full, 1 trusts all nights
-)
+_SHRINK = 0.5  # found by simulation (benchmarks/two_nights.py); at 0 the baseline's scatter counts in full
 _NORMAL_SPREAD = 1.4826  # standard deviation of normal values / their median distance from the median
 _LEAST = 1e-9  # seconds, of which a log can be taken
 _FLOOR = 1e-6  # variance of a log: times that are all the same still differ by a tenth of a per cent
@@ -114,16 +112,17 @@ class Exchanges:
         self._arm = list(zip(arm, chosen, strict=False))
         nothing = _Change(np.zeros(1), np.zeros(1))
         self._baseline = _shrunk(_of_means(list(zip(base, chosen[len(arm) :], strict=True)))) if base else nothing
+        self._means = _of_means(self._arm) - self._baseline
 
     @property
     def estimate(self) -> float:
         """The log slowdown of the means as they were found."""
-        return float((_of_means(self._arm) - self._baseline).log[0])
+        return float(self._means.log[0])
 
     def direction(self) -> Direction:
         """Of H0: nothing changed, neither the mean nor the usual trial."""
-        both = [(of(self._arm) - self._baseline).distance for of in (_of_means, _of_usual_trials)]
-        return self._found(np.maximum(*both), np.minimum(*both))
+        means, usual = self._means.distance, (_of_usual_trials(self._arm) - self._baseline).distance
+        return self._found(np.maximum(means, usual), np.minimum(means, usual))
 
     def slowdown_is(self, log_slowdown: float) -> Direction:
         """Of H0: the mean's slowdown is exp(`log_slowdown`) - 1. p_slower speaks for more, p_faster for less."""

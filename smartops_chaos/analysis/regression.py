@@ -80,9 +80,7 @@ class ArmChange:
     why: str  # why nothing can be said; empty: it can
     nights: int = 0  # former nights that tell how much nights differ; 0: the gate is about these two nights only
     night_spread: float | None = None  # standard deviation between nights of the log of arm / baseline
-    mind: tuple[
-        str, ...
-    ] = ()  # sentences about a baseline at its horizon, and about a direction that is not the mean's
+    mind: tuple[str, ...] = ()  # what to mind: a baseline at its horizon, a direction that is not the mean's
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ document = analysis.summarise.to_json(summary)                         # plain d
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -122,25 +121,20 @@ def _rows(table: pd.DataFrame) -> list[dict[str, object]]:
 def to_json(summary: Summary) -> dict[str, object]:
     """`summary.json`: the dataclasses as plain dicts, an arm as {"model", "policy"}; no NaN, None is null."""
     document = {field.name: _plain(getattr(summary, field.name)) for field in fields(summary)}
-    document["plan"] = plan_to_json(summary.plan) if summary.plan else {}
-    whole = {"schema_version": document.pop("schema_version"), **document}
-    found: dict[str, object] = json.loads(json.dumps(whole), parse_float=_as_on_any_machine)
-    return found
-
-
-def _as_on_any_machine(text: str) -> float:
-    """To 12 digits: the last ones are of the processor, which adds in its own order."""
-    return float(f"{float(text):.12g}")
+    document["plan"] = _plain(plan_to_json(summary.plan)) if summary.plan else {}
+    return {"schema_version": document.pop("schema_version"), **document}
 
 
 def _plain(value: Any) -> Any:
-    """As `dataclasses.asdict`, which copies every number by itself: a curve of many steps has thousands."""
+    """As `dataclasses.asdict`, but with 12 digits: the last ones are of the processor, which adds in its own order."""
+    if isinstance(value, float):
+        return float(f"{value:.12g}")
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, tuple):
-        return list(value) if value and isinstance(value[0], int | float | str) else [_plain(one) for one in value]
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
     return value
 
 
