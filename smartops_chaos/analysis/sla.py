@@ -10,6 +10,7 @@ costs a window its target weighs little in the mean. So the share of windows tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,14 +106,14 @@ def allowed_s(sla: Sla, target: float) -> float:
     return (1 - target) * sla.window_s / sla.faults
 
 
-def most_faults(value: float | None, sla: Sla | None, target: float) -> float | None:
-    """The faults in a window up to which the mean availability keeps the target, each costing what it did here.
+def most_faults(value: float | None, sla: Sla | None, target: float) -> int | None:
+    """The whole faults in a window up to which the mean availability keeps the target, each costing what it did here.
 
     `value` is the availability with the faults that the plan expects. None: not known, or no number is too many.
     """
     if value is None or sla is None or value >= 1:
         return None
-    return (1 - target) * sla.faults / (1 - value)
+    return math.floor((1 - target) * sla.faults / (1 - value))
 
 
 def asks_nothing(cells: Sequence[Cell], sla: Sla, target: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isnan
 
 import pandas as pd
 
@@ -103,27 +104,31 @@ def _at_horizons(question: Question, cells: Sequence[Cell], comparisons: Sequenc
     for one in deciding:
         found = {name: one.at_horizons[name].estimate for name in where if name in one.at_horizons}
         known = {name: value for name, value in found.items() if value is not None}
-        numbers = listing([f"{whole_percent(value)} {where[name]}" for name, value in known.items()])
+        shown = listing([f"{whole_percent(value)} {where[name]}" for name, value in known.items()])
         below = [where[name] for name, value in known.items() if value < target]
         short = f"; {listing(below)} that is below the target of {stated_percent(target)}" if below else ""
-        told.append(f"That of {one.arm} is {numbers}{short}.")
-    own = _free_of_horizon(cells)
-    for one in deciding[:1] if len(deciding) == 1 else ():
-        parts = [(name, r) for name, r in one.by_scenario.items() if name in own and r.estimate is not None]
-        for name, r in parts[:1]:
-            between = "" if r.lo is None or r.hi is None else f" ({whole_percent(r.lo)} to {whole_percent(r.hi)})"
-            told.append(
-                f"Only in {name}, where the baseline always recovers by itself, a longer horizon would change nothing: "
-                f"{whole_percent(r.estimate or 0.0)}{between}."
-            )
+        told.append(f"That of {one.arm} is {shown}{short}.")
+    free = _free_of_horizon(cells)
+    if len(deciding) == len(free) == 1:
+        told += _whatever_the_horizon(free[0], deciding[0])
     return " ".join(told)
 
 
 def _free_of_horizon(cells: Sequence[Cell]) -> list[str]:
-    """Scenarios in which every trial of every arm recovers, if there is but one of them."""
-    names = {c.scenario for c in cells}
-    found = sorted(n for n in names if all(c.n and c.recovered.all() for c in cells if c.scenario == n))
-    return found if len(found) == 1 else []
+    """Scenarios in which every trial of every arm recovers."""
+    names = dict.fromkeys(c.scenario for c in cells)
+    return [n for n in names if all(c.n and c.recovered.all() for c in cells if c.scenario == n)]
+
+
+def _whatever_the_horizon(scenario: str, comparison: Comparison) -> list[str]:
+    r = comparison.by_scenario.get(scenario)
+    if r is None or r.estimate is None:
+        return []
+    between = "" if r.lo is None or r.hi is None else f" ({whole_percent(r.lo)} to {whole_percent(r.hi)})"
+    return [
+        f"Only in {scenario}, where the baseline always recovers by itself, a longer horizon would change nothing: "
+        f"{whole_percent(r.estimate)}{between}."
+    ]
 
 
 def _lost(arms: Sequence[ArmSummary], cells: Sequence[Cell]) -> list[str]:
@@ -330,13 +335,8 @@ def _named(measured: pd.DataFrame, flag: str) -> str:
     names = list(texts(rows, "trial"))
     if not names or len(names) > _TRIALS_IN_WORDS:
         return ""
-    late = numbers(rows, "lateness_p99_s") if flag == "late_generator" and "lateness_p99_s" in rows.columns else ()
-    told = (
-        [
-            name + (f", 1 % of whose requests left {1e3 * float(by):.0f} ms late or later" if by == by else "")
-            for name, by in zip(names, late, strict=True)
-        ]
-        if len(late)
-        else names
-    )
-    return f" ({'; '.join(told)})"
+    if flag == "late_generator":
+        known = [(name, float(by)) for name, by in zip(names, numbers(rows, "lateness_p99_s"), strict=True)]
+        late = ", 1 % of whose requests left {:.0f} ms late or later"
+        names = [name if isnan(by) else name + late.format(1e3 * by) for name, by in known]
+    return f" ({'; '.join(names)})"

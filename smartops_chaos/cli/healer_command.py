@@ -39,11 +39,11 @@ def check(
     if bool(logs) == bool(trial):
         raise UsageError("nothing to try the rules on", "say either --logs FILE or --trial ID")
     lines = [*_stored(trial, campaign, results)] if trial else []
+    known = healer.components
     for one in logs or ():
         component, _, name = one.rpartition("=") if not Path(one).exists() else ("", "", one)
         text = sys.stdin.read() if name == "-" else yamlfile.read_text(Path(name), biggest=_BIGGEST)
-        known = healer.components
-        if known and component not in known and component and not component.startswith(healerfile.OF_KUBERNETES):
+        if component and known and component not in known and not component.startswith(healerfile.OF_KUBERNETES):
             raise UsageError(f"no rule reads lines of `{component}`", did_you_mean(component, known))
         lines += rulecheck.lines_of(text, component)
     tried = rulecheck.check(healer, lines)

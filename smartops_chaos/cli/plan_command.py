@@ -158,12 +158,11 @@ def grid_of(made: Plan) -> Table:
 
 def left_out_of(made: Plan) -> list[str]:
     """What the matrix names and the plan has no trials for, with the reason."""
-    told = [
-        f"{alias} is the same arm as {same}, and does not run by itself: with the healer off a policy does nothing"
-        if made.models[alias.partition("/")[0]].settings.get("healer") == "off"
-        else f"{alias} is the same arm as {same}, and does not run by itself: their settings are equal"
-        for alias, same in made.same_arm.items()
-    ]
+    told = []
+    for alias, same in made.same_arm.items():
+        off = made.models[alias.partition("/")[0]].settings.get("healer") == "off"
+        why = "with the healer off a policy does nothing" if off else "their settings are equal"
+        told.append(f"{alias} is the same arm as {same}, and does not run by itself: {why}")
     calibrated = {(t.chaos, t.workload) for t in made.trials if t.phase == "calibrate"}
     never = dict.fromkeys(
         t.chaos

@@ -77,17 +77,20 @@ def _tell(terminal: Terminal, store: CampaignFolder, one: dict[str, Any], width:
 
     wanted, runner = one["trials"] - one["spared"], one["runner"]
     when = f"running now (process {runner})" if runner else _age(one["last"])
-    left = "" if one["done"] >= wanted or runner else ", unfinished"
-    if left and not store.has_begun():
-        left = ", no trial has begun: the run was refused, or stopped before its first one"
-    if left and one["chosen"]:
+    unfinished, begun = one["done"] < wanted and not runner, store.has_begun()
+    left, go_on = "", False
+    if unfinished and one["chosen"]:
         left = f", all of the {one['chosen']} that the last run chose"
+    elif unfinished and not begun:
+        left = ", no trial has begun: the run was refused, or stopped before its first one"
+    elif unfinished:
+        left, go_on = ", unfinished", bool(one["command"])
     head = Text.assemble((f"{one['campaign']:{width}}", "bold"), f"  {one['done']}/{wanted}  ", (when + left, ASIDE))
     terminal.console.print(head, soft_wrap=not terminal.console.is_terminal)
-    if left == ", unfinished" and one["command"]:
+    if go_on:
         terminal.command("  go on:", one["command"])
     outcomes = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in one["outcomes"].items())
-    terminal.say(f"  {outcomes}" if outcomes or not store.has_begun() else "  nothing recorded")
+    terminal.say(f"  {outcomes}" if outcomes or not begun else "  nothing recorded")
     if with_verdicts:
         for line in _verdicts(store):
             terminal.console.print(Text("  ") + line, soft_wrap=not terminal.console.is_terminal)

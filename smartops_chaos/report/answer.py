@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -154,13 +153,9 @@ def _kept_up_to(page: Page, arm: ArmSummary, wanted: float) -> str:
     most = most_faults(arm.sla.availability, plan.sla, wanted)
     if most is None:
         return ""
-    told = f" On average it keeps {percent(wanted)} up to {_floor(most)} such faults in {window(plan.sla)}"
+    told = f" On average it keeps {percent(wanted)} up to {most:,} such faults in {window(plan.sla)}"
     theirs = most_faults(baseline.sla.availability, plan.sla, wanted) if baseline else None
-    return told + (f"; the baseline up to {_floor(theirs)}." if theirs is not None else ".")
-
-
-def _floor(faults: float) -> str:
-    return f"{math.floor(faults):,}"
+    return told + (f"; the baseline up to {theirs:,}." if theirs is not None else ".")
 
 
 def certainty(page: Page, arm: ArmSummary, verdict: Verdict) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 from smartops_chaos.analysis.sla import most_faults
@@ -140,7 +139,7 @@ def _sla(page: Page) -> Table:
 
     def most(arm: ArmSummary) -> str:
         found = most_faults(arm.sla.availability, sla, page.targets.sla)
-        return NONE if found is None else number(math.floor(found), 0)
+        return NONE if found is None else number(found, 0)
 
     return table(
         "tab-sla",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from smartops_chaos.analysis.compare import LEAST_FAMILIES
@@ -83,7 +82,7 @@ def _horizon(page: Page, best: ArmSummary | None) -> str:
     if best and sla and most is not None:
         told.append(
             f"The plan expects {sla.faults:g} faults in {window(sla)}; {best.arm} keeps {percent(page.targets.sla)} on "
-            f"average up to {math.floor(most):,}."
+            f"average up to {most:,}."
         )
     return " ".join(told)
 

@@ -54,8 +54,7 @@ class IncidentBook:
             try:
                 incident: Incident = adapter(Incident).validate_json(line)
             except ValueError as error:
-                what = str(error).splitlines()[-2:]
-                raise UsageError(f"{self.file}:{number}:1: no incident: {' '.join(what)[:300]}", _DAMAGED) from None
+                raise UsageError(f"{self.file}:{number}:1: no incident: {_reason(error)}", _DAMAGED) from None
             if not {"impacted"} <= incident.timeline.events.keys():
                 raise UsageError(f"{self.file}:{number}:1: an incident without an impact", _DAMAGED)
             found[incident.id] = incident
@@ -88,8 +87,9 @@ class IncidentBook:
         except FileNotFoundError:
             return None
         except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            what = str(error).splitlines()[-1][:300]
-            raise UsageError(f"{file} cannot be read: {what}", "remove it; the incident stays on record") from None
+            raise UsageError(
+                f"{file} cannot be read: {_reason(error)}", "remove it; the incident stays on record"
+            ) from None
         return replace(found, told=replace(found.told, requests=requests))
 
     @property
@@ -103,8 +103,7 @@ class IncidentBook:
         except FileNotFoundError:
             return []
         except ValueError as error:
-            what = str(error).splitlines()[-1][:300]
-            raise UsageError(f"{self._needless} cannot be read: {what}", "mend or move it") from None
+            raise UsageError(f"{self._needless} cannot be read: {_reason(error)}", "mend or move it") from None
 
     def write_needless(self, actions: list[Action]) -> None:
         write_atomically(self._needless, b"".join(adapter(Action).dump_json(one) + b"\n" for one in actions))
@@ -122,3 +121,8 @@ class IncidentBook:
             lambda _: PreflightFailed(f"{self.path} is in use by another monitor", hint),
             inside=self.raw.name,
         )
+
+
+def _reason(error: Exception) -> str:
+    """The end of what a parser says: what comes before it repeats the text."""
+    return " ".join(str(error).splitlines()[-2:])[:300]
