@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import socket
 import time
@@ -26,6 +27,7 @@ OWNER = "owner"  # the file with our name for the lock
 _LEGACY = 32  # characters of what earlier versions wrote there
 _INSIST_S = 10.0  # to have the last word against a healer that is on its way out
 _AGAIN_S = 1.0  # a pod without a grace period runs on a little after it is gone
+_QUIET_S = 5.0  # who has changed it once and looks every few seconds has then had another turn
 _LAST_ROLLOUT_S = 90.0  # what is put back at the end is also waited for, but not for ever
 
 logger = logging.getLogger("smartops_chaos")
@@ -120,19 +122,23 @@ class NamespaceLock:
         """Wait until all is rolled out, and insist where a healer had a last word; what it does not leave alone.
 
         Putting back may switch a healer off whose last action is still under way: a patch that it sends after ours. So
-        we look again after each rollout, until nobody has changed anything, or for `_INSIST_S`.
+        we look again after each rollout, and once somebody has changed something, until nobody has for `_QUIET_S`. Who
+        still does after `_INSIST_S` will not stop.
         """
         here, name = self.changed.cluster, self.changed.namespace
-        until_s = time.monotonic() + _INSIST_S
+        until_s, quiet_from_s = time.monotonic() + _INSIST_S, -math.inf
         while True:
             there = Controller.listed(here, name, self.controllers)
             ours = [there[one] for one in self.controllers if one in there]
             if late := rollout.settle(here, name, ours, _LAST_ROLLOUT_S):
                 logger.warning("%s is put back, but %s", name, late)
             again = self.changed.insist(former)
-            if not again or time.monotonic() > until_s:
+            now_s = time.monotonic()
+            if now_s > until_s if again else now_s - quiet_from_s > _QUIET_S:
                 return again
-            logger.warning("%s: changed after it was put back, and put back once more: %s", name, ", ".join(again))
+            if again:
+                logger.warning("%s: changed after it was put back, and put back once more: %s", name, ", ".join(again))
+                quiet_from_s = now_s
             time.sleep(_AGAIN_S)
 
     def unlock(self) -> None:

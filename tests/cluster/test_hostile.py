@@ -65,8 +65,8 @@ while True:
                 done = 1
             elif done:
                 call("PATCH", WEB, {"spec": {"replicas": 0}})
-        except OSError:
-            pass
+        except Exception as error:  # a new process would not know that the service was gone
+            print(repr(error), flush=True)
         continue
     pods = [pod for pod in call("GET", PODS + "?labelSelector=app%3Dweb")["items"]
             if "deletionTimestamp" not in pod["metadata"]]
