@@ -1,4 +1,4 @@
-"""platform/deploy on a real cluster, from nothing; and what pods may do there. What goes wrong: the drill, in test_promotion.
+"""platform/deploy on a real cluster, from nothing; and what pods may do there. What goes wrong: platform/drill.
 
 The lab's service and healer stand for SmartOps, as in values-testbed.yaml. The images of platform/images/build must be
 on the nodes.
