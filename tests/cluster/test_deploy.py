@@ -218,57 +218,6 @@ def test_the_namespace_refuses_a_pod_that_breaks_a_rule(api: client.ApiClient, s
             core.create_namespaced_pod(second, bad, dry_run="All")
 
 
-BUSY = """
-import sys, threading, time, urllib.request
-order = urllib.request.Request(sys.argv[1], b"{}", {"Content-Type": "application/json"})
-def users():
-    while True:
-        try:
-            urllib.request.urlopen(order, timeout=5).read()
-        except OSError:
-            pass
-        time.sleep(0.1)
-for _ in range(4):
-    threading.Thread(target=users).start()
-"""
-
-
-def test_an_autoscaler_owns_the_number_of_replicas(
-    api: client.ApiClient, first: str, elsewhere: str, until: Until
-) -> None:
-    """It scales under load, an upgrade leaves its number alone, and the harness knows whose number that is."""
-    if call("kubectl", "get", "apiservice", "v1beta1.metrics.k8s.io").returncode != 0:
-        pytest.skip("the cluster has no metrics API, so nothing can scale by it")
-    apps, core, erp = client.AppsV1Api(api), client.CoreV1Api(api), "smartops-erp-simulator"
-    autoscaling = (
-        "--set",
-        "erp-simulator.autoscaling.enabled=true,erp-simulator.autoscaling.max=3,erp-simulator.autoscaling.cpu=30",
-    )
-    on = deploy("testbed", first, "--no-test", "--", "--reuse-values", *autoscaling)
-    assert on.returncode == 0, on.stderr
-    command = ["python3", "-c", BUSY, f"http://{erp}.{first}:8000/simulate/load"]
-    container = {"name": "main", "image": probe.IMAGE, "imagePullPolicy": "IfNotPresent", "command": command}
-    spec = {"containers": [container], "activeDeadlineSeconds": 180, "terminationGracePeriodSeconds": 0}
-    core.create_namespaced_pod(elsewhere, {"metadata": {"name": "busy"}, "spec": spec})
-    try:
-        until(lambda: apps.read_namespaced_deployment(erp, first).spec.replicas == 3, 150, why=lambda: hpa(first))
-        used = call("kubectl", "--namespace", first, "top", "pod", "--no-headers").stdout
-        assert erp in used, used
-        again = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.MARK=again")
-        assert again.returncode == 0, again.stderr
-        found = json.loads(
-            call("kubectl", "-n", first, "get", "deploy", erp, "-o=json", "--show-managed-fields").stdout
-        )
-        assert found["spec"]["replicas"] == 3
-        assert recorder.sizer(found) == "kube-controller-manager"
-    finally:
-        core.delete_namespaced_pod("busy", elsewhere)
-
-
-def hpa(namespace: str) -> str:
-    return call("kubectl", "--namespace", namespace, "describe", "hpa").stdout
-
-
 OURS = {"put-here-by": "tests"}
 NODE = "10.244.0.1"  # of the testbed
 
@@ -324,10 +273,9 @@ def places(api: client.ApiClient, first: str, second: str, elsewhere: str, until
 
 
 def _places(api: client.ApiClient, first: str, second: str, elsewhere: str) -> Iterator[Place]:
-    """Of every service the oldest pod last: an autoscaler that shrinks a service takes the youngest away."""
     for namespace in (elsewhere, first, second):
         found = client.CoreV1Api(api).list_namespaced_pod(namespace, field_selector="status.phase=Running").items
-        for pod in sorted(found, key=lambda one: one.metadata.creation_timestamp, reverse=True):
+        for pod in found:
             labels, status = pod.metadata.labels or {}, pod.status
             ready = {one.type: one.status for one in status.conditions or []}.get("Ready") == "True"
             if pod.metadata.deletion_timestamp or not ready:
@@ -433,3 +381,57 @@ def test_where_digests_are_asked_for_a_tag_is_refused_whoever_makes_the_pod(
         assert not refused("initContainers", f"registry.example/erp:1.4.0@sha256:{'1' * 64}")
     finally:
         call("kubectl", "delete", "--filename", tmp_path / "policy.yaml")
+
+
+BUSY = """
+import sys, threading, time, urllib.request
+order = urllib.request.Request(sys.argv[1], b"{}", {"Content-Type": "application/json"})
+def users():
+    while True:
+        try:
+            urllib.request.urlopen(order, timeout=5).read()
+        except OSError:
+            pass
+        time.sleep(0.1)
+for _ in range(4):
+    threading.Thread(target=users).start()
+"""
+
+
+def test_an_autoscaler_owns_the_number_of_replicas(
+    api: client.ApiClient, first: str, elsewhere: str, until: Until
+) -> None:
+    """It scales under load, an upgrade leaves its number alone, and the harness knows whose number that is.
+
+    Last in this file: what it has added it takes away later, when others would ask that pod.
+    """
+    if call("kubectl", "get", "apiservice", "v1beta1.metrics.k8s.io").returncode != 0:
+        pytest.skip("the cluster has no metrics API, so nothing can scale by it")
+    apps, core, erp = client.AppsV1Api(api), client.CoreV1Api(api), "smartops-erp-simulator"
+    autoscaling = (
+        "--set",
+        "erp-simulator.autoscaling.enabled=true,erp-simulator.autoscaling.max=3,erp-simulator.autoscaling.cpu=30",
+    )
+    on = deploy("testbed", first, "--no-test", "--", "--reuse-values", *autoscaling)
+    assert on.returncode == 0, on.stderr
+    command = ["python3", "-c", BUSY, f"http://{erp}.{first}:8000/simulate/load"]
+    container = {"name": "main", "image": probe.IMAGE, "imagePullPolicy": "IfNotPresent", "command": command}
+    spec = {"containers": [container], "activeDeadlineSeconds": 180, "terminationGracePeriodSeconds": 0}
+    core.create_namespaced_pod(elsewhere, {"metadata": {"name": "busy"}, "spec": spec})
+    try:
+        until(lambda: apps.read_namespaced_deployment(erp, first).spec.replicas == 3, 150, why=lambda: hpa(first))
+        used = call("kubectl", "--namespace", first, "top", "pod", "--no-headers").stdout
+        assert erp in used, used
+        again = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.MARK=again")
+        assert again.returncode == 0, again.stderr
+        found = json.loads(
+            call("kubectl", "-n", first, "get", "deploy", erp, "-o=json", "--show-managed-fields").stdout
+        )
+        assert found["spec"]["replicas"] == 3
+        assert recorder.sizer(found) == "kube-controller-manager"
+    finally:
+        core.delete_namespaced_pod("busy", elsewhere)
+
+
+def hpa(namespace: str) -> str:
+    return call("kubectl", "--namespace", namespace, "describe", "hpa").stdout

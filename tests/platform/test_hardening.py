@@ -179,6 +179,22 @@ def test_what_changes_things_is_limited_to_one_name(render: Render) -> None:
                 assert not {"*", "secrets", "pods/exec"} & {*rule["resources"], *rule["apiGroups"], *rule["verbs"]}
 
 
+def test_where_digests_are_asked_for_no_way_leads_around_it(render: Render) -> None:
+    """What the cluster's test asks for real, tests/cluster/test_deploy.py; here, what a healthy cluster never shows."""
+    objects = {one["kind"]: one["spec"] for one in render("telemetry") if "Admission" in one["kind"]}
+    policy, binding = (objects[f"ValidatingAdmissionPolicy{part}"] for part in ("", "Binding"))
+    assert policy["failurePolicy"] == "Fail"
+    (rule,) = policy["matchConstraints"]["resourceRules"]
+    assert set(rule["operations"]) == {"CREATE", "UPDATE"}
+    assert set(rule["resources"]) == {"pods", "pods/ephemeralcontainers"}
+    asked = " ".join(one["expression"] for one in policy["validations"])
+    assert all(f"object.spec.?{part}" in asked for part in ("containers", "initContainers", "ephemeralContainers"))
+    assert asked.count("all(one, one.image.matches('@sha256:[0-9a-f]{64}$'))") == len(policy["validations"]) == 3
+    assert binding["validationActions"] == ["Deny"]
+    (where,) = binding["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert (where["operator"], where["values"]) == ("In", ["smartops-stage", "smartops-prod"])
+
+
 def test_a_disruption_takes_one_replica_at_a_time(render: Render) -> None:
     (budget,) = [one for one in render("prod") if one["kind"] == "PodDisruptionBudget"]
     assert budget["spec"]["maxUnavailable"] == 1
