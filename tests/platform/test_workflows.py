@@ -172,10 +172,20 @@ def test_production_is_put_back_unless_somebody_has_done_so_meanwhile(tmp_path: 
     _program(copy / "platform" / "rollback", 'echo "$@" >put-back')
     _program(copy / ".venv" / "bin" / "smartops-chaos", "echo 8 >revision; exit 1" if meanwhile else "exit 1")
     _program(copy / ".venv" / "bin" / "helm", 'echo "{\\"revision\\": $(cat revision)}"')
-    known = {**os.environ, "STEP": "promote-prod", "SETTLE": "0"}
+    known = {**os.environ, "STEP": "promote-prod", "SETTLE": "0", "COMMIT": "2222"}
     done = subprocess.run([copy / ".ci" / "on-cluster"], env=known, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done.stderr
     assert (copy / "put-back").exists() is not meanwhile
+
+
+def test_production_gets_a_release_and_nothing_else(tmp_path: Path) -> None:
+    copy = _alone(tmp_path, ".ci/on-cluster", ".ci/login")
+    _program(copy / "platform" / "promote", "touch promoted")
+    known = {**os.environ, "STEP": "promote-prod", "COMMIT": ""}  # of a branch
+    done = subprocess.run([copy / ".ci" / "on-cluster"], env=known, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "start it on the tag of a release" in done.stderr
+    assert not (copy / "promoted").exists()
 
 
 def test_a_release_is_promoted_once_its_build_runs_in_dev(tmp_path: Path) -> None:
