@@ -106,7 +106,7 @@ def test_each_recorded_series_has_a_level_a_metric_and_an_operation() -> None:
 def test_from_cause_to_webhook_in_a_minute() -> None:
     """The worst case: the cause comes just after a reading, which comes just after an evaluation, and so on."""
     routes = yaml.safe_load((CHART / "alertmanager.yaml").read_text(encoding="utf-8"))["route"]
-    longest_wait_s = max(prometheus_duration_s(wait) for wait in _group_waits(routes))
+    longest_wait_s = max(_group_waits(routes))
     templates = [CHART / "templates" / f"{name}.yaml" for name in ("small", "scrape")]
     told_s = [re.findall(r"(?:scrape_interval|podMetrics.* interval): (\w+),", file.read_text()) for file in templates]
     assert all(told_s)
@@ -140,8 +140,10 @@ def _until_true_s(rule: dict[str, Any]) -> float:
     return min(max(prometheus_duration_s(w) * float(burn) * (1 - objective) for w, burn in pair) for pair in pairs)
 
 
-def _group_waits(route: dict[str, Any]) -> list[str]:
-    return [route["group_wait"], *(child["group_wait"] for child in route["routes"] if "group_wait" in child)]
+def _group_waits(route: dict[str, Any]) -> list[float]:
+    """How long Alertmanager may wait: with the first alert of a group, and with one more of a group that was told."""
+    of = [route, *route["routes"]]
+    return [prometheus_duration_s(one[key]) for one in of for key in ("group_wait", "group_interval") if key in one]
 
 
 def _sources(expr: str) -> set[str]:
