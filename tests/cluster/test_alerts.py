@@ -185,7 +185,7 @@ class Environment:
         done = call(
             "kubectl", "--namespace", self.namespace, "exec", name, "--", "python", "-c", "import os; os.kill(1, 15)"
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode in (0, 137), done.stderr  # it may be killed with its container
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,17 @@ import yaml
 from smartops_chaos.monitor import service, standing
 from smartops_chaos.schema.units import prometheus_duration_s
 from tests.platform.conftest import CHART, ROOT
-from tests.platform.promql import RUNBOOKS, exported, groups, promtool, recorded, rule_files, rules, series_names
+from tests.platform.promql import (
+    RUNBOOKS,
+    exported,
+    groups,
+    promtool,
+    recorded,
+    rule_files,
+    rules,
+    series_names,
+    sources,
+)
 
 _TESTS = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
 _ALERTS = [rule for rule in rules() if "alert" in rule]
@@ -87,7 +97,7 @@ def test_each_alert_that_reads_a_value_has_a_twin_that_fires_without_it() -> Non
         (read,) = [rule["expr"] for rule in _ALERTS if rule["alert"] == alert]
         # The twin reads what the alert reads, or at least something of the same program that is always there.
         missing = "".join(re.findall(r"absent\(.*?\)", expr))
-        assert {page_of[n] for n in _sources(missing)} == {page_of[n] for n in _sources(read)}, alert
+        assert {page_of[n] for n in sources(missing)} == {page_of[n] for n in sources(read)}, alert
 
 
 def test_each_series_is_recorded_or_exported_by_something_real() -> None:
@@ -144,12 +154,3 @@ def _group_waits(route: dict[str, Any]) -> list[float]:
     """How long Alertmanager may wait: with the first alert of a group, and with one more of a group that was told."""
     of = [route, *route["routes"]]
     return [prometheus_duration_s(one[key]) for one in of for key in ("group_wait", "group_interval") if key in one]
-
-
-def _sources(expr: str) -> set[str]:
-    """The exported series on which an expression rests, through those that are recorded."""
-    of = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
-    found: set[str] = set()
-    for name in series_names(expr):
-        found |= _sources(of[name]) if name in of else {name}
-    return found
