@@ -109,7 +109,7 @@ app.command()(run_command.demo)
 
 @app.command(epilog=examples("init"))
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")] = Path(),
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a matrix.")] = False,
     from_cluster: Annotated[
         str, typer.Option("--from-cluster", metavar="NAMESPACE", help="For what is there on the cluster of KUBECONFIG.")
@@ -143,7 +143,7 @@ def init(
 
 @app.command(epilog=examples("doctor"))
 def doctor(
-    matrix: Annotated[Path | None, typer.Argument(metavar="[MATRIX]")] = None,
+    matrix: Annotated[Path | None, typer.Argument(metavar="MATRIX", help="The lab with one lane, unless said.")] = None,
     results: ResultsOption = RESULTS,
     rbac: Annotated[bool, typer.Option("--rbac", help="Print the least roles that MATRIX needs on a cluster.")] = False,
     as_json: JsonOption = False,
