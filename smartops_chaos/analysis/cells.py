@@ -40,7 +40,7 @@ class Cell:
     not_recorded: int  # fewer than the fullest arm has in this scenario
     undetected_span: tuple[Floats, Floats] | None = None  # with the early and the late ends of the moments' intervals
     unmitigated_span: tuple[Floats, Floats] | None = None
-    repeat: Floats | None = None  # of the counted trials: which block each is in; None: not in the table
+    repeat: Floats | None = None  # of the counted trials: which block each is in; None: the table does not tell
     rarely_hurts: bool = False  # the baseline was bad in fewer than half of its trials here
 
     @property
@@ -182,7 +182,7 @@ class _Columns:
         outcomes = Counter(self.outcome[rows].tolist())
         time = self.time[counted]
         unrecovered = self.bad_to_the_end[counted] & (time >= horizon_s)
-        impact = self.impact[counted]
+        impact, repeat = self.impact[counted], self.repeat[counted]
         impacts_known = self.has["ttr_impact_s"] and not np.isnan(impact).any()
 
         def until(values: Floats) -> Floats:
@@ -213,7 +213,7 @@ class _Columns:
             outcomes=dict(sorted(outcomes.items())),
             left_out=sum(n for outcome, n in outcomes.items() if Outcome(outcome).left_out),
             not_recorded=max(0, fullest - len(rows)),
-            repeat=None if np.isnan(self.repeat[counted]).any() else self.repeat[counted],
+            repeat=repeat if len(np.unique(repeat)) == len(repeat) and not np.isnan(repeat).any() else None,
             undetected_span=undetected_span if self.has["detected_lo_s"] else None,
             unmitigated_span=unmitigated_span if self.has["acted_lo_s"] else None,
         )

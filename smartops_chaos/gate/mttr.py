@@ -83,6 +83,8 @@ def _looked_into(rule: MttrRule, store: CampaignFolder, fact: CampaignFact) -> C
         if checked.state != verification.VERIFIED:
             told = "; ".join(checked.problems[:3]) or checked.left or "an earlier version made it, or it is simulated"
             return {**fact, "refused": f"{checked.state}: {told}"}
+        if checked.shard:
+            return {**fact, "refused": f"it is a part of a campaign, shard {checked.shard}"}
         if rule.registered and not checked.registered:
             return {**fact, "refused": "its plan was not registered before the first trial: `run --register`"}
         if rule.public_key:

@@ -35,6 +35,7 @@ from smartops_chaos.schema.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.schema.units import format_duration
 
 _KINDS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)
+_WHOLE = ("deployed", "superseded")  # of a moment in the past, what has been superseded since was whole
 _DAMAGED = (ValueError, KeyError, TypeError, binascii.Error, OSError, EOFError, zlib.error)
 
 
@@ -223,7 +224,7 @@ def release_changes(answer: Any, at_s: float) -> list[tuple[float, str]]:
         raise Unanswered("there is no such release in the namespace")
     past.sort(key=lambda one: one[1].number)
     newest = past[-1][1]
-    if newest.status.startswith("pending"):
+    if newest.status not in _WHOLE:
         return [(at_s, f"the release is {newest.status}, revision {newest.number}: `platform/rollback` mends it")]
     changes: list[tuple[float, str]] = []
     before = ""

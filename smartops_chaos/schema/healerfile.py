@@ -304,7 +304,9 @@ class HealerFile(HealerPart):
         "`text` for any value. The setting `file` is what a policy level's `file:` gives: its value is the file's text."
     )
     steady: str = Field(
-        default="", description="PromQL: at least 1 while the service is up and watched; an experiment's steady state."
+        default="",
+        description="PromQL: at least 1 while the service is up and watched; an experiment's steady state. "
+        "`${namespace}` is the lane's.",
     )
     metrics: tuple[str, ...] = Field(
         default=(),

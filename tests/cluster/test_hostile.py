@@ -164,7 +164,7 @@ def web(api: client.ApiClient, namespace: str, until: Until) -> str:
 @pytest.fixture(autouse=True)
 def _whole(web: str, until: Until) -> Iterator[None]:
     """Before a test the service is whole; after it nothing of ours is in the namespace, and the service whole again."""
-    until(lambda: len(_ready(web)) == 1, 30)
+    until(lambda: len(_ready(web)) == 1, 60)
     yield
     assert drivers.leaks(connect(), web) == []
     assert Controller.read(connect(), web, "web").replicas == 1
@@ -200,7 +200,7 @@ def _row(folder: Path) -> Json:
 
 def test_a_healer_that_deletes_the_faulted_pod_has_healed(web: str, tmp_path: Path) -> None:
     runner = _start(tmp_path, web, "chaos=cpu model=delete")
-    _, told = runner.communicate(timeout=120)
+    _, told = runner.communicate(timeout=240)
     assert runner.returncode == 0, told
     row = _row(tmp_path)
     assert (row["outcome"], row["fault_end_by"]) == ("healed", "system"), row
@@ -209,7 +209,7 @@ def test_a_healer_that_deletes_the_faulted_pod_has_healed(web: str, tmp_path: Pa
 
 def test_a_healer_that_scales_to_zero_has_not(web: str, tmp_path: Path) -> None:
     runner = _start(tmp_path, web, "chaos=cpu model=zero")
-    _, told = runner.communicate(timeout=120)
+    _, told = runner.communicate(timeout=240)
     assert runner.returncode == 0, told
     row = _row(tmp_path)
     assert (row["outcome"], row["reason"]) == ("unrecovered", "insufficient"), row
@@ -218,7 +218,7 @@ def test_a_healer_that_scales_to_zero_has_not(web: str, tmp_path: Path) -> None:
 
 def test_a_healer_that_undoes_our_revert_does_not_have_the_last_word(web: str, tmp_path: Path) -> None:
     runner = _start(tmp_path, web, "chaos=gone model=zero-again")
-    _, told = runner.communicate(timeout=120)
+    _, told = runner.communicate(timeout=240)
     assert runner.returncode == 0, told
     row = _row(tmp_path)
     assert (row["outcome"], row["reason"], row["fault_end_by"]) == ("unrecovered", "undetected", "harness"), row
@@ -239,10 +239,10 @@ def test_what_nobody_can_put_back_ends_in_exit_5(
     apps.create_namespaced_deployment(web, _deployment("operator", _HEALER, 1, env=env))
     try:
         runner = _start(tmp_path, web, "chaos=gone model=off")
-        _, told = runner.communicate(timeout=120)
+        _, told = runner.communicate(timeout=240)
     finally:
         apps.delete_namespaced_deployment("operator", web)
-        until(lambda: not gone_on(), 20)
+        until(lambda: not gone_on(), 60)
         cluster.request("PATCH", path(web, "deployments", "web"), body={"spec": {"replicas": 1}}, content=MERGE)
     assert runner.returncode == 5, told
     assert "somebody changes again what was put back: deployment web: replicas was 1 before" in told
@@ -257,7 +257,7 @@ def test_an_eviction_is_the_platforms_doing(web: str, cluster: Cluster, tmp_path
     (mark,) = victims.marks(cluster, web)
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": mark.name, "namespace": web}}
     cluster.request("POST", path(web, "pods", mark.name) + "/eviction", body=body)
-    _, told = runner.communicate(timeout=120)
+    _, told = runner.communicate(timeout=240)
     assert runner.returncode == 0, told
     row = _row(tmp_path)
     assert (row["outcome"], row["reason"], row["fault_end_by"]) == ("platform", "no-action", "system"), row
@@ -266,7 +266,7 @@ def test_an_eviction_is_the_platforms_doing(web: str, cluster: Cluster, tmp_path
 def test_spacing_in_place_of_the_reset_restarts_nobody(web: str, tmp_path: Path) -> None:
     before = {pod["metadata"]["uid"] for pod in _ready(web)}
     runner = _start(tmp_path, web, "chaos=none model=off,delete", ", between: {spacing: 2s}")
-    _, told = runner.communicate(timeout=120)
+    _, told = runner.communicate(timeout=240)
     assert runner.returncode == 0, told
     assert {row["outcome"] for row in _rows(tmp_path).values()} == {"clean"}
     assert {pod["metadata"]["uid"] for pod in _ready(web)} == before

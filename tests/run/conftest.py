@@ -28,7 +28,7 @@ def ours(folder: Path) -> list[int]:
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     yield
-    until(lambda: not ours(tmp_path), 15)
+    until(lambda: not ours(tmp_path), 60)
 
 
 def phase(folder: Path, wanted: str) -> Callable[[], list[Path]]:

@@ -157,6 +157,15 @@ def test_every_shipped_file_loads_and_comes_back_from_a_plan(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", healerfile.shipped_names())
+def test_what_a_shipped_file_asks_of_a_cluster_s_prometheus_is_about_one_namespace(name: str) -> None:
+    """Two releases beside each other share one: the armed detector of the other is not ours."""
+    block = load(name).kubernetes
+    if block is not None:
+        asked = (load(name).steady, block.armed.query if block.armed else "")
+        assert [query for query in asked if query and 'namespace="${namespace}"' not in query] == []
+
+
+@pytest.mark.parametrize("name", healerfile.shipped_names())
 def test_each_setting_of_a_shipped_file_says_what_it_does(name: str) -> None:
     """docs/reference.md has them: for a matrix this is the list of what can be compared."""
     told, settings = healerfile.shipped_settings(name)
