@@ -101,13 +101,14 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
             continue
         known = rows[~np.isnan(columns.horizon[rows])]
         most = {a: _expected(columns.repeat, arms, question.stopped.get(a)) for a in arms}
+        family = next(filter(None, columns.family[rows]), chaos) if columns.has["family"] else chaos
         found = [
             columns.cell(
                 arms[arm],
                 chaos=chaos,
                 workload=workload,
                 arm=arm,
-                family=next((f for f in columns.family[rows] if f), chaos),
+                family=family,
                 horizon_s=float(columns.horizon[known[0]]) if len(known) else 0.0,  # then there are no times
                 weight=question.weights.get(chaos, 1.0),
                 fullest=most[arm],
@@ -160,7 +161,7 @@ class _Columns:
         self.detected, self.acted = competing.moment(table, "detected"), competing.moment(table, "acted")
         self.raced = competing.incidents(table) & competing.dated(table)
         self.bad = numbers(table, "bad_seconds") + np.nan_to_num(numbers(table, "unknown_seconds"))
-        self.has = {c: c in table for c in ("ttr_impact_s", "detected_lo_s", "acted_lo_s", "bad_seconds")}
+        self.has = {c: c in table for c in ("family", "ttr_impact_s", "detected_lo_s", "acted_lo_s", "bad_seconds")}
 
     def are_of_a_fault(self, rows: NDArray[np.intp]) -> bool:
         """A scenario without any result may still be one of a fault, if all its trials were left out."""
