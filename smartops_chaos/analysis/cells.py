@@ -14,6 +14,7 @@ from smartops_chaos.analysis import competing
 from smartops_chaos.analysis.likelihood_ratio import Floats, Trials
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome, Stop
 
 NOT_RECORDED = "not recorded"
@@ -84,7 +85,8 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
     `table` has measured trials only (`summarise.measured_trials`); scenarios without a fault, the controls, have no
     cell. A planned cell without any trial is there with n = 0.
 
-    In each scenario every arm should have as many trials as the fullest one; the difference is `not_recorded`.
+    In each scenario every arm should have as many trials as the fullest one; the difference is `not_recorded`. Raises
+    UsageError if two scenarios or two arms have one name.
     """
     columns = _Columns(table)
     groups: dict[tuple[str, str], dict[Arm, NDArray[np.intp]]] = {}
@@ -94,6 +96,8 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
     for chaos, workload, arm in sorted(question.cells, key=str):
         if (chaos, workload) in groups:
             groups[chaos, workload].setdefault(arm, np.zeros(0, dtype=np.intp))
+    _told_apart([f"{chaos} / {workload}" for chaos, workload in groups])
+    _told_apart([str(arm) for arm in {arm for arms in groups.values() for arm in arms}])
     cells = []
     for (chaos, workload), arms in sorted(groups.items()):
         rows = np.concatenate(list(arms.values()))
@@ -138,6 +142,12 @@ def cells_by_arm(
         cells = found[stop.repeat if stop else None]
         pairs[arm] = of_arm(cells, arm), of_arm(cells, question.baseline)
     return pairs
+
+
+def _told_apart(names: Sequence[str]) -> None:
+    """Of a foreign table: numbers are kept and shown by these names, so two things of one name would be mixed."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"`{twice[0]}` is the name of two scenarios or arms", "rename the levels that contain ` / `")
 
 
 def _expected(repeat: Floats, arms: Mapping[Arm, NDArray[np.intp]], stop: Stop | None) -> int:

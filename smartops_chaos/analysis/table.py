@@ -30,6 +30,7 @@ SOURCE, SIMULATED = "source", "simulated"  # a column, and its value in what was
 _UNITLESS = ("bad_seconds", "unknown_seconds", "service_ms", "work_ms", "utilisation")
 NUMBERS = tuple(c for c in COLUMNS if c.endswith("_s") or c in (*INTEGERS, *_UNITLESS))
 
+_SECONDS = ("bad_seconds", "unknown_seconds", "ttr_impact_s", "observed_s")  # that are a length, and no moment
 _SHOWN = 20  # problems of one kind that are listed row by row
 _LONGEST_S = 86400.0  # no matrix has a longer horizon
 _ROUNDING_S = 1e-6  # the table's times are written with six decimals
@@ -269,11 +270,9 @@ def _checks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, str, str]]:
     yield "time_s", cut, "must be horizon_s in an unrecovered trial", "it is scored, not left out"
     never_bad = outcome_is(outcome, lambda o: o in (Outcome.PREVENTED, Outcome.NO_EFFECT)) & (time > 0)
     yield "time_s", never_bad, "must be 0 in a trial that was never bad", "or is the outcome another one?"
-    for column in table.columns.intersection(
-        ["bad_seconds", "unknown_seconds", "ttr_impact_s", "observed_s", *INTEGERS]
-    ):
+    for column in table.columns.intersection([*_SECONDS, *INTEGERS]):
         yield column, numbers(table, column) < 0, "is negative", "seconds and counts start at 0"
-    for column in table.columns.intersection(INTEGERS):
+    for column in table.columns.intersection([*INTEGERS]):
         yield column, numbers(table, column) > np.floor(numbers(table, column)), "is not a whole number", "a count"
     good = numbers(table, "good_requests") > numbers(table, "requests")
     yield "good_requests", good, "are more than `requests`", "good ones of all requests"
