@@ -122,8 +122,8 @@ def _spreads(plan: Plan, budget: Budget, pilot: Pilot | None) -> list[Spread]:
 
 def _supposed(budget: Budget, pilot: Pilot | None) -> str:
     assumed = (
-        f"supposed are a baseline of {100 * ASSUMED_MEAN:.0f} % of the horizon and a spread of {100 * ASSUMED_CV:.0f} % "
-        "of the mean"
+        f"supposed are a baseline of {100 * ASSUMED_MEAN:.0f} % of the horizon and "
+        f"a spread of {100 * ASSUMED_CV:.0f} % of the mean"
     )
     if pilot is None:
         return f"{assumed} (`--pilot CAMPAIGN` takes both from its trials)"
