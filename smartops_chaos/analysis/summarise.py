@@ -286,7 +286,6 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
     km = kaplan_meier(time, event)
     lo, hi = log_log_band(km, alpha)
     at = [share * tau for share in _AT_RISK_AT]
-    ordered = np.sort(time)
     return Curve(
         scenario=scenario,
         time_s=tuple(km.time.tolist()),
@@ -294,7 +293,7 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
         lo=tuple(lo.tolist()),
         hi=tuple(hi.tolist()),
         at_risk_times_s=tuple(at),
-        at_risk=tuple((len(time) - np.searchsorted(ordered, at, side="left")).tolist()),
+        at_risk=tuple(int((time >= t).sum()) for t in at),
         censored_at_s=tuple(np.sort(time[~event]).tolist()),
     )
 
