@@ -337,7 +337,7 @@ def _dated(
             recovery = likeliest(bad, lo, hi, candidates, falls=True) or RateChange(outage.since, first, first)
             end = recovery.best
         # Candidates for the impact end at `last`: with this bad request the first bad window exceeds the objective.
-        n = near(outage.window, 1) - outage.window
+        n = bisect_left(sched, sched[outage.window] + hold_ns) - outage.window
         last = bisect_left(bad, bad[outage.window] + _allowed(n, slo) + 1) - 1
         end = max(end, last + 1)
         lo = max(begin, near(last, -_REACH - 1))
