@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from smartops_chaos.cli import completion
-from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, campaign_path
+from smartops_chaos.cli.options import RESULTS, CampaignArgument, JsonOption, ResultsOption, campaign_path
 from smartops_chaos.errors import MISSED, PreflightFailed, UsageError
 
 
 def verify(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]", autocompletion=completion.campaigns)] = None,
+    campaign: CampaignArgument = None,
     results: ResultsOption = RESULTS,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +45,10 @@ def verify(
 
 
 def attest(
-    campaign: Annotated[Path, typer.Argument(metavar="CAMPAIGN", autocompletion=completion.campaigns)],
+    campaign: Annotated[
+        Path,
+        typer.Argument(metavar="CAMPAIGN", autocompletion=completion.campaigns, help="Its name, or its folder."),
+    ],
     image: Annotated[list[str], typer.Option(metavar="NAME@sha256:...", help="That was tested; for each of them.")],
     key: Annotated[Path | None, typer.Option(help="To sign with: a PEM file, or cosign's own.")] = None,
     keyless: Annotated[bool, typer.Option("--keyless", help="Sign by cosign as the CI job that this is.")] = False,

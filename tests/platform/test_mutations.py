@@ -90,6 +90,80 @@ def test_a_changed_role_is_noticed(render: Render, environment: str) -> None:
     assert [what for what, changed in mutations if guarded(changed)] == []
 
 
+# ---- pods ------------------------------------------------------------------------------------------------------------
+
+
+def _other(container: Object) -> Object:
+    """A container that keeps no rule, where nobody looks at first."""
+    return {"name": "more", "image": container["image"]}
+
+
+PODS_CHANGED: dict[str, Callable[[Object], Any]] = {
+    "as root": lambda pod: pod["containers"][0]["securityContext"].update(runAsUser=0),
+    "as anybody": lambda pod: pod["containers"][0]["securityContext"].update(runAsNonRoot=False),
+    "privileged": lambda pod: pod["containers"][0]["securityContext"].update(privileged=True),
+    "more rights than its parent": lambda pod: pod["containers"][0]["securityContext"].pop("allowPrivilegeEscalation"),
+    "a capability": lambda pod: pod["containers"][0]["securityContext"]["capabilities"].update(add=["NET_RAW"]),
+    "any system call": lambda pod: pod["securityContext"].pop("seccompProfile"),
+    "any system call in a container": lambda pod: pod["containers"][0]["securityContext"].update(
+        seccompProfile={"type": "Unconfined"}
+    ),
+    "a system file that can be written": lambda pod: pod["containers"][0]["securityContext"].pop(
+        "readOnlyRootFilesystem"
+    ),
+    "the node's network": lambda pod: pod.update(hostNetwork=True),
+    "the node's processes": lambda pod: pod.update(hostPID=True),
+    "the node's shared memory": lambda pod: pod.update(hostIPC=True),
+    "a port of the node": lambda pod: pod["containers"][0].update(ports=[{"containerPort": 1, "hostPort": 1}]),
+    "a container more": lambda pod: pod["containers"].append(_other(pod["containers"][0])),
+    "a container before": lambda pod: pod.update(initContainers=[_other(pod["containers"][0])]),
+    "no limit": lambda pod: pod["containers"][0]["resources"].pop("limits"),
+    "no request": lambda pod: pod["containers"][0]["resources"].pop("requests"),
+    "another token": lambda pod: pod.update(automountServiceAccountToken=not pod["automountServiceAccountToken"]),
+    "a folder of the node": lambda pod: pod.setdefault("volumes", []).append({"name": "x", "hostPath": {"path": "/"}}),
+    "a token by a volume": lambda pod: pod.setdefault("volumes", []).append(
+        {"name": "x", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    ),
+}
+
+
+@pytest.mark.parametrize("environment", ["prod", "telemetry", "testbed"])
+def test_a_changed_pod_is_noticed(render: Render, environment: str) -> None:
+    objects = render(environment)
+    checks = (
+        test_hardening.test_pods_keep_the_rules_of_pod_security_restricted,
+        test_hardening.test_root_file_systems_cannot_be_written,
+        test_hardening.test_every_container_asks_for_what_it_needs_and_is_limited,
+        test_hardening.test_a_pod_has_a_token_only_if_its_account_has_rights,
+    )
+
+    def guarded(changed: list[Object]) -> bool:
+        return all(passes(check, lambda *_: changed, environment) for check in checks)
+
+    assert guarded(objects)
+    unseen = []
+    for one, changed in each(objects, "Deployment", "DaemonSet", "Pod"):
+        for what, change in PODS_CHANGED.items():
+            mutated = copy.deepcopy(changed)
+            (same,) = [o for o in mutated if (o["kind"], o["metadata"]) == (one["kind"], one["metadata"])]
+            change(same["spec"] if one["kind"] == "Pod" else same["spec"]["template"]["spec"])
+            if guarded(mutated):
+                unseen.append(f"{one['kind']} {one['metadata']['name']}: {what}")
+    assert unseen == []
+
+
+def test_a_right_in_the_whole_cluster_is_noticed(render: Render) -> None:
+    subjects = [{"kind": "ServiceAccount", "name": "smartops-orchestrator", "namespace": "smartops-prod"}]
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    for kind, role in (("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "ClusterRole")):
+        metadata = {"name": "smartops-orchestrator"}
+        bound = {"kind": kind, "metadata": metadata, "roleRef": {"kind": role, "name": "admin"}, "subjects": subjects}
+        for more in ([bound], [bound, {"kind": role, "metadata": {"name": "admin"}, "rules": [everything]}]):
+            changed = [*render("prod"), *more]
+            check = test_hardening.test_accounts_have_exactly_these_rights
+            assert not passes(check, lambda *_, changed=changed: changed, "prod"), kind
+
+
 # ---- network policies ----------------------------------------------------------------------------------------------
 
 
