@@ -45,14 +45,14 @@ def interim_look(table: pd.DataFrame, question: Question, number: int, repeat: i
     measured = measured[numbers(measured, "repeat") <= repeat]
     tests, _, verdicts = conclude(measured, question, competitors(others(measured, question), question))
     running = [t for t in tests if t.arm not in question.stopped]
-    stop = [t.arm for t in running if number < question.looks and _decided(t, verdicts)]
+    stop = [t.arm for t in running if number < question.looks and _has_nothing_left(t, verdicts)]
     return InterimLook(
         stop=tuple(Stop(arm, number, repeat) for arm in stop),
         verdicts=tuple(v for v in verdicts if v.arm in {t.arm for t in running}),
     )
 
 
-def _decided(t: ArmTests, verdicts: Sequence[Verdict]) -> bool:
+def _has_nothing_left(t: ArmTests, verdicts: Sequence[Verdict]) -> bool:
     found = {v.target: v.verdict for v in verdicts if v.arm == t.arm}
     for test in t.targets:
         if test.in_sequence and found[test.target] == "missed":

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis import competing, instrument, outlook, phases, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, cells_by_arm, of_arm
-from smartops_chaos.analysis.estimate import interval
-from smartops_chaos.analysis.likelihood_ratio import Floats, mean_over_scenarios
+from smartops_chaos.analysis.likelihood_ratio import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
