@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from smartops_chaos.errors import ChaosError
 from smartops_chaos.model import Outcome, Plan, Record, Trial
@@ -259,8 +258,3 @@ def _moment(text: str) -> datetime | None:
         return datetime.fromisoformat(text).replace(microsecond=0)
     except ValueError:
         return None
-
-
-def list_of(store: CampaignFolder) -> Path:
-    """The file that stands for the whole folder: its hash is what a statement names."""
-    return store.path / hash_list.HASHES

@@ -69,6 +69,25 @@ def test_help_is_told_and_nothing_is_touched(arguments: tuple[str, ...]) -> None
     assert not done.stderr
 
 
+BY_DIGEST = f'erp: {{image: {{repository: registry/repository/erp, digest: "sha256:{"a" * 64}"}}}}\n'
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "orchestrator: {image: {repository: r/orchestrator, tag: latest}}\n",
+        f"orchestrator:\n  image:\n    repository: r/orchestrator\n    digest: sha256:{'b' * 64}\n",
+        f"orchestrator: {{image: {{digest: 'sha256:{'b' * 64}', repository: r/orchestrator}}}}\n",
+    ],
+)
+def test_an_image_that_verify_cannot_read_does_not_pass_unseen(tmp_path: Path, more: str) -> None:
+    (tmp_path / "images.yaml").write_text(BY_DIGEST + more)
+    done = run("verify", str(tmp_path / "images.yaml"))
+    assert done.returncode == 2
+    assert ("names 2 images, and only 1" if more else "by whom should they be signed?") in done.stderr
+
+
 def test_without_helm_it_says_how_to_get_it(tmp_path: Path) -> None:
     for name in ("bash", "dirname", "basename", "cat", "sed"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
