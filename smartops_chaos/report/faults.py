@@ -60,12 +60,18 @@ def _figure(page: Page, figure_id: str, chaos: str, cells: list[Of], counted: pd
     return Figure(
         figure_id,
         f"Every counted trial of {chaos}",
-        (f"{told}. " if len(times) <= _IN_WORDS else "")
-        + "Each mark is a trial with its time to recover; black bars are the MTTR, triangles at the dotted horizon the "
-        "trials that never recovered.",
+        f"MTTR: {told}." if len(times) <= _IN_WORDS else "Each mark is one trial.",
         f"MTTR under {chaos}. {told}.",
         strip.svg,
         ("tab-mttr",),
+        # Told once, at the first fault.
+        (
+            ("Mark", "one trial, at its time to recover"),
+            ("Black bar", "the MTTR"),
+            ("Triangle", "trials that never recovered, at the dotted horizon"),
+        )
+        if figure_id == "fig-trials"
+        else (),
         tuple(listed) if page.index.rows else (),
     )
 

@@ -120,8 +120,8 @@ def _map(page: Page) -> Figure:
     return Figure(
         "fig-map",
         "Which arm repairs which fault",
-        "MTTR and, below it, how many faults the healer itself repaired, of all trials that count. The fastest arm is "
-        "at the top, the baseline at the bottom. Colours compare with the baseline under the same fault.",
+        "In each field the MTTR and how many faults the healer itself repaired. The fastest arm is at the top; colours "
+        "compare with the baseline under the same fault.",
         " ".join(_told(row, columns) for row in rows) + told,
         drawn_map(page, "fig-map"),
         ("tab-verdicts" if len(page.judged) > MANY_ARMS else "tab-mttr",),
@@ -160,8 +160,7 @@ def _effects(page: Page, found: FactorEffects) -> Table:
             col(f"{page.level} interval", lambda one: seconds_range(one.lo_s, one.hi_s)),
             col("Trials", lambda one: str(one.trials)),
         ],
-        "Each model averaged over all policies and faults, each policy over all models and faults; the "
-        "fastest first. Each interval is for itself.",
+        "Each model over all policies and faults, each policy over all models and faults; the fastest first.",
         group=True,
     )
 
