@@ -244,11 +244,6 @@ def _facts(page: Page) -> Iterable[tuple[str, Text]]:
     ]
     if none:
         yield "There were no", f"{listing(none)}."
-    models, policies, orchestrator = (
-        Link(part, f"{owner}-owner")
-        for part, owner in (("models", "model"), ("policies", "policy"), ("orchestrator", "orchestrator"))
-    )
-    yield "Advice to owners", ("of the ", models, ", of the ", policies, ", of the ", orchestrator)
 
 
 def _trials(page: Page) -> str:

@@ -20,7 +20,7 @@ from smartops_chaos.timeline.interval import Frame, frame
 MOST = 2
 _VALUES: Keys = (("Dot", "a value of the SLO's query, good or bad"),)
 _LINES: Keys = (
-    ("Upright line", "a moment that is named below, in the middle of the interval in which it is known to lie"),
+    ("Upright line", "a moment, named below; the middle of its interval"),
     ("Pale bar", "an action, from its start to its verification"),
 )
 _SHADED: Keys = (("Shaded", "the fault is in force"),)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MARK = (
     '<text x="50%" y="50%" text-anchor="middle" dominant-baseline="middle" font-family="DejaVu Sans" font-size="34" '
-    'font-weight="bold" fill="#a33a00" fill-opacity="0.28">SIMULATED</text>'
+    'font-weight="bold" fill="#a33a00" fill-opacity="0.16">SIMULATED</text>'
 )
 
 

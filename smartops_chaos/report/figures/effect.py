@@ -202,7 +202,7 @@ def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_ta
                 )
             for axes in rest:
                 _rate(axes, y, arm.sla.availability, arm.sla.lo, arm.sla.hi, style)
-        heal.set_xlim(-0.03, 1.03)
+        heal.set_xlim(-0.03, 1.1)  # the words below one panel keep clear of the other's
         heal.set_title("Incidents that ended without a person", pad=14)
         marks.target_across(heal, heal_target)
         marks.in_percent(heal.xaxis)

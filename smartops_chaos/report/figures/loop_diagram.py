@@ -31,7 +31,7 @@ class Names:
 def diagram(figure_id: str, names: Names, *, width_in: float = WIDTH_IN) -> str:
     def paint(drawing: Drawing) -> None:
         axes = drawing.subplots()
-        axes.set_xlim(0, 100)
+        axes.set_xlim(-0.6, 100.6)  # half a line more than the boxes at the edges
         axes.set_ylim(0, 46)
         axes.set_axis_off()
         axes.add_patch(Rectangle((23.5, 1), 53, 44, fill=False, edgecolor=HAIR, linewidth=0.9, linestyle="--"))

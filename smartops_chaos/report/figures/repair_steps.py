@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
@@ -66,9 +67,13 @@ def phases(
             n = arm.phases[-1].n if arm.phases else 0
             told = f"{seconds(end)}, n = {n}" if n else "no healed trial"
             axes.text(end + total * 0.012, y, told, va="center", fontsize=LETTERS)
-            for one in arm.aside:
-                axes.plot([one.mean_s] * 2, [y + 0.27, y + 0.37], color=INK, linewidth=1.2)
-                axes.text(one.mean_s + total * 0.008, y + 0.36, one.moment, va="center", fontsize=LETTERS)
+            for i, one in enumerate(sorted(arm.aside, key=lambda one: one.mean_s)):
+                axes.plot([one.mean_s] * 2, [y + 0.27, y + 0.4], color=INK, linewidth=1.2)
+                # Two that are near each other lead away from each other.
+                last = i == len(arm.aside) - 1
+                place: dict[str, Any] = {"ha": "left" if last else "right", "va": "center", "fontsize": LETTERS}
+                shift = total * (0.008 if last else -0.008)
+                axes.text(one.mean_s + shift, y + 0.4, f"{one.moment} {seconds(one.mean_s)}", **place)
         axes.set_xlim(0, total * 1.25 or 1.0)
         axes.set_xlabel("mean time [s] since injection, healed trials only")
         patches = [

@@ -15,6 +15,7 @@ from smartops_chaos.report.figures.trial_picture import Picture, Scale
 from smartops_chaos.report.style import BAD, HAIR, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw, row_axis
 
 LANES = ("fault in force", "users hurt", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
+_BY_HEALER = LANES[2:7]
 GOOD_MS = 10.0  # where a good value of a query is drawn
 _PANEL_IN, _AROUND_IN = (1.4, 1.15), 0.75  # a panel's height alone, and where there are two
 _PAPER: dict[str, Any] = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
@@ -92,7 +93,7 @@ def _panel(drawing: Drawing, axes: Axes, course: Course, style: ArmStyle, scale:
         axes.axvline((lo + hi) / 2, color=INK, linewidth=0.5, alpha=0.6)
     if not course.by_query:
         limit_ms = picture.latency_s * 1e3
-        marks.beside(axes, limit_ms, f"{number(limit_ms, 0)} ms", gap=3, color=QUIET, annotation_clip=False)
+        marks.beside(axes, limit_ms, f"limit\n{number(limit_ms, 0)} ms", gap=3, color=QUIET, annotation_clip=False)
 
 
 def _horizon(axes: Axes, picture: Picture, scale: Scale) -> None:
@@ -130,7 +131,10 @@ class _Lanes:
             self._bar("acted", act.start_s, act.end_s, self.style.colour, alpha=0.3)
         for name in self.names[2:]:
             if name not in moments:
-                self._not_seen(name)
+                if name == "recovered" or moments.keys() & set(_BY_HEALER):
+                    self._not_seen(name)
+                elif name == next(n for n in self.names if n in _BY_HEALER):
+                    self._not_seen(name, "nothing seen of a healer")  # once says it all
                 continue
             lo, hi = moments[name]
             y, middle = self._y(name), (lo + hi) / 2

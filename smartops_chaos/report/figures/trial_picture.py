@@ -18,8 +18,8 @@ from smartops_chaos.report.style import BAD, GOOD, HAIR, INK, LETTERS, QUIET, SH
 from smartops_chaos.timeline.health import is_good
 
 REQUESTS = (  # what every picture of requests has; its keys
-    ("Dot, cross", "a good request, a bad one, at the second at which it was sent"),
-    ("No answer", "requests without a good answer: they have no latency to show"),
+    ("Dot, cross", "a good request, a bad one, when it was sent"),
+    ("No answer", "no good answer came, so there is no latency"),
     ("Dashed, dotted", "the latency that the SLO allows, the horizon"),
 )
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.55
