@@ -97,8 +97,11 @@ def _healers(page: Page) -> list[Arm]:
     return [arm for arm in page.judged if baseline is None or arm.model != baseline.model]
 
 
-def drawn_map(page: Page, figure_id: str, *, width_in: float = WIDTH_IN) -> str:
+def drawn_map(page: Page, figure_id: str, *, width_in: float = WIDTH_IN, most: int | None = None) -> str:
+    """`most`: only so many arms, the fastest, and the baseline."""
     columns, rows = _rows(page)
+    if most is not None:
+        rows = [*[row for row in rows if not row.baseline][:most], *[row for row in rows if row.baseline]]
     return heat_map.heat_map(figure_id, columns, rows, page.styles, page.targets.mttr_reduction, width_in=width_in)
 
 

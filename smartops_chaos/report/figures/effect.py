@@ -29,6 +29,7 @@ from smartops_chaos.report.style import (
     two_lines,
 )
 
+_SLIDE_ROWS_IN = 1.45
 _MOST_PANELS = 3  # beside each other
 _MANY_POINTS = 1500  # from here on points are drawn as a bitmap inside the SVG
 
@@ -75,6 +76,8 @@ def forest(
         axes.set_xlabel("reduction of MTTR against the baseline (right is better)")
 
     row_in = 0.31 if any("\n" in two_lines(name) for _, name, _, _ in rows) else 0.205
+    if width_in < WIDTH_IN:  # a slide is there to be filled
+        row_in = max(row_in, _SLIDE_ROWS_IN / len(rows))
     return draw(figure_id, 0.75 + row_in * len(rows), paint, width_in=width_in)
 
 

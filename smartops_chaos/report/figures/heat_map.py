@@ -53,15 +53,23 @@ def heat_map(
         for axes, part in zip(grid, parts, strict=True):
             _panel(axes, columns[part], rows, part, styles, target)
         told = {
-            MET: f"target met: at least {percent(target)} less than the baseline",
+            MET: f"target met: at least {percent(target)} less than the baseline"
+            if width_in >= WIDTH_IN
+            else f"at least {percent(target)} less",
             SHORT: "less than that",
             WORSE: "slower than the baseline",
             BASELINE: "baseline",
         }
         patches = [Patch(facecolor=colour, edgecolor=HAIR, label=text) for colour, text in told.items()]
-        drawing.legend(handles=patches, loc="outside lower left", ncols=4, handlelength=1.1, columnspacing=1.2)
+        drawing.legend(
+            handles=patches,
+            loc="outside lower left",
+            ncols=4 if width_in >= WIDTH_IN else 2,
+            handlelength=1.1,
+            columnspacing=1.2,
+        )
 
-    return draw(figure_id, height_in * len(parts) + 0.3, paint, width_in=width_in)
+    return draw(figure_id, height_in * len(parts) + (0.3 if width_in >= WIDTH_IN else 0.42), paint, width_in=width_in)
 
 
 def _panel(

@@ -85,7 +85,8 @@ def phases(
             patches.append(Patch(facecolor="none", label=f"too short to be seen: {listing([p.name for p in tiny])}"))
         axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.3)
 
-    return draw(figure_id, 0.95 + 0.42 * len(arms), paint, width_in=width_in)
+    row_in = 0.42 if width_in >= WIDTH_IN else max(0.42, 1.2 / len(arms))  # a slide is there to be filled
+    return draw(figure_id, 0.95 + row_in * len(arms), paint, width_in=width_in)
 
 
 def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:
