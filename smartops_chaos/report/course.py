@@ -13,7 +13,7 @@ from smartops_chaos.report.document import Figure, Filling, Keys, Report, Sectio
 from smartops_chaos.report.figures import trial_course, trial_picture
 from smartops_chaos.report.figures.trial_course import Act, Course
 from smartops_chaos.report.figures.trial_picture import as_number
-from smartops_chaos.report.style import Styles
+from smartops_chaos.report.style import Styles, both
 from smartops_chaos.timeline.derive import fault_ends
 from smartops_chaos.timeline.interval import Frame, frame
 
@@ -48,18 +48,21 @@ def figure(
     names = [evidence.trial.id for evidence, _ in trials]
     zeros = dict.fromkeys(_zero(plan, evidence) for evidence, _ in trials)
     numbers = _table(trials, shown)
+    axis = f"time since {' or '.join(zeros)} [s]"
+    svg, narrow = both(lambda: trial_course.courses(figure_id, shown, styles, axis))
     drawn = Figure(
         figure_id,
         "Chaos against healing: " + " and ".join(names),
         " ".join([_message(shown), *_pair([evidence for evidence, _ in trials])]),
         " ".join(_alt(name, course) for name, course in zip(names, shown, strict=True)),
-        trial_course.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
+        svg,
         (numbers.id,),
         (
             *(_VALUES if plan.analysis.slo.query else trial_picture.REQUESTS),
             *(_SHADED if any(_shades(one) for one in shown) else ()),
             *(_LINES if any(course.acts for course in shown) else _LINES[:1]),
         ),
+        narrow=narrow,
     )
     return drawn, numbers
 

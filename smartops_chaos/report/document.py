@@ -6,7 +6,7 @@ Every text in it is plain text: the renderers never read it as markup, so a leve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from smartops_chaos.analysis.words import NONE
@@ -187,6 +187,7 @@ class Figure:
     tables: tuple[str, ...] = ()
     keys: Keys = ()
     points: tuple[tuple[str, tuple[int, ...]], ...] = ()  # groups of marks in the drawing, and the trial of each mark
+    narrow: Callable[[], str] | None = field(default=None, compare=False)  # draws the same for a phone
 
 
 @dataclass(frozen=True, slots=True)

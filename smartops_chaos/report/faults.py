@@ -13,6 +13,7 @@ from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Se
 from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
 from smartops_chaos.report.recovery import reduction_told
+from smartops_chaos.report.style import narrowed
 
 SECTION = "faults"
 _IN_WORDS = 4  # arms, so that a caption says the time of each
@@ -73,6 +74,7 @@ def _figure(page: Page, figure_id: str, chaos: str, cells: list[Of], counted: pd
         if figure_id == "fig-trials"
         else (),
         tuple(listed) if page.index.rows else (),
+        lambda: narrowed(lambda: effect.strips(figure_id, counted, cells, page.styles).svg),
     )
 
 

@@ -21,6 +21,7 @@ from smartops_chaos.model import Outcome
 from smartops_chaos.report.document import Block, Figure, Paragraph, Section, Table, Text, col, table
 from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
+from smartops_chaos.report.style import both
 
 _BY_HEALER = tuple(plain(o) for o in Outcome if o.by_healer)
 _WITHOUT_PERSON = tuple(plain(o) for o in Outcome if o.no_human)
@@ -31,18 +32,20 @@ def section(page: Page) -> Section:
 
 
 def _blocks(page: Page) -> Iterable[Block]:
+    svg, narrow = both(lambda: effect.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla))
     yield Figure(
         "fig-rates",
         "Auto-heal rate and availability",
         _healed_told(page),
         " ".join(f"{a.arm}: {percent(a.auto_heal.no_human)} of {a.auto_heal.n} incidents." for a in page.arms),
-        effect.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla),
+        svg,
         ("tab-healing", "tab-sla"),
         (
             ("Filled mark, line", f"the value and its {page.level} interval; of a share that of Wilson"),
             ("Open mark", "the share that the healer ended"),
             ("n", "incidents: trials in which users were hurt, or in which that was prevented"),
         ),
+        narrow=narrow,
     )
     yield _healing(page)
     availability = any(a.sla.availability is not None for a in page.arms)

@@ -22,7 +22,7 @@ from smartops_chaos.report.document import Block, Figure, Paragraph, Table, col,
 from smartops_chaos.report.figures import heat_map
 from smartops_chaos.report.figures.heat_map import Field, MapRow
 from smartops_chaos.report.page import MANY_ARMS, Page
-from smartops_chaos.report.style import WIDTH_IN
+from smartops_chaos.report.style import WIDTH_IN, both
 
 _ALL = "all faults"
 _NAMES = 4
@@ -120,14 +120,16 @@ def _map(page: Page) -> Figure:
     columns, rows = _rows(page)
     first = next((row for row in rows if not row.baseline), None)
     told = "" if first is None else f" The fastest is {first.arm} with {seconds(first.fields[-1].mean_s)}."
+    svg, narrow = both(lambda: drawn_map(page, "fig-map"))
     return Figure(
         "fig-map",
         "Which arm repairs which fault",
         "In each field the MTTR and how many faults the healer itself repaired. The fastest arm is at the top; colours "
         "compare with the baseline under the same fault.",
         " ".join(_told(row, columns) for row in rows) + told,
-        drawn_map(page, "fig-map"),
+        svg,
         ("tab-verdicts" if len(page.judged) > MANY_ARMS else "tab-mttr",),
+        narrow=narrow,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, HoldNumbers, Reduction
 from smartops_chaos.analysis.words import (
@@ -24,6 +25,7 @@ from smartops_chaos.report import naive, reference_arms
 from smartops_chaos.report.document import Block, Chip, Figure, Filling, Keys, Paragraph, Section, Table, col, table
 from smartops_chaos.report.figures import effect, survival_curves
 from smartops_chaos.report.page import MANY_ARMS, TONES, Page, arm_name
+from smartops_chaos.report.style import both
 
 _ARMS_IN_WORDS = 3
 _LEFT_END = -1.0  # of a forest plot: what lies beyond is an arrow
@@ -43,14 +45,16 @@ def _blocks(page: Page) -> Iterable[Block]:
     if any(c.mttr_reduction.estimate is not None for c in page.summary.comparisons):
         yield from _forests(page)
     if any(not curve.scenario for a in arms for curve in a.curves):
+        svg, narrow = both(lambda: survival_curves.kaplan_meier(arms, page.styles))
         yield Figure(
             "fig-survival",
             "Share of trials not yet recovered",
             _left_told(arms),
             "Kaplan-Meier curves. " + " ".join(f"{a.arm}: median {_reached(a, a.mttr.median_s)}." for a in arms),
-            survival_curves.kaplan_meier(arms, page.styles),
+            svg,
             ("tab-mttr",),
             _survival_keys(page),
+            narrow=narrow,
         )
 
 
@@ -296,20 +300,23 @@ def _forests(page: Page) -> Iterable[Figure]:
     arrow: Keys = (("Arrow", "the interval goes on"),)
     for i, part in enumerate(parts):
         figure_id = "fig-reduction" + (f"-{i + 1}" if i else "")
+        draw = partial(
+            effect.forest,
+            figure_id,
+            part,
+            page.styles,
+            page.targets.mttr_reduction,
+            reference_arms.reductions(page),
+            scenarios=scenarios,
+        )
+        svg, narrow = both(draw)
         yield Figure(
             figure_id,
             "Reduction of MTTR" + (f", part {i + 1} of {len(parts)}" if len(parts) > 1 else ""),
             _forest_told(page, part),
             "Forest plot. "
             + " ".join(f"{name}: {reduction_told(r)}." for c in part for name, r in _rows(c, scenarios=scenarios)),
-            effect.forest(
-                figure_id,
-                part,
-                page.styles,
-                page.targets.mttr_reduction,
-                reference_arms.reductions(page),
-                scenarios=scenarios,
-            ),
+            svg,
             ("tab-mttr",),
             (
                 ("Mark, line", f"the reduction and its {page.level} interval"),
@@ -317,6 +324,7 @@ def _forests(page: Page) -> Iterable[Figure]:
                 *(like if any(not c.decides for c in part) else ()),
                 *(arrow if _goes_on(part, scenarios=scenarios) else ()),
             ),
+            narrow=narrow,
         )
 
 

@@ -25,6 +25,7 @@ from smartops_chaos.model import MOMENTS
 from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, Text, col, table
 from smartops_chaos.report.figures import repair_steps
 from smartops_chaos.report.page import Page, arm_name
+from smartops_chaos.report.style import both
 
 _ARMS_IN_WORDS = 3
 STEPS = {  # in words
@@ -86,17 +87,19 @@ def _loop(page: Page) -> Iterable[Block]:
     arms = page.arms
     measured = [a for a in arms if any(p.mean_s is not None for p in a.phases)]
     if measured:
+        svg, narrow = both(lambda: repair_steps.phases(measured, page.styles))
         yield Figure(
             "fig-phases",
             "Steps of healed trials",
             _longest_told(measured),
             "Stacked bars. " + " ".join(map(_steps_told, measured)),
-            repair_steps.phases(measured, page.styles),
+            svg,
             ("tab-phases",),
             (
                 ("Bar", f"the mean time of a step; together the mean of the healed trials{_not_mttr(measured)}"),
                 *([("Tick", "a moment for which the recovery did not wait")] if any(a.aside for a in measured) else []),
             ),
+            narrow=narrow,
         )
     else:
         yield Paragraph("No trial was healed with all its moments seen, so there are no phases to show.")
@@ -114,14 +117,16 @@ def _funnel(page: Page) -> Iterable[Block]:
     if not _any_lost(arms):
         yield Paragraph(_lost_told(arms))
     else:
+        svg, narrow = both(lambda: repair_steps.funnel(arms, page.styles))
         yield Figure(
             "fig-funnel",
             "Where the loop breaks",
             _lost_told(arms),
             " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
-            repair_steps.funnel(arms, page.styles),
+            svg,
             ("tab-losses",),
             (("Bar", "counted trials that reached the moment"), ("Hatched", "trials that the platform ended")),
+            narrow=narrow,
         )
 
 

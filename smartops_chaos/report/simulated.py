@@ -35,7 +35,9 @@ def marked_slide(slide: Slide) -> Slide:
 def _marked(block: Block) -> Block:
     if isinstance(block, Figure):
         caption, alt = f"SIMULATED. {block.caption}", f"Simulated, not measured. {block.alt}"
-        return replace(block, caption=caption, alt=alt, svg=_drawn_over(block.svg))
+        narrow = block.narrow
+        phone = (lambda: _drawn_over(narrow())) if narrow else None
+        return replace(block, caption=caption, alt=alt, svg=_drawn_over(block.svg), narrow=phone)
     if isinstance(block, Gallery):
         return replace(block, cards=tuple(replace(card, svg=_drawn_over(card.svg)) for card in block.cards))
     return block

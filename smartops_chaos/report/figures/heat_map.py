@@ -11,10 +11,10 @@ from matplotlib.patches import Patch, Rectangle
 
 from smartops_chaos.analysis.words import number, percent
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import HAIR, INK, LETTERS, WIDTH_IN, Styles, draw, even_slices, two_lines
+from smartops_chaos.report.style import HAIR, INK, LETTERS, WIDTH_IN, Styles, draw, even_slices, is_narrow, two_lines
 
 MET, SHORT, WORSE, BASELINE, UNKNOWN = "#a9d5f0", "#fdf0c4", "#f3b48d", "#e6e8eb", "#ffffff"
-_MOST_COLUMNS = 9
+_MOST_COLUMNS, _MOST_NARROW = 9, 4
 _ROW_IN, _HEAD_IN = 0.34, 0.42
 
 
@@ -45,7 +45,8 @@ def heat_map(
     width_in: float = WIDTH_IN,
 ) -> str:
     """`columns` are the names of the fields. Too many of them are continued below, under the same arms."""
-    parts = even_slices(len(columns), _MOST_COLUMNS)
+    parts = even_slices(len(columns), _MOST_COLUMNS if not is_narrow() else _MOST_NARROW)
+    short = width_in < WIDTH_IN or is_narrow()
     height_in = _HEAD_IN + _ROW_IN * len(rows)
 
     def paint(drawing: Drawing) -> None:
@@ -53,9 +54,9 @@ def heat_map(
         for axes, part in zip(grid, parts, strict=True):
             _panel(axes, columns[part], rows, part, styles, target)
         told = {
-            MET: f"target met: at least {percent(target)} less than the baseline"
-            if width_in >= WIDTH_IN
-            else f"at least {percent(target)} less",
+            MET: f"at least {percent(target)} less"
+            if short
+            else f"target met: at least {percent(target)} less than the baseline",
             SHORT: "less than that",
             WORSE: "slower than the baseline",
             BASELINE: "baseline",
@@ -64,12 +65,12 @@ def heat_map(
         drawing.legend(
             handles=patches,
             loc="outside lower left",
-            ncols=4 if width_in >= WIDTH_IN else 2,
+            ncols=2 if short else 4,
             handlelength=1.1,
             columnspacing=1.2,
         )
 
-    return draw(figure_id, height_in * len(parts) + (0.3 if width_in >= WIDTH_IN else 0.42), paint, width_in=width_in)
+    return draw(figure_id, height_in * len(parts) + (0.42 if short else 0.3), paint, width_in=width_in)
 
 
 def _panel(

@@ -21,6 +21,7 @@ from smartops_chaos.report.style import (
     Styles,
     draw,
     even_slices,
+    is_narrow,
     panels,
     row_axis,
     two_lines,
@@ -83,15 +84,17 @@ def phases(
         ]
         if tiny := [p for p in arms[0].phases if p.name not in {patch.get_label() for patch in patches}]:
             patches.append(Patch(facecolor="none", label=f"too short to be seen: {listing([p.name for p in tiny])}"))
-        axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.3)
+        columns = 1 if is_narrow() else 5
+        axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.3)
 
     row_in = 0.42 if width_in >= WIDTH_IN else max(0.42, 1.2 / len(arms))  # a slide is there to be filled
-    return draw(figure_id, 0.95 + row_in * len(arms), paint, width_in=width_in)
+    legend_in = 0.55 if is_narrow() else 0.0
+    return draw(figure_id, 0.95 + row_in * len(arms) + legend_in, paint, width_in=width_in)
 
 
 def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:
     """How many counted trials reached each moment, one panel an arm; last those that the platform ended by itself."""
-    columns = min(4, len(arms))
+    columns = min(1 if is_narrow() else 4, len(arms))
     lines = -(-len(arms) // columns)
 
     def paint(drawing: Drawing) -> None:
@@ -132,7 +135,7 @@ def confusions(arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
 def _confusion(
     figure_id: str, arms: Sequence[ArmSummary], styles: Styles, expected: Sequence[str], height_in: float
 ) -> str:
-    columns = min(2, len(arms))
+    columns = min(1 if is_narrow() else 2, len(arms))
     lines = -(-len(arms) // columns)
     named = {answer for arm in arms for row in arm.rca.confusion.values() for answer in row}
     answers = [*sorted(named.union(*(cause.split("|") for cause in expected)) - {""}), ""]
@@ -146,7 +149,7 @@ def _confusion(
                 if answers[x] in expected[y].split("|"):
                     axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, edgecolor=INK))
             names = [*(clip(answer, 22) for answer in answers[:-1]), "no answer"]
-            if len(names) * columns <= _LEVEL_NAMES:
+            if len(names) * columns <= _LEVEL_NAMES and not is_narrow():
                 axes.set_xticks(range(len(answers)), [two_lines(name, 16) for name in names])
             else:
                 axes.set_xticks(range(len(answers)), names, rotation=40, ha="right", rotation_mode="anchor")

@@ -12,7 +12,21 @@ from matplotlib.figure import Figure as Drawing
 from smartops_chaos.analysis.words import clip, count, number, plain, stated_seconds
 from smartops_chaos.report.figures import marks, trial_picture
 from smartops_chaos.report.figures.trial_picture import Picture, Scale
-from smartops_chaos.report.style import BAD, HAIR, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw, row_axis
+from smartops_chaos.report.style import (
+    BAD,
+    HAIR,
+    INK,
+    LETTERS,
+    NARROW_IN,
+    QUIET,
+    SHADE,
+    WIDTH_IN,
+    ArmStyle,
+    Styles,
+    draw,
+    is_narrow,
+    row_axis,
+)
 
 LANES = ("fault in force", "users hurt", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
 _BY_HEALER = LANES[2:7]
@@ -84,10 +98,12 @@ def _panel(drawing: Drawing, axes: Axes, course: Course, style: ArmStyle, scale:
         axes.set_yticks([GOOD_MS, scale.unanswered_ms], ["good", "bad"])
     else:
         axes.set_ylabel("latency [ms]")
-    trial_picture.heading(drawing, axes, clip(picture.title, 70), style, above=14, size=LETTERS + 0.5)
+    trial_picture.heading(
+        drawing, axes, clip(picture.title, 44 if is_narrow() else 70), style, above=14, size=LETTERS + 0.5
+    )
     place: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
     place |= {"fontsize": LETTERS, "color": QUIET}
-    told = "; ".join(part for part in (picture.outcome, course.users) if part)
+    told = "; ".join(part for part in (picture.outcome, "" if is_narrow() else course.users) if part)
     axes.annotate(told, (0, 1), (9, 4), xycoords="axes fraction", **place)
     for lo, hi in picture.moments.values():
         axes.axvline((lo + hi) / 2, color=INK, linewidth=0.5, alpha=0.6)
@@ -184,7 +200,8 @@ class _Lanes:
     def _text(self, name: str, lo: float, hi: float, text: str) -> None:
         """Beside what reaches from `lo` to `hi`: right of it where there is room, else left, else upon it."""
         hi = min(hi, self.scale.end_s)
-        room = (self.scale.end_s - self.scale.start_s) * _LETTER * (len(text) + 3)
+        letter = _LETTER * WIDTH_IN / NARROW_IN * 1.15 if is_narrow() else _LETTER
+        room = (self.scale.end_s - self.scale.start_s) * letter * (len(text) + 3)
         right = hi + room < self.scale.end_s
         left = not right and lo - room > self.scale.start_s
         at, shift = (lo, -5) if left else (hi, 5 if right else -4)

@@ -170,7 +170,8 @@ requestAnimationFrame(() => setTimeout(() => {
   for (const figure of document.querySelectorAll("[data-points]")) {
     const all = [];
     for (const [group, rows] of JSON.parse(figure.dataset.points)) {
-      const marks = document.getElementById(group)?.querySelectorAll("use") ?? [];
+      const drawn = [group, group.replace(figure.id, `${figure.id}-narrow`)].map((id) => document.getElementById(id));
+      const marks = drawn.find((one) => one?.getClientRects().length)?.querySelectorAll("use") ?? []; // the drawing that is shown
       rows.forEach((row, i) => {
         const line = document.getElementById(`trial-${row + 1}`);
         if (!line || !marks[i]) return;
