@@ -229,10 +229,10 @@ def _facts(page: Page) -> Iterable[tuple[str, Text]]:
     if watched := _watched(page):
         yield "Watched on", watched
     if contested or "flags" not in columns:
-        yield "Contested", _contested(page) if contested else _UNTOLD
+        yield "Contested", _contested(page) if "flags" in columns else _UNTOLD
     alarms = _by_arm({str(a.arm): k_of_n(a.false_alarms, a.controls) for a in arms if a.controls})
     yield "False alarms", f"{alarms}, of trials without a fault." if alarms else "No trial without a fault was run."
-    if needless:
+    if needless and "needless_actions" in columns:
         by_arm = _by_arm({str(a.arm): str(a.needless_actions) for a in arms if a.needless_actions})
         yield "Needless actions", f"{by_arm}."
     elif "needless_actions" not in columns:

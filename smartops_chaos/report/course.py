@@ -53,7 +53,7 @@ def figure(
     drawn = Figure(
         figure_id,
         "Chaos against healing: " + " and ".join(names),
-        " ".join([_message(shown), *_pair([evidence for evidence, _ in trials])]),
+        _message(shown),
         " ".join(_alt(name, course) for name, course in zip(names, shown, strict=True)),
         svg,
         (numbers.id,),
@@ -61,6 +61,7 @@ def figure(
             *(_VALUES if plan.analysis.slo.query else trial_picture.REQUESTS),
             *(_SHADED if any(_shades(one) for one in shown) else ()),
             *(_LINES if any(course.acts for course in shown) else _LINES[:1]),
+            *_pair([evidence for evidence, _ in trials]),
         ),
         narrow=narrow,
     )
@@ -157,13 +158,13 @@ def _act(action: Action, zero_ns: int) -> Act:
     return Act(action.kind, action.status, start_s, end_s)
 
 
-def _pair(trials: Sequence[Evidence]) -> list[str]:
+def _pair(trials: Sequence[Evidence]) -> Keys:
     if len(trials) < MOST:
-        return []
+        return ()
     one, other = (evidence.trial for evidence in trials)
     if one.block and (one.chaos, one.workload, one.block) == (other.chaos, other.workload, other.block):
-        return []
-    return ["They are not of one block, so they show two courses and no matched comparison."]
+        return (("Twins", f"both of block {one.block}: the same scenario and repeat"),)
+    return (("No twins", "they are not of one block, so they show two courses and no matched comparison"),)
 
 
 def _alt(name: str, course: Course) -> str:

@@ -207,7 +207,8 @@ def _calibration(summary: Summary) -> Table:
 def _agreement(summary: Summary) -> Block:
     told = [m for m in summary.agreement if m.told]
     if all(m.alike == m.told for m in told):
-        return Paragraph(f"{_alike_told(told)} So say all {sum(m.told for m in told):,} moments that either told of.")
+        n = sum(m.told for m in told)
+        return Paragraph(f"Metrics and log lines agree on all {n:,} moments of the healer: a dashboard shows the same.")
     columns = zip(*((m.alike, m.logs_only, m.metrics_only, m.apart) for m in told), strict=True)
     return table(
         "tab-agreement",
