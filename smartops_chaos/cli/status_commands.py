@@ -153,6 +153,7 @@ def revert(
         print(f"nothing of any campaign is in force in {cluster}")
         return
     from smartops_chaos.run import campaign as runner
+    from smartops_chaos.schema.units import count
     from smartops_chaos.store import hash_list, registration
     from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
@@ -160,10 +161,10 @@ def revert(
     if not store.has_trials():
         store.read()  # a word about what it is, before a lock makes a folder of it
     with store.locked():
-        count = runner.revert(store)
-        print(f"{count} trial{'s' * (count != 1)} reverted")
+        reverted = runner.revert(store)
+        print(f"{count(reverted, 'trial')} reverted")
         for line in runner.restore(store):
             print(line)
-        if count and hash_list.read_list(store.path) is not None:
+        if reverted and hash_list.read_list(store.path) is not None:
             hash_list.seal_campaign(store, registration.digest(store))
         print(f"nothing of {store.name} is in force")
