@@ -68,7 +68,7 @@ def test_agreement_of_metrics_and_logs_adds_up(small):
 
 def test_where_metrics_and_logs_agree_on_everything_a_sentence_says_so(small):
     summary = replace(small.summary(), agreement=(MomentAgreement("detected", 8, 0, 0, 0),))
-    blocks = method.instrument(summary)
+    blocks = list(method.instrument(summary))
     assert not [b for b in blocks if isinstance(b, Table) and b.id == "tab-agreement"]
     told = [plain_text(b.text) for b in blocks if isinstance(b, Paragraph)]
     assert any("agree on all 8 moments" in text for text in told)

@@ -15,7 +15,7 @@ from smartops_chaos.report.style import HAIR, INK, LETTERS, WIDTH_IN, Styles, dr
 
 MET, SHORT, WORSE, BASELINE, UNKNOWN = "#a9d5f0", "#fdf0c4", "#f3b48d", "#e6e8eb", "#ffffff"
 _MOST_COLUMNS, _MOST_NARROW = 9, 4
-_ROW_IN, _HEAD_IN = 0.34, 0.42
+_ROW_IN, _LOW_ROW_IN, _HEAD_IN = 0.34, 0.29, 0.42
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def heat_map(
     """`columns` are the names of the fields. Too many of them are continued below, under the same arms."""
     parts = even_slices(len(columns), _MOST_COLUMNS if not is_narrow() else _MOST_NARROW)
     short = width_in < WIDTH_IN or is_narrow()
-    height_in = _HEAD_IN + _ROW_IN * len(rows)
+    height_in = _HEAD_IN + (_LOW_ROW_IN if short else _ROW_IN) * len(rows)
 
     def paint(drawing: Drawing) -> None:
         grid = drawing.subplots(len(parts), 1, squeeze=False).ravel()
