@@ -7,7 +7,8 @@ false one. Printed are the share of false `proven` (one test, no Holm), of false
 interval of the reduction covers the truth, and that of the mean. Exact errors on the border: benchmarks/borders.py.
 
 Second table: whole campaigns through `analysis.verdicts`, each with one claim that would be wrong about it, and how
-often it is made. Third table: two equal campaigns, compared.
+often it is made. Then 1, 4 and 12 arms that are all alike, each with a claim that would be wrong: how often any target
+of any arm is proven. Last two equal campaigns, compared. Every table can be asked for alone, with --only.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from smartops_chaos.model import Arm, Sla, Targets
 ALPHA = 0.025
 TAU_S = 100.0
 OFF, ON = Arm("off", "default"), Arm("on", "default")
+ARMS = (1, 4, 12)
 _TRUTH_DRAWS = 250_000
 
 Draw: TypeAlias = Callable[[np.random.Generator, int], Floats]
@@ -238,6 +240,45 @@ def traps() -> Mapping[str, Trap]:
     }
 
 
+def families() -> Mapping[str, Model]:
+    """All arms are alike. Nothing of them is so, or what is asked is just not so: of the MTTR, or of every target."""
+    same, third = lognormal(30, 0.5, fails=0.3), lognormal(15, 0.4, fails=0.1)
+    return {
+        "like the baseline": Model(((same, same), (same, same))),
+        "on the border of the MTTR target": Model(((third, always(TAU_S)), (third, lognormal(60, 0.4)))),
+        "on the border of all": Model(((third, always(TAU_S)),)),
+    }
+
+
+def proven_falsely(family: Model, arms: int, n: int, campaigns: int, rng: np.random.Generator) -> float:
+    """Share of the campaigns in which any target of any of so many equal arms is proven, though none is met."""
+    mean, base_mean = means(family, rng)
+    fails = np.mean([float((arm(rng, _TRUTH_DRAWS) >= TAU_S).mean()) for arm, _ in family.scenarios])
+    question = Question(
+        OFF,
+        targets=Targets(
+            mttr_reduction=max(0.0, 1 - mean / base_mean), auto_heal=1 - float(fails), sla=1 - mean / 86400
+        ),
+        sla=Sla(86400, 1),
+        because={f"fault {i}": "simulated" for i in range(len(family.scenarios))},
+    )
+    names = [Arm(f"m{i}", "default") for i in range(arms)]
+    proven = 0
+    for _ in range(campaigns):
+        base = [cell(OFF, draw(rng, n), scenario=i) for i, (_, draw) in enumerate(family.scenarios)]
+        tests = [
+            run_tests(
+                name,
+                [cell(name, draw(rng, n), scenario=i) for i, (draw, _) in enumerate(family.scenarios)],
+                base,
+                question,
+            )
+            for name in names
+        ]
+        proven += any(v.verdict == "proven" for v in decide(tests, question)[1])
+    return proven / campaigns
+
+
 def told_apart(model: Model, n: int, campaigns: int, rng: np.random.Generator) -> float:
     """Share of pairs of equal campaigns, two arms each, of which `compare` says that an arm is slower or faster."""
     arms = (ON, Arm("other", "default"))
@@ -262,32 +303,68 @@ def looked(model: Model, n: int, campaigns: int, rng: np.random.Generator) -> fl
     return float(proven.mean())
 
 
+def told(shares: Sequence[float], campaigns: int) -> str:
+    """Shares in per cent with their standard errors."""
+    errors_of = [float(np.sqrt(share * (1 - share) / campaigns)) for share in shares]
+    return "".join(f"{f'{100 * one:.2f} ({100 * se:.2f})':>14}" for one, se in zip(shares, errors_of, strict=True))
+
+
+def print_border(campaigns: int, sizes: Sequence[int], rng: np.random.Generator) -> None:
+    print(f"{'model':<24}{'n':>5}{'false proven':>14}{'false missed':>14}{'coverage':>14}{'of the mean':>14}")
+    for name, model in models().items():
+        for n in sizes:
+            found = errors(model, n, campaigns, rng)
+            shares = (found.false_proven, found.false_missed, found.coverage, found.coverage_of_mean)
+            print(f"{name:<24}{n:>5}{told(shares, campaigns)}", flush=True)
+
+
+def print_claims(campaigns: int, sizes: Sequence[int], rng: np.random.Generator) -> None:
+    print(f"{'wrong claim':<36}" + "".join(f"{f'n = {n}':>14}" for n in sizes))
+    for name, trap in traps().items():
+        print(f"{name:<36}{told([fooled(trap, n, campaigns, rng) for n in sizes], campaigns)}", flush=True)
+
+
+def print_arms(campaigns: int, sizes: Sequence[int], rng: np.random.Generator) -> None:
+    print(f"{'equal arms, anything proven':<34}{'n':>5}" + "".join(f"{f'{arms} arms':>14}" for arms in ARMS))
+    for name, family in families().items():
+        for n in sizes:
+            shares = [proven_falsely(family, arms, n, campaigns, rng) for arms in ARMS]
+            print(f"{name:<34}{n:>5}{told(shares, campaigns)}", flush=True)
+
+
+def print_looks(campaigns: int, sizes: Sequence[int], rng: np.random.Generator) -> None:
+    print(f"{'false proven at a look':<36}" + "".join(f"{f'n = {n}':>14}" for n in sizes))
+    for name, model in models().items():
+        print(f"{name:<36}{told([looked(model, n, campaigns, rng) for n in sizes], campaigns)}", flush=True)
+
+
+def print_compare(campaigns: int, sizes: Sequence[int], rng: np.random.Generator) -> None:
+    pairs = max(campaigns // 10, 1)
+    print(f"{'equal, called different':<36}" + "".join(f"{f'n = {n}':>14}" for n in sizes))
+    for name, model in models().items():
+        print(f"{name:<36}{told([told_apart(model, n, pairs, rng) for n in sizes], pairs)}", flush=True)
+
+
+TABLES = {
+    "border": print_border,
+    "claims": print_claims,
+    "arms": print_arms,
+    "looks": print_looks,
+    "compare": print_compare,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="False verdicts and coverage on simulated campaigns.")
     parser.add_argument("--campaigns", type=int, default=4000, help="simulated campaigns for each line (4000)")
     parser.add_argument("--trials", type=int, nargs="+", default=[5, 10, 20, 50], help="trials a cell")
+    parser.add_argument("--only", choices=TABLES, nargs="+", default=list(TABLES), help="these tables")
     parser.add_argument("--seed", type=int, default=20261124)
     options = parser.parse_args(arguments)
-    rng = np.random.default_rng(options.seed)
-    print(f"{'model':<24}{'n':>5}{'false proven':>15}{'false missed':>15}{'coverage':>11}{'of the mean':>14}")
-    for name, model in models().items():
-        for n in options.trials:
-            found = errors(model, n, options.campaigns, rng)
-            wrong = (found.false_proven, found.false_missed, found.coverage, found.coverage_of_mean)
-            told = [f"{100 * share:.2f} %" for share in wrong]
-            print(f"{name:<24}{n:>5}{told[0]:>15}{told[1]:>15}{told[2]:>11}{told[3]:>14}", flush=True)
-    print(f"\n{'wrong claim':<36}" + "".join(f"{f'n = {n}':>10}" for n in options.trials))
-    for name, trap in traps().items():
-        shares = [fooled(trap, n, options.campaigns, rng) for n in options.trials]
-        print(f"{name:<36}" + "".join(f"{100 * s:>8.2f} %" for s in shares), flush=True)
-    print("\nfalse proven at a look after any repeat")
-    for name, model in models().items():
-        shares = [looked(model, n, options.campaigns, rng) for n in options.trials]
-        print(f"{name:<36}" + "".join(f"{100 * s:>8.2f} %" for s in shares), flush=True)
-    print("\nequal campaigns called different by `compare`")
-    for name, model in models().items():
-        shares = [told_apart(model, n, max(options.campaigns // 10, 1), rng) for n in options.trials]
-        print(f"{name:<36}" + "".join(f"{100 * s:>8.2f} %" for s in shares), flush=True)
+    print(f"{options.campaigns} campaigns; per cent (standard error)")
+    for name in options.only:
+        print()
+        TABLES[name](options.campaigns, options.trials, np.random.default_rng(options.seed))
 
 
 if __name__ == "__main__":

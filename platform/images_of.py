@@ -1,4 +1,5 @@
-"""images_of: of a release's values at stdin, as JSON, the images by digest, as values for the next environment.
+"""images_of: of a release's values at stdin, as JSON, the images by digest, and the commit of which they were
+built, as values for the next environment.
 
 With --running FILE: of the release's pods at stdin, as JSON, whether they run these images and nothing else.
 """
@@ -27,7 +28,7 @@ def main() -> None:
             sys.exit(f"these run, and the release does not name them: {', '.join(others)}; deploy it anew")
         return
     values = json.load(sys.stdin)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"commit": values.get("commit", "")}
     missing = []
     for path in SERVICES:
         if values[path[0]].get("enabled") is False:
@@ -55,7 +56,7 @@ def named(values: dict[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         if key == "image":
             yield f"{value['repository']}@{value['digest']}"
-        else:
+        elif isinstance(value, dict):
             yield from named(value)
 
 
@@ -63,7 +64,7 @@ def strangers(pods: list[dict[str, Any]], known: set[str]) -> list[str]:
     return sorted(
         f"{container['image']} in {pod['metadata']['name']}"
         for pod in pods
-        for container in pod["spec"]["containers"]
+        for container in (*pod["spec"]["containers"], *pod["spec"].get("initContainers", ()))
         if container["image"] not in known
     )
 

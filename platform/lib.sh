@@ -33,20 +33,21 @@ state() { # RELEASE NAMESPACE: of its newest revision, such as deployed; empty i
 }
 revision() { helm history "$1" --namespace "$2" --output json | json 'found[-1]["revision"]'; } # RELEASE NAMESPACE
 
-mend() { # RELEASE NAMESPACE TIMEOUT NOW: whatever a killed helm has left: it refuses everything while a release is "pending"
+mend() { # RELEASE NAMESPACE TIMEOUT NOW: whatever a killed helm has left: it refuses everything while a release is "pending" or "uninstalling"
   local history state since good
   history=$(helm history "$1" --namespace "$2" --output json 2>/dev/null) || return 0
   state=$(json 'found[-1]["status"]' <<<"$history")
-  [[ $state == pending-* ]] || return 0
+  [[ $state == pending-* || $state == uninstalling ]] || return 0
   since=$(json 'found[-1]["updated"]' <<<"$history")
   # helm itself gives up after its time: what is older has nobody at work on it.
   if ! $4 && [ "$(($(date +%s) - $(date -d "$since" +%s)))" -lt "$(seconds "$3")" ]; then
     say "the release $1 is $state since $since: another deploy may be at work. Wait for it; or, if you know that it was killed: --mend"
     exit 3
   fi
-  good=$(json '([r["revision"] for r in found if r["status"] == "deployed"] or [r["revision"] for r in found if r["status"] == "superseded"] or [0])[-1]' <<<"$history")
+  good=0 # what was being taken away is taken away
+  [ "$state" = uninstalling ] || good=$(json '([r["revision"] for r in found if r["status"] == "deployed"] or [r["revision"] for r in found if r["status"] == "superseded"] or [0])[-1]' <<<"$history")
   if [ "$good" = 0 ]; then
-    say "the release $1 is $state since $since and was never whole: taking it away"
+    say "the release $1 is $state since $since, with nothing to go back to: taking it away"
     helm uninstall "$1" --namespace "$2" --wait --timeout "$3" >/dev/null
   else
     say "the release $1 is $state since $since: back to revision $good first"

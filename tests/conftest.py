@@ -33,7 +33,16 @@ settings.load_profile("same-examples")
 # The whole environment of the tests and of every program that they start, whatever the shell of whoever runs them has
 # set: these programs, and of the variables only what says where things are.
 PATH = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"])
-_PASSED_ON = ("HOME", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "KUBECONFIG", "PROMETHEUS_3", "TEST_REGISTRY")
+_PASSED_ON = (
+    "HOME",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "XDG_CACHE_HOME",
+    "KUBECONFIG",
+    "IMAGES_TAG",
+    "PROMETHEUS_3",
+    "TEST_REGISTRY",
+)
 _SAY_EVERY_S = 10.0
 
 MATRIX = """\

@@ -41,11 +41,11 @@ BOARD = Board(
         ),
         number(
             "Containers in a crash loop",
-            "Containers that crashed again and again, so that the kubelet waits before it starts them once more.",
+            "Containers that were restarted twice in 5 minutes, or that the kubelet waits with before it starts them once more.",
             "short",
             Query(
-                "count(kube_pod_container_status_waiting_reason"
-                '{namespace=~"$namespace", reason="CrashLoopBackOff"}) or vector(0)'
+                'count(ALERTS{alertname="SmartOpsPodCrashLooping", alertstate="firing", namespace=~"$namespace"}) '
+                "or vector(0)"
             ),
             bad=1,
         ),

@@ -14,6 +14,7 @@ from smartops_chaos.analysis import competing
 from smartops_chaos.analysis.likelihood_ratio import Floats, Trials
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome, Stop
 
 NOT_RECORDED = "not recorded"
@@ -40,7 +41,7 @@ class Cell:
     not_recorded: int  # fewer than the fullest arm has in this scenario
     undetected_span: tuple[Floats, Floats] | None = None  # with the early and the late ends of the moments' intervals
     unmitigated_span: tuple[Floats, Floats] | None = None
-    repeat: Floats | None = None  # of the counted trials: which block each is in; None: not in the table
+    repeat: Floats | None = None  # of the counted trials: which block each is in; None: the table does not tell
     rarely_hurts: bool = False  # the baseline was bad in fewer than half of its trials here
 
     @property
@@ -84,7 +85,8 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
     `table` has measured trials only (`summarise.measured_trials`); scenarios without a fault, the controls, have no
     cell. A planned cell without any trial is there with n = 0.
 
-    In each scenario every arm should have as many trials as the fullest one; the difference is `not_recorded`.
+    In each scenario every arm should have as many trials as the fullest one; the difference is `not_recorded`. Raises
+    UsageError if two scenarios or two arms have one name.
     """
     columns = _Columns(table)
     groups: dict[tuple[str, str], dict[Arm, NDArray[np.intp]]] = {}
@@ -94,6 +96,8 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
     for chaos, workload, arm in sorted(question.cells, key=str):
         if (chaos, workload) in groups:
             groups[chaos, workload].setdefault(arm, np.zeros(0, dtype=np.intp))
+    _told_apart([f"{chaos} / {workload}" for chaos, workload in groups])
+    _told_apart([str(arm) for arm in {arm for arms in groups.values() for arm in arms}])
     cells = []
     for (chaos, workload), arms in sorted(groups.items()):
         rows = np.concatenate(list(arms.values()))
@@ -101,13 +105,14 @@ def build(table: pd.DataFrame, question: Question) -> list[Cell]:
             continue
         known = rows[~np.isnan(columns.horizon[rows])]
         most = {a: _expected(columns.repeat, arms, question.stopped.get(a)) for a in arms}
+        family = next(filter(None, columns.family[rows]), chaos) if columns.has["family"] else chaos
         found = [
             columns.cell(
                 arms[arm],
                 chaos=chaos,
                 workload=workload,
                 arm=arm,
-                family=next((f for f in columns.family[rows] if f), chaos),
+                family=family,
                 horizon_s=float(columns.horizon[known[0]]) if len(known) else 0.0,  # then there are no times
                 weight=question.weights.get(chaos, 1.0),
                 fullest=most[arm],
@@ -139,6 +144,12 @@ def cells_by_arm(
     return pairs
 
 
+def _told_apart(names: Sequence[str]) -> None:
+    """Of a foreign table: numbers are kept and shown by these names, so two things of one name would be mixed."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"`{twice[0]}` is the name of two scenarios or arms", "rename the levels that contain ` / `")
+
+
 def _expected(repeat: Floats, arms: Mapping[Arm, NDArray[np.intp]], stop: Stop | None) -> int:
     """As many trials as the fullest arm has, up to the look that stopped this one."""
     return max(len(rows) if stop is None else int((repeat[rows] <= stop.repeat).sum()) for rows in arms.values())
@@ -160,7 +171,7 @@ class _Columns:
         self.detected, self.acted = competing.moment(table, "detected"), competing.moment(table, "acted")
         self.raced = competing.incidents(table) & competing.dated(table)
         self.bad = numbers(table, "bad_seconds") + np.nan_to_num(numbers(table, "unknown_seconds"))
-        self.has = {c: c in table for c in ("ttr_impact_s", "detected_lo_s", "acted_lo_s", "bad_seconds")}
+        self.has = {c: c in table for c in ("family", "ttr_impact_s", "detected_lo_s", "acted_lo_s", "bad_seconds")}
 
     def are_of_a_fault(self, rows: NDArray[np.intp]) -> bool:
         """A scenario without any result may still be one of a fault, if all its trials were left out."""
@@ -182,7 +193,7 @@ class _Columns:
         outcomes = Counter(self.outcome[rows].tolist())
         time = self.time[counted]
         unrecovered = self.bad_to_the_end[counted] & (time >= horizon_s)
-        impact = self.impact[counted]
+        impact, repeat = self.impact[counted], self.repeat[counted]
         impacts_known = self.has["ttr_impact_s"] and not np.isnan(impact).any()
 
         def until(values: Floats) -> Floats:
@@ -213,7 +224,7 @@ class _Columns:
             outcomes=dict(sorted(outcomes.items())),
             left_out=sum(n for outcome, n in outcomes.items() if Outcome(outcome).left_out),
             not_recorded=max(0, fullest - len(rows)),
-            repeat=None if np.isnan(self.repeat[counted]).any() else self.repeat[counted],
+            repeat=repeat if len(np.unique(repeat)) == len(repeat) and not np.isnan(repeat).any() else None,
             undetected_span=undetected_span if self.has["detected_lo_s"] else None,
             unmitigated_span=unmitigated_span if self.has["acted_lo_s"] else None,
         )

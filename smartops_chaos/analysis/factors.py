@@ -19,8 +19,7 @@ from smartops_chaos.analysis import likelihood_ratio
 from smartops_chaos.analysis.cells import Cell
 from smartops_chaos.analysis.compare import trials_of
 from smartops_chaos.analysis.distributions import t_quantile
-from smartops_chaos.analysis.estimate import interval
-from smartops_chaos.analysis.likelihood_ratio import mean_over_scenarios
+from smartops_chaos.analysis.likelihood_ratio import interval, mean_over_scenarios
 from smartops_chaos.analysis.rates import common
 from smartops_chaos.model import Arm
 

@@ -19,8 +19,7 @@ from statistics import median
 
 import numpy as np
 
-from smartops_chaos.analysis import estimate
-from smartops_chaos.analysis.likelihood_ratio import Trials
+from smartops_chaos.analysis.likelihood_ratio import Trials, interval
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.errors import NothingSelected
 from smartops_chaos.model import ALPHA, Action, Outcome
@@ -81,7 +80,7 @@ def numbers(incidents: Sequence[Incident], needless: Sequence[Action] = ()) -> I
         outcomes=dict(sorted(Counter(str(one.outcome) for one in own).items())),
         horizon_s=horizon_s,
         mttr_s=float(np.mean(times)),
-        mttr=estimate.interval([Trials(np.array(times), horizon_s)], ALPHA),
+        mttr=interval([Trials(np.array(times), horizon_s)], ALPHA),
         median_s=middle if middle < horizon_s else None,
         detected=len(detections),
         detection_s=float(np.mean(detections)) if detections else None,

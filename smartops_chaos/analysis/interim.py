@@ -45,14 +45,14 @@ def interim_look(table: pd.DataFrame, question: Question, number: int, repeat: i
     measured = measured[numbers(measured, "repeat") <= repeat]
     tests, _, verdicts = conclude(measured, question, competitors(others(measured, question), question))
     running = [t for t in tests if t.arm not in question.stopped]
-    stop = [t.arm for t in running if number < question.looks and _decided(t, verdicts)]
+    stop = [t.arm for t in running if number < question.looks and _has_nothing_left(t, verdicts)]
     return InterimLook(
         stop=tuple(Stop(arm, number, repeat) for arm in stop),
         verdicts=tuple(v for v in verdicts if v.arm in {t.arm for t in running}),
     )
 
 
-def _decided(t: ArmTests, verdicts: Sequence[Verdict]) -> bool:
+def _has_nothing_left(t: ArmTests, verdicts: Sequence[Verdict]) -> bool:
     found = {v.target: v.verdict for v in verdicts if v.arm == t.arm}
     for test in t.targets:
         if test.in_sequence and found[test.target] == "missed":
@@ -72,13 +72,19 @@ def rehearse(table: pd.DataFrame, question: Question, ends: Sequence[int]) -> Qu
 
 def take(store: CampaignFolder, number: int) -> tuple[Stop, ...]:
     """The arms that a look before the end stops, by the records of a campaign's directory; it writes nothing."""
+    if _instrument_is_off(store, store.read().plan):
+        return ()  # no verdict will be given, so nothing is decided
+    return decided(store, number)
+
+
+def decided(store: CampaignFolder, number: int) -> tuple[Stop, ...]:
+    """What the trials up to a look say, now or whenever it was taken; it writes nothing."""
     plan = store.read().plan
     end = before_end(plan)[number - 1]
     ids = [trial.id for trial in plan.measured if trial.repeat <= end]
-    if _instrument_is_off(store, plan):
-        return ()  # no verdict will be given, so nothing is decided
     found = {str(store.trial(name).record): record for name in ids if (record := store.record(name)) is not None}
-    return interim_look(from_records(found), of_plan(plan, store.stops()), number, end).stop
+    earlier = tuple(stop for look in store.looks()[: number - 1] for stop in look)
+    return interim_look(from_records(found), of_plan(plan, earlier), number, end).stop
 
 
 def _instrument_is_off(store: CampaignFolder, plan: Plan) -> bool:
@@ -86,5 +92,6 @@ def _instrument_is_off(store: CampaignFolder, plan: Plan) -> bool:
     return bool(disturbed(store.disturbances())) or any(one.off for one in calibrations(rows))
 
 
-if __name__ == "__main__":  # the process that a runner starts for a look: see run.interim_looks
-    print(json.dumps([asdict(stop) for stop in take(CampaignFolder(Path(sys.argv[1])), int(sys.argv[2]))]))
+if __name__ == "__main__":  # the process that is started for a look, or to see whether one was right: run.interim_looks
+    look = decided if sys.argv[3:] == ["again"] else take
+    print(json.dumps([asdict(stop) for stop in look(CampaignFolder(Path(sys.argv[1])), int(sys.argv[2]))]))

@@ -182,6 +182,14 @@ def mean(arm: Sequence[Trials], limit_s: float, alpha: float, *, looks: bool = F
     return Mean(mean_over_scenarios(arm), float(lo[0]), float(hi[0]), p, p_ruled_out, trials)
 
 
+def interval(samples: Sequence[Trials], alpha: float, *, looks: bool = False) -> tuple[float | None, float | None]:
+    """Two-sided interval at 2 `alpha` of the weighted mean in seconds; (None, None) where it cannot be given."""
+    if not samples or any(not np.size(one.values) for one in samples):
+        return None, None
+    lo, hi = mean_interval(samples, alpha, looks=looks)
+    return float(lo[0]), float(hi[0])
+
+
 def _number(side: Sequence[Trials]) -> int:
     return sum(np.shape(one.values)[-1] for one in side)
 

@@ -47,7 +47,7 @@ _STEPS = 14  # of a bisection, the last of them a twentieth of a per cent wide
 _FENCE = 1.5  # spreads from its cell's median that a log time counts at most; where the usual Huber estimator bends
 _SHRINK = 0.5  # found by simulation (benchmarks/two_nights.py); at 0 the baseline's scatter counts in full
 _NORMAL_SPREAD = 1.4826  # standard deviation of normal values / their median distance from the median
-_LEAST = 1e-9  # seconds, of which a log can be taken
+_LEAST = 1e-9  # of the longest time: so long counts what took none, since 0 has no log
 _FLOOR = 1e-6  # variance of a log: times that are all the same still differ by a tenth of a per cent
 _TIE = 1e-9  # exchanges that come to the same, but for rounding
 
@@ -164,7 +164,8 @@ def _shrunk(change: _Change) -> _Change:
 def _of_means(cells: _Chosen, factor: float = 1.0) -> _Change:
     """Of the weighted mean of the times, the old ones made a `factor` longer; its variance by the delta method."""
     new, old, new_variance, old_variance = _sums(cells, [cell.slowed(factor) for cell, _ in cells])
-    new, old = np.maximum(new, _LEAST), np.maximum(old, _LEAST)
+    least = _LEAST * (max(new.max(), old.max()) or 1.0)
+    new, old = np.maximum(new, least), np.maximum(old, least)
     return _Change(np.log(new) - np.log(old), new_variance / new**2 + old_variance / old**2)
 
 
@@ -172,7 +173,8 @@ def _of_usual_trials(cells: _Chosen) -> _Change:
     """Of the weighted mean of log times, each within the fences of its cell, which no exchange of labels moves."""
     logs = []
     for cell, _ in cells:
-        log_times = np.log(np.maximum(cell.slowed(1.0), _LEAST))
+        times = cell.slowed(1.0)
+        log_times = np.log(np.maximum(times / (times.max() or 1.0), _LEAST))
         median = np.median(log_times)
         fence = _FENCE * _NORMAL_SPREAD * np.median(np.abs(log_times - median))
         logs.append(np.clip(log_times - median, -fence, fence))

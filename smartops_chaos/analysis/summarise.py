@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from smartops_chaos.analysis import competing, instrument, outlook, phases, rca, sla, verdicts, warnings
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell, build, cells_by_arm, of_arm
-from smartops_chaos.analysis.estimate import interval
-from smartops_chaos.analysis.likelihood_ratio import Floats, mean_over_scenarios
+from smartops_chaos.analysis.likelihood_ratio import Floats, interval, mean_over_scenarios
 from smartops_chaos.analysis.operations import operations
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal
@@ -286,7 +285,6 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
     km = kaplan_meier(time, event)
     lo, hi = log_log_band(km, alpha)
     at = [share * tau for share in _AT_RISK_AT]
-    ordered = np.sort(time)
     return Curve(
         scenario=scenario,
         time_s=tuple(km.time.tolist()),
@@ -294,7 +292,7 @@ def _curve(scenario: str, time: Floats, event: NDArray[np.bool_], tau: float, al
         lo=tuple(lo.tolist()),
         hi=tuple(hi.tolist()),
         at_risk_times_s=tuple(at),
-        at_risk=tuple((len(time) - np.searchsorted(ordered, at, side="left")).tolist()),
+        at_risk=tuple(int((time >= t).sum()) for t in at),
         censored_at_s=tuple(np.sort(time[~event]).tolist()),
     )
 

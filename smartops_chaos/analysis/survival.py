@@ -27,11 +27,14 @@ def kaplan_meier(time: Floats, event: NDArray[np.bool_]) -> KaplanMeier:
 
     `time` and `event` have one entry for each trial; `event` False = still bad when observation ended, at that time.
     """
-    times = np.union1d([0.0], time[event])
-    ordered = np.sort(time)
-    at_risk = len(time) - np.searchsorted(ordered, times, side="left")
-    ended = np.sort(time[event])
-    events = np.searchsorted(ended, times, side="right") - np.searchsorted(ended, times, side="left")
+    ended, censored = np.sort(time[event]), np.sort(time[~event])
+    first = np.flatnonzero(np.diff(ended, prepend=-1.0))  # of the events at each time
+    times, events = ended[first], np.diff(first, append=len(ended))
+    at_risk = len(time) - first - np.searchsorted(censored, times, side="left")
+    if not len(times) or times[0] > 0:
+        times, events, at_risk = (
+            np.append(start, rest) for start, rest in ((0.0, times), (0, events), (len(time), at_risk))
+        )
     survival = np.cumprod(1 - events / np.maximum(at_risk, 1)).astype(np.float64)
     with np.errstate(divide="ignore"):
         terms = np.where(events > 0, events / (at_risk * (at_risk - events).astype(float)), 0.0)

@@ -13,12 +13,12 @@ from smartops_chaos.errors import FileProblems, UsageError
 
 
 def attach(
-    namespace: Annotated[str, typer.Argument(metavar="NAMESPACE")],
-    service: Annotated[str, typer.Option(help="The Deployment under attack.")] = "",
-    context: Annotated[str, typer.Option(help="Of the kubeconfig.")] = "",
+    namespace: Annotated[str, typer.Argument(metavar="NAMESPACE", help="Where the healer and its service are.")],
+    service: Annotated[str, typer.Option(metavar="NAME", help="The Deployment under attack.")] = "",
+    context: Annotated[str, typer.Option(metavar="NAME", help="Of the kubeconfig.")] = "",
     out: Annotated[Path, typer.Option(help="The healer file to write.")] = Path("healer.yaml"),
-    quiet: Annotated[str, typer.Option(help="How long to look before the fault.")] = "20s",
-    watch: Annotated[str, typer.Option(help="How long to look after it.")] = "60s",
+    quiet: Annotated[str, typer.Option(metavar="TIME", help="How long to look before the fault.")] = "20s",
+    watch: Annotated[str, typer.Option(metavar="TIME", help="How long to look after it.")] = "60s",
     yes: Annotated[bool, typer.Option("--yes", help="Delete the pod without asking.")] = False,
 ) -> None:
     """Look at a healer that is there: delete one pod after asking, and write down what told of it."""

@@ -30,6 +30,7 @@ from smartops_chaos.cli import (
     run_command,
     status_commands,
 )
+from smartops_chaos.cli.completion import matrix_in
 from smartops_chaos.cli.help import FIRST, GroupedCommands, examples
 from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption
 from smartops_chaos.cli.terminal import BAD, WEAK, Terminal, missing_library
@@ -109,7 +110,7 @@ app.command()(run_command.demo)
 
 @app.command(epilog=examples("init"))
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")] = Path(),
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a matrix.")] = False,
     from_cluster: Annotated[
         str, typer.Option("--from-cluster", metavar="NAMESPACE", help="For what is there on the cluster of KUBECONFIG.")
@@ -141,9 +142,15 @@ def init(
     print(f"next: smartops-chaos plan {folder / 'matrix.yaml'}", file=sys.stderr)
 
 
+def _matrix_in(path: Path | None) -> Path | None:
+    return None if path is None else matrix_in(path)
+
+
 @app.command(epilog=examples("doctor"))
 def doctor(
-    matrix: Annotated[Path | None, typer.Argument(metavar="[MATRIX]")] = None,
+    matrix: Annotated[
+        Path | None, typer.Argument(metavar="MATRIX", callback=_matrix_in, help="The lab with one lane, unless said.")
+    ] = None,
     results: ResultsOption = RESULTS,
     rbac: Annotated[bool, typer.Option("--rbac", help="Print the least roles that MATRIX needs on a cluster.")] = False,
     as_json: JsonOption = False,

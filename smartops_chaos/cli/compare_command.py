@@ -37,7 +37,9 @@ def compare(
     require: Annotated[
         Require, typer.Option(help="What --check asks for; non-inferior: more than the allowed is ruled out.")
     ] = "not-slower",
-    baseline: Annotated[str, typer.Option(help="For bare trials tables: model=off,policy=default.")] = "",
+    baseline: Annotated[
+        str, typer.Option(metavar="ARM", help="For bare trials tables: model=off,policy=default.")
+    ] = "",
     results: ResultsOption = RESULTS,
     as_json: JsonOption = False,
 ) -> None:

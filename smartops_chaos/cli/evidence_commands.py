@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from smartops_chaos.cli import completion
-from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, campaign_path
-from smartops_chaos.errors import MISSED, PreflightFailed
+from smartops_chaos.cli.options import RESULTS, CampaignArgument, JsonOption, ResultsOption, campaign_path
+from smartops_chaos.errors import MISSED, PreflightFailed, UsageError
 
 
 def verify(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]", autocompletion=completion.campaigns)] = None,
+    campaign: CampaignArgument = None,
     results: ResultsOption = RESULTS,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,6 +34,7 @@ def verify(
         print(json.dumps({"state": found.state, **asdict(found)}))
     else:
         registered = f"registered at {found.registered}" if found.registered else "not registered"
+        registered += f"; shard {found.shard} of its campaign" if found.shard else ""
         told = f"{found.derived} of {found.trials} records follow from their evidence; {registered}"
         print("\n".join([f"{found.campaign}: {found.state}. {told}", *(f"  {one}" for one in found.problems)]))
         if found.left:
@@ -44,7 +45,10 @@ def verify(
 
 
 def attest(
-    campaign: Annotated[Path, typer.Argument(metavar="CAMPAIGN", autocompletion=completion.campaigns)],
+    campaign: Annotated[
+        Path,
+        typer.Argument(metavar="CAMPAIGN", autocompletion=completion.campaigns, help="Its name, or its folder."),
+    ],
     image: Annotated[list[str], typer.Option(metavar="NAME@sha256:...", help="That was tested; for each of them.")],
     key: Annotated[Path | None, typer.Option(help="To sign with: a PEM file, or cosign's own.")] = None,
     keyless: Annotated[bool, typer.Option("--keyless", help="Sign by cosign as the CI job that this is.")] = False,
@@ -66,6 +70,8 @@ def attest(
         why = [*checked.problems, checked.left] if checked.left else checked.problems
         print("\n".join([f"{store.name} does not verify, so nothing is said of it:", *why]))
         raise typer.Exit(MISSED)
+    if checked.shard:
+        raise UsageError(f"{store.name} is shard {checked.shard} of a campaign", "of a part alone nothing follows")
     if not checked.listed:
         raise PreflightFailed(f"{store.path} has no hash list", "run it with this version: an older one wrote none")
     summary = load.campaign([store]).summary

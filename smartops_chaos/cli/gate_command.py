@@ -22,10 +22,10 @@ _GATES = Path("platform/gates.yaml")
 def gate(
     environment: Annotated[str, typer.Argument(metavar="ENV", help="As the file of rules has it, such as stage.")],
     gates: Annotated[Path, typer.Option(help="The file of rules.")] = _GATES,
-    prometheus: Annotated[str, typer.Option(help="Its address, instead of the file's.")] = "",
-    namespace: Annotated[str, typer.Option(help="Instead of the file's.")] = "",
+    prometheus: Annotated[str, typer.Option(metavar="URL", help="Its address, instead of the file's.")] = "",
+    namespace: Annotated[str, typer.Option(metavar="NAME", help="Instead of the file's.")] = "",
     campaign: Annotated[Path | None, typer.Option(help="That tells the MTTR, instead of the newest.")] = None,
-    at: Annotated[str, typer.Option(help="A moment in the past, such as 2026-11-30T05:00:00Z.")] = "",
+    at: Annotated[str, typer.Option(metavar="MOMENT", help="A moment in the past, such as 2026-11-30T05:00:00Z.")] = "",
     junit: Annotated[Path | None, typer.Option(help="Write the decision as JUnit XML.")] = None,
     evidence: Annotated[
         Path | None,
@@ -58,6 +58,8 @@ def _rules(gates: Path, environment: str, namespace: str) -> EnvironmentRules:
     from smartops_chaos.schema.names import is_label
     from smartops_chaos.schema.yamlfile import did_you_mean
 
+    if gates == _GATES and not gates.exists():
+        raise UsageError(f"there is no {gates} here", "name the file of rules: smartops-chaos gate ENV --gates FILE")
     known = gatefile.load(gates).environments
     if environment not in known:
         raise UsageError(f"{gates} has no environment {environment}", did_you_mean(environment, known))

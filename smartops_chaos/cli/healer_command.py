@@ -42,7 +42,7 @@ def check(
     known = healer.components
     for one in logs or ():
         component, _, name = one.rpartition("=") if not Path(one).exists() else ("", "", one)
-        text = sys.stdin.read() if name == "-" else yamlfile.read_text(Path(name), biggest=_BIGGEST)
+        text = sys.stdin.read() if name == "-" else yamlfile.read_text(Path(name), biggest=_BIGGEST, lenient=True)
         if component and known and component not in known and not component.startswith(healerfile.OF_KUBERNETES):
             raise UsageError(f"no rule reads lines of `{component}`", did_you_mean(component, known))
         lines += rulecheck.lines_of(text, component)
@@ -63,10 +63,13 @@ def _stored(trial: str, campaign: Path | None, results: Path) -> tuple[LogLine, 
 
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", autocompletion=completion.healers, help="Without it: their names.")
+        str, typer.Argument(metavar="NAME", autocompletion=completion.healers, help="Without it: their names.")
     ] = "",
 ) -> None:
-    """Print a shipped healer file, to be copied and changed: healer show smartops > healer.yaml."""
+    """Print a shipped healer file, to copy and change.
+
+    smartops-chaos healer show smartops > healer.yaml
+    """
     from smartops_chaos.schema import healerfile
 
     if name:

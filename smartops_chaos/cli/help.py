@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from typer.core import TyperGroup
@@ -47,7 +48,7 @@ _EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "verify": ("smartops-chaos verify quick-1", "smartops-chaos verify quick-1 --json"),
     "attest": ("smartops-chaos attest smartops-1 --image registry.example.com/erp@sha256:... --key key.pem",),
-    "status": ("smartops-chaos status", "smartops-chaos status --json"),
+    "status": ("smartops-chaos status", "smartops-chaos status quick-1 --json"),
     "revert": ("smartops-chaos revert quick-1", "smartops-chaos revert --cluster smartops-dev"),
 }
 
@@ -59,6 +60,17 @@ def examples(name: str) -> str:
 
 class GroupedCommands(TyperGroup):
     """Commands under headings, each with its whole first sentence; one that no heading names stands under "More"."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Of an unknown option only those are offered that are nearly so named: `--out` is not nearly `--junit`."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if offered := getattr(error, "possibilities", None):
+                asked = str(getattr(error, "option_name", "")).lstrip("-")
+                bare = {name.lstrip("-"): name for name in offered}
+                error.possibilities = [bare[name] for name in get_close_matches(asked, bare)]  # type: ignore[attr-defined]
+            raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # typer's own types are private
         named = {name for names in GROUPS.values() for name in names}

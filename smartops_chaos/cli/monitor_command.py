@@ -38,4 +38,6 @@ def monitor(
         except ValueError as error:
             raise UsageError(f"--listen {listen}: {error}") from None
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    # A trial marks its phases in its log; the monitor, which reads the same sources, has none.
+    logging.getLogger("smartops_chaos").addFilter(lambda record: not record.getMessage().startswith("phase "))
     service.run(found, file.parent, folder)

@@ -35,16 +35,24 @@ LanesOption = Annotated[int | None, typer.Option("--lanes", min=1, metavar="N", 
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the campaigns.")]
 ReportsOption = Annotated[Path, typer.Option("--reports", help="Folder of the reports.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on stdout.")]
+CampaignArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="CAMPAIGN", autocompletion=completion.campaigns, help="The newest, unless said."),
+]
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 
 def campaign_path(path: Path, results: Path) -> Path:
     """A campaign, or a bare trials table, by its path, or by its name among the results.
 
-    Raises UsageError for a table that is not there.
+    Raises UsageError for a table that is not there, and for a file that is none.
     """
-    if not path.exists() and path.suffix.lower() in (".csv", ".parquet"):
+    is_table = path.suffix.lower() in (".csv", ".parquet")
+    if is_table and not path.exists():
         raise UsageError(f"there is no file {path}", "name a trials table, or a campaign in results/")
+    if path.is_file() and not is_table:
+        what = f"{path} is neither a campaign's folder nor a trials table"
+        raise UsageError(what, "a table ends in .csv or .parquet; `smartops-chaos status` lists the campaigns here")
     return path if path.exists() or path.parent != Path() else results / path
 
 

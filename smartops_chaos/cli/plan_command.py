@@ -93,7 +93,7 @@ def _tell(made: Plan, typed: str, lanes: int, pilot: Path | None, *, with_trials
         print(json.dumps({**document, "chances": None if likely is None else asdict(likely)}))
         return
     terminal = Terminal()
-    for line in kinds.victims(made):
+    for line in dict.fromkeys(kinds.victims(made)):  # two parts of a storm may find the same missing
         terminal.say(line)
     if with_trials:
         for number, trial in enumerate(made.trials, 1):

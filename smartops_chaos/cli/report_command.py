@@ -44,7 +44,7 @@ def report(
     campaigns: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[CAMPAIGN...]",
+            metavar="CAMPAIGN",
             autocompletion=completion.campaigns,
             help="None: the last one. Several: the runs of one matrix, which give a history; but campaigns that were "
             "run with --shard are one campaign. A monitor's folder: its incidents, beside a campaign that follows.",
@@ -78,7 +78,9 @@ def report(
     ] = False,
     paper: Annotated[Literal["a4", "letter"], typer.Option(help="Of the PDF.")] = "a4",
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
-    baseline: Annotated[str, typer.Option(help="For a bare trials table: model=off,policy=default.")] = "",
+    baseline: Annotated[
+        str, typer.Option(metavar="ARM", help="For a bare trials table: model=off,policy=default.")
+    ] = "",
     results: ResultsOption = RESULTS,
     reports: ReportsOption = REPORTS,
     as_json: JsonOption = False,
@@ -110,8 +112,9 @@ def report(
             told = _figures(data, reports, trial or [], every=figures, as_json=as_json)
         else:
             told = _campaign(data, reports, as_json=as_json, paper=paper)
-    if told.files:
-        print(told.files[0])
+    for file in told.files:
+        if file.suffix in (".pdf", ".html", ".gif"):
+            print(file)
     if open_ and (page := next((file for file in told.files if file.suffix == ".html"), None)):
         webbrowser.open(page.resolve().as_uri())
     _write_for_machines(told.summary, junit, prometheus, require)

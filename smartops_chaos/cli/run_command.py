@@ -119,6 +119,7 @@ def _answer(place: Path, out: Path, options: RunOptions, *, with_report: bool, a
     from smartops_chaos import api
     from smartops_chaos.cli import result_table
     from smartops_chaos.cli.terminal import WEAK, Terminal, command, missing_library
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
     terminal = Terminal(as_json=as_json)
     elsewhere = [*_other("--results", place.parent, RESULTS), *_other("--reports", out.parent, REPORTS)]
@@ -144,13 +145,19 @@ def _answer(place: Path, out: Path, options: RunOptions, *, with_report: bool, a
         shard = [f"--shard {options.shard}"] if options.shard else []
         chosen = " ".join([*(f"--only {only}" for only in options.only), *shard])
         terminal.say(f"This is about what {chosen} chose, and what the campaign had before.")
-    if summary.warnings:
-        more = len(summary.warnings) - 1
-        terminal.say(f"Weak: {summary.warnings[0]}" + (f" ({more} more in the report)" if more else ""), WEAK)
+    store = CampaignFolder(place)
+    too_busy = [found.what for found in store.disturbances() if found.severe]  # told above, as the reason of no verdict
+    weak = [text for text in summary.warnings if not any(what in text for what in too_busy)]
+    if weak:
+        more = len(weak) - 1
+        terminal.say(f"Weak: {weak[0]}" + (f" ({more} more in the report)" if more else ""), WEAK)
     if data:
         files = api.report(data, out)
         terminal.file("report:", next((file for file in files if file.suffix == ".html"), files[0]))
         terminal.file("to print:", files[0])
+    if too_busy and with_report:
+        terminal.command("next, when nothing else runs here:", store.read().provenance.get("command", ""))
+        return
     following = result_table.next_command(summary) if with_report else command("report", place.name, *elsewhere)
     terminal.command("next:", following or command("report", place.name, "--check", *elsewhere))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smartops_chaos.cli import completion
-from smartops_chaos.cli.options import RESULTS, JsonOption, ResultsOption, campaign_path
+from smartops_chaos.cli.options import RESULTS, CampaignArgument, JsonOption, ResultsOption, campaign_path
 from smartops_chaos.cli.terminal import command
 from smartops_chaos.errors import ChaosError, UsageError
 
@@ -26,7 +26,7 @@ _NEWEST = 10  # campaigns whose verdicts are told: each reads all its records
 
 
 def derive(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]", autocompletion=completion.campaigns)] = None,
+    campaign: CampaignArgument = None,
     explain: Annotated[
         str,
         typer.Option(
@@ -49,13 +49,24 @@ def derive(
         raise UsageError("\n".join(failed))
 
 
-def status(results: ResultsOption = RESULTS, as_json: JsonOption = False) -> None:
+def status(
+    campaign: Annotated[
+        Path | None,
+        typer.Argument(metavar="CAMPAIGN", autocompletion=completion.campaigns, help="All of them, unless said."),
+    ] = None,
+    results: ResultsOption = RESULTS,
+    as_json: JsonOption = False,
+) -> None:
     """What ran, what is left, what may still be in force."""
     from smartops_chaos.cli.terminal import Terminal
     from smartops_chaos.run import status
-    from smartops_chaos.store.campaign_folder import campaigns
+    from smartops_chaos.store.campaign_folder import CampaignFolder, campaigns
 
     stores = campaigns(results, headless=True)
+    if campaign is not None:
+        stores = [CampaignFolder(campaign_path(campaign, results))]
+        if not stores[0].has_trials():
+            stores[0].read()  # a word about what it is
     found = [status.state(store) for store in stores]
     if as_json:
         print(json.dumps(found))
@@ -74,23 +85,25 @@ def _tell(terminal: Terminal, store: CampaignFolder, one: dict[str, Any], width:
 
     from smartops_chaos.cli.terminal import ASIDE, BAD, WEAK
     from smartops_chaos.model import Arm
+    from smartops_chaos.run.display import tally
 
     wanted, runner = one["trials"] - one["spared"], one["runner"]
     when = f"running now (process {runner})" if runner else _age(one["last"])
     unfinished, begun = one["done"] < wanted and not runner, store.has_begun()
     left, go_on = "", False
     if unfinished and one["chosen"]:
-        left = f", all of the {one['chosen']} that the last run chose"
+        left = f"all of the {one['chosen']} that the last run chose"
     elif unfinished and not begun:
-        left = ", no trial has begun: the run was refused, or stopped before its first one"
+        left = "no trial has begun: the run was refused, or stopped before its first one"
     elif unfinished:
-        left, go_on = ", unfinished", bool(one["command"])
-    head = Text.assemble((f"{one['campaign']:{width}}", "bold"), f"  {one['done']}/{wanted}  ", (when + left, ASIDE))
+        left, go_on = "unfinished", bool(one["command"])
+    told = ", ".join(filter(None, (when, left)))
+    head = Text.assemble((f"{one['campaign']:{width}}", "bold"), f"  {one['done']}/{wanted}  ", (told, ASIDE))
     terminal.console.print(head, soft_wrap=not terminal.console.is_terminal)
     if go_on:
         terminal.command("  go on:", one["command"])
-    outcomes = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in one["outcomes"].items())
-    terminal.say(f"  {outcomes}" if outcomes or not begun else "  nothing recorded")
+    if begun:
+        terminal.say(f"  {tally(one['outcomes']) or 'nothing recorded'}")
     if with_verdicts:
         for line in _verdicts(store):
             terminal.console.print(Text("  ") + line, soft_wrap=not terminal.console.is_terminal)
@@ -123,17 +136,18 @@ def _verdicts(store: CampaignFolder) -> list[Text]:
 
 
 def _age(last: str) -> str:
+    """ "" if the campaign never said anything."""
     from smartops_chaos.schema.units import spoken_duration
 
     try:
         seconds = (datetime.now(UTC) - datetime.fromisoformat(last)).total_seconds()
     except ValueError:
-        return "nobody knows when"
+        return ""
     return f"{spoken_duration(seconds)} ago"
 
 
 def revert(
-    campaign: Annotated[Path | None, typer.Argument(metavar="[CAMPAIGN]", autocompletion=completion.campaigns)] = None,
+    campaign: CampaignArgument = None,
     cluster: Annotated[
         str, typer.Option(metavar="NAMESPACE", help="By the cluster's labels alone, when the directory is lost.")
     ] = "",
@@ -162,7 +176,8 @@ def revert(
         store.read()  # a word about what it is, before a lock makes a folder of it
     with store.locked():
         reverted = runner.revert(store)
-        print(f"{count(reverted, 'trial')} reverted")
+        if reverted:
+            print(f"{count(reverted, 'trial')} reverted")
         for line in runner.restore(store):
             print(line)
         if reverted and hash_list.read_list(store.path) is not None:

@@ -64,9 +64,7 @@ def ask_now(source: Connection) -> dict[str, Asked]:
         clock = replace(clock, answer=round((low + high) / 2e9, 3))
         rules = replace(rules, answer=prometheus.data(source, "/api/v1/rules", {}))
     except PrometheusError as error:
-        missing = clock if clock.answer is None else rules
-        failed = replace(missing, error=str(error))
-        clock, rules = (failed, replace(rules, error=str(error))) if missing is clock else (clock, failed)
+        clock, rules = (one if one.answer is not None else replace(one, error=f"{error}") for one in (clock, rules))
     return {CLOCK: clock, RULES: rules}
 
 

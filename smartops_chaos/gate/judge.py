@@ -151,6 +151,8 @@ def _witness(rule: WitnessRule, told: _Told) -> tuple[RuleResult, frozenset[int]
         problems.append("nothing was scraped")
     problems += [f"{rule.by} {name} was never scraped" for name in rule.wanted if name not in targets]
     watchers |= {f"{rule.by} {name}": slots for name, slots in sorted(targets.items())}
+    if rule.evaluated is not None:
+        watchers |= {f"the rule group {name}": _evaluated(name, told) for name in rule.groups}
     opens: list[float] = []
     for name, slots in watchers.items():
         missing = gaps(grid, slots)
@@ -169,6 +171,18 @@ def _witness(rule: WitnessRule, told: _Told) -> tuple[RuleResult, frozenset[int]
     least = min(_seen(grid, slots) for slots in watchers.values())
     why = f"{len(targets)} targets and the rules were seen in {_share(least)} of the window and more"
     return RuleResult("witness", "open", why, None, told.query(questions.TARGETS)), covered
+
+
+def _evaluated(group: str, told: _Told) -> set[int]:
+    """The slots in which a rule group was evaluated. The metric's value is when it last was, its label `file;group`."""
+    lately_s = 2 * told.grid.step_s  # an evaluation and its scrape
+    return {
+        slot
+        for line in told.lines(questions.EVALUATED, _BEFORE)
+        if line.labels.get(questions.GROUP, "").endswith(f";{group}")
+        for slot, value in line.values.items()
+        if value > told.grid.end_of(slot) - lately_s
+    }
 
 
 def _seen(grid: Grid, slots: set[int]) -> float:
@@ -217,6 +231,16 @@ def _present(rule: WitnessRule, answers: Answers) -> list[str]:
     return problems
 
 
+def _lasting(told: _Told, line: GridLine) -> set[int]:
+    """The slots in which something is above 0: what is when nobody evaluates rules any more, is until somebody does."""
+    found = {slot for slot, value in line.values.items() if value > 0}
+    evaluated = {slot for one in told.lines(questions.WATCHDOG) for slot in one.values}
+    for gap in gaps(told.grid, evaluated | found):
+        if gap.first - 1 in found:
+            found |= set(range(gap.first, gap.last + 1))
+    return found - {_BEFORE}
+
+
 # ---- tests ---------------------------------------------------------------------------------------------------------
 
 
@@ -227,8 +251,8 @@ def _tested(rules: EnvironmentRules, told: _Told) -> tuple[frozenset[int], tuple
     after = -(-rules.after_test // told.grid.step_s)
     slots: set[int] = set()
     spans = []
-    for line in told.lines(questions.TESTS):
-        for one in stretches(slot for slot, value in line.values.items() if value > 0):
+    for line in told.lines(questions.TESTS, _BEFORE):
+        for one in stretches(_lasting(told, line)):
             spans.append(
                 TestedTime(
                     told.grid.end_of(one.first - 1), told.grid.end_of(one.last), line.labels.get("fault", "a fault")
@@ -259,11 +283,10 @@ def _alerts(rule: AlertsRule, told: _Told, tested: frozenset[int]) -> RuleResult
     window_s = grid.slots * grid.step_s
     bad: list[str] = []
     opens: list[float] = []
-    for line in sorted(told.lines(questions.ALERTS), key=lambda one: sorted(one.labels.items())):
+    for line in sorted(told.lines(questions.ALERTS, _BEFORE), key=lambda one: sorted(one.labels.items())):
         severity = line.labels.get(questions.SEVERITY, "")
         name = f"{line.labels.get('alertname', '')} ({severity or 'no severity'})"
-        firing = stretches(slot for slot, value in line.values.items() if value > 0 and slot not in tested)
-        for one in firing:
+        for one in stretches(_lasting(told, line) - tested):
             lasted = one.slots * grid.step_s
             if one.last == grid.slots - 1 and severity in rule.now:
                 bad.append(f"{name} is firing since {stamp(grid.end_of(one.first - 1))}")
@@ -285,6 +308,8 @@ def _alerts(rule: AlertsRule, told: _Told, tested: frozenset[int]) -> RuleResult
 def _mttr(rule: MttrRule, rules: EnvironmentRules, told: _Told) -> RuleResult:
     """From a campaign of the digests that run; without one, from the gauge, which is no way around a forged one."""
     try:
+        if (asked := told.answers.get(questions.CAMPAIGN)) and asked.error:
+            raise Refused(f"a campaign cannot be read, so it may be the one that counts: {asked.error}")
         found = _digests(rules, told)
         return mttr.judge_campaign(rule, answer_of(told.answers, questions.CAMPAIGN), found, told.grid.at_s)
     except Refused:

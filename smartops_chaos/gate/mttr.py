@@ -23,8 +23,7 @@ from smartops_chaos.statements.envelope import BadSignature
 from smartops_chaos.store import hash_list
 from smartops_chaos.store.campaign_folder import CampaignFile, CampaignFolder, campaigns
 
-_IMAGES = "Images"  # in a campaign's provenance: `name image (sha256:...); ...`
-_NOTED = len("sha256:") + 12  # characters of a digest in it
+_NOTED = len("sha256:") + statement.NOTED  # characters of a digest in a campaign's provenance
 
 
 class ArmMttr(TypedDict):
@@ -71,7 +70,7 @@ def _started(file: CampaignFile) -> str:
 
 
 def _bare(store: CampaignFolder, file: CampaignFile) -> CampaignFact:
-    images = file.provenance.get(_IMAGES, "")
+    images = file.provenance.get(statement.IMAGES, "")
     return CampaignFact(name=store.name, started=_started(file), images=images, arms=[], refused="", signed_for=[])
 
 
@@ -83,6 +82,8 @@ def _looked_into(rule: MttrRule, store: CampaignFolder, fact: CampaignFact) -> C
         if checked.state != verification.VERIFIED:
             told = "; ".join(checked.problems[:3]) or checked.left or "an earlier version made it, or it is simulated"
             return {**fact, "refused": f"{checked.state}: {told}"}
+        if checked.shard:
+            return {**fact, "refused": f"it is a part of a campaign, shard {checked.shard}"}
         if rule.registered and not checked.registered:
             return {**fact, "refused": "its plan was not registered before the first trial: `run --register`"}
         if rule.public_key:

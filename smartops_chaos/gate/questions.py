@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from smartops_chaos.schema.gatefile import EnvironmentRules
 
-WATCHDOG, TARGETS, TESTS, ALERTS = "watchdog", "targets", "tests", "alerts"
+WATCHDOG, TARGETS, EVALUATED, TESTS, ALERTS = "watchdog", "targets", "rule groups", "tests", "alerts"
 TOTAL, ERRORS, SPIKES, GAUGE, VERSIONS = "slo total", "slo errors", "spikes", "mttr gauge", "versions"
 RULES, CLOCK, STATE, RELEASE, CAMPAIGN = "rules", "clock", "cluster", "release", "campaign"
-SEVERITY = "severity"
+SEVERITY, GROUP = "severity", "rule_group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ def questions(rules: EnvironmentRules) -> tuple[GateQuestion, ...]:
         GateQuestion(WATCHDOG, there(rules.witness.watchdog, "alertname")),
         GateQuestion(TARGETS, there(rules.witness.targets, rules.witness.by)),
     ]
+    if rules.witness.evaluated is not None:
+        asked.append(GateQuestion(EVALUATED, there(rules.witness.evaluated, GROUP)))
     if rules.tests is not None:
         asked.append(GateQuestion(TESTS, there(rules.tests, "fault")))
     if rules.alerts:

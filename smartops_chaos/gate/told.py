@@ -1,6 +1,6 @@
 """A decision as text, JSON and JUnit, and the evidence of it as a file. Texts are pure.
 
-An evidence file has the rules, every question with its answer, and the decision: `again` judges it anew.
+An evidence file has the rules, every question with its answer, and the decision: `gate --at` judges it anew.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from smartops_chaos.schema.gatefile import EnvironmentRules, WorkloadsRule
 from smartops_chaos.schema.units import format_duration
 
 _KINDS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)
+_WHOLE = ("deployed", "superseded")  # of a moment in the past, what has been superseded since was whole
 _DAMAGED = (ValueError, KeyError, TypeError, binascii.Error, OSError, EOFError, zlib.error)
 
 
@@ -58,12 +59,9 @@ def not_of_the_past(rules: EnvironmentRules) -> dict[str, Asked]:
     """In the place of `ask_cluster` for a moment in the past, when no evidence of that moment is at hand."""
     told = "the API server tells only of now: give --evidence with the folder that has the evidence of that moment"
     missing = {STATE: Asked("Kubernetes", f"workloads of {rules.namespace}", error=told)} if rules.workloads else {}
-    if rules.release:
-        try:  # the history has its own dates
-            missing[RELEASE] = ask_cluster(rules.model_copy(update={"workloads": None}))[RELEASE]
-        except KeyError:
-            missing[RELEASE] = Asked("Kubernetes", f"history of the release {rules.release}", error=told)
-    return missing
+    return missing | ask_cluster(
+        rules.model_copy(update={"workloads": None})
+    )  # the release's history has its own dates
 
 
 # ---- workloads -----------------------------------------------------------------------------------------------------
@@ -223,7 +221,7 @@ def release_changes(answer: Any, at_s: float) -> list[tuple[float, str]]:
         raise Unanswered("there is no such release in the namespace")
     past.sort(key=lambda one: one[1].number)
     newest = past[-1][1]
-    if newest.status.startswith("pending"):
+    if newest.status not in _WHOLE:
         return [(at_s, f"the release is {newest.status}, revision {newest.number}: `platform/rollback` mends it")]
     changes: list[tuple[float, str]] = []
     before = ""

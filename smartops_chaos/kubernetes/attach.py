@@ -78,7 +78,7 @@ def look(
             f"there is no namespace {namespace}: {error}", "name one that `kubectl get namespaces` lists"
         ) from error
     except (ClusterError, ActivityFailed) as error:
-        raise PreflightFailed(str(error), "check KUBECONFIG, the context and your rights") from error
+        raise PreflightFailed(str(error), "`kubectl get namespaces` has to work first") from error
     told = f"one pod of {chosen} was deleted" if allowed else ""
     return draft.Seen(namespace, chosen, port, sizes, told, quiet_s, watch_s, seen, rose)
 

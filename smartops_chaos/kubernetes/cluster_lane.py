@@ -136,7 +136,12 @@ class ClusterLane:
             return True
         if rule.query:
             try:
-                result = prometheus.instant(self._prometheus(), rule.query).get("result") or []
+                result = (
+                    prometheus.instant(self._prometheus(), rule.query.replace("${namespace}", self._namespace)).get(
+                        "result"
+                    )
+                    or []
+                )
             except prometheus.PrometheusError:
                 return False
             if not any(float(one["value"][1]) >= 1 for one in result):

@@ -135,7 +135,7 @@ def look(namespace: str, context: str = "") -> FoundSystem:
             f"there is no namespace {namespace}: {error}", "name one that `kubectl get namespaces` lists"
         ) from error
     except ClusterError as error:
-        raise PreflightFailed(str(error), "check KUBECONFIG and the context") from error
+        raise PreflightFailed(str(error), "`kubectl get namespaces` has to work first") from error
 
 
 def _healer(namespace: str, there: set[str]) -> HealerFile:

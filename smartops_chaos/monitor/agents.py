@@ -112,17 +112,19 @@ class AgentNumbers:
     def ask(self) -> list[str]:
         """Ask both; what did not answer, in words."""
         said = []
-        for where, path, read in (
-            (self._signals, f"/v1/signals/recent?limit={_LIMIT}", self.signals),
-            (self._policy, f"/v1/policy/audit/latest?n={_LIMIT}", self.audit),
+        for key, where, path, most, read in (
+            ("signals", self._signals, "/v1/signals/recent", "limit", self.signals),
+            ("policy", self._policy, "/v1/policy/audit/latest", "n", self.audit),
         ):
             if where:
-                path, _, query = path.partition("?")
-                name, _, value = query.partition("=")
                 try:
-                    read(connection(where).ask(AgentError, path, {name: value}, retries=0))
-                except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-                    said.append(f"{where}{path}: {error}")
+                    read(connection(where).ask(AgentError, path, {most: str(_LIMIT)}, retries=0))
+                except RuntimeError as error:
+                    said.append(f"{error}: check `{key}`")
+                except (ValueError, TypeError, AttributeError, KeyError) as error:
+                    said.append(
+                        f"{path} of {where} says something else ({type(error).__name__}: {error}): check `{key}`"
+                    )
         return said
 
     def signals(self, answer: Item) -> None:

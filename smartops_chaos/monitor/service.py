@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ _TURN_S, _MARKS_S, _AGENTS_S, _MTTR_S, _LIVE_S = 0.5, 2.0, 5.0, 60.0, 1.0
 _STEP_NS = 1_000_000_000  # the wall clock has left ours: somebody has set it, or the machine has slept
 _AGAIN_S = 5.0
 _STUCK_S = 60.0
+_CHECKED_S = 5.0  # after its start everything has had the time to answer once
 
 logger = logging.getLogger("smartops_chaos")
 
@@ -77,6 +79,9 @@ class _Service:
             loop.add_signal_handler(number, self._stopping.set)
         await asyncio.to_thread(self._turn)
         runner = await self._listen()
+        for what in self._monitor.follows():
+            logger.info("%s", what)
+        check_s = time.monotonic() + _CHECKED_S
         tasks = [
             asyncio.create_task(self._every(seconds, job))
             for seconds, job in ((_MARKS_S, self._look), (_AGENTS_S, self._ask), (_MTTR_S, self._mttr))
@@ -85,6 +90,9 @@ class _Service:
             while not self._stopping.is_set():
                 begun_s = time.monotonic()
                 await asyncio.to_thread(self._turn)
+                if begun_s > check_s:
+                    check_s = math.inf
+                    await asyncio.to_thread(self._check)
                 beside = (probe.PROCESS, *([pods.PROCESS] if self._file.cluster else []))
                 if not all(map(sidecar.running, beside)) or self._clock.wall_bounds_ns()[0] > _STEP_NS:
                     logger.warning("a process beside this one has ended, or the clock was set: starting anew")
@@ -136,6 +144,10 @@ class _Service:
         }
         self._state = json.dumps(state)
 
+    def _check(self) -> None:
+        for what in self._monitor.unreached():
+            self._say(f"not reached: {what}")
+
     def _look(self) -> None:
         self._marks.look()
         self._monitor.numbers.faults(self._marks.active())
@@ -143,7 +155,7 @@ class _Service:
     def _ask(self) -> None:
         self._unanswered = self._monitor.agents.ask()
         for what in self._unanswered:
-            self._say(what)
+            self._say(f"not reached: {what}")
 
     def _mttr(self) -> None:
         self._monitor.numbers.mttr(self._marks.mttr())

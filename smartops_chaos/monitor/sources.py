@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,6 +13,7 @@ from smartops_chaos.monitor.pods import FollowedPods
 from smartops_chaos.schema.healerfile import HealerFile, LokiLogs
 from smartops_chaos.schema.monitorfile import MonitorFile
 from smartops_chaos.telemetry import alerts, loki, prometheus
+from smartops_chaos.telemetry.connection import connection
 from smartops_chaos.timeline.incident import ACTED_EARLIER_S, nothing_told
 from smartops_chaos.timeline.rules import METRICS_CLOCK, NODE_CLOCK
 from smartops_chaos.trial.evidence import HealerSources, collect
@@ -39,6 +40,23 @@ class StandingSources(HealerSources):
         found = collect(self, self._healer, clocks, since_ns, needed_ns, self._clock)
         platform = self._pods.platform(since_ns) if self._pods else ()
         return replace(nothing_told(), clocks=clocks, platform=platform, **found)
+
+    def unreached(self, since_ns: int) -> Iterator[str]:
+        """What has not answered since then, with the key to look at."""
+        for note in dict.fromkeys(self.lost(since_ns)):
+            yield f"{note}: check `{'logs' if self._file.logs else 'cluster'}`"
+        now_ns = self._clock.now_ns()
+        prom, logs = self._file.prometheus, self._healer.loki
+        try:
+            if prom is not None:
+                prometheus.instant(replace(connection(prom), retries=0), "vector(1)")
+        except RuntimeError as error:
+            yield f"{error}: check `prometheus`"
+        try:
+            if logs is not None:
+                self.stored_logs(logs, now_ns - 1, now_ns)
+        except RuntimeError as error:
+            yield f"{error}: check `loki`"
 
     def logs(self, since_ns: int, /) -> tuple[LogLine, ...]:
         return (*self._lines.since(since_ns), *(self._pods.lines(since_ns) if self._pods else ()))

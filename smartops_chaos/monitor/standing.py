@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ class StandingMonitor:
         self._seen_fault = ""
         self._unrecorded: list[_Unrecorded] = []
         self._started_ns = clock.now_ns()
+        self._answered = False
 
     @property
     def load(self) -> Load:
@@ -164,6 +166,26 @@ class StandingMonitor:
             self._tidied_ns = now_ns
             self._look_for_needless(now_ns)
             self._prune(now_ns)
+
+    def follows(self) -> Iterator[str]:
+        """What it asks and reads, for whoever has started it."""
+        file, slo = self._file, self.service.slo
+        if slo.query:
+            yield f"asks {file.prometheus} every {slo.every_s:g} s"
+        else:
+            yield f"sends {file.rate:g} requests a second to {file.url}{self._healer.workload.path}"
+        yield from (f"reads the lines of {component} in {path}" for component, path in file.logs.items())
+        if file.cluster:
+            yield f"follows the pods of {file.namespace}, and its healer's lines"
+        servers = {"Prometheus": file.prometheus, "Loki": file.loki, "signals": file.signals, "policy": file.policy}
+        yield from (f"reads {what} at {where.partition('#')[0]}" for what, where in servers.items() if where)
+
+    def unreached(self) -> Iterator[str]:
+        """What has not answered since the start, with the key to look at."""
+        if not self._answered:
+            asked = self._file.prometheus if self.service.slo.query else self._file.url
+            yield f"{asked} has not answered yet: check `url`, or the service is down"
+        yield from self._sources.unreached(self._started_ns)
 
     def state(self) -> dict[str, Any]:
         """What the page shows, but for what a campaign does."""
@@ -333,6 +355,7 @@ class StandingMonitor:
         for one in requests:
             if one.sched_ns >= self._started_ns:  # those before were counted by the monitor before
                 self.numbers.request(good=is_good(one, latency_ns))
+                self._answered |= one.status > 0
 
     def _prune(self, now_ns: int) -> None:
         needed_ns = min([self._finder.begin_ns, *(one.seen.impacted.lo_ns for one in self._unrecorded)])

@@ -122,10 +122,11 @@ def _spreads(plan: Plan, budget: Budget, pilot: Pilot | None) -> list[Spread]:
 
 def _supposed(budget: Budget, pilot: Pilot | None) -> str:
     assumed = (
-        f"supposed are a baseline of {ASSUMED_MEAN:.0%} of the horizon and a spread of {ASSUMED_CV:.0%} of the mean"
+        f"supposed are a baseline of {100 * ASSUMED_MEAN:.0f} % of the horizon and "
+        f"a spread of {100 * ASSUMED_CV:.0f} % of the mean"
     )
     if pilot is None:
-        return f"{assumed}, `--pilot CAMPAIGN` takes them from trials"
+        return f"{assumed} (`--pilot CAMPAIGN` takes both from its trials)"
     missing = [f"{c} / {w}" for c, w in budget.scenarios if (c, w) not in pilot.spreads]
     text = f"the spread is the upper 80 % bound of {pilot.name}'s"
     return text + (f", and for {', '.join(missing)}, which it has not, {assumed}" if missing else "")

@@ -205,12 +205,12 @@ def _reduction(plan: Plan, text: str, budget: Budget, command: Callable[[int | N
     share, alone = (slowest_provable(d, target) for d in (design, replace(design, alpha=budget.alpha)))
     ideal = "if the baseline never recovers and the arm always does"
     if share is not None:
-        return Proof("mttr_reduction", True, f"{text}: can be proven {ideal} within {share:.0%} of the horizon")
+        return Proof("mttr_reduction", True, f"{text}: can be proven {ideal} within {100 * share:.0f} % of the horizon")
     what = f"{text}: {count(budget.per_cell, 'trial')} in a cell"
     if alone is None:
         return Proof("mttr_reduction", False, f"{what} are too few, even {ideal} at once", more())
     what = f"{what} are too few while other arms are open (Holm over {budget.arms} arms); if all others are proven, "
-    return Proof("mttr_reduction", True, f"{what}{ideal} within {alone:.0%} of the horizon", more())
+    return Proof("mttr_reduction", True, f"{what}{ideal} within {100 * alone:.0f} % of the horizon", more())
 
 
 def _auto_heal(plan: Plan, text: str, budget: Budget, command: Callable[[int | None], str]) -> Proof:

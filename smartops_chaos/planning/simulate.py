@@ -23,6 +23,7 @@ from smartops_chaos.errors import UsageError
 from smartops_chaos.model import Arm, Outcome, Plan, Trial
 from smartops_chaos.plan.durations import before_s, blocks_s, makespan_s
 from smartops_chaos.schema.units import Duration, Fraction
+from smartops_chaos.schema.yamlfile import did_you_mean
 
 MOST_TRIALS = 1_000_000
 
@@ -127,6 +128,7 @@ def _entries(
     plan: Plan, truth: Truth, cells: Mapping[tuple[str, str, str, str], object]
 ) -> dict[tuple[str, str, str, str], Entry]:
     """The truth of each cell with a fault."""
+    _check_levels(plan, truth)
     found = {}
     for cell in cells:
         if plan.chaos[cell[0]].parts:
@@ -135,6 +137,20 @@ def _entries(
                 raise UsageError(f"no entry of the truth fits {' / '.join(cell)}", "end with one that names no factor")
             found[cell] = entry
     return found
+
+
+def _check_levels(plan: Plan, truth: Truth) -> None:
+    """A level that the matrix does not have is misspelt: its entry would fit nothing, and another one would count."""
+    for number, entry in enumerate(truth.trials, 1):
+        for factor, name, known in (
+            ("chaos", entry.chaos, list(plan.chaos)),
+            ("workload", entry.workload, list(plan.workloads)),
+            ("model", entry.model, list(plan.models)),
+            ("policy", entry.policy, list(plan.policies)),
+        ):
+            if name and name not in known:
+                what = f"entry {number} of the truth: no {factor} level is named `{name}`"
+                raise UsageError(what, did_you_mean(name, known))
 
 
 def _drawn(entry: Entry, tau: float, n: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.object_]]:

@@ -137,9 +137,17 @@ def _machine_now(plan: Plan, options: RunOptions, emit: Emit) -> Start | None:
 def _closing(store: CampaignFolder, plan: Plan) -> Iterator[events.Event]:
     """What the end says of the instrument: its calibration, and trials before which the service was another."""
     rows = [row for trial in plan.trials if (row := store.row(trial.id)) is not None]
-    for found in calibrations(row for row in rows if row["phase"] == "calibrate"):
-        if found.n:
-            yield events.Warned(f"no verdict: {found.off}") if found.off else events.Noted(f"calibration of {found}")
+    calibrated = calibrations(row for row in rows if row["phase"] == "calibrate")
+    for found in calibrated:
+        if found.off:
+            yield events.Warned(f"no verdict: {found.off}")
+    good = [found for found in calibrated if found.worst_s is not None and not found.off]
+    if good:
+        faults, worst_s = sum(found.n for found in good), max(abs(found.worst_s or 0.0) for found in good)
+        yield events.Noted(
+            f"calibration: the harness itself ended {count(faults, 'fault')}; "
+            f"their recoveries are dated to {worst_s:.2f} s at worst"
+        )
     if why := disturbed(store.disturbances()):
         yield events.Warned(f"no verdict: {why}")
     if drift := drift_warning(rows):

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from smartops_chaos.model import Outcome
@@ -47,6 +48,13 @@ def plain(outcome: str) -> str:
     return outcome.replace("_", " ")
 
 
+def tally(outcomes: Mapping[str, int]) -> str:
+    """Such as "7 healed, 3 platform, 3 for calibration"; empty if nothing has ended."""
+    measured = [f"{n} {plain(name)}" for name, n in sorted(outcomes.items()) if name != events.CALIBRATION]
+    calibration = outcomes.get(events.CALIBRATION, 0)
+    return ", ".join([*measured, *([f"{calibration} for calibration"] if calibration else [])])
+
+
 def sentence(event: events.Event) -> str:
     """One line for one event; empty for those that only a live table needs."""
     match event:
@@ -65,9 +73,15 @@ def sentence(event: events.Event) -> str:
             outcome = Outcome(event.outcome)
             measured_s = event.time_s if outcome.incident else None
             after = "" if measured_s is None else f" after {measured_s:.1f} s"
-            ended = f"{plain(outcome)}{reason}{after}" + (", does not count" if outcome.left_out else "")
+            if outcome.left_out:
+                ended = f"{plain(outcome)}{reason}, does not count"
+            elif event.phase == "calibrate":
+                recovered = plain(outcome) if outcome is Outcome.UNRECOVERED else "recovered"
+                ended = f"{recovered}{after}, as the harness ended the fault"
+            else:
+                ended = f"{plain(outcome)}{reason}{after}"
             detail = f"\n  {event.detail}" if event.detail else ""
-            return f"{event.lane}: {event.trial}: {ended} [{event.done}/{event.trials}]{detail}"
+            return f"[{event.done}/{event.trials}] {event.lane}: {event.trial}: {ended}{detail}"
         case events.LookTaken():
             decided = f"{', '.join(event.stopped) or 'no arm'} decided"
             spared = f", {event.spared} trials are spared" if event.spared else ""
@@ -77,7 +91,6 @@ def sentence(event: events.Event) -> str:
         case events.LaneBlocked():
             return f"{event.lane} is blocked: {event.why}"
         case events.CampaignFinished():
-            ended_so = ", ".join(f"{n} {plain(name)}" for name, n in sorted(event.outcomes.items()))
             why_over = {
                 "interrupted": "interrupted; the same command resumes",
                 "max-time": "out of time",
@@ -85,7 +98,9 @@ def sentence(event: events.Event) -> str:
                 "invalid": "no trial is valid, so nothing more is started",
             }
             how = f" ({why_over[event.stopped_by]})" if event.stopped_by else ""
-            return f"{event.campaign}: {event.done} of {event.trials} trials recorded{how}: {ended_so or 'nothing new'}"
+            of_this_run = ", of this run" if 0 < sum(event.outcomes.values()) < event.done else ""
+            told = f"{event.campaign}: {event.done} of {event.trials} trials recorded{how}{of_this_run}"
+            return f"{told}: {tally(event.outcomes) or 'nothing new'}"
         case _:
             return ""
 
@@ -142,7 +157,7 @@ class Live:
                 self._lanes[event.lane] = (event.trial, event.phase, now)
             case events.TrialFinished():
                 self._done, self._fresh = event.done, self._fresh + 1
-                self._tally[event.outcome] += 1
+                self._tally[events.counted_as(event.outcome, event.phase)] += 1
                 self._lanes[event.lane] = ("", "waiting", now)
             case events.LookTaken():
                 self._trials, self._left = event.trials, self._left - event.spared
@@ -176,7 +191,7 @@ class Live:
         bar.add_row(ProgressBar(self._trials, self._done, width=_BAR), Text(told))
         grid.add_row(bar)
         if self._tally:
-            grid.add_row(Text("so far: " + ", ".join(f"{n} {plain(name)}" for name, n in self._tally.most_common())))
+            grid.add_row(Text(f"so far: {tally(self._tally)}"))
         return grid
 
     def _remaining(self, now: float) -> float:

@@ -62,7 +62,12 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
 def _machine() -> list[Check]:
     """The numbers also when all is well. A busy machine fails no check: it may be quiet when a campaign starts."""
     seen = machine.measure()
-    disturbing = [Check(f"machine: {one.what}", True, one.hint, note=True) for one in machine.findings(seen)]
+    disturbing = [
+        Check(
+            f"machine: {one.what}" + (": `run` would give no verdict" if one.severe else ""), True, one.hint, note=True
+        )
+        for one in machine.findings(seen)
+    ]
     return [Check(f"machine: {seen}", True, note=bool(disturbing)), *disturbing]
 
 

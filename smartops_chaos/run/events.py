@@ -6,6 +6,15 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from smartops_chaos.model import Outcome
+
+CALIBRATION = "calibration"  # beside the outcomes in a count
+
+
+def counted_as(outcome: str, phase: str) -> str:
+    """The outcome; of a calibration trial that counts `calibration`, since the harness itself ended its fault."""
+    return CALIBRATION if phase == "calibrate" and not Outcome(outcome).left_out else outcome
+
 
 @dataclass(frozen=True, slots=True)
 class CampaignStarted:
@@ -49,6 +58,7 @@ class TrialFinished:
     done: int
     trials: int
     detail: str = ""  # the reason in a sentence, where the trial does not count
+    phase: str = "measure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,7 @@ class CampaignFinished:
     campaign: str
     done: int
     trials: int
-    outcomes: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)  # of this start, by `counted_as`
     stopped_by: str = ""  # "", "interrupted", "max-time", "unwritable", "invalid"
 
 

@@ -23,12 +23,13 @@ _DECIDE = "smartops_chaos.analysis.interim"  # run as a program
 Decide = Callable[[CampaignFolder, int], tuple[Stop, ...]]  # the look's number, from 1 -> the arms that it stops
 
 
-def decide(store: CampaignFolder, look: int) -> tuple[Stop, ...]:
+def decide(store: CampaignFolder, look: int, *, again: bool = False) -> tuple[Stop, ...]:
     """The arms that a look stops, by the records on disk. Raises HarnessFailed.
 
     In a process of its own, which ends with it: a runner has no room for pandas, and Ctrl-C does not reach it.
+    `again`: of one that was taken, whatever was found since to be wrong with the instrument.
     """
-    command = [sys.executable, "-P", "-m", _DECIDE, str(store.path), str(look)]
+    command = [sys.executable, "-P", "-m", _DECIDE, str(store.path), str(look), *(["again"] if again else [])]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
     if done.returncode:
         why = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]

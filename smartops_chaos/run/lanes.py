@@ -243,7 +243,7 @@ class LaneThreads:
         outcome = str(record.row["outcome"])
         with self._lock:
             self._done += outcome != Outcome.ABORTED
-            self._outcomes[outcome] += 1
+            self._outcomes[events.counted_as(outcome, trial.phase)] += 1
             self._first_block.discard(trial.id)
             if self._todo and self._nothing_valid():
                 self._stopped_by = self._stopped_by or "invalid"
@@ -260,6 +260,7 @@ class LaneThreads:
                 done,
                 self._looks.trials,
                 str(record.row.get("detail") or ""),
+                trial.phase,
             )
         )
         return clean

@@ -95,9 +95,11 @@ def carry_out(run: PreparedRun, show: Callable[[events.Event], None]) -> Result:
 
 def _campaign_file(run: PreparedRun) -> CampaignFile:
     options = run.options
-    repeats = [f"--repeats {options.repeats}"] if options.repeats else []
     typed = shlex.quote(str(run.matrix))  # as it was typed, so that it runs again in the same folder
-    command = " ".join(["smartops-chaos run", typed, *repeats])
+    chosen = [f"--only {shlex.quote(only)}" for only in options.only]
+    repeats = [f"--repeats {options.repeats}"] if options.repeats else []
+    shard = [f"--shard {options.shard}"] if options.shard else []
+    command = " ".join(["smartops-chaos run", typed, *chosen, *repeats, *shard])
     made_by = {"command": command, **({SHARD: options.shard} if options.shard else {}), "started": utc_now()}
     made_by |= {_REGISTERED: utc_now()} if options.register else {}
     made_by |= {**_versions(), **kinds.provenance(run.full.target, run.full.models.values())}
@@ -134,7 +136,8 @@ def open_store(results: Path, full: Plan, name: str = "") -> CampaignFolder:
         new = f"or begin a new campaign: --campaign {next_free(results, full.name).name}"
         was, now = (max((trial.repeat for trial in plan.measured), default=0) for plan in (planned, full))
         if was != now:
-            raise UsageError(f"{store.path} was planned with {was} repeats, not {now}", f"say --repeats {was}, {new}")
+            repeats = f"{was} repeat{'s' * (was != 1)}"
+            raise UsageError(f"{store.path} was planned with {repeats}, not {now}", f"say --repeats {was}, {new}")
         what = f"{store.path} is unfinished, and its matrix has been changed since"
         raise UsageError(what, f"undo the change, {new}")
     return store

@@ -10,6 +10,7 @@ from typing import Any
 from smartops_chaos.errors import ChaosError, UsageError
 from smartops_chaos.model import LogLine, Outcome, Stop
 from smartops_chaos.plan.look_schedule import spared
+from smartops_chaos.run.events import counted_as
 from smartops_chaos.schema import healerfile
 from smartops_chaos.schema.yamlfile import did_you_mean
 from smartops_chaos.store.campaign_folder import CampaignFolder
@@ -21,7 +22,8 @@ _OFFERED = 5  # trials of which a wrong name is a part
 def state(store: CampaignFolder) -> dict[str, Any]:
     """What `status` shows of a campaign. A file that cannot be read is one of its `problems`, and hides no other.
 
-    What is left is `trials` - `spared` - `done`: looks have made some superfluous. `runner` is the process that runs it
+    What is left is `trials` - `spared` - `done`: looks have made some superfluous. `outcomes` counts calibration trials
+    apart. `runner` is the process that runs it
     now, 0 if none does: then what `open` names is in nobody's hands. `last` is when it last said something (UTC).
     `command` goes on with it. `chosen` is how many trials the last run was about, if it did all of them (with --only
     fewer than `trials`), else 0.
@@ -43,7 +45,7 @@ def state(store: CampaignFolder) -> dict[str, Any]:
         for trial in plan.trials:
             try:
                 if (row := store.row(trial.id)) is not None:
-                    outcomes[row["outcome"]] += 1
+                    outcomes[counted_as(row["outcome"], trial.phase)] += 1
                     if row["outcome"] == Outcome.INVALID:
                         invalid[trial.id] = ": ".join(filter(None, (row["reason"], row.get("detail"))))
             except ChaosError as error:

@@ -6,15 +6,16 @@ records follow from its evidence can be said.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from smartops_chaos.errors import ChaosError
-from smartops_chaos.model import Plan, Record, Trial
+from smartops_chaos.model import Outcome, Plan, Record, Trial
 from smartops_chaos.plan.expand import as_before, digest
-from smartops_chaos.plan.look_schedule import spared
+from smartops_chaos.plan.look_schedule import before_end, spared
 from smartops_chaos.plan.select import select
+from smartops_chaos.run.interim_looks import decide
 from smartops_chaos.run.status import all_chosen
 from smartops_chaos.schema import healerfile
 from smartops_chaos.store import hash_list, registration
@@ -24,6 +25,7 @@ from smartops_chaos.store.jsonfiles import adapter
 from smartops_chaos.timeline import derive as timeline
 
 VERIFIED, BROKEN, UNFINISHED, UNLISTED = "verified", "broken", "unfinished", "no hash list"
+_NO_RESULT = (None, Outcome.ERROR, Outcome.INVALID)
 _ATTEMPT = "~"  # before the number of an attempt that was set aside
 
 
@@ -35,6 +37,7 @@ class Verification:
     trials: int  # recorded
     derived: int  # records that follow from their evidence
     problems: tuple[str, ...]
+    shard: str = ""  # such as 1/3: a part of a campaign, of which alone nothing follows
     left: str = ""  # the planned trials that have not run; of one that has run and is gone, a hash list tells
 
     @property
@@ -60,10 +63,11 @@ def verify(store: CampaignFolder) -> Verification:
     if sealed:
         problems += _files(store, listed, trial_lists)
     problems += _plan(file)
-    recorded, derived, found = _records(store, file)
+    recorded, derived, found = _records(store, file, sealed)
     problems += found
     left = ""
     try:
+        problems += _looks(store, file)
         left = _left(store, file, set(recorded))
         if left and all_chosen(store.last_event()) >= len(_planned(file)):
             problems.append(f"{left}, though its last run had all of them")
@@ -71,16 +75,18 @@ def verify(store: CampaignFolder) -> Verification:
     except ChaosError as error:
         problems.append(str(error))
     problems += _alien(store, file)
+    problems += _of_others(file, recorded)
     registered = ""
     try:
         if one := registration.read_registration(store):
             registered = one.registered
-            problems += _registered_first(store, file, one, trial_lists, recorded)
+            problems += _registered_first(store, file, one, trial_lists, recorded) + _chosen(store)
         elif any(found.registration for found in trial_lists.values()):
             problems.append("the trials name a registration, and register.json is missing")
     except ChaosError as error:
         problems.append(str(error))
-    return Verification(store.name, sealed, registered, len(recorded), derived, tuple(problems), left)
+    shard = file.provenance.get(SHARD, "")
+    return Verification(store.name, sealed, registered, len(recorded), derived, tuple(problems), shard, left)
 
 
 def _trial_lists(store: CampaignFolder, problems: list[str]) -> dict[str, HashList]:
@@ -137,19 +143,62 @@ def _left(store: CampaignFolder, file: CampaignFile, recorded: set[str]) -> str:
     return f"{len(missing)} of {len(trials)} planned trials have no record: {shown}"
 
 
+def _looks(store: CampaignFolder, file: CampaignFile) -> list[str]:
+    """Arms that a look has stopped, and its trials do not: the trials after it were spared without a reason."""
+    problems = []
+    for number, stops in enumerate(store.looks(), 1):
+        known = decide(store, number, again=True) if number <= len(before_end(file.plan)) else ()
+        unfounded = [one.arm for one in stops if one not in known]
+        problems += [f"look-{number}.json stops {arm}, which its trials do not" for arm in unfounded]
+    return problems
+
+
 def _planned(file: CampaignFile) -> tuple[Trial, ...]:
     return select(file.plan, (), file.provenance.get(SHARD, ""))
 
 
 def _alien(store: CampaignFolder, file: CampaignFile) -> list[str]:
-    """Folders of trials that no plan has."""
+    """What a run never leaves beside its trials: what no plan has, and what is elsewhere."""
     planned = {trial.id for trial in file.plan.trials}
-    folders = [one.name for one in hash_list.trial_folders(store)]
-    return [f"trials/{name} is in no plan" for name in folders if name.partition(_ATTEMPT)[0] not in planned]
+    problems = []
+    for one in sorted((store.path / "trials").glob("*")):
+        if one.is_symlink() or not one.is_dir():
+            problems.append(f"trials/{one.name} is no folder of a trial: a link, or a file that was added")
+        elif one.name.partition(_ATTEMPT)[0] not in planned:
+            problems.append(f"trials/{one.name} is in no plan")
+    return problems
 
 
-def _records(store: CampaignFolder, file: CampaignFile) -> tuple[dict[str, Record], int, list[str]]:
-    """The records by trial, how many follow from their evidence, and what does not."""
+def _chosen(store: CampaignFolder) -> list[str]:
+    """Results that were set aside for others. `--retry` may do that, but not with what was registered."""
+    problems = []
+    for folder in hash_list.trial_folders(store):
+        if _ATTEMPT in folder.name and (outcome := store.outcome(folder.name)) not in _NO_RESULT:
+            had = f"trials/{folder.name} had a result, {outcome}"
+            problems.append(f"{had}, and was run again: what is registered counts")
+    return problems
+
+
+def _of_others(file: CampaignFile, records: dict[str, Record]) -> list[str]:
+    """Trials that another campaign has run: they name it, or began before this one did."""
+    named = Counter(str(one.row.get("campaign")) for one in records.values())
+    ours = max(named, key=lambda name: named[name], default="")
+    began = _moment(file.provenance.get("started", ""))
+    problems = []
+    for trial, one in sorted(records.items()):
+        at = _moment(str(one.row.get("started_at") or ""))
+        if (name := one.row.get("campaign")) != ours:
+            problems.append(f"trials/{trial} is of another campaign, {name}")
+        elif at is not None and began is not None and at < began:
+            problems.append(f"trials/{trial} began before this campaign did: it is of another one")
+    return problems
+
+
+def _records(store: CampaignFolder, file: CampaignFile, sealed: bool) -> tuple[dict[str, Record], int, list[str]]:
+    """The records by trial, how many follow from their evidence, and what does not.
+
+    What is simulated has no evidence, and no hash lists.
+    """
     plan: Plan = file.plan
     healer = healerfile.restore(plan.healer)
     records: dict[str, Record] = {}
@@ -162,7 +211,7 @@ def _records(store: CampaignFolder, file: CampaignFile) -> tuple[dict[str, Recor
                 continue
             records[trial.id] = record
             if not folder.has_evidence():
-                if SIMULATED not in file.provenance:
+                if sealed or SIMULATED not in file.provenance:
                     problems.append(f"trials/{trial.id} has a record and no evidence")
                 continue
             anew = timeline.derive(folder.read_evidence(), healer, store.name, plan.chaos[trial.chaos])
@@ -209,8 +258,3 @@ def _moment(text: str) -> datetime | None:
         return datetime.fromisoformat(text).replace(microsecond=0)
     except ValueError:
         return None
-
-
-def list_of(store: CampaignFolder) -> Path:
-    """The file that stands for the whole folder: its hash is what a statement names."""
-    return store.path / hash_list.HASHES

@@ -47,6 +47,11 @@ class WitnessRule(GatePart):
     groups: list[str] = Field(
         default=[], description="Rule groups that must be loaded and healthy now.", examples=["[smartops]"]
     )
+    evaluated: Selector | None = Field(
+        default=None,
+        description="Prometheus' own metric of its rule groups: `groups` were evaluated in the whole window.",
+        examples=["prometheus_rule_group_last_evaluation_timestamp_seconds"],
+    )
     coverage: Fraction = Field(default=0.95, description="Share of the window that each of them covers.")
     longest_gap: Span = Field(default=600.0, description="No stretch without data is longer.", examples=["10m"])
     clock: Span = Field(default=60.0, description="Prometheus' clock may be off by so much.", examples=["60s"])
@@ -198,7 +203,7 @@ class EnvironmentRules(GatePart):
         return string.Template(self.golden.release).substitute(namespace=self.namespace) if self.golden else ""
 
     def _selectors(self) -> list[str]:
-        found = [self.witness.watchdog, self.witness.targets, self.tests]
+        found = [self.witness.watchdog, self.witness.targets, self.witness.evaluated, self.tests]
         found += [self.alerts.firing] if self.alerts else []
         found += [self.slo.total, self.slo.errors] if self.slo else []
         found += [self.spikes.counter] if self.spikes else []

@@ -253,7 +253,11 @@ class Armed(HealerPart):
 
     deployment: ControllerName = Field(description="The detector's.", examples=["agent-detect"])
     after_s: Seconds = Field(default=0.0, alias="after", description="So long a life of its pod.", examples=["40s"])
-    query: str = Field(default="", description="PromQL that gives 1 or more then.", examples=["min(detector_armed)"])
+    query: str = Field(
+        default="",
+        description="PromQL that gives 1 or more then; `${namespace}` is the lane's.",
+        examples=['min(detector_armed{namespace="${namespace}"})'],
+    )
 
 
 class WatchedObject(ObjectRef):

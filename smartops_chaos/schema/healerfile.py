@@ -62,9 +62,12 @@ def _has_time(text: str) -> str:
 
 
 def _setting(value: object) -> object:
-    if value == "text" or (isinstance(value, list) and value and all(isinstance(word, str) for word in value)):
+    """A number is the text that a level's number becomes, so that `[0.6, 0.9]` needs no quotes."""
+    if value == "text":
         return value
-    raise ValueError("neither a list of the values allowed nor `text`: write for example [on, off]")
+    if isinstance(value, list) and value and all(isinstance(word, str | int | float) for word in value):
+        return [str(word).lower() if isinstance(word, bool) else str(word) for word in value]
+    raise ValueError("neither a list of the values allowed, such as [on, off] or [0.6, 0.9], nor `text` for any value")
 
 
 def _json_in(text: str) -> Any:
@@ -297,11 +300,13 @@ class HealerFile(HealerPart):
     )
     workload: HttpRequest = Field(description="The request that is sent.")
     settings: dict[str, Setting] = Field(
-        description="What a model or policy level may set: a list of the values, or `text`. The setting `file` is what "
-        "a policy level's `file:` gives: its value is the file's text."
+        description="What a model or policy level may set: a list of the values, such as [on, off] or [0.6, 0.9], or "
+        "`text` for any value. The setting `file` is what a policy level's `file:` gives: its value is the file's text."
     )
     steady: str = Field(
-        default="", description="PromQL: at least 1 while the service is up and watched; an experiment's steady state."
+        default="",
+        description="PromQL: at least 1 while the service is up and watched; an experiment's steady state. "
+        "`${namespace}` is the lane's.",
     )
     metrics: tuple[str, ...] = Field(
         default=(),
@@ -379,8 +384,11 @@ def _log_rules(parts: Mapping[str, Any]) -> Iterator[LogRule]:
 
 def load(name_or_path: str) -> HealerFile:
     """A shipped healer by its bare name, or a healer file by its path. Raises FileProblems."""
-    by_name = re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path)
-    return yamlfile.load(shipped_file(name_or_path) if by_name else Path(name_or_path), HealerFile)
+    if re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path) and not (
+        Path(name_or_path).exists() and name_or_path not in shipped_names()
+    ):
+        return yamlfile.load(shipped_file(name_or_path), HealerFile)
+    return yamlfile.load(Path(name_or_path), HealerFile)
 
 
 def shipped_names() -> list[str]:

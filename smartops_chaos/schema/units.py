@@ -57,7 +57,9 @@ def parse_duration(value: object) -> float:
         return 0.0
     if isinstance(value, str) and (several := _of_parts(value.strip())) is not None:
         return several
-    number, unit = _split(value, "a duration", "write a number and ms, s, m, h or d, such as 250ms", "s", "ms")
+    number, unit = _split(
+        value, "a duration", "write a number and ms, s, m, h or d, such as 250ms", "s", "ms", "m", "h", "d"
+    )
     if unit not in _SECONDS:
         raise UnitError(f"{value} has an unknown unit `{unit}`: durations have ms, s, m, h or d")
     return float(number * _SECONDS[unit])
@@ -222,7 +224,8 @@ def _split(value: object, kind: str, accepted: str, *units: str) -> tuple[Exact,
 
 
 def _with(number: str, units: tuple[str, ...]) -> str:
-    return " or ".join(number + unit for unit in units)
+    *most, last = (number + unit for unit in units)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _number(value: float) -> str:

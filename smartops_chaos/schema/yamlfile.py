@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -24,6 +24,8 @@ from smartops_chaos.schema import yamlnodes
 from smartops_chaos.schema.yamlnodes import At, Loc
 
 _BIGGEST = 500_000  # bytes of a file; the parser reads about 250 kB a second
+_MOST_KNOWN, _SOME_KNOWN = 40, 5  # words of a hint
+_FEW_UNKNOWN = 3  # keys: so many may be misspelt
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -52,8 +54,9 @@ class Document:
         try:
             return model.model_validate(self.data), []
         except ValidationError as error:
-            found = [_translate(self, model, detail) for detail in error.errors(include_url=False)]
-            return None, list(dict.fromkeys(found))
+            if other := _of_another_kind(self, model):
+                return None, [other]
+            return None, _merged(_translate(self, model, detail) for detail in error.errors(include_url=False))
 
 
 def load(path: Path, model: type[M]) -> M:
@@ -66,8 +69,11 @@ def read(path: Path) -> Document:
     return parse(read_text(path), str(path))
 
 
-def read_text(path: Path, biggest: int = _BIGGEST) -> str:
-    """The text of a UTF-8 file. Raises FileProblems if there is none, or more than so many bytes."""
+def read_text(path: Path, biggest: int = _BIGGEST, *, lenient: bool = False) -> str:
+    """The text of a UTF-8 file; `lenient`: bytes that are none, such as a log may have, become U+FFFD.
+
+    Raises FileProblems if there is none, or more than so many bytes.
+    """
 
     def refuse(what: str, hint: str = "") -> FileProblems:
         return FileProblems([Problem(str(path), 0, 0, what, hint)])
@@ -85,13 +91,13 @@ def read_text(path: Path, biggest: int = _BIGGEST) -> str:
     if len(raw) > biggest:
         raise refuse(f"is larger than {biggest // 1000} kB", "make it smaller")
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig", "replace" if lenient else "strict")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         what = f"byte 0x{raw[error.start]:02x} is not UTF-8 text"
         raise FileProblems([Problem(str(path), line, column, what, "save the file as UTF-8 text")]) from None
-    if "\0" in text:
+    if "\0" in text and not lenient:
         raise refuse("this is a binary file", "name a text file")
     return text
 
@@ -102,12 +108,14 @@ def parse(text: str, name: str) -> Document:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The hint for a misspelt word: the nearest known one, or all of them."""
+    """The hint for a misspelt word: the nearest known one, or all of them; of very many, such as trials, some."""
     words = sorted(known)
     folded = {w.casefold(): w for w in reversed(words)}
     near = difflib.get_close_matches(word.casefold(), folded, n=1)
     if near:
         return f"did you mean `{folded[near[0]]}`?"
+    if len(words) > _MOST_KNOWN:
+        return f"known: {', '.join(words[:_SOME_KNOWN])} and {len(words) - _SOME_KNOWN} more"
     return f"known: {', '.join(words)}" if words else "none is known here"
 
 
@@ -128,6 +136,31 @@ def _neighbours(path: Path) -> str:
 
 
 # ---- pydantic's errors -> problems ---------------------------------------------------------------------------
+
+
+def _of_another_kind(document: Document, model: type[BaseModel]) -> Problem | None:
+    """A file most of whose keys are unknown is another one than was meant, and a line for each key would hide that."""
+    known = _fields(model, ())
+    unknown = [key for key in document.data if key not in known]
+    if len(unknown) <= _FEW_UNKNOWN or 2 * len(unknown) <= len(document.data):
+        return None
+    some = ", ".join(f"`{_cut(key)}`" for key in unknown[:_FEW_UNKNOWN])
+    what = (
+        f"this looks like another kind of file: {len(unknown)} of its {len(document.data)} keys are unknown, {some}..."
+    )
+    return document.problem((), what, f"here are known: {', '.join(sorted(known))}")
+
+
+def _merged(problems: Iterable[Problem]) -> list[Problem]:
+    """Each problem once; what is neither of the kinds that a place takes is told in one line."""
+    found: dict[tuple[int, int, str], Problem] = {}
+    for problem in problems:
+        head, no, kind = problem.what.partition(", not ")
+        place = (problem.line, problem.column, head if no else problem.what)
+        before = found.setdefault(place, problem)
+        if no and kind not in before.what:
+            found[place] = replace(before, what=f"{before.what} or {kind}")
+    return list(found.values())
 
 
 def _translate(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:

@@ -21,8 +21,8 @@ from smartops_chaos.store.campaign_folder import CampaignFile
 
 HASH_LIST = "hashes.json"
 _IMAGE = re.compile(r"(?P<name>[^@\s]+)@sha256:(?P<digest>[0-9a-f]{64})")
-_NOTED = 12  # digits of a digest that a campaign notes
-_IMAGES = "Images"  # in a campaign's provenance
+NOTED = 12  # digits of a digest that a campaign notes
+IMAGES = "Images"  # in a campaign's provenance: `name image (sha256:...); ...`
 
 
 class Described(TypedDict):
@@ -50,7 +50,7 @@ _STATEMENT = TypeAdapter(Statement)
 
 def images(given: Sequence[str], file: CampaignFile) -> list[Described]:
     """The subjects of `NAME@sha256:...`. Raises UsageError for what is no digest, or none that the campaign ran."""
-    noted = file.provenance.get(_IMAGES, "")
+    noted = file.provenance.get(IMAGES, "")
     found = []
     for one in given:
         match = _IMAGE.fullmatch(one)
@@ -58,7 +58,7 @@ def images(given: Sequence[str], file: CampaignFile) -> list[Described]:
             raise UsageError(
                 f"--image {one[:100]} has no digest", "write NAME@sha256: and 64 digits; a tag may be moved"
             )
-        if f"sha256:{match['digest'][:_NOTED]}" not in noted:
+        if f"sha256:{match['digest'][:NOTED]}" not in noted:
             hint = f"it noted: {noted or 'no image, since its target is no cluster'}"
             raise UsageError(f"the campaign did not run {one}", hint)
         found.append(Described(name=match["name"], digest={"sha256": match["digest"]}))

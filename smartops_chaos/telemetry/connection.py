@@ -181,7 +181,7 @@ class Connection:
             why = credentials.hide(str(failure))
             raise SourceError(f"{who} cannot be trusted ({why}): give its authority as `ca_file`") from None
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as failure:
-            raise Later(SourceError(f"{who} does not answer: {credentials.hide(str(failure))}")) from None
+            raise Later(SourceError(f"{who} does not answer: {credentials.hide(_why(failure))}")) from None
         except (requests.exceptions.RequestException, OSError) as failure:  # OSError: a certificate file is missing
             raise SourceError(f"{who} cannot be asked: {credentials.hide(str(failure))}") from None
         return self._read(error, answer, credentials)
@@ -312,6 +312,12 @@ class _Named(requests.adapters.HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
         return super().proxy_manager_for(proxy, **more, **self._name)
+
+
+def _why(failure: Exception) -> str:
+    """The innermost reason, such as "[Errno 111] Connection refused"; without one all that the library says."""
+    reason = getattr(failure.args[0] if failure.args else None, "reason", None)
+    return str(reason).partition(": ")[2] if reason else str(failure)
 
 
 def _is_secret(header: str) -> bool:

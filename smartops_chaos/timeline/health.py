@@ -332,16 +332,18 @@ def _dated(
         if (first := outage.recovery) is not None:
             # Candidates for the recovery start at `since`: before it a window still missed the objective.
             lo = last_level(bad, max(outage.impact, near(outage.since, -_REACH - 1)), outage.since)
+            lo = max(outage.impact, min(lo, near(outage.since, -1)))
             hi = min(near(first, _REACH + 1), next_impact)
             candidates = range(outage.since, min(near(first, _REACH), hi))
             recovery = likeliest(bad, lo, hi, candidates, falls=True) or RateChange(outage.since, first, first)
             end = recovery.best
         # Candidates for the impact end at `last`: with this bad request the first bad window exceeds the objective.
-        n = near(outage.window, 1) - outage.window
-        last = bisect_left(bad, bad[outage.window] + _allowed(n, slo) + 1) - 1
+        window_end = near(outage.window, 1)
+        last = bisect_left(bad, bad[outage.window] + _allowed(window_end - outage.window, slo) + 1) - 1
         end = max(end, last + 1)
         lo = max(begin, near(last, -_REACH - 1))
-        hi = first_level(bad, last, min(near(last, _REACH + 1), end))
+        # A level lasts to the window's end at least: of short flaps the first one would not be of the outage else.
+        hi = min(max(first_level(bad, last, min(near(last, _REACH + 1), end)), window_end), end)
         candidates = range(max(begin, near(last, -_REACH)), last + 1)
         found.append((likeliest(bad, lo, hi, candidates, falls=False) or _sharp(outage.impact), recovery))
         begin = end

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -147,3 +149,14 @@ def test_equal_campaigns_hardly_ever_differ_and_a_two_fold_slowdown_is_found_wit
     rng = np.random.default_rng(5)
     found = shown(rng, monkeypatch, slower=slower, machine=machine, unsteady=unsteady, n=n)
     assert least <= found <= most
+
+
+@pytest.mark.parametrize("unit", [1000.0, 0.001])
+def test_the_unit_of_time_says_nothing_also_where_half_of_the_trials_took_none(unit: float) -> None:
+    def in_unit(old: list[float], new: list[float]) -> CellPair:
+        return CellPair(unit * np.array(old), unit * np.array(new))
+
+    def found(make: Callable[[list[float], list[float]], CellPair]) -> Direction:
+        return direction([make([0, 0, 3, 5], [0, 0, 9, 11]), make([4, 5, 6], [0, 8, 9])], [make([0, 7, 9], [7, 8, 9])])
+
+    assert found(in_unit) == found(cell)

@@ -199,6 +199,16 @@ def test_the_baseline_must_be_there(trials: Trials) -> None:
     assert caught.value.hint == "arms in the table: model=off,policy=default"
 
 
+@pytest.mark.parametrize("levels", [("chaos", "workload"), ("model", "policy")])
+def test_two_scenarios_or_arms_that_would_have_one_name_are_not_mixed(trials: Trials, levels: tuple[str, str]) -> None:
+    one, other = dict(zip(levels, ("a", "b / c"), strict=True)), dict(zip(levels, ("a / b", "c"), strict=True))
+    rows = [row | level for level in (one, other) for row in trials("off", [50.0]) + trials("on", [1.0])]
+    baseline = Arm("a", "b / c") if levels[0] == "model" else Arm("off", "default")
+    with pytest.raises(UsageError, match="`a / b / c` is the name of two") as caught:
+        summary(rows, Question(baseline))
+    assert caught.value.hint == "rename the levels that contain ` / `"
+
+
 def test_contract_of_summary_json(trials: Trials) -> None:
     document = to_json(summary(trials("off", [50, 60, 70]) + trials("on", [1, 2, 3])))
     assert {"schema_version", "campaign", "plan", "excluded", "calibration", "arms", "comparisons", "verdicts"} <= set(

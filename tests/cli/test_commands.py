@@ -17,7 +17,7 @@ def test_a_misspelt_key_and_a_bad_unit_are_told_at_once_with_their_places(cli: A
     done = cli("plan", "small.yaml")
     assert done.returncode == 2
     assert "small.yaml:11:1: unknown key `repeat`: did you mean `repeats`?" in done.stderr
-    assert "small.yaml:14:16: latency: 250 has no unit: write 250s or 250ms" in done.stderr
+    assert "small.yaml:14:16: latency: 250 has no unit: write 250s, 250ms, 250m, 250h or 250d" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 

@@ -1,4 +1,4 @@
-"""platform/deploy on a real cluster: from nothing, broken, mended, rolled back, taken away; and what pods may do.
+"""platform/deploy on a real cluster, from nothing; and what pods may do there. What goes wrong: platform/drill.
 
 The lab's service and healer stand for SmartOps, as in values-testbed.yaml. The images of platform/images/build must be
 on the nodes.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -140,103 +138,6 @@ def test_the_second_environment_is_watched_by_the_telemetry_of_the_first(
     until(lambda: seen() >= {"smartops-erp-simulator", "smartops-orchestrator"}, why=lambda: str(seen()))
 
 
-@dataclass
-class OpenLoop:
-    """A request to the ERP every 100 ms through the API server, whatever the answers; what failed, with its words."""
-
-    api: client.ApiClient
-    namespace: str
-    sent: int = 0
-    failed: list[str] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> OpenLoop:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        for one in self._asked:
-            one.join()
-
-    def _run(self) -> None:
-        self._asked: list[threading.Thread] = []
-        while not self._stop.wait(0.1):
-            self.sent += 1
-            self._asked.append(threading.Thread(target=self._ask, daemon=True))
-            self._asked[-1].start()
-
-    def _ask(self) -> None:
-        try:
-            client.CoreV1Api(self.api).connect_get_namespaced_service_proxy_with_path(
-                "smartops-erp-simulator:8000", self.namespace, "healthz", _request_timeout=60
-            )
-        except Exception as error:
-            self.failed.append(str(error))
-
-
-def test_a_broken_image_is_put_back_and_no_request_is_lost(api: client.ApiClient, first: str) -> None:
-    apps = client.AppsV1Api(api)
-    before = apps.read_namespaced_deployment("smartops-erp-simulator", first).spec.template
-    revisions = history(first)
-    with OpenLoop(api, first) as loop:
-        done = deploy(
-            "testbed", first, "--timeout", "20s", "--", "--set", "erp-simulator.image.tag=broken", "--reuse-values"
-        )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "What was there before is in force again" in done.stderr
-    assert loop.sent > 50
-    assert loop.failed == []
-    after = apps.read_namespaced_deployment("smartops-erp-simulator", first).spec.template
-    assert after.spec.containers[0].image == before.spec.containers[0].image
-    newest = history(first)
-    assert [status for _, status in newest[len(revisions) :]] == ["failed", "deployed"]
-
-
-def test_a_killed_deploy_is_found_and_mended(first: str) -> None:
-    environment = {**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}:/var/tmp/testbed/bin"}
-    command = [
-        PLATFORM / "deploy",
-        "testbed",
-        "--namespace",
-        first,
-        "--",
-        "--set",
-        "erp-simulator.image.tag=broken",
-        "--reuse-values",
-    ]
-    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
-    try:
-        while not history(first)[-1][1].startswith("pending"):
-            assert process.poll() is None, "it ended before it could be killed"
-            time.sleep(0.2)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    refused = deploy("testbed", first, "--", "--reuse-values")
-    assert refused.returncode == 3
-    assert "another deploy may be at work" in refused.stderr
-    mended = deploy("testbed", first, "--mend", "--", "--reuse-values", "--set-string", "erp-simulator.image.tag=1")
-    assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert "first" in mended.stderr
-    assert history(first)[-1][1] == "deployed"
-
-
-def test_rollback_puts_back_what_was_there(api: client.ApiClient, first: str) -> None:
-    def marks() -> list[str]:
-        found = client.AppsV1Api(api).read_namespaced_deployment("smartops-orchestrator", first)
-        return [e.value for e in found.spec.template.spec.containers[0].env if e.name == "MARK"]
-
-    changed = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.MARK=new")
-    assert changed.returncode == 0, changed.stderr
-    assert marks() == ["new"]
-    done = call(PLATFORM / "rollback", "testbed", "--namespace", first)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert marks() == []
-
-
 ASKED = [
     (verb, group, resource, name)
     for verb in ("get", "list", "watch", "create", "patch", "update", "delete")
@@ -317,57 +218,6 @@ def test_the_namespace_refuses_a_pod_that_breaks_a_rule(api: client.ApiClient, s
             core.create_namespaced_pod(second, bad, dry_run="All")
 
 
-BUSY = """
-import sys, threading, time, urllib.request
-order = urllib.request.Request(sys.argv[1], b"{}", {"Content-Type": "application/json"})
-def users():
-    while True:
-        try:
-            urllib.request.urlopen(order, timeout=5).read()
-        except OSError:
-            pass
-        time.sleep(0.1)
-for _ in range(4):
-    threading.Thread(target=users).start()
-"""
-
-
-def test_an_autoscaler_owns_the_number_of_replicas(
-    api: client.ApiClient, first: str, elsewhere: str, until: Until
-) -> None:
-    """It scales under load, an upgrade leaves its number alone, and the harness knows whose number that is."""
-    if call("kubectl", "get", "apiservice", "v1beta1.metrics.k8s.io").returncode != 0:
-        pytest.skip("the cluster has no metrics API, so nothing can scale by it")
-    apps, core, erp = client.AppsV1Api(api), client.CoreV1Api(api), "smartops-erp-simulator"
-    autoscaling = (
-        "--set",
-        "erp-simulator.autoscaling.enabled=true,erp-simulator.autoscaling.max=3,erp-simulator.autoscaling.cpu=30",
-    )
-    on = deploy("testbed", first, "--no-test", "--", "--reuse-values", *autoscaling)
-    assert on.returncode == 0, on.stderr
-    command = ["python3", "-c", BUSY, f"http://{erp}.{first}:8000/simulate/load"]
-    container = {"name": "main", "image": probe.IMAGE, "imagePullPolicy": "IfNotPresent", "command": command}
-    spec = {"containers": [container], "activeDeadlineSeconds": 180, "terminationGracePeriodSeconds": 0}
-    core.create_namespaced_pod(elsewhere, {"metadata": {"name": "busy"}, "spec": spec})
-    try:
-        until(lambda: apps.read_namespaced_deployment(erp, first).spec.replicas == 3, 150, why=lambda: hpa(first))
-        used = call("kubectl", "--namespace", first, "top", "pod", "--no-headers").stdout
-        assert erp in used, used
-        again = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.MARK=again")
-        assert again.returncode == 0, again.stderr
-        found = json.loads(
-            call("kubectl", "-n", first, "get", "deploy", erp, "-o=json", "--show-managed-fields").stdout
-        )
-        assert found["spec"]["replicas"] == 3
-        assert recorder.sizer(found) == "kube-controller-manager"
-    finally:
-        core.delete_namespaced_pod("busy", elsewhere)
-
-
-def hpa(namespace: str) -> str:
-    return call("kubectl", "--namespace", namespace, "describe", "hpa").stdout
-
-
 OURS = {"put-here-by": "tests"}
 NODE = "10.244.0.1"  # of the testbed
 
@@ -423,10 +273,9 @@ def places(api: client.ApiClient, first: str, second: str, elsewhere: str, until
 
 
 def _places(api: client.ApiClient, first: str, second: str, elsewhere: str) -> Iterator[Place]:
-    """Of every service the oldest pod last: an autoscaler that shrinks a service takes the youngest away."""
     for namespace in (elsewhere, first, second):
         found = client.CoreV1Api(api).list_namespaced_pod(namespace, field_selector="status.phase=Running").items
-        for pod in sorted(found, key=lambda one: one.metadata.creation_timestamp, reverse=True):
+        for pod in found:
             labels, status = pod.metadata.labels or {}, pod.status
             ready = {one.type: one.status for one in status.conditions or []}.get("Ready") == "True"
             if pod.metadata.deletion_timestamp or not ready:
@@ -534,17 +383,55 @@ def test_where_digests_are_asked_for_a_tag_is_refused_whoever_makes_the_pod(
         call("kubectl", "delete", "--filename", tmp_path / "policy.yaml")
 
 
-def test_uninstalled_nothing_is_left(api: client.ApiClient, second: str, until: Until) -> None:
-    selector = ",".join(f"{key}={value}" for key, value in OURS.items())
-    client.CoreV1Api(api).delete_collection_namespaced_pod(second, label_selector=selector)
-    done = call("helm", "uninstall", second, "--namespace", second, "--wait")
-    assert done.returncode == 0, done.stderr
-    kinds = call("kubectl", "api-resources", "--namespaced", "--verbs=list", "--output=name").stdout.split()
-    passing = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
-    listed = ",".join(kind for kind in kinds if kind not in passing and "metrics" not in kind)
+BUSY = """
+import sys, threading, time, urllib.request
+order = urllib.request.Request(sys.argv[1], b"{}", {"Content-Type": "application/json"})
+def users():
+    while True:
+        try:
+            urllib.request.urlopen(order, timeout=5).read()
+        except OSError:
+            pass
+        time.sleep(0.1)
+for _ in range(4):
+    threading.Thread(target=users).start()
+"""
 
-    def left() -> set[str]:
-        told = call("kubectl", "--namespace", second, "get", listed, "--output=name", "--ignore-not-found")
-        return set(told.stdout.split())
 
-    until(lambda: left() == {"configmap/kube-root-ca.crt", "serviceaccount/default"}, why=lambda: str(left()))
+def test_an_autoscaler_owns_the_number_of_replicas(
+    api: client.ApiClient, first: str, elsewhere: str, until: Until
+) -> None:
+    """It scales under load, an upgrade leaves its number alone, and the harness knows whose number that is.
+
+    Last in this file: what it has added it takes away later, when others would ask that pod.
+    """
+    if call("kubectl", "get", "apiservice", "v1beta1.metrics.k8s.io").returncode != 0:
+        pytest.skip("the cluster has no metrics API, so nothing can scale by it")
+    apps, core, erp = client.AppsV1Api(api), client.CoreV1Api(api), "smartops-erp-simulator"
+    autoscaling = (
+        "--set",
+        "erp-simulator.autoscaling.enabled=true,erp-simulator.autoscaling.max=3,erp-simulator.autoscaling.cpu=30",
+    )
+    on = deploy("testbed", first, "--no-test", "--", "--reuse-values", *autoscaling)
+    assert on.returncode == 0, on.stderr
+    command = ["python3", "-c", BUSY, f"http://{erp}.{first}:8000/simulate/load"]
+    container = {"name": "main", "image": probe.IMAGE, "imagePullPolicy": "IfNotPresent", "command": command}
+    spec = {"containers": [container], "activeDeadlineSeconds": 180, "terminationGracePeriodSeconds": 0}
+    core.create_namespaced_pod(elsewhere, {"metadata": {"name": "busy"}, "spec": spec})
+    try:
+        until(lambda: apps.read_namespaced_deployment(erp, first).spec.replicas == 3, 150, why=lambda: hpa(first))
+        used = call("kubectl", "--namespace", first, "top", "pod", "--no-headers").stdout
+        assert erp in used, used
+        again = deploy("testbed", first, "--no-test", "--", "--reuse-values", "--set", "orchestrator.env.MARK=again")
+        assert again.returncode == 0, again.stderr
+        found = json.loads(
+            call("kubectl", "-n", first, "get", "deploy", erp, "-o=json", "--show-managed-fields").stdout
+        )
+        assert found["spec"]["replicas"] == 3
+        assert recorder.sizer(found) == "kube-controller-manager"
+    finally:
+        core.delete_namespaced_pod("busy", elsewhere)
+
+
+def hpa(namespace: str) -> str:
+    return call("kubectl", "--namespace", namespace, "describe", "hpa").stdout

@@ -36,6 +36,7 @@ environments:
     witness:
       watchdog: 'ALERTS{alertname="Watchdog", alertstate="firing"}'
       groups: [smartops-slo, smartops-healing, smartops-pods, smartops-witness]
+      evaluated: prometheus_rule_group_last_evaluation_timestamp_seconds
       targets: 'up{namespace="${namespace}"}'
       wanted: [smartops-erp-simulator, smartops-orchestrator, smartops-chaos-monitor]
       coverage: 80%
@@ -105,9 +106,10 @@ class Place:
         return call(PLATFORM / "deploy", environment, *words)
 
     def promote(
-        self, source: str, to: str, *gate: str | Path, signer: Signer | None = None
+        self, source: str, to: str, *gate: str | Path, signer: Signer | None = None, commit: str = ""
     ) -> subprocess.CompletedProcess[str]:
         words = ("--prefix", self.prefix, "--telemetry", self.telemetry, "--values", self.folder / "mine.yaml")
+        words += ("--commit", commit) if commit else ()
         asked = (
             "--gates",
             self.folder / "gates.yaml",
@@ -215,6 +217,14 @@ def test_every_pod_runs_by_the_digest_that_was_built(dev: Place) -> None:
         assert dev.runs("dev")[name] == {f"{image['repository']}@{image['digest']}"}
 
 
+def test_only_the_build_that_is_asked_for_is_promoted(dev: Place) -> None:
+    commit = yaml.safe_load(dev.images.read_text(encoding="utf-8"))["commit"]
+    other = dev.promote("dev", "stage", commit="0" * 40)
+    assert other.returncode == 1
+    assert f"dev runs what was built of {commit}, not of {'0' * 40}" in other.stderr
+    assert not dev.exists("stage")
+
+
 def test_a_gate_that_is_not_open_lets_nothing_pass(dev: Place) -> None:
     unknown = dev.promote("dev", "stage", "--prometheus", "http://127.0.0.1:9")
     assert unknown.returncode == 4, unknown.stdout + unknown.stderr
@@ -251,16 +261,45 @@ def test_stage_runs_the_same_digests(stage: Place) -> None:
 
 def test_what_somebody_else_has_signed_is_not_promoted(stage: Place) -> None:
     """The gate of dev is open, as it has just been: the signatures alone keep it back."""
-    theirs = Signer(stage.folder / "keys", "theirs")
+    _refused(stage, "is not signed as it should be", signer=Signer(stage.folder / "keys", "theirs"))
+
+
+def _refused(place: Place, why: str, signer: Signer | None = None) -> str:
+    """What promote says of dev, as soon as its gate is open and it is refused for another reason."""
     last: list[str] = []
 
     def judged() -> bool:
-        refused = stage.promote("dev", "stage", signer=theirs)
+        refused = place.promote("dev", "stage", signer=signer)
         last[:] = [refused.stdout + refused.stderr]
         assert refused.returncode in (1, 4), last[0]
-        return "is not signed as it should be" in refused.stderr
+        return why in refused.stderr
 
     until(judged, within_s=420, why=lambda: last[0], pause_s=5)
+    return last[0]
+
+
+def test_an_image_that_was_changed_after_it_was_signed_is_not_promoted(stage: Place) -> None:
+    """Another one in the same repository: it has a digest of its own, and nobody has signed that."""
+    images = yaml.safe_load(stage.images.read_text(encoding="utf-8"))
+    signed = images["orchestrator"]["image"]
+    changed = f"{signed['repository']}:changed"
+    source = f"{signed['repository']}@{signed['digest']}"
+    made = call("crane", "mutate", source, "--label", "changed=yes", "--tag", changed)
+    assert made.returncode == 0, made.stderr
+    images["orchestrator"]["image"] = {**signed, "digest": call("crane", "digest", changed).stdout.strip()}
+    file = stage.folder / "changed.yaml"
+    file.write_text(yaml.safe_dump(images), encoding="utf-8")
+    before = stage.runs("stage")
+    values = ("--", "--values", stage.folder / "mine.yaml")
+    deployed = stage.deploy("dev", "--images", file, *values)
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    try:
+        told = _refused(stage, "is not signed as it should be")
+        assert images["orchestrator"]["image"]["digest"] in told
+        assert stage.runs("stage") == before
+    finally:
+        back = call(PLATFORM / "rollback", "dev", "--namespace", stage.namespace("dev"))
+        assert back.returncode == 0, back.stdout + back.stderr
 
 
 @pytest.fixture(scope="module")

@@ -116,6 +116,13 @@ def _all(start_s: float) -> list[str]:
         "late-20": _story(start_s, "late-20", there=lambda t: t > 1200),
         "ends-15": _story(start_s, "ends-15", there=lambda t: t <= end - 900),
         "ends-20": _story(start_s, "ends-20", there=lambda t: t <= end - 1200),
+        "blind": _story(
+            start_s,
+            "blind",
+            severity="warning",
+            alert=lambda t: 1.0 if t > end - 1800 else None,
+            there=lambda t: t <= end - 900,
+        ),
         "gap": _story(start_s, "gap", there=lambda t: not 20 * h < t <= 22 * h),
         "begins-late": _story(start_s, "begins-late", there=lambda t: t > 2 * h),
         "ends-early": _story(start_s, "ends-early", there=lambda t: t <= end - 2 * h),

@@ -54,6 +54,7 @@ def test_three_green_days_open_it(judged: Any) -> None:
         ("critical", 1, "alerts", "closed", r"ErrorRate \(critical\) fired for 10 min"),
         ("warned", 1, "alerts", "closed", r"ErrorRate \(warning\) fired for 45 min in one stretch"),
         ("just-inside", 1, "alerts", "closed", r"ErrorRate \(critical\) fired for 5 min"),
+        ("blind", 1, "alerts", "closed", r"ErrorRate \(warning\) is firing since"),  # nobody saw it end
         ("late-15", 1, "golden window", "closed", "erp came with"),  # so short a gap is no reason not to judge
         ("late-20", 4, "witness", "undecidable", "no data for 20 min"),
         ("ends-20", 4, "witness", "undecidable", "no data for 20 min"),

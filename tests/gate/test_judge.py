@@ -119,6 +119,60 @@ def test_a_rule_that_is_not_healthy_is_no_witness() -> None:
         assert judge.judge("stage", rules, AT_S, _green() | now).ruling == ruling
 
 
+def test_a_rule_group_that_was_loaded_late_or_has_stalled_is_no_witness() -> None:
+    rules = _rules(witness={**RULES_TEXT["witness"], "groups": ["smartops"], "evaluated": "last"})
+    loaded = {"groups": [{"name": "smartops", "rules": [{"name": "A", "health": "ok"}]}]}
+    now = {CLOCK: Asked("P", "clock", 0.0), RULES: Asked("P", "rules", loaded)}
+    end = {slot: AT_S - 3600 + 60 * (slot + 1) for slot in range(-1, 60)}
+    label = {"rule_group": "/rules/a.yaml;smartops"}
+    stalled = {slot: min(at, AT_S - 1800) for slot, at in end.items()}
+    for name, values, ruling in (
+        ("always", {slot: at - 10 for slot, at in end.items()}, "open"),
+        ("loaded late", {slot: at - 10 for slot, at in end.items() if slot > 30}, "undecidable"),
+        ("stalled", stalled, "undecidable"),
+        ("never", {}, "undecidable"),
+    ):
+        answers = {**_green(), **now, "rule groups": _answer((label, values))}
+        assert judge.judge("stage", rules, AT_S, answers).ruling == ruling, name
+    other = _answer(({"rule_group": "/rules/a.yaml;not-smartops"}, dict.fromkeys(end, AT_S)))
+    assert judge.judge("stage", rules, AT_S, {**_green(), **now, "rule groups": other}).ruling == "undecidable"
+
+
+# ---- what fires at the edge of a gap ---------------------------------------------------------------------------------
+
+
+def _firing(severity: str, slots: set[int], blind: set[int], **alerts: Any) -> judge.RuleResult:
+    """Of a window of 60 slots, the 5 of `blind` at most without any evaluation."""
+    seen = dict.fromkeys(sorted(set(range(-1, 60)) - blind), 1.0)
+    alert = _answer(({"alertname": "A", "severity": severity}, dict.fromkeys(sorted(slots - blind), 1.0)))
+    answers = _green(watchdog=_answer(({"alertname": "Watchdog"}, seen)), alerts=alert)
+    rules = _rules(alerts={"firing": "ALERTS", **alerts})
+    return next(one for one in judge.judge("stage", rules, AT_S, answers).results if one.rule == "alerts")
+
+
+def test_what_fires_when_nobody_looks_any_more_fires_on() -> None:
+    blind = set(range(56, 60))
+    assert "is firing since" in _firing("warning", {54, 55}, blind).why
+    assert _firing("warning", {53, 54}, blind).ruling == "open"  # it had ended, and somebody saw that
+    before = _firing("critical", {-1}, {0, 1, 2})  # when it ended, nobody saw: not before the window, then
+    assert (before.ruling, before.opens_s) == ("closed", AT_S - 3600 + 180 + 3600)
+    assert _firing("critical", {-1}, set()).ruling == "open"
+
+
+def test_a_test_that_nobody_saw_end_is_under_way() -> None:
+    blind = _answer(({"alertname": "Watchdog"}, dict.fromkeys(range(-1, 57), 1.0)))
+    for slots, ruling in (({40, 41}, "open"), ({55, 56}, "undecidable")):
+        fault = _answer(({"fault": "pod-kill"}, dict.fromkeys(slots, 1.0)))
+        rules = _rules(after_test="1m")
+        assert judge.judge("stage", rules, AT_S, _green(watchdog=blind, tests=fault)).ruling == ruling
+
+
+def test_a_gap_does_not_cut_a_long_alert_into_two_short_ones() -> None:
+    long = set(range(10, 32))
+    assert _firing("warning", long, {20}, persistent="20m").ruling == "closed"
+    assert _firing("warning", long - {20}, set(), persistent="20m").ruling == "open"  # it had ended for a minute
+
+
 # ---- grids ---------------------------------------------------------------------------------------------------------
 
 
@@ -245,11 +299,12 @@ def test_what_another_clock_has_stamped_is_late_by_as_much_as_the_clocks_differ(
     assert (found["golden window"], found["workloads"]) == (wanted, wanted)
 
 
-def test_a_stuck_release_is_a_change_that_goes_on() -> None:
-    stuck = _secret(2, "pending-upgrade", "2023-11-14T20:00:00Z", "a", {})
-    ((at_s, why),) = workloads.release_changes({"revisions": [stuck]}, AT_S)
-    assert at_s == AT_S
-    assert "pending-upgrade" in why
+def test_a_stuck_or_failed_release_is_a_change_that_goes_on() -> None:
+    for status in ("pending-upgrade", "pending-rollback", "failed", "uninstalling"):
+        stuck = _secret(2, status, "2023-11-14T20:00:00Z", "a", {})
+        ((at_s, why),) = workloads.release_changes({"revisions": [stuck]}, AT_S)
+        assert at_s == AT_S
+        assert status in why
 
 
 # ---- workloads, MTTR -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ The stories' numbers are those of the documents and stand here a second time on 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -71,6 +72,16 @@ def requests(environment: str, total: float, bad: float) -> dict[str, Asked]:
     }
 
 
+def evaluated(environment: str, since: Mapping[str, float] | None = None) -> dict[str, Asked]:
+    """Each rule group every minute; `since` so many seconds before the end, if it was loaded late."""
+
+    def last(group: str) -> Times:
+        return lambda before: AT_S - before - 4 if before <= (since or {}).get(group, math.inf) else None
+
+    lines = [({"rule_group": f"/etc/prometheus/rules/{one}.yaml;{one}"}, last(one)) for one in GROUPS]
+    return {"rule groups": series(environment, *lines)}
+
+
 def loaded(*groups: str) -> dict[str, Asked]:
     rule = [{"name": "A", "health": "ok"}]
     return {RULES: Asked("P", "rules", {"groups": [{"name": name, "rules": rule} for name in groups]})}
@@ -118,6 +129,7 @@ def green(environment: str) -> Mapping[str, Asked]:
         CLOCK: Asked("P", "clock", 0.0),
         **requests(environment, 5000, 0),
         **loaded(*GROUPS),
+        **evaluated(environment),
         **running(),
         **measured(),
         **released(99 * HOUR),
@@ -150,9 +162,9 @@ def stories(e: str) -> Iterator[Story]:
     yield Story("witness", "undecidable", {"watchdog": series(e)})
     for job in JOBS:
         yield Story("witness", "undecidable", {"targets": series(e, *(({"job": n}, always) for n in JOBS if n != job))})
-    if e != "prod":
-        for group in GROUPS:
-            yield Story("witness", "undecidable", loaded(*(one for one in GROUPS if one != group)))
+    for group in GROUPS:
+        yield Story("witness", "undecidable", loaded(*(one for one in GROUPS if one != group)))
+        yield Story("witness", "undecidable", evaluated(e, {group: WINDOW_S[e] / 2}))
     if e == "stage":  # 5 % of 72 h are 3.6 h: nine minutes of each of 24 hours, and of each of 25
         yield Story("witness", "open", away(e, lambda b: b % HOUR < 9 * MIN and HOUR < b < 24.5 * HOUR))
         yield Story("witness", "undecidable", away(e, lambda b: b % HOUR < 9 * MIN and HOUR < b < 26.5 * HOUR))
@@ -198,6 +210,9 @@ def _alerts(e: str) -> Iterator[Story]:
     for severity, ruling in (("critical", "closed"), ("warning", "closed"), ("info", "open")):
         yield Story("alerts", ruling, fires(e, severity, now))
     yield Story("alerts", "closed", fires(e, "critical", between(5 * MIN, 4 * MIN)))
+    blind = {"watchdog": series(e, ({"alertname": "Watchdog"}, lambda before: None if before < 2 * MIN else 1.0))}
+    yield Story("alerts", "closed", fires(e, "warning", between(4 * MIN, MIN)) | blind)  # until nobody looked
+    yield Story("alerts", "open", fires(e, "warning", between(5 * MIN, 2 * MIN)) | blind)
     yield Story("alerts", "open", fires(e, "warning", between(longest_s + 2 * MIN, 2 * MIN)))
     yield Story("alerts", "closed", fires(e, "warning", between(longest_s + 3 * MIN, 2 * MIN)))
 
@@ -272,9 +287,9 @@ def selectors_are_real(rules: EnvironmentRules) -> bool:
     """Each reads something that is exported, of this namespace alone; of the witness, whoever it is about."""
     known = exported() | recorded() | {"up", "ALERTS"}
     asked = {one.key: one.query for one in questions(rules)}
-    return all(
-        series_names(query) <= known and (key == "watchdog" or f'namespace="{rules.namespace}"' in query)
-        for key, query in asked.items()
+    own = {key: query for key, query in asked.items() if key not in ("watchdog", "rule groups")}
+    return all(series_names(query) <= known for query in asked.values()) and all(
+        f'namespace="{rules.namespace}"' in query for query in own.values()
     )
 
 

@@ -165,12 +165,14 @@ def standing(shop: Shop, tmp_path: Path, until: Callable[..., Any]) -> Iterator[
         slo: str = SLO,
         url: str = "",
         asked: int = 60,
+        log: Path | None = None,
     ) -> Standing:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             listen = free.getsockname()[1]
-        log = tmp_path / "orchestrator.log"
-        log.touch()
+        if log is None:
+            log = tmp_path / "orchestrator.log"
+            log.touch()
         file = tmp_path / "monitor.yaml"
         url = url or f"url: http://127.0.0.1:{shop.port}"
         file.write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from smartops_chaos.model import LogLine
 from smartops_chaos.monitor.agents import AgentNumbers, NewItems, conflicts, distance
 from smartops_chaos.resources import shipped
 from smartops_chaos.schema import healerfile
+from tests.telemetry.conftest import Answer, serving
 
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
@@ -143,6 +145,21 @@ def test_a_window_belongs_to_the_signal_after_it_whichever_is_known_first(tmp_pa
             step()
     assert registry.get_sample_value("smartops_detect_seconds_sum") == pytest.approx(20.25, abs=0.01)
     assert registry.get_sample_value("smartops_detect_seconds_count") == 2
+
+
+@pytest.mark.parametrize(
+    "answer", ["[]", '{"anomalies": 5, "rcas": []}', '{"signals": []}', '{"anomalies": [7], "rcas": []}']
+)
+def test_an_api_that_says_something_else_is_named_and_the_other_is_read(answer: str, tmp_path: Path) -> None:
+    """As after a change of SmartOps: a key that is renamed, or a list that is none."""
+    registry = CollectorRegistry()
+    audit = json.dumps({"events": [event("00:00")]})
+    with serving(lambda asked: Answer(audit if "audit" in asked.path else answer)) as url:
+        said = AgentNumbers(registry, healerfile.load("smartops"), url, url, tmp_path).ask()
+    assert len(said) == 1
+    assert said[0].startswith(f"/v1/signals/recent of {url} says something else (")
+    assert said[0].endswith("): check `signals`")
+    assert registry.get_sample_value("smartops_policy_decisions_total", {"decision": "approved"}) == 0
 
 
 def post(address: str, path: str, body: str) -> int:

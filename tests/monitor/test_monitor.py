@@ -117,6 +117,27 @@ def test_outages_are_incidents_dated_as_they_were_and_prometheus_reads_them(
     assert monitor.end() == 0
 
 
+def test_it_says_at_its_start_what_it_follows_and_what_it_cannot_reach(
+    standing: Callable[..., Any], until: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Nobody listens at any of its addresses, and the log is not there yet: each with the key to look at."""
+    nobody = "http://127.0.0.1:9"
+    sources = "\n".join(f"{key}: {nobody}" for key in ("prometheus", "signals", "policy"))
+    monitor = standing(sources, url=f"url: {nobody}", log=tmp_path / "later.log", asked=0)
+    wanted = [
+        f"listening on http://127.0.0.1:{monitor.listen}",
+        f"sends 25 requests a second to {nobody}/simulate/load",
+        f"reads the lines of smartops-orchestrator in {tmp_path / 'later.log'}",
+        f"reads Prometheus at {nobody}",
+        f"not reached: {nobody} has not answered yet: check `url`, or the service is down",
+        "later.log cannot be read: No such file or directory: check `logs`",
+        *(f"Connection refused: check `{key}`" for key in ("prometheus", "signals", "policy")),
+    ]
+    until(lambda: all(what in monitor.said() for what in wanted), 120, monitor.said)
+    assert "phase" not in monitor.said()
+    assert "HTTPConnection" not in monitor.said()
+
+
 def test_flapping_is_one_incident_where_health_does_not_last(shop: Any, standing: Callable[..., Any]) -> None:
     monitor = standing(horizon=600, settle=8)
     truth = []

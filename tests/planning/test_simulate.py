@@ -107,6 +107,10 @@ def test_what_is_wrong_in_a_truth_is_said_with_its_place(matrix: Write) -> None:
     told = str(caught.value)
     assert "never and unhurt are more than all trials together" in told
     assert "recovers" in told
+    misspelt = "version: 1\ntrials: [{model: of, recovers: 9s}, {recovers: 2s}]"
+    with pytest.raises(UsageError, match="entry 1 of the truth: no model level is named `of`") as wrong:
+        made(matrix(), misspelt)
+    assert wrong.value.hint == "did you mean `off`?"
     with pytest.raises(UsageError, match="no entry of the truth fits") as missing:
         made(matrix(), "version: 1\ntrials: [{model: off, recovers: 2s}]")
     assert "zscore" in str(missing.value)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,18 @@ def exported() -> set[str]:
     return {match[0] for line in lines if (match := re.match(r"[a-zA-Z_:][\w:]*", line))}
 
 
+def scraped(namespace: str) -> Iterator[tuple[str, str, float]]:
+    """Name, labels and value of each sample on the pages, with the namespace that a scrape adds."""
+    here = f'namespace="{namespace}"'
+    for page in sorted(PAGES.glob("*.txt")):
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if match := re.fullmatch(r"([\w:]+)(?:\{(.*)\})? (\S+)", line):
+                name, labels, value = match.groups()
+                if 'namespace="' not in (labels or ""):
+                    labels = f"{labels},{here}" if labels else here
+                yield name, labels, float(value)
+
+
 def recorded() -> set[str]:
     return {rule["record"] for rule in rules() if "record" in rule}
 
@@ -70,4 +83,13 @@ def promtool() -> str:
     found = shutil.which("promtool", path=path)
     if found is None:
         pytest.fail("promtool is missing: ./script/setup dev installs it with prometheus")
+    return found
+
+
+def sources(expr: str) -> set[str]:
+    """The exported series on which an expression rests, through those that are recorded."""
+    of = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+    found: set[str] = set()
+    for name in series_names(expr):
+        found |= sources(of[name]) if name in of else {name}
     return found

@@ -277,6 +277,27 @@ def test_wrong_values_are_refused_in_words(helm: Helm, chart: Path, why: str) ->
     assert said in done.stderr
 
 
+@every
+def test_helm_4_makes_the_same_of_it(render: Render, chart: Path, environment: str, kind: str) -> None:
+    """So that all that is said here of its text holds for both; the order is theirs."""
+    release = f"smartops-{environment}"
+    made = run(tool("helm4"), "template", release, chart, "--namespace", release, *values(environment, kind))
+    assert made.returncode == 0, made.stderr
+    assert sorted(filter(None, yaml.safe_load_all(made.stdout)), key=text) == sorted(
+        render(environment, kind), key=text
+    )
+    done = run(tool("helm4"), "lint", "--strict", chart, *values(environment, kind))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_helm_4_refuses_wrong_values_in_the_same_words(chart: Path, why: str) -> None:
+    setting, said = REFUSED[why]
+    done = run(tool("helm4"), "template", "x", chart, "--set", setting)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
 def test_telemetry_in_its_own_namespace_is_refused(helm: Helm, chart: Path) -> None:
     done = helm("template", "x", chart, "--namespace", "here", "--set", "telemetry.namespace=here")
     assert "leave it empty" in done.stderr

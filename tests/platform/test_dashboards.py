@@ -15,13 +15,13 @@ import write
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tests.platform.promql import PAGES, exported, promtool, recorded, rule_files, series_names
+from tests.platform.promql import exported, promtool, recorded, rule_files, scraped, series_names
 from tests.telemetry.conftest import programs, prometheus_server
 
 _FILES = sorted(write.JSON.glob("*.json"))
 _BOARDS: dict[str, dict[str, Any]] = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in _FILES}
 _LARGEST = 60_000  # bytes: a chart's release has one megabyte for all of it
-_VARIABLES = {"$namespace": ".*", "$__rate_interval": "1m", "$__interval_ms": "15000", "$__interval": "15s"}
+_VARIABLES = {"$__rate_interval": "1m", "$__interval_ms": "15000", "$__interval": "15s"}
 
 
 class Asked(NamedTuple):
@@ -31,7 +31,11 @@ class Asked(NamedTuple):
 
     @property
     def filled(self) -> str:
-        text = self.expr
+        return self.of(".*")
+
+    def of(self, namespace: str) -> str:
+        """The query as Grafana sends it, of one namespace or of those that match."""
+        text = self.expr.replace("$namespace", namespace)
         for variable, value in _VARIABLES.items():
             text = text.replace(variable, value)
         return text
@@ -46,7 +50,7 @@ def _asked() -> Iterator[Asked]:
             yield Asked(uid, mark["name"], mark["expr"])
 
 
-_QUERIES = list(_asked())
+QUERIES = list(_asked())
 
 
 def test_the_files_are_what_the_code_writes() -> None:
@@ -115,7 +119,7 @@ def test_each_board_is_small_enough_for_a_release() -> None:
     assert {file.name: file.stat().st_size for file in _FILES if file.stat().st_size > _LARGEST} == {}
 
 
-@pytest.mark.parametrize("asked", _QUERIES, ids=lambda a: f"{a.board}:{a.panel}")
+@pytest.mark.parametrize("asked", QUERIES, ids=lambda a: f"{a.board}:{a.panel}")
 def test_a_query_reads_what_is_real_in_the_chosen_namespace(asked: Asked) -> None:
     unknown = series_names(asked.filled) - exported() - recorded() - {"ALERTS"}
     assert not unknown
@@ -144,13 +148,8 @@ def _history() -> Iterator[str]:
     samples: dict[str, list[tuple[str, float]]] = {
         "ALERTS": [(f'alertname="SmartOpsSlaBreach",alertstate="firing",severity="critical",{_HERE}', 1)]
     }
-    for page in sorted(PAGES.glob("*.txt")):
-        for line in page.read_text(encoding="utf-8").splitlines():
-            if match := re.fullmatch(r"([\w:]+)(?:\{(.*)\})? (\S+)", line):
-                name, labels, value = match.groups()
-                if 'namespace="' not in (labels or ""):  # as the scrape adds it
-                    labels = f"{labels},{_HERE}" if labels else _HERE
-                samples.setdefault(name, []).append((labels, float(value)))
+    for name, labels, value in scraped("smartops-dev"):
+        samples.setdefault(name, []).append((labels, value))
     for name, family in sorted(samples.items()):
         grows = name.endswith(("_total", "_bucket", "_count", "_sum"))
         for labels, value in family:
@@ -196,7 +195,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], li
         yield query
 
 
-@pytest.mark.parametrize("asked", _QUERIES, ids=lambda a: f"{a.board}:{a.panel}")
+@pytest.mark.parametrize("asked", QUERIES, ids=lambda a: f"{a.board}:{a.panel}")
 def test_a_query_has_an_answer(asked: Asked, ask: Callable[[str], list[dict[str, Any]]]) -> None:
     series = ask(asked.filled)
     assert series, asked.filled

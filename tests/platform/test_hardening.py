@@ -35,32 +35,40 @@ def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
             yield one["metadata"]["name"], spec["template"]["spec"]
 
 
+def containers(pod: Object) -> list[Object]:
+    return [*pod["containers"], *pod.get("initContainers", ())]
+
+
+# All that it says of itself: what it does not say is its pod's.
+OF_A_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
 @every
 def test_pods_keep_the_rules_of_pod_security_restricted(render: Render, environment: str) -> None:
     for name, pod in pods(rendered(render, environment)):
         outer = pod["securityContext"]
         assert outer["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert not pod.get("hostNetwork"), name
-        assert not pod.get("hostPID"), name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
         if name in ROOTS:
             assert outer["runAsUser"] == 0, name
         else:
             assert outer["runAsNonRoot"] is True, name
             assert outer["runAsUser"] > 0, name
-            assert not [volume for volume in pod["volumes"] if "hostPath" in volume] if "volumes" in pod else True, name
-        for container in pod["containers"]:
-            inner = container["securityContext"]
-            assert inner["allowPrivilegeEscalation"] is False, name
-            assert inner["capabilities"] == {"drop": ["ALL"]}, name
-            assert "privileged" not in inner, name
+        folders = [volume["hostPath"]["path"] for volume in pod.get("volumes", ()) if "hostPath" in volume]
+        assert folders == (["/var/log/pods"] if name in ROOTS else []), name
+        for container in containers(pod):
+            assert container["securityContext"] == OF_A_CONTAINER, name
+            assert not [port for port in container.get("ports", ()) if "hostPort" in port], name
 
 
 @every
 def test_root_file_systems_cannot_be_written(render: Render, environment: str) -> None:
     for name, pod in pods(rendered(render, environment)):
-        for container in pod["containers"]:
-            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
-        for mount in (m for container in pod["containers"] for m in container.get("volumeMounts", [])):
+        for mount in (m for container in containers(pod) for m in container.get("volumeMounts", [])):
             (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
             writable = "emptyDir" in volume or "persistentVolumeClaim" in volume
             assert writable != mount.get("readOnly", False), f"{name} {mount['name']}"
@@ -69,7 +77,7 @@ def test_root_file_systems_cannot_be_written(render: Render, environment: str) -
 @every
 def test_every_container_asks_for_what_it_needs_and_is_limited(render: Render, environment: str) -> None:
     for name, pod in pods(rendered(render, environment)):
-        for container in pod["containers"]:
+        for container in containers(pod):
             resources = container["resources"]
             assert resources["requests"].keys() >= {"cpu", "memory"}, name
             assert resources["limits"].keys() >= {"memory"}, name
@@ -85,6 +93,7 @@ def test_a_pod_has_a_token_only_if_its_account_has_rights(render: Render, enviro
         account = pod["serviceAccountName"]
         assert account in accounts, name
         assert pod["automountServiceAccountToken"] is (account in bound), name
+        assert not [volume for volume in pod.get("volumes", ()) if "projected" in volume], name
         assert pod["enableServiceLinks"] is False, name
     for one in objects:
         if one["kind"] == "ServiceAccount":
@@ -142,10 +151,12 @@ RIGHTS["testbed"] = {
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_accounts_have_exactly_these_rights(render: Render, environment: str) -> None:
     objects = render(environment)
+    assert not [one for one in objects if one["kind"].startswith("Cluster")], "a right in every namespace"
     roles = {one["metadata"]["name"]: one["rules"] for one in objects if one["kind"] == "Role"}
     found: dict[str, Rights] = {}
     for binding in (one for one in objects if one["kind"] == "RoleBinding"):
         (subject,) = binding["subjects"]
+        assert binding["roleRef"]["kind"] == "Role", binding["metadata"]["name"]
         own = subject["namespace"] == f"smartops-{environment}"
         account = subject["name"] if own else f"{subject['namespace']}/{subject['name']}"
         found[account] = {
@@ -166,6 +177,22 @@ def test_what_changes_things_is_limited_to_one_name(render: Render) -> None:
             for rule in role["rules"]:
                 assert set(rule["verbs"]) <= reading or rule.get("resourceNames"), role["metadata"]["name"]
                 assert not {"*", "secrets", "pods/exec"} & {*rule["resources"], *rule["apiGroups"], *rule["verbs"]}
+
+
+def test_where_digests_are_asked_for_no_way_leads_around_it(render: Render) -> None:
+    """What the cluster's test asks for real, tests/cluster/test_deploy.py; here, what a healthy cluster never shows."""
+    objects = {one["kind"]: one["spec"] for one in render("telemetry") if "Admission" in one["kind"]}
+    policy, binding = (objects[f"ValidatingAdmissionPolicy{part}"] for part in ("", "Binding"))
+    assert policy["failurePolicy"] == "Fail"
+    (rule,) = policy["matchConstraints"]["resourceRules"]
+    assert set(rule["operations"]) == {"CREATE", "UPDATE"}
+    assert set(rule["resources"]) == {"pods", "pods/ephemeralcontainers"}
+    asked = " ".join(one["expression"] for one in policy["validations"])
+    assert all(f"object.spec.?{part}" in asked for part in ("containers", "initContainers", "ephemeralContainers"))
+    assert asked.count("all(one, one.image.matches('@sha256:[0-9a-f]{64}$'))") == len(policy["validations"]) == 3
+    assert binding["validationActions"] == ["Deny"]
+    (where,) = binding["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert (where["operator"], where["values"]) == ("In", ["smartops-stage", "smartops-prod"])
 
 
 def test_a_disruption_takes_one_replica_at_a_time(render: Render) -> None:

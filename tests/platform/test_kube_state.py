@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from threading import Thread
 from typing import Any
 
@@ -16,14 +17,14 @@ from smartops_chaos.lab.smartops.exposition import parse
 from tests.platform.promql import PAGES
 from tests.telemetry.conftest import Answer, Asked, serving
 
-_HERE = {"namespace": "smartops-dev"}
+_HERE, _BORN = {"namespace": "smartops-dev"}, "2026-11-30T10:00:00Z"
 
 
 def _pod(name: str, ready: str, **status: Any) -> dict[str, Any]:
     container = {"name": "erp", "image": "erp:1", "imageID": "sha256:1", "restartCount": 0, "state": {}, **status}
     conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": ready}]
     return {
-        "metadata": {**_HERE, "name": name},
+        "metadata": {**_HERE, "name": name, "creationTimestamp": _BORN},
         "status": {"conditions": conditions, "containerStatuses": [container]},
     }
 
@@ -31,7 +32,10 @@ def _pod(name: str, ready: str, **status: Any) -> dict[str, Any]:
 _PODS = [
     _pod("erp-1", "True", state={"running": {}}),
     _pod("erp-2", "False", restartCount=3, state={"waiting": {"reason": "CrashLoopBackOff"}}),
-    {"metadata": {**_HERE, "name": "erp-3"}, "status": {"phase": "Pending"}},  # nobody has looked at it yet
+    {
+        "metadata": {**_HERE, "name": "erp-3", "creationTimestamp": _BORN},
+        "status": {"phase": "Pending"},
+    },  # nobody has looked at it yet
 ]
 _DEPLOYMENTS = [
     {"metadata": {**_HERE, "name": "erp"}, "spec": {"replicas": 3}, "status": {"availableReplicas": 1}},
@@ -49,6 +53,7 @@ def test_what_it_tells() -> None:
     assert value("kube_deployment_status_replicas_available", deployment="erp") == 1
     assert value("kube_deployment_spec_replicas", deployment="new") == 1
     assert value("kube_deployment_status_replicas_available", deployment="new") == 0
+    assert value("kube_pod_created", pod="erp-3") == datetime(2026, 11, 30, 10, tzinfo=UTC).timestamp()
     assert value("kube_pod_status_ready", pod="erp-1", condition="true") == 1
     assert value("kube_pod_status_ready", pod="erp-2", condition="true") == 0
     assert value("kube_pod_status_ready", pod="erp-3", condition="false") == 1

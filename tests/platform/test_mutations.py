@@ -19,7 +19,7 @@ import yaml
 
 from tests.platform import test_hardening
 from tests.platform.conftest import Object, Render
-from tests.platform.promql import promtool, rule_files
+from tests.platform.promql import promtool, rule_files, rules, scraped, sources
 
 Mutation = tuple[str, Any]  # what was done, and what came of it
 _TESTS = Path(__file__).parent / "rules"
@@ -88,6 +88,80 @@ def test_a_changed_role_is_noticed(render: Render, environment: str) -> None:
 
     assert guarded(objects)
     assert [what for what, changed in mutations if guarded(changed)] == []
+
+
+# ---- pods ------------------------------------------------------------------------------------------------------------
+
+
+def _other(container: Object) -> Object:
+    """A container that keeps no rule, where nobody looks at first."""
+    return {"name": "more", "image": container["image"]}
+
+
+PODS_CHANGED: dict[str, Callable[[Object], Any]] = {
+    "as root": lambda pod: pod["containers"][0]["securityContext"].update(runAsUser=0),
+    "as anybody": lambda pod: pod["containers"][0]["securityContext"].update(runAsNonRoot=False),
+    "privileged": lambda pod: pod["containers"][0]["securityContext"].update(privileged=True),
+    "more rights than its parent": lambda pod: pod["containers"][0]["securityContext"].pop("allowPrivilegeEscalation"),
+    "a capability": lambda pod: pod["containers"][0]["securityContext"]["capabilities"].update(add=["NET_RAW"]),
+    "any system call": lambda pod: pod["securityContext"].pop("seccompProfile"),
+    "any system call in a container": lambda pod: pod["containers"][0]["securityContext"].update(
+        seccompProfile={"type": "Unconfined"}
+    ),
+    "a system file that can be written": lambda pod: pod["containers"][0]["securityContext"].pop(
+        "readOnlyRootFilesystem"
+    ),
+    "the node's network": lambda pod: pod.update(hostNetwork=True),
+    "the node's processes": lambda pod: pod.update(hostPID=True),
+    "the node's shared memory": lambda pod: pod.update(hostIPC=True),
+    "a port of the node": lambda pod: pod["containers"][0].update(ports=[{"containerPort": 1, "hostPort": 1}]),
+    "a container more": lambda pod: pod["containers"].append(_other(pod["containers"][0])),
+    "a container before": lambda pod: pod.update(initContainers=[_other(pod["containers"][0])]),
+    "no limit": lambda pod: pod["containers"][0]["resources"].pop("limits"),
+    "no request": lambda pod: pod["containers"][0]["resources"].pop("requests"),
+    "another token": lambda pod: pod.update(automountServiceAccountToken=not pod["automountServiceAccountToken"]),
+    "a folder of the node": lambda pod: pod.setdefault("volumes", []).append({"name": "x", "hostPath": {"path": "/"}}),
+    "a token by a volume": lambda pod: pod.setdefault("volumes", []).append(
+        {"name": "x", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    ),
+}
+
+
+@pytest.mark.parametrize("environment", ["prod", "telemetry", "testbed"])
+def test_a_changed_pod_is_noticed(render: Render, environment: str) -> None:
+    objects = render(environment)
+    checks = (
+        test_hardening.test_pods_keep_the_rules_of_pod_security_restricted,
+        test_hardening.test_root_file_systems_cannot_be_written,
+        test_hardening.test_every_container_asks_for_what_it_needs_and_is_limited,
+        test_hardening.test_a_pod_has_a_token_only_if_its_account_has_rights,
+    )
+
+    def guarded(changed: list[Object]) -> bool:
+        return all(passes(check, lambda *_: changed, environment) for check in checks)
+
+    assert guarded(objects)
+    unseen = []
+    for one, changed in each(objects, "Deployment", "DaemonSet", "Pod"):
+        for what, change in PODS_CHANGED.items():
+            mutated = copy.deepcopy(changed)
+            (same,) = [o for o in mutated if (o["kind"], o["metadata"]) == (one["kind"], one["metadata"])]
+            change(same["spec"] if one["kind"] == "Pod" else same["spec"]["template"]["spec"])
+            if guarded(mutated):
+                unseen.append(f"{one['kind']} {one['metadata']['name']}: {what}")
+    assert unseen == []
+
+
+def test_a_right_in_the_whole_cluster_is_noticed(render: Render) -> None:
+    subjects = [{"kind": "ServiceAccount", "name": "smartops-orchestrator", "namespace": "smartops-prod"}]
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    for kind, role in (("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "ClusterRole")):
+        metadata = {"name": "smartops-orchestrator"}
+        bound = {"kind": kind, "metadata": metadata, "roleRef": {"kind": role, "name": "admin"}, "subjects": subjects}
+        for more in ([bound], [bound, {"kind": role, "metadata": {"name": "admin"}, "rules": [everything]}]):
+            changed = [*render("prod"), *more]
+            check = test_hardening.test_accounts_have_exactly_these_rights
+            assert not passes(check, lambda *_, changed=changed: changed, "prod"), kind
 
 
 # ---- network policies ----------------------------------------------------------------------------------------------
@@ -245,3 +319,53 @@ def test_a_changed_alert_is_noticed(file: Path, tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         assert [what for what in pool.map(tried, range(len(mutations))) if what] == []
+
+
+# ---- metrics -------------------------------------------------------------------------------------------------------
+
+# They are there for a while only, so that their absence says nothing.
+_NOW_AND_THEN = {
+    "kube_pod_container_status_waiting_reason": "while a container waits; two restarts tell a crash loop too",
+    "kube_pod_created": "two restarts that were read tell a crash loop too",
+    "smartops_chaos_fault_active": "while a campaign runs, and it holds back only",
+}
+_TELLS = "SmartOpsNoData|SmartOpsMonitorGone|SmartOpsOrchestratorMetricsMissing"
+
+
+def _family(name: str) -> str:
+    return re.sub(r"_(bucket|count|sum)$", "", name)
+
+
+def _read_by_alerts() -> list[str]:
+    alerts = [rule for rule in rules() if rule.get("alert") not in (None, "SmartOpsNoData")]
+    return sorted({_family(name) for rule in alerts for name in sources(rule["expr"])})
+
+
+def _told_without(family: str, folder: Path) -> bool:
+    """Whether an alert on missing data fires, where all else is on the pages and well."""
+    series = [
+        {"series": f"{name}{{{labels}}}", "values": f"{value}+{int(_grows(name))}x60"}
+        for name, labels, value in scraped("smartops-dev")
+        if _family(name) != family
+    ]
+    told = {"expr": f'count(ALERTS{{alertstate="firing", alertname=~"{_TELLS}"}}) > bool 0', "eval_time": "4m"}
+    case = {"interval": "5s", "input_series": series, "promql_expr_test": [told | {"exp_samples": []}]}
+    file = folder / f"without-{family or 'none'}.yaml"
+    whole = {"rule_files": list(map(str, rule_files())), "evaluation_interval": "5s", "tests": [case]}
+    file.write_text(yaml.safe_dump(whole), encoding="utf-8")
+    done = subprocess.run([promtool(), "test", "rules", file], capture_output=True, text=True)
+    assert "got" in done.stdout + done.stderr or done.returncode == 0, done.stdout + done.stderr
+    return done.returncode != 0  # no sample was expected, and there was one
+
+
+def _grows(name: str) -> bool:
+    return name.endswith(("_total", "_bucket", "_count", "_sum")) and "restarts" not in name
+
+
+def test_a_metric_that_is_renamed_is_noticed(tmp_path: Path) -> None:
+    """By whoever gets alerts, not by a test alone: a new version of SmartOps may call it otherwise."""
+    assert not _told_without("", tmp_path)
+    read = _read_by_alerts()
+    assert len(read) >= 8
+    unseen = [family for family in read if not _told_without(family, tmp_path)]
+    assert set(unseen) == set(_NOW_AND_THEN), unseen

@@ -14,7 +14,17 @@ import yaml
 from smartops_chaos.monitor import service, standing
 from smartops_chaos.schema.units import prometheus_duration_s
 from tests.platform.conftest import CHART, ROOT
-from tests.platform.promql import RUNBOOKS, exported, groups, promtool, recorded, rule_files, rules, series_names
+from tests.platform.promql import (
+    RUNBOOKS,
+    exported,
+    groups,
+    promtool,
+    recorded,
+    rule_files,
+    rules,
+    series_names,
+    sources,
+)
 
 _TESTS = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
 _ALERTS = [rule for rule in rules() if "alert" in rule]
@@ -87,7 +97,7 @@ def test_each_alert_that_reads_a_value_has_a_twin_that_fires_without_it() -> Non
         (read,) = [rule["expr"] for rule in _ALERTS if rule["alert"] == alert]
         # The twin reads what the alert reads, or at least something of the same program that is always there.
         missing = "".join(re.findall(r"absent\(.*?\)", expr))
-        assert {page_of[n] for n in _sources(missing)} == {page_of[n] for n in _sources(read)}, alert
+        assert {page_of[n] for n in sources(missing)} == {page_of[n] for n in sources(read)}, alert
 
 
 def test_each_series_is_recorded_or_exported_by_something_real() -> None:
@@ -106,7 +116,7 @@ def test_each_recorded_series_has_a_level_a_metric_and_an_operation() -> None:
 def test_from_cause_to_webhook_in_a_minute() -> None:
     """The worst case: the cause comes just after a reading, which comes just after an evaluation, and so on."""
     routes = yaml.safe_load((CHART / "alertmanager.yaml").read_text(encoding="utf-8"))["route"]
-    longest_wait_s = max(prometheus_duration_s(wait) for wait in _group_waits(routes))
+    longest_wait_s = max(_group_waits(routes))
     templates = [CHART / "templates" / f"{name}.yaml" for name in ("small", "scrape")]
     told_s = [re.findall(r"(?:scrape_interval|podMetrics.* interval): (\w+),", file.read_text()) for file in templates]
     assert all(told_s)
@@ -140,14 +150,7 @@ def _until_true_s(rule: dict[str, Any]) -> float:
     return min(max(prometheus_duration_s(w) * float(burn) * (1 - objective) for w, burn in pair) for pair in pairs)
 
 
-def _group_waits(route: dict[str, Any]) -> list[str]:
-    return [route["group_wait"], *(child["group_wait"] for child in route["routes"] if "group_wait" in child)]
-
-
-def _sources(expr: str) -> set[str]:
-    """The exported series on which an expression rests, through those that are recorded."""
-    of = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
-    found: set[str] = set()
-    for name in series_names(expr):
-        found |= _sources(of[name]) if name in of else {name}
-    return found
+def _group_waits(route: dict[str, Any]) -> list[float]:
+    """How long Alertmanager may wait: with the first alert of a group, and with one more of a group that was told."""
+    of = [route, *route["routes"]]
+    return [prometheus_duration_s(one[key]) for one in of for key in ("group_wait", "group_interval") if key in one]

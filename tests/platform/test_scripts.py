@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +47,7 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         (("rollback", "dev", "--to"), "unknown argument '--to'"),
         (("promote", "dev"), "from where, to where?"),
         (("promote", "dev", "prod"), "prod takes what ran in stage"),
+        (("promote", "dev", "stage", "--", "--at", "2026-11-30"), "judged by what is now"),
         (("verify",), "which images?"),
         (("build",), "which registry?"),
         (("tools", "hlem"), "unknown program 'hlem'"),
@@ -65,6 +69,25 @@ def test_help_is_told_and_nothing_is_touched(arguments: tuple[str, ...]) -> None
     assert not done.stderr
 
 
+BY_DIGEST = f'erp: {{image: {{repository: registry/repository/erp, digest: "sha256:{"a" * 64}"}}}}\n'
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "orchestrator: {image: {repository: r/orchestrator, tag: latest}}\n",
+        f"orchestrator:\n  image:\n    repository: r/orchestrator\n    digest: sha256:{'b' * 64}\n",
+        f"orchestrator: {{image: {{digest: 'sha256:{'b' * 64}', repository: r/orchestrator}}}}\n",
+    ],
+)
+def test_an_image_that_verify_cannot_read_does_not_pass_unseen(tmp_path: Path, more: str) -> None:
+    (tmp_path / "images.yaml").write_text(BY_DIGEST + more)
+    done = run("verify", str(tmp_path / "images.yaml"))
+    assert done.returncode == 2
+    assert ("names 2 images, and only 1" if more else "by whom should they be signed?") in done.stderr
+
+
 def test_without_helm_it_says_how_to_get_it(tmp_path: Path) -> None:
     for name in ("bash", "dirname", "basename", "cat", "sed"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
@@ -74,6 +97,47 @@ def test_without_helm_it_says_how_to_get_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 4
     assert "./platform/tools helm" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("told", "to"),
+    [
+        ([("superseded", "Install"), ("deployed", "Upgrade")], "1"),
+        ([("deployed", "Install")], ""),
+        ([("superseded", ""), ("failed", ""), ("superseded", ""), ("deployed", "")], "3"),
+        # What a put-back has brought back is what runs, so to go back is to go before it.
+        ([("superseded", ""), ("superseded", ""), ("failed", ""), ("deployed", "Rollback to 2")], "1"),
+        # Not to the one that was just left.
+        ([("superseded", ""), ("superseded", ""), ("superseded", ""), ("deployed", "Rollback to 2")], "1"),
+        ([("superseded", ""), ("superseded", ""), ("deployed", "Rollback to 1")], ""),
+        ([("superseded", ""), ("superseded", ""), ("superseded", "Rollback to 2"), ("deployed", "Rollback to 3")], "1"),
+        ([("superseded", ""), ("superseded", "Rollback to 1"), ("deployed", "Upgrade")], "2"),
+    ],
+)
+def test_back_is_what_was_there_before_what_runs_now(told: list[tuple[str, str]], to: str) -> None:
+    history = [{"revision": n, "status": state, "description": said} for n, (state, said) in enumerate(told, 1)]
+    done = subprocess.run(
+        [sys.executable, PLATFORM / "before.py"], input=json.dumps(history), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == to
+
+
+def _images_of(given: Any, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, PLATFORM / "images_of.py", *words]
+    return subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
+
+
+def test_what_runs_beside_what_the_release_names_is_told_init_containers_too(tmp_path: Path) -> None:
+    image = {"repository": "r/erp", "digest": f"sha256:{'a' * 64}"}
+    off = {one: {"enabled": False} for one in ("orchestrator", "policy-engine", "monitor", "agents")}
+    found = _images_of({"commit": "c0ffee", "erp-simulator": {"image": image}, "helmTest": {"image": image}, **off})
+    assert json.loads(found.stdout)["commit"] == "c0ffee"
+    (tmp_path / "images").write_text(found.stdout)
+    known, other = f"r/erp@sha256:{'a' * 64}", f"r/erp@sha256:{'b' * 64}"
+    for containers, more, code in (([known], [], 0), ([known, other], [], 1), ([known], [other], 1)):
+        spec = {"containers": [{"image": one} for one in containers], "initContainers": [{"image": i} for i in more]}
+        pods = {"items": [{"metadata": {"name": "erp-1"}, "spec": spec}]}
+        assert _images_of(pods, "--running", tmp_path / "images").returncode == code
 
 
 @pytest.mark.parametrize("environment", ["stage", "prod"])

@@ -109,7 +109,7 @@ def test_rights_are_given_job_by_job(file: Path) -> None:
         writes = {right for right, value in job["permissions"].items() if value == "write"}
         allowed = {
             "deploy-dev": {"packages", "id-token"},
-            "release": {"contents", "pull-requests", "id-token", "pages"},
+            "release": {"contents", "pull-requests", "id-token", "pages", "actions"},
         }
         assert writes <= allowed.get(file.stem, set())
 
@@ -121,7 +121,9 @@ def test_an_environment_is_changed_by_one_run_at_a_time_which_nobody_kills(file:
         return
     assert "concurrency" in found
     if file.stem in STEP.values():
-        assert found["concurrency"]["group"].startswith("deploy-")
+        # A promotion holds its group while it waits for people; a rollback must not wait for them.
+        wanted = "rollback-" if file.stem == "rollback" else "deploy-"
+        assert found["concurrency"]["group"].startswith(wanted)
         assert found["concurrency"]["cancel-in-progress"] is False
 
 
@@ -131,6 +133,13 @@ def test_every_step_of_the_platform_has_its_workflow() -> None:
     for step, name in STEP.items():
         jobs = _read(ROOT / ".github" / "workflows" / f"{name}.yaml")["jobs"].values()
         assert step in {job.get("with", {}).get("step") for job in jobs}
+
+
+def test_a_release_starts_its_way_to_stage_by_itself() -> None:
+    """A tag that GitHub's own token has made starts no workflow but one that is dispatched."""
+    release = _read(ROOT / ".github" / "workflows" / "release.yaml")["jobs"]
+    assert release["stage"]["steps"][-1]["run"] == "./.ci/start promote-stage.yaml"
+    assert "workflow_dispatch" in _read(ROOT / ".github" / "workflows" / "promote-stage.yaml")["on"]
 
 
 def test_production_is_reached_only_behind_its_gate_and_its_environment() -> None:
@@ -153,6 +162,48 @@ def test_an_unknown_step_and_a_revision_that_is_none_are_refused(tmp_path: Path)
             [copy / ".ci" / "on-cluster"], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 2, done.stderr
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_production_is_put_back_unless_somebody_has_done_so_meanwhile(tmp_path: Path, meanwhile: bool) -> None:
+    """The gate of prod is closed after a promotion; the revision is told by a stand-in for helm."""
+    copy = _alone(tmp_path, ".ci/on-cluster", ".ci/login")
+    _program(copy / "platform" / "promote", "echo 7 >revision")
+    _program(copy / "platform" / "rollback", 'echo "$@" >put-back')
+    _program(copy / ".venv" / "bin" / "smartops-chaos", "echo 8 >revision; exit 1" if meanwhile else "exit 1")
+    _program(copy / ".venv" / "bin" / "helm", 'echo "{\\"revision\\": $(cat revision)}"')
+    known = {**os.environ, "STEP": "promote-prod", "SETTLE": "0", "COMMIT": "2222"}
+    done = subprocess.run([copy / ".ci" / "on-cluster"], env=known, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert (copy / "put-back").exists() is not meanwhile
+
+
+def test_production_gets_a_release_and_nothing_else(tmp_path: Path) -> None:
+    copy = _alone(tmp_path, ".ci/on-cluster", ".ci/login")
+    _program(copy / "platform" / "promote", "touch promoted")
+    known = {**os.environ, "STEP": "promote-prod", "COMMIT": ""}  # of a branch
+    done = subprocess.run([copy / ".ci" / "on-cluster"], env=known, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "start it on the tag of a release" in done.stderr
+    assert not (copy / "promoted").exists()
+
+
+def test_a_release_is_promoted_once_its_build_runs_in_dev(tmp_path: Path) -> None:
+    copy = _alone(tmp_path, ".ci/on-cluster", ".ci/login")
+    _program(copy / ".venv" / "bin" / "sleep", "echo 2222 >runs")  # a deployment comes while it waits
+    _program(copy / ".venv" / "bin" / "helm", 'echo "{\\"commit\\": \\"$(cat runs)\\"}"')
+    _program(copy / "platform" / "promote", 'echo "$(cat runs): $*" >promoted')
+    (copy / "runs").write_text("1111")
+    known = {**os.environ, "STEP": "promote-stage", "COMMIT": "2222"}
+    done = subprocess.run([copy / ".ci" / "on-cluster"], env=known, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (copy / "promoted").read_text().startswith("2222: dev stage --commit 2222 -- ")
+
+
+def _program(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"#!/bin/bash\n{text}\n")
+    file.chmod(0o755)
 
 
 def test_the_action_runs_verifies_and_judges(standins: Callable[..., Path], tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_several_campaigns_are_a_history_and_a_broken_night_is_shown(cli: Any, m
     names = [f"quick-{n}" for n in (1, 10, 2, 3, 4, 5)]  # as a shell sorts them
     done = cli("report", *names)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "reports/quick-history/report.pdf\n"
+    assert done.stdout.splitlines() == [f"reports/quick-history/report.{kind}" for kind in ("pdf", "html")]
     assert "zscore in quick-10: no difference shown to quick-2 (0\u00a0%)." in done.stderr
     out = tmp_path / "reports" / "quick-history"
     assert {path.name for path in out.iterdir()} == {

@@ -85,7 +85,7 @@ def test_status_tells_what_runs_now_from_what_may_be_in_force(
     cli: Any, standins: Any, start: Any, until: Any, tmp_path: Path
 ) -> None:
     matrix = standins(repeats=1, lanes=1, least_s=60.0, most_s=60.0)
-    runner = start("run", matrix)
+    runner = start("run", matrix, "--only", "chaos=nothing")
     trials = tmp_path / "results" / "standin-1" / "trials"
     (ledger,) = until(lambda: list(trials.glob("*/ledger.json")))
     told = cli("status").stdout
@@ -93,6 +93,8 @@ def test_status_tells_what_runs_now_from_what_may_be_in_force(
     assert "MAY BE IN FORCE" not in told
     runner.send_signal(signal.SIGINT)
     runner.communicate()
-    assert "unfinished\n  go on: smartops-chaos run " in cli("status").stdout
+    left = cli("status", "standin-1").stdout
+    assert "unfinished\n  go on: smartops-chaos run " in left
+    assert " --only chaos=nothing --campaign standin-1\n" in left  # what is printed is what was asked for
     ledger.write_text('{"state": "open", "faults": []}', encoding="utf-8")
     assert f"MAY BE IN FORCE: {ledger.parent.name}" in cli("status").stdout

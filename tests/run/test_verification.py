@@ -55,9 +55,7 @@ def _forge(campaign: Path) -> None:
 
 def _forge_and_list_anew(campaign: Path) -> None:
     _forge(campaign)
-    store = CampaignFolder(campaign)
-    hash_list.seal_trial(_trial(campaign), registration.digest(store))
-    hash_list.seal_campaign(store, registration.digest(store))
+    _list_anew(campaign)
 
 
 def _remove_trial(campaign: Path) -> None:
@@ -108,9 +106,59 @@ def _register_late_with_lists(campaign: Path) -> None:
     store = CampaignFolder(campaign)
     file = store.read()
     registration.write(store, registration.of_plan(file.plan, file.matrix_text, "2999-01-01T00:00:00Z"))
+    _list_anew(campaign)
+
+
+def _list_anew(campaign: Path) -> None:
+    store = CampaignFolder(campaign)
     for folder in hash_list.trial_folders(store):
         hash_list.seal_trial(folder, registration.digest(store))
     hash_list.seal_campaign(store, registration.digest(store))
+
+
+def _link_a_trial(campaign: Path) -> None:
+    """Its own list stays as it was, and what it lists is elsewhere, where anybody may write."""
+    trial = _trial(campaign)
+    trial.rename(campaign.parent / "elsewhere")
+    trial.symlink_to(campaign.parent / "elsewhere")
+    (trial / "log.txt").write_text("another one")
+
+
+def _add_beside_the_trials(campaign: Path) -> None:
+    (campaign / "trials" / "notes.txt").write_text("")
+
+
+def _change(file: Path, change: Callable[[Any], None]) -> None:
+    found = json.loads(file.read_text())
+    change(found)
+    file.write_text(json.dumps(found))
+
+
+def _say_it_is_simulated(campaign: Path) -> None:
+    """A simulated trial has no evidence, so that its record cannot contradict it."""
+    _change(campaign / "campaign.json", lambda told: told["provenance"].update(simulated="x"))
+    for trial in (campaign / "trials").iterdir():
+        shutil.rmtree(trial / "samples")
+        _change(trial / "record.json", lambda told: told["row"].update(time_s=0.5))
+    _list_anew(campaign)
+
+
+def _of_another_campaign(campaign: Path) -> None:
+    _change(_trial(campaign) / "record.json", lambda told: told["row"].update(campaign="standin-7"))
+    _list_anew(campaign)
+
+
+def _of_an_earlier_campaign(campaign: Path) -> None:
+    """All of them were run before this campaign was begun."""
+    _change(campaign / "campaign.json", lambda told: told["provenance"].update(started="2999-01-01T00:00:00Z"))
+    _list_anew(campaign)
+
+
+def _set_a_result_aside(campaign: Path) -> None:
+    """As if it had been run again until it came out well."""
+    trial = _trial(campaign)
+    shutil.copytree(trial, trial.with_name(f"{trial.name}~1"))
+    _list_anew(campaign)
 
 
 HARMS: list[tuple[Harm, str]] = [
@@ -126,6 +174,12 @@ HARMS: list[tuple[Harm, str]] = [
     (_remove_list, "hashes.json is missing"),
     (_register_anew, "the plan was registered after 4 trials, or anew"),
     (_register_late_with_lists, "4 trials began before the plan was registered"),
+    (_link_a_trial, "is no folder of a trial: a link"),
+    (_add_beside_the_trials, "trials/notes.txt is no folder of a trial"),
+    (_say_it_is_simulated, "has a record and no evidence"),
+    (_of_another_campaign, "is of another campaign, standin-7"),
+    (_of_an_earlier_campaign, "began before this campaign did"),
+    (_set_a_result_aside, "~1 had a result, clean, and was run again"),
 ]
 
 
@@ -164,3 +218,31 @@ def test_a_campaign_of_an_earlier_version_is_told_apart_as_one_without_a_list(cl
     done = cli("verify", "standin-1")
     assert done.returncode == 4
     assert "no hash list. 4 of 4 records follow from their evidence" in done.stdout
+
+
+def test_a_look_that_was_right_verifies_and_one_that_spared_trials_for_nothing_does_not(
+    cli: Any, looking: Any, tmp_path: Path
+) -> None:
+    assert cli("run", looking()).returncode == 0
+    campaign = tmp_path / "results" / "standin-1"
+    assert cli("verify", "standin-1").returncode == 0
+    file = campaign / "look-1.json"
+    (stop,) = json.loads(file.read_text())["stops"]
+    other = {**stop, "arm": {"model": "other", "policy": "default"}}
+    _change(file, lambda told: told["stops"].append(other))
+    for trial in (campaign / "trials").glob("*.other.default.*"):
+        if int(trial.name.rpartition(".")[2]) > stop["repeat"]:
+            shutil.rmtree(trial)
+    _list_anew(campaign)
+    done = cli("verify", "standin-1")
+    assert done.returncode == 1
+    assert "look-1.json stops other, which its trials do not" in done.stdout
+
+
+def test_a_shard_is_told_and_nothing_is_attested_of_it(cli: Any, standins: Any) -> None:
+    assert cli("run", standins(repeats=2, lanes=1), "--shard", "1/2").returncode == 0
+    done = cli("verify", "standin-1")
+    assert done.returncode == 0
+    assert "shard 1/2 of its campaign" in done.stdout
+    refused = cli("attest", "standin-1", "--image", f"erp@sha256:{'a' * 64}")
+    assert refused.returncode == 2

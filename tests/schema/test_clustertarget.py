@@ -63,7 +63,9 @@ _MISTAKES = {
     _TARGET.replace("allow", "workload: {service: a, url: http://b}, allow"): (
         "workload: either `url` or `service`: write for example {service: prometheus, port: 9090}"
     ),
-    _TARGET.replace("allow", "between: {spacing: 10}, allow"): "spacing: 10 has no unit: write 10s or 10ms",
+    _TARGET.replace(
+        "allow", "between: {spacing: 10}, allow"
+    ): "spacing: 10 has no unit: write 10s, 10ms, 10m, 10h or 10d",
 }
 
 

@@ -208,7 +208,7 @@ def test_problems_of_a_fault_file_are_told_once_and_where_they_are(
     assert str(caught.value).splitlines() == [
         f"{own}:7:1: the method has no activity `inject`: add an action that injects the fault",
         f"{own}:8:26: the activity `injekt` would not run: name it prepare, inject or confirm, as often as needed",
-        f"{path}:19:16: latency: 250 has no unit: write 250s or 250ms",
+        f"{path}:19:16: latency: 250 has no unit: write 250s, 250ms, 250m, 250h or 250d",
     ]
 
 

@@ -64,10 +64,21 @@ def test_a_healer_that_is_not_shipped() -> None:
         load("./lab")
 
 
+def test_numbers_are_values_of_a_setting_too(tmp_path: Path) -> None:
+    healer = load(write(tmp_path, SHORT.replace("[on, off]", "[0.6, 2, on]")))
+    assert healer.settings["healer"] == ["0.6", "2", "on"]
+
+
+def test_what_is_neither_of_two_kinds_is_told_in_one_line(tmp_path: Path) -> None:
+    found = problems(tmp_path, SHORT + "kubernetes: {service: x, settings: {healer: text}, workload: {port: 1}}\n")
+    (of_healer,) = [problem for problem in found if "`healer`" in problem]
+    assert of_healer.endswith("`healer` is the text text, not a list or a mapping")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("poll: 500ms", "poll: 0.5", "healer.yaml:3:7: poll: 0.5 has no unit: write 0.5s or 0.5ms"),
+        ("poll: 500ms", "poll: 0.5", "healer.yaml:3:7: poll: 0.5 has no unit: write 0.5s, 0.5ms, 0.5m, 0.5h or 0.5d"),
         ("poll:", "pol:", "healer.yaml:3:1: unknown key `pol`: did you mean `poll`?"),
         ("version: 1", "version: 2", "healer.yaml:1:10: `version` is the number 2: it must be 1"),
         (
@@ -78,7 +89,8 @@ def test_a_healer_that_is_not_shipped() -> None:
         (
             "[on, off]",
             "[]",
-            "healer.yaml:6:20: healer: neither a list of the values allowed nor `text`: write for example [on, off]",
+            "healer.yaml:6:20: healer: neither a list of the values allowed, such as [on, off] or [0.6, 0.9], "
+            "nor `text` for any value",
         ),
         (
             "metrics: [signals_total]",
@@ -142,6 +154,15 @@ def test_the_lab_is_read_alike_on_a_cluster() -> None:
 def test_every_shipped_file_loads_and_comes_back_from_a_plan(name: str) -> None:
     healer = healerfile.load(name)
     assert healerfile.restore(healer.model_dump(mode="json")) == healer
+
+
+@pytest.mark.parametrize("name", healerfile.shipped_names())
+def test_what_a_shipped_file_asks_of_a_cluster_s_prometheus_is_about_one_namespace(name: str) -> None:
+    """Two releases beside each other share one: the armed detector of the other is not ours."""
+    block = load(name).kubernetes
+    if block is not None:
+        asked = (load(name).steady, block.armed.query if block.armed else "")
+        assert [query for query in asked if query and 'namespace="${namespace}"' not in query] == []
 
 
 @pytest.mark.parametrize("name", healerfile.shipped_names())

@@ -40,7 +40,7 @@ ONE_CHANGE = {
     ),
     ("seed: 7", "calibrate: 21"): "20:12: calibrate: 21 is too much: 0 to 20",
     ("seed: 7", "sla:"): "20:1: `sla` has no value: write `sla: {window: 1h, faults: 5}`",
-    ("seed: 7", "sla: {window: 30, faults: 4}"): "20:15: window: 30 has no unit: write 30s or 30ms",
+    ("seed: 7", "sla: {window: 30, faults: 4}"): "20:15: window: 30 has no unit: write 30s, 30ms, 30m, 30h or 30d",
     ("seed: 7", "sla: {window: 30d, faults: .nan}"): ("20:28: `faults` is not a finite number: write a finite number"),
     ("seed: 7", "targets: {auto_heal: 190%}"): "20:22: auto_heal: 190% is more than 100%: write 0% to 100%",
     ("seed: 7", "targets: {autoheal: 90%}"): "20:11: unknown key `autoheal`: did you mean `auto_heal`?",
@@ -56,7 +56,7 @@ ONE_CHANGE = {
     ("lanes: 2", "lanes: 0"): "3:28: `lanes` is 0: it must be at least 1",
     ("lanes: 2", "lane: 2"): "3:21: unknown key `lane`: did you mean `lanes`?",
     # slo and horizon
-    ("250ms", "250"): "18:16: latency: 250 has no unit: write 250s or 250ms",
+    ("250ms", "250"): "18:16: latency: 250 has no unit: write 250s, 250ms, 250m, 250h or 250d",
     ("250ms", "0ms"): "18:16: latency: 0s is too little: 1ms to 1m",
     ("95%", "100%"): "18:34: objective: 100% is too much: 50% to 99.99%",
     ("95%", "95"): (
@@ -209,7 +209,7 @@ def test_mistakes_of_all_kinds_are_told_at_once(matrix: Write) -> None:
             "7:39: load: 200% is more than 100%: write 0% to 100%",
             "10:19: healer: `of` is not allowed: did you mean `off`?",
             "17:19: no model level is named `on`: known: off, zscore",
-            "18:16: latency: 250 has no unit: write 250s or 250ms",
+            "18:16: latency: 250 has no unit: write 250s, 250ms, 250m, 250h or 250d",
         )
     ]
 

@@ -64,8 +64,8 @@ def test_parses_what_people_write(unit: units.Unit, text: object, value: float) 
 @pytest.mark.parametrize(
     ("unit", "text", "message"),
     [
-        ("duration", 12, "12 has no unit: write 12s or 12ms"),
-        ("duration", "12", "12 has no unit: write 12s or 12ms"),
+        ("duration", 12, "12 has no unit: write 12s, 12ms, 12m, 12h or 12d"),
+        ("duration", "12", "12 has no unit: write 12s, 12ms, 12m, 12h or 12d"),
         ("duration", "12 parsecs", "12 parsecs has an unknown unit `parsecs`: durations have ms, s, m, h or d"),
         ("duration", "PT", "PT is not a duration: write a number and ms, s, m, h or d, such as 250ms"),
         ("duration", "P1Y", "P1Y is not a duration: write a number and ms, s, m, h or d, such as 250ms"),

@@ -160,7 +160,7 @@ WRONG = {
     "pet: cat\n": ["h.yaml:1:6: `pet` is the text cat, not a mapping: write `pet: {kind: cat}`"],
     "pet:\n": ["h.yaml:1:1: `pet` has no value: write `pet: {kind: cat}`"],
     "pet: {kind: cat}\nversion: 2\n": ["h.yaml:2:10: `version` is the number 2: it must be 1"],
-    "pet: {kind: cat}\nwait: 5\n": ["h.yaml:2:7: wait: 5 has no unit: write 5s or 5ms"],
+    "pet: {kind: cat}\nwait: 5\n": ["h.yaml:2:7: wait: 5 has no unit: write 5s, 5ms, 5m, 5h or 5d"],
     "pet: {kind: cat}\nrooms: [hall]\n": ["h.yaml:2:8: `rooms` is a list, not a mapping"],
     "pet: {kind: cat}\nrooms: {hall: {kind: dog, nmae: x}}\n": [
         "h.yaml:2:27: unknown key `nmae`: did you mean `name`?"
@@ -177,6 +177,17 @@ WRONG = {
         "h.yaml:4:7: `tags` is a mapping, not a list",
     ],
 }
+
+
+def test_a_file_of_another_kind_is_told_once() -> None:
+    (problem,) = _problems("factors: {}\nslo: {}\nseed: 1\nhorizon: 12s\npet: {kind: cat}\n")
+    assert problem.startswith(
+        "h.yaml:1:1: this looks like another kind of file: 4 of its 5 keys are unknown, `factors`, "
+    )
+
+
+def test_of_very_many_names_some_are_known() -> None:
+    assert yamlfile.did_you_mean("x", [f"trial.{n:03}" for n in range(50)]).endswith("trial.004 and 45 more")
 
 
 @pytest.mark.parametrize("text", WRONG)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -38,6 +39,7 @@ def exposition(deployments: Iterable[Object], pods: Iterable[Object]) -> str:
 
 def _pod(metrics: Metrics, pod: Object) -> None:
     of = {"namespace": pod["metadata"]["namespace"], "pod": pod["metadata"]["name"]}
+    metrics.set("kube_pod_created", datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp(), **of)
     conditions = {one["type"]: one["status"].lower() for one in pod["status"].get("conditions", [])}
     for condition in ("true", "false", "unknown"):
         is_so = conditions.get("Ready", "false") == condition
