@@ -96,7 +96,7 @@ def gif(made: Film, pair: Pair, styles: Styles) -> bytes:
         drawing = Drawing(figsize=(_WIDTH_IN, _HEIGHT_IN), dpi=_DOTS)
         canvas = FigureCanvasAgg(drawing)
         panels = drawing.subplots(2, 1, sharex=True)
-        drawing.subplots_adjust(left=0.09, right=0.985, top=0.9, bottom=0.11, hspace=0.5)
+        drawing.subplots_adjust(left=0.115, right=0.985, top=0.9, bottom=0.11, hspace=0.5)
         sides = [_Side(axes, side, made, arm) for axes, side, arm in zip(panels, made.sides, arms, strict=True)]
         panels[-1].set_xlabel("seconds since injection")
         for second in np.arange(made.start_s, made.end_s + 1 / _FRAMES_A_SECOND, 1 / _FRAMES_A_SECOND):
