@@ -178,11 +178,12 @@ def draw(
     *,
     width_in: float = WIDTH_IN,
     layout: Literal["constrained"] | None = "constrained",
+    per_inch: int = PER_INCH,
 ) -> str:
     """Paint a figure, of the text's width unless said; returns an SVG element whose ids begin with `figure_id`.
 
     For a phone it is narrow, and its ids are others. `layout`: None is several times as fast, but leaves the margins
-    to `paint`.
+    to `paint`. `per_inch`: the pixels of what is a bitmap in it.
     """
     if is_narrow():
         figure_id, width_in = f"{figure_id}{NARROW}", NARROW_IN
@@ -197,7 +198,9 @@ def draw(
             if (engine := drawing.get_layout_engine()) is not None:
                 engine.execute(drawing)
                 drawing.set_layout_engine(None)  # or saving would draw everything once more, to lay it out again
-            drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+            drawing.savefig(
+                file, format="svg", dpi=per_inch, metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
+            )
     svg = legal(file.getvalue())
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{figure_id}-", tag.group()), svg)

@@ -23,6 +23,7 @@ REQUESTS = (  # what every picture of requests has; its keys
     ("Dashed, dotted", "the latency that the SLO allows, the horizon"),
 )
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.55
+_PER_INCH = 180  # there are many of them: a dot of 0.6 mm needs no more
 _LABEL_POINTS = 9  # room for one upright label
 
 
@@ -92,7 +93,7 @@ def draw_trial(figure_id: str, picture: Picture, styles: Styles, scale: Scale) -
         axes.set_ylabel("latency [ms]")
         axes.set_xlabel("time since injection [s]")
 
-    return draw(figure_id, _HEIGHT_IN, paint, width_in=_WIDTH_IN, layout=None)
+    return draw(figure_id, _HEIGHT_IN, paint, width_in=_WIDTH_IN, layout=None, per_inch=_PER_INCH)
 
 
 def requests(axes: Axes, picture: Picture, scale: Scale) -> None:
