@@ -67,37 +67,37 @@ BOARD = Board(
         ),
         series(
             "Closed loop: from signal to end",
-            "From taking a signal off the queue to its end, verification included. It is not the time to recover, which "
-            "begins with the fault.",
+            "From taking a signal off the queue to its end, verification included, of all since the start of the orchestrator. "
+            "It is not the time to recover, which begins with the fault.",
             "s",
             Query(
                 "histogram_quantile(0.5, sum by (le) "
-                '(rate(orchestrator_closed_loop_duration_seconds_bucket{namespace=~"$namespace"}[5m])))',
+                '(orchestrator_closed_loop_duration_seconds_bucket{namespace=~"$namespace"}))',
                 "median",
             ),
             Query(
                 "histogram_quantile(0.95, sum by (le) "
-                '(rate(orchestrator_closed_loop_duration_seconds_bucket{namespace=~"$namespace"}[5m])))',
+                '(orchestrator_closed_loop_duration_seconds_bucket{namespace=~"$namespace"}))',
                 "95th percentile",
             ),
         ),
         series(
             "Action with its verification",
-            "How long an action and the wait for its rollout take.",
+            "How long an action and the wait for its rollout take, of all since the start of the orchestrator.",
             "s",
             Query(
                 "histogram_quantile(0.95, sum by (le) "
-                '(rate(orchestrator_closed_loop_action_duration_seconds_bucket{namespace=~"$namespace"}[5m])))',
+                '(orchestrator_closed_loop_action_duration_seconds_bucket{namespace=~"$namespace"}))',
                 "both, 95th percentile",
             ),
             Query(
                 "histogram_quantile(0.95, sum by (le, action_type) "
-                '(rate(smartops_orchestrator_action_latency_seconds_bucket{namespace=~"$namespace"}[5m])))',
+                '(smartops_orchestrator_action_latency_seconds_bucket{namespace=~"$namespace"}))',
                 "{{action_type}} alone",
             ),
             Query(
                 "histogram_quantile(0.95, sum by (le) "
-                '(rate(smartops_orchestrator_verification_latency_seconds_bucket{namespace=~"$namespace"}[5m])))',
+                '(smartops_orchestrator_verification_latency_seconds_bucket{namespace=~"$namespace"}))',
                 "verification alone",
             ),
         ),

@@ -167,10 +167,8 @@ def doctor(
     else:
         terminal = Terminal()
         for check in found:
-            told = ("warn" if check.hint else "note") if check.note else "ok  "
-            told, hint = (told, check.hint if check.note else "") if check.ok else ("FAIL", check.hint)
-            terminal.say(f"{told} {check.what}", {"FAIL": BAD, "warn": WEAK}.get(told, ""))
-            for line in hint.splitlines():
+            terminal.say(f"{check.told:4} {check.what}", {"FAIL": BAD, "warn": WEAK}.get(check.told, ""))
+            for line in check.hint.splitlines() if check.told in ("FAIL", "warn") else ():
                 terminal.say(f"     {line}", whole="smartops-chaos " in line or "sudo " in line)
     if not all(check.ok for check in found):
         raise typer.Exit(4)

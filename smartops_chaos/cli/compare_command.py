@@ -44,7 +44,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Which arm and scenario became slower or faster, each campaign relative to its own baseline."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from smartops_chaos import api
     from smartops_chaos.schema.units import UnitError, parse_fraction
@@ -61,6 +61,7 @@ def compare(
         max_slowdown=limit,
         nights=api.nights_before(now),
     )
+    found = replace(found, cautions=(*found.cautions, *_too_busy(before, now)))
     passed, lines = verdict(found, non_inferior=require == "non-inferior")
     if as_json:
         print(json.dumps({**asdict(found), "check": {"require": require, "passed": passed, "why": lines}}))
@@ -70,6 +71,15 @@ def compare(
         print("\n".join(lines), file=sys.stderr)
         if not passed:
             raise typer.Exit(MISSED)
+
+
+def _too_busy(*campaigns: Path) -> list[str]:
+    """A campaign that gives no verdict of its own, since the machine was busy, may be compared: it is only said."""
+    from smartops_chaos.store.campaign_folder import CampaignFolder
+    from smartops_chaos.timeline.before import disturbed
+
+    folders = [CampaignFolder(path) for path in campaigns if path.is_dir()]
+    return [f"{store.name}: {why}" for store in folders if (why := disturbed(store.disturbances()))]
 
 
 def verdict(found: Regression, *, non_inferior: bool) -> tuple[bool, list[str]]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from smartops_chaos.cli import completion
-from smartops_chaos.cli.options import RESULTS, CampaignArgument, JsonOption, ResultsOption, campaign_path
+from smartops_chaos.cli.options import RESULTS, CampaignArgument, JsonOption, ResultsOption, chosen
 from smartops_chaos.errors import MISSED, PreflightFailed, UsageError
 
 
@@ -27,9 +27,8 @@ def verify(
     from dataclasses import asdict
 
     from smartops_chaos.run import verification
-    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
-    found = verification.verify(CampaignFolder(campaign_path(campaign, results) if campaign else newest(results)))
+    found = verification.verify(chosen(campaign, results))
     if as_json:
         print(json.dumps({"state": found.state, **asdict(found)}))
     else:
@@ -59,10 +58,9 @@ def attest(
     from smartops_chaos.run import verification
     from smartops_chaos.statements import envelope, statement
     from smartops_chaos.store import hash_list
-    from smartops_chaos.store.campaign_folder import CampaignFolder
     from smartops_chaos.store.jsonfiles import write_atomically
 
-    store = CampaignFolder(campaign_path(campaign, results))
+    store = chosen(campaign, results)
     file = store.read()
     subject = statement.images(image, file)
     checked = verification.verify(store)

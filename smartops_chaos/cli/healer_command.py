@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from smartops_chaos.cli import completion
-from smartops_chaos.cli.options import RESULTS, ResultsOption, campaign_path
+from smartops_chaos.cli.options import RESULTS, ResultsOption, chosen
 from smartops_chaos.cli.terminal import BAD, Terminal
 from smartops_chaos.errors import MISSED, UsageError
 from smartops_chaos.model import LogLine
@@ -56,9 +56,8 @@ def check(
 
 def _stored(trial: str, campaign: Path | None, results: Path) -> tuple[LogLine, ...]:
     from smartops_chaos.run import status
-    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
-    return status.log_lines(CampaignFolder(campaign_path(campaign, results) if campaign else newest(results)), trial)
+    return status.log_lines(chosen(campaign, results), trial)
 
 
 def show(

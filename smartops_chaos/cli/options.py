@@ -12,6 +12,7 @@ from smartops_chaos.errors import UsageError
 
 if TYPE_CHECKING:
     from smartops_chaos.model import Arm
+    from smartops_chaos.store.campaign_folder import CampaignFolder
 
 MatrixArgument = Annotated[
     Path,
@@ -54,6 +55,13 @@ def campaign_path(path: Path, results: Path) -> Path:
         what = f"{path} is neither a campaign's folder nor a trials table"
         raise UsageError(what, "a table ends in .csv or .parquet; `smartops-chaos status` lists the campaigns here")
     return path if path.exists() or path.parent != Path() else results / path
+
+
+def chosen(campaign: Path | None, results: Path) -> CampaignFolder:
+    """The campaign that is named, else the newest. Raises UsageError, NothingSelected."""
+    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
+
+    return CampaignFolder(newest(results) if campaign is None else campaign_path(campaign, results))
 
 
 def duration_s(flag: str, text: str) -> float:

@@ -23,6 +23,8 @@ from smartops_chaos.cli.options import (
 from smartops_chaos.errors import NothingSelected, UsageError
 from smartops_chaos.run.run_options import RunOptions
 
+_OFF = "The calibration of "  # begins the warning of a calibration that is off
+
 
 def demo(results: ResultsOption = RESULTS, reports: ReportsOption = REPORTS) -> None:
     """Run the quick matrix on the embedded lab, and write its report: a few minutes."""
@@ -146,8 +148,9 @@ def _answer(place: Path, out: Path, options: RunOptions, *, with_report: bool, a
         chosen = " ".join([*(f"--only {only}" for only in options.only), *shard])
         terminal.say(f"This is about what {chosen} chose, and what the campaign had before.")
     store = CampaignFolder(place)
-    too_busy = [found.what for found in store.disturbances() if found.severe]  # told above, as the reason of no verdict
-    weak = [text for text in summary.warnings if not any(what in text for what in too_busy)]
+    too_busy = [found.what for found in store.disturbances() if found.severe]
+    told = (*too_busy, _OFF)  # above, as the reason of no verdict
+    weak = [text for text in summary.warnings if not any(what in text for what in told)]
     if weak:
         more = len(weak) - 1
         terminal.say(f"Weak: {weak[0]}" + (f" ({more} more in the report)" if more else ""), WEAK)

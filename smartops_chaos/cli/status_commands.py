@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smartops_chaos.cli import completion
-from smartops_chaos.cli.options import RESULTS, CampaignArgument, JsonOption, ResultsOption, campaign_path
+from smartops_chaos.cli.options import RESULTS, CampaignArgument, JsonOption, ResultsOption, chosen
 from smartops_chaos.cli.terminal import command
 from smartops_chaos.errors import ChaosError, UsageError
 
@@ -37,9 +38,8 @@ def derive(
 ) -> None:
     """Compute the records again from the stored evidence."""
     from smartops_chaos.run import status
-    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
-    store = CampaignFolder(campaign_path(campaign, results) if campaign else newest(results))
+    store = chosen(campaign, results)
     if explain:
         print(status.explain(store, explain))
         return
@@ -60,13 +60,9 @@ def status(
     """What ran, what is left, what may still be in force."""
     from smartops_chaos.cli.terminal import Terminal
     from smartops_chaos.run import status
-    from smartops_chaos.store.campaign_folder import CampaignFolder, campaigns
+    from smartops_chaos.store.campaign_folder import campaigns
 
-    stores = campaigns(results, headless=True)
-    if campaign is not None:
-        stores = [CampaignFolder(campaign_path(campaign, results))]
-        if not stores[0].has_trials():
-            stores[0].read()  # a word about what it is
+    stores = campaigns(results, headless=True) if campaign is None else [_there(chosen(campaign, results))]
     found = [status.state(store) for store in stores]
     if as_json:
         print(json.dumps(found))
@@ -78,6 +74,13 @@ def status(
         _tell(terminal, store, one, width, with_verdicts=with_verdicts)
     if not found:
         print(f"no campaign in {results}", file=sys.stderr)
+
+
+def _there(store: CampaignFolder) -> CampaignFolder:
+    """The same. Raises UsageError, which says what it is, if it is no campaign; one without its file may be undone."""
+    if not store.has_trials():
+        store.read()
+    return store
 
 
 def _tell(terminal: Terminal, store: CampaignFolder, one: dict[str, Any], width: int, *, with_verdicts: bool) -> None:
@@ -169,11 +172,9 @@ def revert(
     from smartops_chaos.run import campaign as runner
     from smartops_chaos.schema.units import count
     from smartops_chaos.store import hash_list, registration
-    from smartops_chaos.store.campaign_folder import CampaignFolder, newest
 
-    store = CampaignFolder((campaign_path(campaign, results) if campaign else newest(results)).resolve())
-    if not store.has_trials():
-        store.read()  # a word about what it is, before a lock makes a folder of it
+    store = _there(chosen(campaign, results))
+    store = replace(store, path=store.path.resolve())
     with store.locked():
         reverted = runner.revert(store)
         if reverted:

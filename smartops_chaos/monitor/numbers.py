@@ -46,6 +46,8 @@ class Numbers:
             [*_WHERE, "outcome"],
             RECOVERY_BUCKETS_S,
         )
+        for one in self._incidents:  # there from the beginning: the first incident is an increase
+            self._recovery.labels(*where, one.value)
         answers = Counter(
             "smartops_chaos_requests", "Requests sent by the monitor.", [*_WHERE, "answer"], registry=self.registry
         )

@@ -35,7 +35,9 @@ def watched(healer: HealerFile, healer_name: str, namespace: str, context: str, 
     try:
         server = cluster.connect(context)
     except ClusterError as error:
-        raise PreflightFailed(str(error), "set KUBECONFIG, or name another `context`") from None
+        raise PreflightFailed(
+            str(error), "or leave `cluster` out of the file: then pods and the healer's logs there are not watched"
+        ) from None
     kinds = dict.fromkeys([DEPLOYMENT, *(split_controller(one)[0] for one in (block.service, *block.components))])
     return recorder.Watched(
         server.connection,

@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from smartops_chaos.errors import UsageError
 from smartops_chaos.plan.expand import load_plan
@@ -23,6 +23,14 @@ class Check:
     ok: bool
     hint: str = ""
     note: bool = False  # only to know; with a hint it is a warning
+
+    @property
+    def told(self) -> Literal["FAIL", "warn", "note", "ok"]:
+        if not self.ok:
+            return "FAIL"
+        if not self.note:
+            return "ok"
+        return "warn" if self.hint else "note"
 
     def as_dict(self) -> dict[str, object]:
         """As it is published, where a hint has always been called `mend`."""

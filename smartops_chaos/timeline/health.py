@@ -338,7 +338,7 @@ def _dated(
             recovery = likeliest(bad, lo, hi, candidates, falls=True) or RateChange(outage.since, first, first)
             end = recovery.best
         # Candidates for the impact end at `last`: with this bad request the first bad window exceeds the objective.
-        window_end = near(outage.window, 1)
+        window_end = bisect_left(sched, sched[outage.window] + hold_ns)
         last = bisect_left(bad, bad[outage.window] + _allowed(window_end - outage.window, slo) + 1) - 1
         end = max(end, last + 1)
         lo = max(begin, near(last, -_REACH - 1))

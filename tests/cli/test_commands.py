@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smartops_chaos import api
+from smartops_chaos.model import Finding
+from smartops_chaos.store.campaign_folder import CampaignFolder, Start
 
 
 def test_a_misspelt_key_and_a_bad_unit_are_told_at_once_with_their_places(cli: Any, matrix: Path) -> None:
@@ -198,3 +201,14 @@ def test_compare_says_what_its_shares_are_of(cli: Any) -> None:
     off, on = api.glance(SAMPLE).arms
     share = f"{on.mttr.rmst_s / off.mttr.rmst_s:.0%}"
     assert any(line.split()[:4] == ["zscore", share, share, "+0%"] for line in told.splitlines())
+
+
+def test_compare_minds_a_machine_that_was_too_busy(cli: Any, tmp_path: Path) -> None:
+    copied = tmp_path / "results" / "busy-1"
+    shutil.copytree(SAMPLE, copied)
+    (copied / "starts.ndjson").unlink(missing_ok=True)
+    busy = Start("2026-11-30T20:00:00Z", {}, (Finding("other processes used 2.0 of 2 cores", "end them", severe=True),))
+    CampaignFolder(copied).write_start(busy, first=True)
+    told = cli("compare", SAMPLE, "busy-1").stdout
+    assert told.count("busy-1: the machine was too busy to measure when the campaign was started") == 1
+    assert "sample: the machine" not in told

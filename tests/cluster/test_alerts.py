@@ -9,7 +9,6 @@ printed, and stands in docs/runbooks.md; what is asserted is that it is.
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,14 +20,13 @@ import pytest
 from kubernetes import client
 
 from smartops_chaos.kubernetes.cluster import Cluster, proxy
-from tests.cluster.test_deploy import LAB, call, deploy, on_nodes
+from tests.cluster.test_deploy import LAB, TAG, call, deploy, on_nodes
 from tests.conftest import until
 from tests.platform.promql import rules
 
 ERP, ORCHESTRATOR, MONITOR = "smartops-erp-simulator", "smartops-orchestrator", "smartops-chaos-monitor"
 BRIEF = "smartops-brief"  # nobody else restarts it, as the healer does the ERP
 _PATIENCE_S = 300.0
-TAG = os.environ.get("IMAGES_TAG", "1")  # of the lab's and of our image, where others load theirs as `:1`
 
 # Answers POSTs and prints each as one line.
 RECEIVER = """\

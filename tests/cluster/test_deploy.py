@@ -28,6 +28,7 @@ from tests.platform.test_hardening import BEYOND, CALLS, RIGHTS, between, strang
 
 PLATFORM = Path(__file__).parents[2] / "platform"
 LAB = "localhost/smartops-chaos-lab"
+TAG = os.environ.get("IMAGES_TAG", "1")  # of the lab's and of our image, where somebody else loads theirs as `:1`
 # Programs of the small telemetry, and their images. Without Prometheus nothing is seen, so it must be there.
 TELEMETRY = {"alertmanager": "alertmanager", "logs": "victoria-logs", "traces": "jaeger", "collector": "collector"}
 Until = Callable[..., Any]

@@ -7,11 +7,13 @@ The image localhost/smartops-chaos:1 must be on the node, and the node must be t
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +24,13 @@ import yaml
 from kubernetes import client
 
 from smartops_chaos.kubernetes import drivers, rbac
-from smartops_chaos.kubernetes.cluster import Cluster, connect, path
+from smartops_chaos.kubernetes.cluster import Cluster, connect, path, proxy
 from smartops_chaos.plan.expand import load_plan
 from tests.cluster.conftest import rolled_out
-from tests.cluster.test_deploy import PLATFORM, call, deploy
+from tests.cluster.test_deploy import PLATFORM, TAG, call, deploy
 from tests.platform.conftest import ROOT, tool
+from tests.platform.promql import series_names
+from tests.platform.test_dashboards import QUERIES, Asked
 from tests.platform.test_hardening import unused_on_the_page
 
 DEPLOY = ROOT / "deploy"
@@ -47,10 +51,27 @@ horizon: {{after: 6s, because: "a test"}}
 stop_after_good: 2s
 seed: 1
 """
+# As the chart's, but that an incident is soon over, and that it sees the campaign.
+MONITOR = """\
+version: 1
+namespace: {{ .Release.Namespace }}
+service: smartops-erp-simulator
+healer: {{ .Values.healer }}
+url: http://smartops-erp-simulator:8000
+rate: 10/s
+slo: {latency: 1s, objective: 80%, hold: 3s}
+settle: 5s
+horizon: 15m
+cluster: {}
+signals: http://smartops-orchestrator:8001
+policy: http://smartops-orchestrator:8001
+results: /data/results
+listen: 0.0.0.0:9109
+"""
 JOBS = "/apis/batch/v1/namespaces/{}/jobs"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def disk() -> Iterator[Path]:
     """A folder of the node, which is this machine."""
     made = Path("/var/tmp/smartops-chaos-test-results")
@@ -67,13 +88,16 @@ def manifest(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def environment(api: client.ApiClient) -> Iterator[str]:
+def environment(api: client.ApiClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The chart's services with a Prometheus; what stores logs and traces is nobody's of a campaign."""
     tool("helm")
     name = f"smartops-e-{uuid.uuid4().hex[:6]}"
-    stores = ("alertmanager", "logs", "traces", "collector", "collector-logs")
+    stores = ("alertmanager", "logs", "traces", "collector-logs")
     sets = [f"telemetry.small.{one}.enabled=false" for one in stores]
-    done = deploy("testbed", name, "--no-test", "--", "--set", ",".join(sets))
+    file = tmp_path_factory.mktemp("monitor") / "monitor.yaml"
+    file.write_text(MONITOR)
+    of_it = ("--set-string", f"monitor.image.tag={TAG}", "--set-file", f"monitor.files.data.monitor\\.yaml={file}")
+    done = deploy("testbed", name, "--no-test", "--", "--set", ",".join(sets), *of_it)
     try:
         assert done.returncode == 0, done.stdout + done.stderr
         yield name
@@ -153,6 +177,7 @@ def test_a_campaign_survives_the_eviction_of_its_runner(
         )
 
     until(injected, 300, why=said)
+    show(environment, disk)
     (first,) = runners()
     name = first["metadata"]["name"]
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
@@ -172,6 +197,61 @@ def test_a_campaign_survives_the_eviction_of_its_runner(
     assert len(list((disk / "results").iterdir())) == 1
     done = cli("report", str(disk / "results" / "inside-1"))
     assert done.returncode == 0, done.stderr
+
+
+def show(environment: str, disk: Path) -> None:
+    """Give the monitor the campaign's folder as it is now: a folder of the node is nothing that a chart mounts."""
+    tar = subprocess.run(["tar", "--create", "--directory", disk, "results"], capture_output=True, check=False).stdout
+    unpack = "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|').extractall('/data')"
+    there = ["kubectl", "-n", environment, "exec", "-i", "deploy/smartops-chaos-monitor", "--", "python3", "-c", unpack]
+    path = {**os.environ, "PATH": f"{os.environ['PATH']}:/var/tmp/testbed/bin"}
+    done = subprocess.run(there, input=tar, capture_output=True, check=False, env=path)
+    assert done.returncode == 0, done.stderr
+
+
+# What has no answer here, by how a series that it reads begins, and why.
+NO_ANSWER = {
+    **dict.fromkeys(
+        ("smartops_k8s_", "smartops_orchestrator_action_latency", "smartops_orchestrator_verification_latency"),
+        "SmartOps' orchestrator exports it; the lab's healer, which stands for it, does not",
+    ),
+    "container_": "it is cAdvisor's, which the small telemetry does not read",
+    "smartops_anomaly_score_drift": "a drift needs 70 scores",
+    "smartops:detect": "the lab's detector does not say which window it has judged",
+    "smartops:inference": "the lab's detector does not say which window it has judged",
+    "orchestrator_closed_loop_guardrail_blocks": "nothing was held back",
+    "orchestrator_closed_loop_cooldown_skips": "nothing was held back",
+    "orchestrator_closed_loop_retries": "nothing was tried again",
+    "smartops_guardrail_hits": "nothing was held back",
+    "smartops_chaos_campaign_mttr": "the image `run` makes no report; tests/platform/test_accuracy.py compares it",
+}
+
+
+def test_every_panel_answers_about_the_campaign(
+    environment: str, disk: Path, until: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each query of each board, asked of the environment's own Prometheus; all of them are PromQL."""
+    cluster = connect()
+    show(environment, disk)
+
+    def ask(query: str) -> bool:
+        window = {"start": str(time.time() - 1800), "end": str(time.time()), "step": "5"}
+        there = proxy(environment, "services", "prometheus", 9090, "/api/v1/query_range")
+        answer = cluster.request("GET", there, query={"query": query, **window}, compare=False)
+        return any(math.isfinite(float(value)) for one in answer["data"]["result"] for _, value in one["values"])
+
+    until(lambda: ask("increase(smartops_chaos_recovery_seconds_count[1h]) > 0"), 240)
+    empty = [one for one in QUERIES if not ask(one.of(environment))]
+
+    def why(one: Asked) -> str:
+        names = series_names(one.filled)
+        return "; ".join(dict.fromkeys(said for of, said in NO_ANSWER.items() if any(n.startswith(of) for n in names)))
+
+    with capsys.disabled():
+        print(f"\n{len(QUERIES) - len(empty)} of {len(QUERIES)} queries of the boards have an answer; these have none:")
+        for one in empty:
+            print(f"{one.board}, {one.panel}: {why(one) or one.filled}")
+    assert [one for one in empty if not why(one)] == []
 
 
 def test_what_the_accounts_used_is_within_what_they_may_and_the_rest_has_a_reason(

@@ -32,5 +32,6 @@ def test_the_last_campaign_s_arms_replace_those_before() -> None:
 
 
 def test_every_outcome_is_there_from_the_beginning_so_that_its_first_incident_is_an_increase() -> None:
-    told = series(Numbers("shop", "erp"), "smartops_chaos_incidents_total")
-    assert [line.rpartition(" ")[2] for line in told] == ["0.0"] * 4
+    numbers = Numbers("shop", "erp")
+    for name in ("smartops_chaos_incidents_total", "smartops_chaos_recovery_seconds_count"):
+        assert [line.rpartition(" ")[2] for line in series(numbers, name)] == ["0.0"] * 4

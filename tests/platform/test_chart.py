@@ -246,6 +246,7 @@ REFUSED = {
     "a digest that is none": ("orchestrator.image.digest=sha256:abc", "/orchestrator/image/digest"),
     "a repository with a tag": ("orchestrator.image.repository=Registry/X", "/orchestrator/image/repository"),
     "a number in the environment": ("erp-simulator.env.PORT=8000", "/erp-simulator/env/PORT"),
+    "no time to end": ("erp-simulator.grace=0", "/erp-simulator/grace"),
     "a password in the environment": ("erp-simulator.env.DB_PASSWORD=x", "/erp-simulator/env"),
     "a password in a URL": ("telemetry.webhook=https://me:word@host/", "/telemetry/webhook"),
     "no memory limit": (

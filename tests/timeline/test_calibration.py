@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,48 @@ def test_bad_answers_that_come_back_are_the_service_s(story: Any) -> None:
     row = calibrated(story, bad=[(0.1, ENDED_S), (ENDED_S + 2.5, ENDED_S + 3)])
     assert row["relapses"] == 1
     assert row["drain_s"] == pytest.approx(3, abs=0.1)
+    assert abs(row["dating_error_s"]) <= TOLERANCE_S
+
+
+def cold(until_s: float, more_s: float) -> Callable[[float], float]:
+    """An order takes longer while caches fill: much at the start of the workload, nothing more at `until_s`."""
+
+    def service_s(at: float) -> float:
+        usual_s = SLOW_S if 0 <= at < ENDED_S else QUICK_S
+        return usual_s + more_s * max(0.0, (until_s - at) / (until_s + 5.0))
+
+    return service_s
+
+
+def test_a_first_trial_on_empty_caches_drains_longer_and_spoils_no_verdict(story: Any) -> None:
+    first, *others = (calibrated(story, service_s=cold(*so)) for so in ((10.0, 0.008), (0.0, 0.0), (0.0, 0.0)))
+    assert first["drain_s"] > 2 * others[0]["drain_s"]
+    (found,) = calibrations([first, *others])
+    assert (found.n, found.not_recovered, found.off) == (3, 0, "")
+    assert found.worst_s is not None
+    assert abs(found.worst_s) <= TOLERANCE_S
+
+
+def test_a_first_trial_on_empty_caches_that_does_not_come_back_is_told_of_and_one_of_three(story: Any) -> None:
+    rows = [calibrated(story, service_s=cold(*so)) for so in ((30.0, 0.018), (0.0, 0.0), (0.0, 0.0))]
+    assert rows[0]["outcome"] == "unrecovered"
+    (found,) = calibrations(rows)
+    assert (found.not_recovered, found.off) == (1, "")
+    assert "1 of 3 not recovered" in str(found)
+    (alone,) = calibrations(rows[:1])
+    assert "did not recover by the horizon" in alone.off
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_machine_under_load_that_works_unevenly_and_fails_now_and_then_is_dated_truly(story: Any, seed: int) -> None:
+    draw = random.Random(seed)
+
+    def uneven_s(at: float) -> float:
+        return max(0.001, (SLOW_S if 0 <= at < ENDED_S else QUICK_S) * draw.gauss(1.0, 0.5))
+
+    sent = queued(story(), uneven_s)
+    failing = tuple(r._replace(status=503) if draw.random() < 0.01 else r for r in sent)
+    row = story(phase="calibrate", ended=ENDED_S, ended_by="harness", more={"requests": failing}).row()
     assert abs(row["dating_error_s"]) <= TOLERANCE_S
 
 

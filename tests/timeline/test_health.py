@@ -433,3 +433,12 @@ def test_what_changed_while_nobody_asked_has_an_interval_as_wide_as_that() -> No
     assert one.recovered is not None
     assert (one.recovered.lo_ns, one.recovered.hi_ns) == (599 * STEP_NS, 800 * STEP_NS)
     assert not spells(sent[:-200], SLO, 0, 1000 * STEP_NS).good_now
+
+
+def test_an_outage_at_the_end_of_what_was_asked_is_dated_by_what_was_asked() -> None:
+    """Too few bad ones for a whole window, but not for the part of it that was asked before 5 s of silence."""
+    sent = requests("." * 41 + "555" + " " * 200 + "." * 200)
+    (one,) = spells(sent, SLO, 0, 444 * STEP_NS).found
+    assert 40 * STEP_NS <= one.impacted.lo_ns <= one.impacted.hi_ns <= 43 * STEP_NS
+    assert one.recovered is not None
+    assert (one.recovered.lo_ns, one.recovered.hi_ns) == (43 * STEP_NS, 244 * STEP_NS)
