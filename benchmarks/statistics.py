@@ -26,7 +26,7 @@ from smartops_chaos.analysis.likelihood_ratio import Floats, Trials, mean_interv
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.regression import Side, regress
 from smartops_chaos.analysis.summary import Comparison, Verdict
-from smartops_chaos.analysis.verdicts import decide, run_tests
+from smartops_chaos.analysis.verdicts import decide, holm_over_arms, proven_p, run_tests
 from smartops_chaos.model import Arm, Sla, Targets
 
 ALPHA = 0.025
@@ -262,20 +262,16 @@ def proven_falsely(family: Model, arms: int, n: int, campaigns: int, rng: np.ran
         sla=Sla(86400, 1),
         because={f"fault {i}": "simulated" for i in range(len(family.scenarios))},
     )
-    names = [Arm(f"m{i}", "default") for i in range(arms)]
     proven = 0
     for _ in range(campaigns):
         base = [cell(OFF, draw(rng, n), scenario=i) for i, (_, draw) in enumerate(family.scenarios)]
-        tests = [
-            run_tests(
-                name,
-                [cell(name, draw(rng, n), scenario=i) for i, (draw, _) in enumerate(family.scenarios)],
-                base,
-                question,
+        sequences = [
+            proven_p(
+                [cell(ON, draw(rng, n), scenario=i) for i, (draw, _) in enumerate(family.scenarios)], base, question
             )
-            for name in names
+            for _ in range(arms)
         ]
-        proven += any(v.verdict == "proven" for v in decide(tests, question)[1])
+        proven += any(p <= question.alpha for adjusted in holm_over_arms(sequences) for p in adjusted)
     return proven / campaigns
 
 

@@ -28,15 +28,23 @@ namespace_of() { if [ "$1" = telemetry ]; then echo telemetry; else echo "${pref
 json() { # EXPRESSION in Python over `found`, the JSON at stdin
   python3 -c "import json,sys; found=json.load(sys.stdin); print($1)"
 }
+history_of() { # RELEASE NAMESPACE: as JSON, [] if there is none. A cluster that does not answer is not one without it
+  local said
+  { said=$(helm history "$1" --namespace "$2" --output json 2>&1 1>&3); } 3>&1 && return
+  [[ $said == *"release: not found"* ]] || { say "the release $1 cannot be asked for: $said"; return 1; }
+  echo '[]'
+}
 state() { # RELEASE NAMESPACE: of its newest revision, such as deployed; empty if there is none
-  { helm history "$1" --namespace "$2" --output json 2>/dev/null || echo '[{"status": ""}]'; } | json 'found[-1]["status"]'
+  local history
+  history=$(history_of "$1" "$2") || return
+  json 'found[-1]["status"] if found else ""' <<<"$history"
 }
 revision() { helm history "$1" --namespace "$2" --output json | json 'found[-1]["revision"]'; } # RELEASE NAMESPACE
 
 mend() { # RELEASE NAMESPACE TIMEOUT NOW: whatever a killed helm has left: it refuses everything while a release is "pending" or "uninstalling"
   local history state since good
-  history=$(helm history "$1" --namespace "$2" --output json 2>/dev/null) || return 0
-  state=$(json 'found[-1]["status"]' <<<"$history")
+  history=$(history_of "$1" "$2")
+  state=$(json 'found[-1]["status"] if found else ""' <<<"$history")
   [[ $state == pending-* || $state == uninstalling ]] || return 0
   since=$(json 'found[-1]["updated"]' <<<"$history")
   # helm itself gives up after its time: what is older has nobody at work on it.

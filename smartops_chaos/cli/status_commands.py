@@ -96,20 +96,20 @@ def _tell(terminal: Terminal, store: CampaignFolder, one: dict[str, Any], width:
     left, go_on = "", False
     if unfinished and one["chosen"]:
         left = f"all of the {one['chosen']} that the last run chose"
-    elif unfinished and not begun:
-        left = "no trial has begun: the run was refused, or stopped before its first one"
-    elif unfinished:
+    elif unfinished and begun:
         left, go_on = "unfinished", bool(one["command"])
-    told = ", ".join(filter(None, (when, left)))
-    head = Text.assemble((f"{one['campaign']:{width}}", "bold"), f"  {one['done']}/{wanted}  ", (told, ASIDE))
+    told = "  " + ", ".join(filter(None, (when, left)))
+    head = Text.assemble((f"{one['campaign']:{width}}", "bold"), f"  {one['done']}/{wanted}", (told.rstrip(), ASIDE))
     terminal.console.print(head, soft_wrap=not terminal.console.is_terminal)
     if go_on:
         terminal.command("  go on:", one["command"])
-    if begun:
+    if unfinished and not begun:
+        terminal.say("  no trial has begun: the run was refused, or stopped before its first one")
+    else:
         terminal.say(f"  {tally(one['outcomes']) or 'nothing recorded'}")
     if with_verdicts:
         for line in _verdicts(store):
-            terminal.console.print(Text("  ") + line, soft_wrap=not terminal.console.is_terminal)
+            terminal.line(line, indent=2)
     for stop in one["stopped"]:
         terminal.say(f"  {Arm(**stop['arm'])} was decided at look {stop['look']}, after {stop['repeat']} repeats")
     if one["spared"]:
@@ -170,16 +170,17 @@ def revert(
         print(f"nothing of any campaign is in force in {cluster}")
         return
     from smartops_chaos.run import campaign as runner
+    from smartops_chaos.schema.units import count
     from smartops_chaos.store import hash_list, registration
 
     store = _there(chosen(campaign, results))
     store = replace(store, path=store.path.resolve())
     with store.locked():
-        count = runner.revert(store)
-        if count:
-            print(f"{count} trial{'s' * (count != 1)} reverted")
+        reverted = runner.revert(store)
+        if reverted:
+            print(f"{count(reverted, 'trial')} reverted")
         for line in runner.restore(store):
             print(line)
-        if count and hash_list.read_list(store.path) is not None:
+        if reverted and hash_list.read_list(store.path) is not None:
             hash_list.seal_campaign(store, registration.digest(store))
         print(f"nothing of {store.name} is in force")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from smartops_chaos.analysis.summary import Decision
 
@@ -50,6 +51,16 @@ class Terminal:
         for line in text.split("\n"):  # what is set in stays set in where it wraps
             bare = line.lstrip(" ")
             self.console.print(Padding(Text(bare, style), (0, 0, 0, len(line) - len(bare)), expand=False))
+
+    def line(self, text: Text, indent: int) -> None:
+        """A line of several colours; where it wraps it stays set in."""
+        from rich.padding import Padding
+        from rich.text import Text
+
+        if self.console.is_terminal:
+            self.console.print(Padding(text, (0, 0, 0, indent), expand=False))
+        else:
+            self.console.print(Text(" " * indent) + text, soft_wrap=True)
 
     def table(self, table: Table) -> None:
         """In a pipe as wide as it is."""

@@ -18,11 +18,13 @@ from smartops_chaos.report.page import TONES
 
 PROGRAM = """
 from pathlib import Path
+from rich.text import Text
 from smartops_chaos.cli.terminal import Terminal, command
 t = Terminal()
 t.say("word " * 30, "bold red")
 t.command("next:", command("run", "a folder/m.yaml", "--repeats", 20, "--results", "a" * 60))
 t.file("report:", Path("/tmp/report.html"))
+t.line(Text.assemble(("verdict " * 9, "green")), indent=2)
 """
 COMMAND = f"smartops-chaos run 'a folder/m.yaml' --repeats 20 --results {'a' * 60}"
 
@@ -47,7 +49,14 @@ def in_terminal(**environment: str) -> str:
 
 def test_in_a_pipe_lines_are_whole_and_plain() -> None:
     out = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout
-    assert out.splitlines() == [("word " * 30), f"next: {COMMAND}", "report: /tmp/report.html"]
+    assert out.splitlines() == [("word " * 30), f"next: {COMMAND}", "report: /tmp/report.html", "  " + "verdict " * 9]
+
+
+def test_a_line_of_several_colours_stays_set_in_where_it_wraps() -> None:
+    told = re.sub(r"\x1b(\[[0-9;]*m|\]8;[^\x1b]*\x1b\\)", "", in_terminal())
+    lines = [line for line in told.split("\n") if "verdict" in line]
+    assert len(lines) > 1
+    assert all(line.startswith("  verdict") for line in lines)
 
 
 def test_in_a_terminal_prose_wraps_between_words_and_commands_stay_whole() -> None:

@@ -140,6 +140,18 @@ def test_what_runs_beside_what_the_release_names_is_told_init_containers_too(tmp
         assert _images_of(pods, "--running", tmp_path / "images").returncode == code
 
 
+@pytest.mark.parametrize(
+    "words", [("deploy", "dev"), ("promote", "dev", "stage"), ("rollback", "dev"), ("drill", "dev")]
+)
+def test_a_cluster_that_does_not_answer_is_not_one_that_has_nothing(words: tuple[str, ...]) -> None:
+    """Else a deploy would install a telemetry over the one that is there, of another kind."""
+    tool("helm")
+    done = run(*words)
+    assert done.returncode == 1
+    assert "cannot be asked for: Error: Kubernetes cluster unreachable" in done.stderr
+    assert "telemetry yet" not in done.stderr
+
+
 @pytest.mark.parametrize("environment", ["stage", "prod"])
 def test_stage_and_prod_take_digests_only(environment: str) -> None:
     """Refused before the cluster is asked anything: there is none."""
@@ -148,3 +160,11 @@ def test_stage_and_prod_take_digests_only(environment: str) -> None:
     assert done.returncode == 2
     assert f"{environment} takes digests only" in done.stderr
     assert "smartops-erp-simulator:cloud-latest" in done.stderr
+
+
+def test_what_cannot_be_rendered_has_not_shown_its_digests() -> None:
+    tool("helm")
+    done = run("deploy", "stage", "--", "--set", "erp-simulator.replicas=many")
+    assert done.returncode == 1
+    assert "values don't meet the specifications" in done.stderr
+    assert "cannot be asked" not in done.stderr  # nothing was tried
