@@ -40,11 +40,6 @@ def p_value(p: float) -> str:
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
 
 
-def count(n: int, noun: str) -> str:
-    """1 -> "1 trial", 2 -> "2 trials"."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
 def plain(name: str) -> str:
     """`no_effect` -> "no effect"; only for words of this program, never for a user's names."""
     return name.replace("_", " ")

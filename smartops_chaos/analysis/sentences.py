@@ -110,7 +110,7 @@ def _stop(summary: Summary, arm: Arm) -> str:
 
 
 def _healing(arm: ArmSummary) -> str:
-    """Such as "zscore repaired every fault (60 of 60); of 12 watched to the horizon none went bad again."."""
+    """Such as "With zscore the healer repaired every fault (60 of 60). 12 trials were watched on, ..."."""
     heal = arm.auto_heal
     if not heal.n or heal.no_human is None:
         return f"With {arm.arm} no trial had an incident to heal."
@@ -118,9 +118,9 @@ def _healing(arm: ArmSummary) -> str:
         return f"With {arm.arm} {k_of_n(heal.successes, heal.n)} incidents ended without a person."
     own = round(heal.by_healer * heal.n)
     if own == heal.n:
-        return f"{arm.arm} repaired every fault ({k_of_n(own, heal.n)}){_watched(arm)}."
+        return f"With {arm.arm} the healer repaired every fault ({k_of_n(own, heal.n)}).{_watched(arm)}"
     alone = f"; {heal.successes - own} more ended without it and without a person" if heal.successes > own else ""
-    return f"{arm.arm} repaired {k_of_n(own, heal.n)} faults{alone}{_watched(arm)}."
+    return f"With {arm.arm} the healer repaired {k_of_n(own, heal.n)} faults{alone}.{_watched(arm)}"
 
 
 def _watched(arm: ArmSummary) -> str:
@@ -128,4 +128,5 @@ def _watched(arm: ArmSummary) -> str:
     late = arm.operations.late_relapses
     if not late or not late.n:
         return ""
-    return f"; of {late.n} that were watched on to the horizon {late.successes or 'none'} went bad again"
+    watched = f"{count(late.n, 'trial')} {'was' if late.n == 1 else 'were'} watched on, to the horizon"
+    return f" {watched}: {late.successes or 'none'} went bad again."

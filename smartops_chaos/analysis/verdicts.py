@@ -31,12 +31,13 @@ from smartops_chaos.analysis import sla as availability
 from smartops_chaos.analysis.cells import Cell, cells_by_arm
 from smartops_chaos.analysis.compare import Compared, compare, filled, trials_of
 from smartops_chaos.analysis.likelihood_ratio import mean_over_scenarios
-from smartops_chaos.analysis.phrases import GOALS, confidence_level, count, p_value, percent, stated_percent
+from smartops_chaos.analysis.phrases import GOALS, confidence_level, p_value, percent, stated_percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.rates import auto_heal, common, heal_test
 from smartops_chaos.analysis.summary import Comparison, Decision, Verdict
 from smartops_chaos.analysis.table import numbers
 from smartops_chaos.model import Arm, Goal
+from smartops_chaos.schema.units import count
 
 Told = TypeVar("Told", Comparison, Verdict)
 

@@ -10,14 +10,14 @@ import pandas as pd
 
 from smartops_chaos.analysis import instrument, sla
 from smartops_chaos.analysis.cells import NOT_RECORDED, Cell
-from smartops_chaos.analysis.phrases import GOALS, count, first_names, listing, percent, stated_percent, whole_percent
+from smartops_chaos.analysis.phrases import GOALS, first_names, listing, percent, stated_percent, whole_percent
 from smartops_chaos.analysis.question import Question
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, MomentAgreement
 from smartops_chaos.analysis.table import numbers, texts
 from smartops_chaos.analysis.verdicts import unexplained
 from smartops_chaos.analysis.words import number
 from smartops_chaos.model import FALSE_ALARMS, MOST_LOST, Goal, Outcome
-from smartops_chaos.schema.units import spoken_duration
+from smartops_chaos.schema.units import count, spoken_duration
 from smartops_chaos.timeline.calibration import TOLERANCE_S, Calibration
 
 RUN = "smartops-chaos run MATRIX"

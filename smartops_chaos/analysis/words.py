@@ -13,6 +13,7 @@ from smartops_chaos.analysis.phrases import NONE as NONE
 from smartops_chaos.analysis.phrases import listing as listing
 from smartops_chaos.analysis.phrases import plain as plain
 from smartops_chaos.analysis.phrases import tally as tally
+from smartops_chaos.schema import units
 
 _SPACE = "\u00a0"
 
@@ -100,8 +101,8 @@ def probability(p: float | None) -> str:
 
 
 def count(n: int, one: str, many: str = "") -> str:
-    """Such as "1 trial", "2 trials"."""
-    return f"{n:,}{_SPACE}{one if n == 1 else many or one + 's'}"
+    """Such as "1 trial", "2 trials", which no line parts."""
+    return units.count(n, one, many).replace(" ", _SPACE, 1)
 
 
 def ended(outcome: str, reason: str) -> str:

@@ -77,10 +77,9 @@ def _tell(made: Plan, typed: str, lanes: int, pilot: Path | None, *, with_trials
     from dataclasses import asdict
 
     from smartops_chaos import api
-    from smartops_chaos.analysis.phrases import count
     from smartops_chaos.planning.chances import chances
     from smartops_chaos.planning.forecast import forecast
-    from smartops_chaos.schema.units import spoken_duration
+    from smartops_chaos.schema.units import count, spoken_duration
     from smartops_chaos.targets import kinds
 
     told = forecast(made, typed, lanes=lanes)
@@ -178,12 +177,11 @@ def _simulate(made: Plan, matrix: Path, truth_file: Path, out: Path, lanes: int,
     from dataclasses import asdict
 
     from smartops_chaos import api
-    from smartops_chaos.analysis.phrases import count
     from smartops_chaos.planning import simulated_folder
     from smartops_chaos.planning.rehearsal import rehearse
     from smartops_chaos.planning.simulate import Truth, simulate
     from smartops_chaos.schema import yamlfile
-    from smartops_chaos.schema.units import spoken_duration
+    from smartops_chaos.schema.units import count, spoken_duration
 
     found = simulate(made, yamlfile.load(truth_file, Truth), lanes=lanes)
     if out.suffix.lower() not in ("", ".csv", ".parquet"):

@@ -170,16 +170,17 @@ def revert(
         print(f"nothing of any campaign is in force in {cluster}")
         return
     from smartops_chaos.run import campaign as runner
+    from smartops_chaos.schema.units import count
     from smartops_chaos.store import hash_list, registration
 
     store = _there(chosen(campaign, results))
     store = replace(store, path=store.path.resolve())
     with store.locked():
-        count = runner.revert(store)
-        if count:
-            print(f"{count} trial{'s' * (count != 1)} reverted")
+        reverted = runner.revert(store)
+        if reverted:
+            print(f"{count(reverted, 'trial')} reverted")
         for line in runner.restore(store):
             print(line)
-        if count and hash_list.read_list(store.path) is not None:
+        if reverted and hash_list.read_list(store.path) is not None:
             hash_list.seal_campaign(store, registration.digest(store))
         print(f"nothing of {store.name} is in force")

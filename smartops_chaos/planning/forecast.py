@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from smartops_chaos.analysis.likelihood_ratio import FEWEST_PAIRS
-from smartops_chaos.analysis.phrases import count
 from smartops_chaos.model import ChaosLevel, Goal, Plan
 from smartops_chaos.plan import durations
 from smartops_chaos.plan.look_schedule import before_end
@@ -21,7 +20,7 @@ from smartops_chaos.planning.power import (
     trials_needed,
 )
 from smartops_chaos.schema.clustertarget import lane_count
-from smartops_chaos.schema.units import format_duration, format_fraction, spoken_duration
+from smartops_chaos.schema.units import count, format_duration, format_fraction, spoken_duration
 
 _QUICK = 0.1  # share of the horizon: a proposed number of repeats proves a recovery as quick as this
 MOST_PROPOSED = 500  # beyond it no number of repeats is proposed

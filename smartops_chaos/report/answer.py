@@ -99,7 +99,7 @@ def _cards(page: Page) -> tuple[Card, ...]:
         verdicts = [v for v in page.summary.verdicts if v.target == target]
         lines = tuple(_card_line(page, v, with_why) for v in verdicts)
         if not lines:
-            lines = (CardLine("no arm to judge", NONE, "undecidable", "none", ""),)
+            lines = (CardLine("no arm to judge", NONE, "undecidable", "none", ()),)
         wanted = f"target: at least {percent(verdicts[0].wanted)}" if verdicts else "not judged"
         cards.append(Card(title, wanted, lines))
     return tuple(cards)
@@ -108,18 +108,18 @@ def _cards(page: Page) -> tuple[Card, ...]:
 def _card_line(page: Page, verdict: Verdict, with_why: bool) -> CardLine:
     value = target_value(verdict.value, verdict.target)
     arm = next((a for a in page.arms if a.arm == verdict.arm), None)
-    lines = []
+    lines: list[tuple[str, str]] = []
     if with_why and arm and verdict.value is not None and verdict.says:
-        lines.append(f"Measured: {_measured(page, arm, verdict)}")
-        lines.append(f"Certainty: {certainty(page, arm, verdict)}")
+        lines.append(("Measured", _measured(page, arm, verdict)))
+        lines.append(("Certainty", certainty(page, arm, verdict)))
         if other := naive.told(page, arm, verdict.target):
-            lines.append(other)
+            lines.append(("Beware", other))
     elif with_why:
-        lines.append(verdict.why)
+        lines.append(("Why", verdict.why))
     if verdict.at_worst is not None and verdict.at_best is not None and verdict.at_worst != verdict.at_best:
         ends = (target_value(end, verdict.target) for end in (verdict.at_worst, verdict.at_best))
-        lines.append("Lost trials: {} if all of them had gone badly, {} if well.".format(*ends))
-    return CardLine(str(verdict.arm), value, verdict.verdict, TONES[verdict.verdict], "\n".join(lines))
+        lines.append(("Lost trials", "{} if all of them had gone badly, {} if well.".format(*ends)))
+    return CardLine(str(verdict.arm), value, verdict.verdict, TONES[verdict.verdict], tuple(lines))
 
 
 def _measured(page: Page, arm: ArmSummary, verdict: Verdict) -> str:
@@ -213,28 +213,37 @@ def _verdicts(page: Page) -> Table:
 
 
 def _facts(page: Page) -> Iterable[tuple[str, Text]]:
+    """What was not found at all shares a row."""
     arms, columns = page.arms, page.table
     yield "Trials", _trials(page)
-    yield "Left out", page.index.link(left_out(page.summary.excluded), counts_as="left out")
+    excluded = any(n for reasons in page.summary.excluded.values() for n in reasons.values())
+    contested, needless = sum(a.contested for a in arms), sum(a.needless_actions for a in arms)
+    if excluded:
+        yield "Left out", page.index.link(left_out(page.summary.excluded), counts_as="left out")
     yield "Horizon", "; ".join(horizons(page.plan, page.table)) or NONE
     yield "Calibration", _calibration(page.summary)
     widths = _by_arm({str(a.arm): seconds(a.measuring_error_s) for a in arms if a.measuring_error_s is not None})
     unmeasured = _UNTOLD if "recovered_lo_s" not in columns else "No recovery was seen."
-    told = "So wide is the interval, typically (its median), in which a recovery is known to lie"
+    told = "The moment of a recovery is known to lie in an interval. Its width (median)"
     yield "Measuring error", f"{told}: {widths}." if widths else unmeasured
     if watched := _watched(page):
         yield "Watched on", watched
-    yield "Contested", _contested(page) if "flags" in columns else _UNTOLD
+    if contested or "flags" not in columns:
+        yield "Contested", _contested(page) if "flags" in columns else _UNTOLD
     alarms = _by_arm({str(a.arm): k_of_n(a.false_alarms, a.controls) for a in arms if a.controls})
     yield "False alarms", f"{alarms}, of trials without a fault." if alarms else "No trial without a fault was run."
-    needless = _by_arm({str(a.arm): str(a.needless_actions) for a in arms if a.needless_actions})
-    untold = _UNTOLD if "needless_actions" not in columns else "None."
-    yield "Needless actions", f"{needless}." if needless else untold
-    models, policies, orchestrator = (
-        Link(part, f"{owner}-owner")
-        for part, owner in (("models", "model"), ("policies", "policy"), ("orchestrator", "orchestrator"))
-    )
-    yield "Advice to owners", ("of the ", models, ", of the ", policies, ", of the ", orchestrator)
+    if needless and "needless_actions" in columns:
+        by_arm = _by_arm({str(a.arm): str(a.needless_actions) for a in arms if a.needless_actions})
+        yield "Needless actions", f"{by_arm}."
+    elif "needless_actions" not in columns:
+        yield "Needless actions", _UNTOLD
+    none = [
+        *(["trials that were left out"] if not excluded else []),
+        *(["trials in which it is doubtful who ended the outage"] if not contested and "flags" in columns else []),
+        *(["needless actions"] if not needless and "needless_actions" in columns else []),
+    ]
+    if none:
+        yield "There were no", f"{listing(none)}."
 
 
 def _trials(page: Page) -> str:
@@ -264,7 +273,7 @@ def _watched(page: Page) -> str:
     if frozen is None or not known:
         return ""
     told = [
-        f"{arm}: {share.successes} of {share.n} that were watched on to the horizon went bad again "
+        f"{arm}: of {count(share.n, 'trial')} that went on to the horizon {share.successes or 'none'} went bad again "
         f"({page.level} interval {percent_range(share.lo, share.hi)})"
         for arm, share in list(known.items())[:_MOST_CARDS]
     ]
@@ -316,8 +325,6 @@ def _calibration(summary: Summary) -> str:
 
 def _contested(page: Page) -> Text:
     n = sum(a.contested for a in page.arms)
-    if not n:
-        return "None: in no trial is it doubtful who ended the outage."
     text = f"{count(n, 'trial')} counted as the platform's, since it is doubtful who ended the outage"
     rows = page.index.find(noted="contested", counts_as=("counted", "control", "left out"))
     if not rows:

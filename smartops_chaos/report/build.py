@@ -59,7 +59,7 @@ def build(data: CampaignData, *, appendix: bool = True) -> Report:
         *([faults.section(seen)] if faults.few(seen) else []),
         healing.section(seen),
         *repair.sections(seen),
-        *owners.sections(seen),
+        owners.section(seen),
         *([] if faults.few(seen) else [faults.section(seen)]),
         Section("more", "Appendix: more numbers", tuple(numbers)),
         method.method(seen),

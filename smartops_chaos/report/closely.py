@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ def section(page: Page, pair: Pair) -> tuple[Section, Table]:
     (_, _), (evidence, _) = pair
     trial = evidence.trial
     figure, numbers = course.figure(page.plan, pair, page.styles, "fig-pair")
+    figure = replace(figure, title="One repair and its twin")
     told = (
         f"The repair of {Arm(trial.model, trial.policy)} whose time is the median of all its repairs ({trial.id}), "
         "and the baseline's trial of the same block: the same fault, the same load, the same repeat. "

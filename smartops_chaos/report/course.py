@@ -9,22 +9,21 @@ from smartops_chaos.analysis.words import NONE, ended, k_of_n, number, plain, se
 from smartops_chaos.errors import UsageError
 from smartops_chaos.model import MOMENTS, Action, Arm, Evidence, Plan, Record, Request
 from smartops_chaos.report import spans
-from smartops_chaos.report.document import Figure, Filling, Report, Section, Table, col, table
+from smartops_chaos.report.document import Figure, Filling, Keys, Report, Section, Table, col, table
 from smartops_chaos.report.figures import trial_course, trial_picture
 from smartops_chaos.report.figures.trial_course import Act, Course
 from smartops_chaos.report.figures.trial_picture import as_number
-from smartops_chaos.report.style import Styles
+from smartops_chaos.report.style import Styles, both
 from smartops_chaos.timeline.derive import fault_ends
 from smartops_chaos.timeline.interval import Frame, frame
 
 MOST = 2
-_VALUES = "Above: every value of the SLO's query, good or bad. The dotted line is the horizon."
-_CAPTION = (
-    " Upright lines are the moments that are named below. Below: how long the fault lasted, how long users were "
-    "hurt, and the moments of the repair. A moment is known to lie in an interval and is drawn in its middle. Pale: "
-    "an action, from its start to its verification."
+_VALUES: Keys = (("Dot", "a value of the SLO's query, good or bad"),)
+_LINES: Keys = (
+    ("Upright line", "a moment, named below; the middle of its interval"),
+    ("Pale bar", "an action, from its start to its verification"),
 )
-_SHADED = " The fault is in force where the ground is shaded."
+_SHADED: Keys = (("Shaded", "the fault is in force"),)
 _SHOWS_S = 0.05  # a fault that is over sooner leaves no shade that can be seen
 
 
@@ -49,21 +48,22 @@ def figure(
     names = [evidence.trial.id for evidence, _ in trials]
     zeros = dict.fromkeys(_zero(plan, evidence) for evidence, _ in trials)
     numbers = _table(trials, shown)
+    axis = f"time since {' or '.join(zeros)} [s]"
+    svg, narrow = both(lambda: trial_course.courses(figure_id, shown, styles, axis))
     drawn = Figure(
         figure_id,
         "Chaos against healing: " + " and ".join(names),
-        " ".join(
-            [
-                _message(shown),
-                _VALUES if plan.analysis.slo.query else trial_picture.REQUESTS,
-                *([_SHADED.strip()] if any(_shades(one) for one in shown) else []),
-                _CAPTION.strip(),
-                *_pair([evidence for evidence, _ in trials]),
-            ]
-        ),
+        _message(shown),
         " ".join(_alt(name, course) for name, course in zip(names, shown, strict=True)),
-        trial_course.courses(figure_id, shown, styles, f"time since {' or '.join(zeros)} [s]"),
+        svg,
         (numbers.id,),
+        (
+            *(_VALUES if plan.analysis.slo.query else trial_picture.REQUESTS),
+            *(_SHADED if any(_shades(one) for one in shown) else ()),
+            *(_LINES if any(course.acts for course in shown) else _LINES[:1]),
+            *_pair([evidence for evidence, _ in trials]),
+        ),
+        narrow=narrow,
     )
     return drawn, numbers
 
@@ -158,13 +158,13 @@ def _act(action: Action, zero_ns: int) -> Act:
     return Act(action.kind, action.status, start_s, end_s)
 
 
-def _pair(trials: Sequence[Evidence]) -> list[str]:
+def _pair(trials: Sequence[Evidence]) -> Keys:
     if len(trials) < MOST:
-        return []
+        return ()
     one, other = (evidence.trial for evidence in trials)
     if one.block and (one.chaos, one.workload, one.block) == (other.chaos, other.workload, other.block):
-        return [f"Both are of block {one.block}: the same scenario and repeat, in random order."]
-    return ["They are not of one block, so they show two courses and no matched comparison."]
+        return (("Twins", f"both of block {one.block}: the same scenario and repeat"),)
+    return (("No twins", "they are not of one block, so they show two courses and no matched comparison"),)
 
 
 def _alt(name: str, course: Course) -> str:
@@ -204,10 +204,13 @@ def _table(trials: Sequence[tuple[Evidence, Record]], shown: Sequence[Course]) -
             col("Moment", lambda line: line[0], align="left"),
             *(trial_column((*trial, course)) for trial, course in zip(trials, shown, strict=True)),
         ],
-        "Seconds since injection; from and to are the ends of the interval in which a moment is known to lie. –: not "
-        "seen, or does not count. Requests and bad seconds: from injection to the end of the observation, at most to "
-        "the horizon; a trial ends sooner when health has lasted. Actions: from their start, by the clock of the "
-        "healer's log.",
+        "Seconds since injection.",
+        (
+            ("From, to", "the interval in which a moment is known to lie"),
+            ("–", "not seen, or does not count"),
+            ("Requests, bad seconds", "from the injection to the end of the observation, at most to the horizon"),
+            ("Actions", "from their start, by the clock of the healer's log"),
+        ),
     )
 
 

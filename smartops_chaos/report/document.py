@@ -6,7 +6,7 @@ Every text in it is plain text: the renderers never read it as markup, so a leve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from smartops_chaos.analysis.words import NONE
@@ -35,6 +35,7 @@ class Chip:
 
 
 Text = str | tuple[str | Link | Chip, ...]
+Keys = tuple[tuple[str, str], ...]  # below a table or drawing: a word or sign in it, and what that means
 Subject = TypeVar("Subject")  # what the rows of a table are about: an arm, a verdict, a trial
 
 
@@ -82,7 +83,7 @@ class CardLine:
     value: str
     verdict: str  # in words; the tone is never the only cue
     tone: Tone
-    why: str
+    why: Keys  # a word on each line, and the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,8 @@ class Table:
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Text, ...], ...]
-    note: str = ""
+    note: str = ""  # what it shows, in a sentence
+    keys: Keys = ()
     small: bool = False  # long lists: smaller letters, sortable and searchable on a screen
     facets: tuple[Facet, ...] = ()
     ids: tuple[str, ...] = ()  # of the rows, where something leads to one
@@ -152,6 +154,7 @@ def table(
     subjects: Iterable[Subject],
     columns: Sequence[Filling[Subject]],
     note: str = "",
+    keys: Keys = (),
     *,
     group: bool = False,
     small: bool = False,
@@ -165,12 +168,12 @@ def table(
     said = [i for i in range(len(columns)) if i == 0 or not whole or any(plain_text(row[i]) != NONE for row in whole)]
     rows = tuple(tuple(row[i] for i in said) for row in whole)
     heads = tuple(columns[i].column for i in said)
-    return Table(table_id, title, heads, grouped(rows) if group else rows, note, small=small)
+    return Table(table_id, title, heads, grouped(rows) if group else rows, note, keys, small=small)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing with a caption. `svg` has ids that are unique in the whole report.
+    """A drawing with a caption: what it shows, in a sentence. `svg` has ids that are unique in the whole report.
 
     As a file it stands alone, with the tables named in `tables` beside it, which have the numbers that it shows.
     `points` makes marks answer to the mouse: a group's id, and the row of each of its marks in the list of trials.
@@ -182,7 +185,9 @@ class Figure:
     alt: str  # what a reader who cannot see it needs to know
     svg: str
     tables: tuple[str, ...] = ()
+    keys: Keys = ()
     points: tuple[tuple[str, tuple[int, ...]], ...] = ()  # groups of marks in the drawing, and the trial of each mark
+    narrow: Callable[[], str] | None = field(default=None, compare=False)  # draws the same for a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,7 @@ class Gallery:
     title: str
     caption: str
     cards: tuple[TrialCard, ...]
+    keys: Keys = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Se
 from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
 from smartops_chaos.report.recovery import reduction_told
+from smartops_chaos.report.style import narrowed
 
 SECTION = "faults"
 _IN_WORDS = 4  # arms, so that a caption says the time of each
@@ -60,13 +61,20 @@ def _figure(page: Page, figure_id: str, chaos: str, cells: list[Of], counted: pd
     return Figure(
         figure_id,
         f"Every counted trial of {chaos}",
-        (f"{told}. " if len(times) <= _IN_WORDS else "")
-        + "Each mark is a trial with its time to recover; black bars are the MTTR, triangles at the dotted horizon the "
-        "trials that never recovered.",
+        f"MTTR: {told}." if len(times) <= _IN_WORDS else "Each mark is one trial.",
         f"MTTR under {chaos}. {told}.",
         strip.svg,
         ("tab-mttr",),
+        # Told once, at the first fault.
+        (
+            ("Mark", "one trial, at its time to recover"),
+            ("Black bar", "the MTTR"),
+            ("Triangle", "trials that never recovered, at the dotted horizon"),
+        )
+        if figure_id == "fig-trials"
+        else (),
         tuple(listed) if page.index.rows else (),
+        lambda: narrowed(lambda: effect.strips(figure_id, counted, cells, page.styles).svg),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from smartops_chaos.report import render
-from smartops_chaos.report.document import Figure, Report, Table, Text, plain_text
+from smartops_chaos.report.document import Figure, Keys, Report, Table, Text, plain_text
 from smartops_chaos.report.style import LETTERS, PER_INCH
 
 _SIDES, _LEGIBLE_PT = ("width", "height"), 10
@@ -35,7 +35,7 @@ def write(report: Report, out: Path, pngs: Sequence[bytes] | None = None) -> lis
 def caption(report: Report, figure: Figure) -> str:
     """What belongs under the figure where it stands alone: what it shows, in words, and the tables behind it."""
     tables = report.tables()
-    parts = [f"# {figure.title}", figure.caption, figure.alt]
+    parts = [f"# {figure.title}", figure.caption, _keys(figure.keys), figure.alt]
     parts += [_table(tables[name]) for name in figure.tables if name in tables]
     if (letters := _letters_on_a_slide(figure)) < _LEGIBLE_PT:
         parts.append(f"It is as tall as a page: on a slide of 16:9 its letters would be {letters:.0f} pt high.")
@@ -50,7 +50,11 @@ def _letters_on_a_slide(figure: Figure) -> float:
 
 
 def _table(table: Table) -> str:
-    return "\n".join(_lines(table)) + (f"\n\n{table.note}" if table.note else "")
+    return "\n\n".join(filter(None, ["\n".join(_lines(table)), table.note, _keys(table.keys)]))
+
+
+def _keys(keys: Keys) -> str:
+    return "\n".join(f"- {word}: {means}" for word, means in keys)
 
 
 def _lines(table: Table) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 from PIL import Image
 
 from smartops_chaos.analysis.words import clip, plain, seconds
@@ -28,6 +28,7 @@ from smartops_chaos.timeline.health import is_good
 _RAW_LETTERS = 400
 _BEFORE_S = 1.0  # shown before the injection
 _FRAMES_A_SECOND, _LAST_S = 5, 2.0  # of the GIF; how long its last frame stays
+_STILL = ("injected", "acted", "recovered")  # what one picture of both has room for
 _WIDTH_IN, _HEIGHT_IN, _DOTS = 10.0, 5.6, 96
 
 
@@ -95,7 +96,7 @@ def gif(made: Film, pair: Pair, styles: Styles) -> bytes:
         drawing = Drawing(figsize=(_WIDTH_IN, _HEIGHT_IN), dpi=_DOTS)
         canvas = FigureCanvasAgg(drawing)
         panels = drawing.subplots(2, 1, sharex=True)
-        drawing.subplots_adjust(left=0.09, right=0.985, top=0.9, bottom=0.11, hspace=0.5)
+        drawing.subplots_adjust(left=0.115, right=0.985, top=0.9, bottom=0.11, hspace=0.5)
         sides = [_Side(axes, side, made, arm) for axes, side, arm in zip(panels, made.sides, arms, strict=True)]
         panels[-1].set_xlabel("seconds since injection")
         for second in np.arange(made.start_s, made.end_s + 1 / _FRAMES_A_SECOND, 1 / _FRAMES_A_SECOND):
@@ -121,7 +122,7 @@ def still(made: Film, pair: Pair, styles: Styles, figure_id: str, width_in: floa
     def paint(drawing: Drawing) -> None:
         panels = drawing.subplots(2, 1, sharex=True)
         for axes, side, arm in zip(panels, made.sides, arms, strict=True):
-            _Side(axes, side, made, arm).until(made.end_s)
+            _Side(axes, side, made, arm, only=_STILL).until(made.end_s)
         panels[-1].set_xlabel("seconds since injection")
 
     return draw(figure_id, height_in, paint, width_in=width_in)
@@ -130,32 +131,39 @@ def still(made: Film, pair: Pair, styles: Styles, figure_id: str, width_in: floa
 class _Side:
     """One panel of the GIF: what has happened up to a second."""
 
-    def __init__(self, axes: Axes, side: FilmSide, made: Film, style: ArmStyle) -> None:
-        self.side = side
+    def __init__(self, axes: Axes, side: FilmSide, made: Film, style: ArmStyle, only: Sequence[str] = MOMENTS) -> None:
+        self.moments = [m for m in side.moments if m.name in only]
+        self.end_s = made.end_s
         top = max(made.limit_ms * 3, *(ms for _, ms, _ in side.requests)) * 1.8
         self.at = np.array([at for at, _, _ in side.requests])
         self.height = np.array([top if ms < 0 else ms for _, ms, _ in side.requests])
         colours = np.array([GOOD if good else BAD for _, _, good in side.requests])
         axes.set_xlim(made.start_s, made.end_s)
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        low = max(1.0, self.height.min() / 2)
+        tens = [
+            ms for ms in (1, 10, 100, 1000, 10000) if low <= ms < top * 0.7 and abs(np.log10(ms / made.limit_ms)) > 0.3
+        ]
+        axes.set_yticks([*tens, made.limit_ms, top], [*(f"{ms:g} ms" for ms in tens), "limit", "no answer"])
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_ylim(max(1.0, self.height.min() / 2), top * 1.6)
+        axes.set_ylim(low, top * 1.6)
         axes.axhline(made.limit_ms, color=QUIET, linewidth=0.8, linestyle="--")
-        axes.set_ylabel("latency [ms]")
         axes.set_title(f"{clip(side.title, 50)}", color=style.colour)
         self.told = axes.annotate(
             "", (1, 1), (0, 6), xycoords="axes fraction", textcoords="offset points", ha="right", fontweight="bold"
         )
         self.now = axes.axvline(made.start_s, color=INK, linewidth=1)
         self.dots = axes.scatter(self.at, self.height, c=colours, s=9, linewidths=0)
-        self.lines = [axes.axvline(m.at_s, color=style.colour, linewidth=1.2, visible=False) for m in side.moments]
+        self.lines = [axes.axvline(m.at_s, color=style.colour, linewidth=1.2, visible=False) for m in self.moments]
 
     def until(self, second: float) -> None:
         seen = self.at <= second
         self.dots.set_offsets(np.column_stack([self.at, np.where(seen, self.height, np.nan)]))
         self.now.set_xdata([second, second])
-        past = [m for m in self.side.moments if m.at_s <= second]
-        for line, moment in zip(self.lines, self.side.moments, strict=True):
+        past = [m for m in self.moments if m.at_s <= second]
+        for line, moment in zip(self.lines, self.moments, strict=True):
             line.set_visible(moment.at_s <= second)
-        self.told.set_text(f"{past[-1].name} at {seconds(past[-1].at_s)}" if past else "")
+        shown = past[-1:]
+        if second >= self.end_s:  # what it comes to
+            shown = [m for m in past if m.name in ("acted", "recovered")]
+        self.told.set_text(" · ".join(f"{m.name} at {seconds(m.at_s)}" for m in shown) or "not recovered" * bool(past))

@@ -21,6 +21,7 @@ from smartops_chaos.model import Outcome
 from smartops_chaos.report.document import Block, Figure, Paragraph, Section, Table, Text, col, table
 from smartops_chaos.report.figures import effect
 from smartops_chaos.report.page import Page, arm_name
+from smartops_chaos.report.style import both
 
 _BY_HEALER = tuple(plain(o) for o in Outcome if o.by_healer)
 _WITHOUT_PERSON = tuple(plain(o) for o in Outcome if o.no_human)
@@ -31,15 +32,20 @@ def section(page: Page) -> Section:
 
 
 def _blocks(page: Page) -> Iterable[Block]:
+    svg, narrow = both(lambda: effect.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla))
     yield Figure(
         "fig-rates",
         "Auto-heal rate and availability",
-        f"{_healed_told(page)} Left, filled: the share of incidents that ended without a person, with its "
-        f"{page.level} interval (Wilson); open: those that the healer ended. Right: the availability. n: incidents. "
-        "The dashed lines are the targets.",
+        _healed_told(page),
         " ".join(f"{a.arm}: {percent(a.auto_heal.no_human)} of {a.auto_heal.n} incidents." for a in page.arms),
-        effect.rates(page.arms, page.styles, page.targets.auto_heal, page.targets.sla),
+        svg,
         ("tab-healing", "tab-sla"),
+        (
+            ("Filled mark, line", f"the value and its {page.level} interval; of a share that of Wilson"),
+            ("Open mark", "the share that the healer ended"),
+            ("n", "incidents: trials in which users were hurt, or in which that was prevented"),
+        ),
+        narrow=narrow,
     )
     yield _healing(page)
     availability = any(a.sla.availability is not None for a in page.arms)
@@ -81,10 +87,17 @@ def _healing(page: Page) -> Table:
             col("Needless\nactions", lambda a: link(known(a, a.needless_actions), a.arm, noted="needless action")),
             col("Contested", lambda a: link(known(a, a.contested), a.arm, noted="contested")),
         ],
-        f"{_healed_told(page)} Incidents are trials whose service level went bad, and those in which that was "
-        "prevented. Uplift: the share that the healer ended, minus the share that ends without a person in the "
-        "baseline (Newcombe interval). False alarms: of trials without a fault. Contested: trials in which it is "
-        "doubtful who ended the outage.",
+        "Of all incidents, how many ended without a person, and how many of them by the healer.",
+        (
+            ("Uplift", "what the healer ended, minus what ends without a person in the baseline (Newcombe interval)"),
+            ("Contested", "trials in which it is doubtful who ended the outage"),
+            *(
+                [("False alarms", "trials without a fault in which it signalled or acted")]
+                if any(a.controls for a in page.arms)
+                else []
+            ),
+            ("Needless actions", "actions on what was not affected"),
+        ),
     )
 
 
@@ -154,8 +167,14 @@ def _sla(page: Page) -> Table:
             *([col("Target kept up to\n[faults a window]", most)] if sla and not sla.repair_s else []),
             col("Good time\nwithin trials", lambda a: percent(a.operations.adherence, 1)),
         ],
-        f"{_budget_told(page)} n: counted trials. Availability: 1 − faults × mean bad seconds of a fault / length of "
-        "the window; unknown seconds are bad. Error budget: the bad seconds that the target leaves. Target kept up "
-        "to: so many faults a window use up the budget, on average. Good time within trials: from injection to the "
-        f"horizon; it only describes the trials, which consist of faults.{_flatters(page)}",
+        f"{_budget_told(page)}{_flatters(page)}",
+        (
+            (
+                "Availability",
+                "1 − faults × mean bad seconds of a fault / length of the window; unknown seconds are bad",
+            ),
+            ("Error budget", "the bad seconds that the target leaves"),
+            ("Target kept up to", "so many faults a window use up the error budget, on average"),
+            ("Good time within trials", "from injection to horizon; it describes trials, which consist of faults"),
+        ),
     )

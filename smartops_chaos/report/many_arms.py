@@ -22,7 +22,7 @@ from smartops_chaos.report.document import Block, Figure, Paragraph, Table, col,
 from smartops_chaos.report.figures import heat_map
 from smartops_chaos.report.figures.heat_map import Field, MapRow
 from smartops_chaos.report.page import MANY_ARMS, Page
-from smartops_chaos.report.style import WIDTH_IN
+from smartops_chaos.report.style import WIDTH_IN, both
 
 _ALL = "all faults"
 _NAMES = 4
@@ -97,8 +97,11 @@ def _healers(page: Page) -> list[Arm]:
     return [arm for arm in page.judged if baseline is None or arm.model != baseline.model]
 
 
-def drawn_map(page: Page, figure_id: str, *, width_in: float = WIDTH_IN) -> str:
+def drawn_map(page: Page, figure_id: str, *, width_in: float = WIDTH_IN, most: int | None = None) -> str:
+    """`most`: only so many arms, the fastest, and the baseline."""
     columns, rows = _rows(page)
+    if most is not None:
+        rows = [*[row for row in rows if not row.baseline][:most], *[row for row in rows if row.baseline]]
     return heat_map.heat_map(figure_id, columns, rows, page.styles, page.targets.mttr_reduction, width_in=width_in)
 
 
@@ -117,14 +120,16 @@ def _map(page: Page) -> Figure:
     columns, rows = _rows(page)
     first = next((row for row in rows if not row.baseline), None)
     told = "" if first is None else f" The fastest is {first.arm} with {seconds(first.fields[-1].mean_s)}."
+    svg, narrow = both(lambda: drawn_map(page, "fig-map"))
     return Figure(
         "fig-map",
         "Which arm repairs which fault",
-        "MTTR and, below it, how many faults the healer itself repaired, of all trials that count. The fastest arm is "
-        "at the top, the baseline at the bottom. Colours compare with the baseline under the same fault.",
+        "In each field the MTTR and how many faults the healer itself repaired. The fastest arm is at the top; colours "
+        "compare with the baseline under the same fault.",
         " ".join(_told(row, columns) for row in rows) + told,
-        drawn_map(page, "fig-map"),
+        svg,
         ("tab-verdicts" if len(page.judged) > MANY_ARMS else "tab-mttr",),
+        narrow=narrow,
     )
 
 
@@ -160,8 +165,7 @@ def _effects(page: Page, found: FactorEffects) -> Table:
             col(f"{page.level} interval", lambda one: seconds_range(one.lo_s, one.hi_s)),
             col("Trials", lambda one: str(one.trials)),
         ],
-        "Each model averaged over all policies and faults, each policy over all models and faults; the "
-        "fastest first. Each interval is for itself.",
+        "Each model over all policies and faults, each policy over all models and faults; the fastest first.",
         group=True,
     )
 

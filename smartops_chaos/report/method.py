@@ -194,16 +194,21 @@ def _calibration(summary: Summary) -> Table:
             col("Mean\ndrain" if several else "Drain", lambda c: seconds(c.drain_s)),
             col("Not\nrecovered", lambda c: str(c.not_recovered)),
         ],
-        "The harness itself ended the fault at a known second, so the error of a measured recovery can be seen. "
-        "Dating error: the recovery as measured minus the true one. Uncertainty: the interval of the recovery and "
-        "that of the end of the fault, added. Drain: what the service needed after that second to work off its "
-        "backlog; it is in every arm's times. No verdict rests on a scenario whose dating error exceeds its "
-        "uncertainty by 0.5 s, or that did not recover.",
+        "The harness itself ended the fault at a known second: so far is a measured recovery off.",
+        (
+            ("Dating error", "the recovery as measured minus the true one"),
+            ("Uncertainty", "how wide the intervals of the recovery and of the fault's end are together"),
+            ("Drain", "what the service needed after that second to work off its backlog; every arm's times have it"),
+            ("No verdict", "rests on a scenario that did not recover, or whose error is 0.5 s beyond its uncertainty"),
+        ),
     )
 
 
-def _agreement(summary: Summary) -> Table:
+def _agreement(summary: Summary) -> Block:
     told = [m for m in summary.agreement if m.told]
+    if all(m.alike == m.told for m in told):
+        n = sum(m.told for m in told)
+        return Paragraph(f"Metrics and log lines agree on all {n:,} moments of the healer: a dashboard shows the same.")
     columns = zip(*((m.alike, m.logs_only, m.metrics_only, m.apart) for m in told), strict=True)
     return table(
         "tab-agreement",
@@ -217,8 +222,8 @@ def _agreement(summary: Summary) -> Table:
             col("Metrics only", lambda m: str(m.metrics_only)),
             col("At different times", lambda m: str(m.apart)),
         ],
-        f"{_alike_told(told)} Counted are trials in which log lines or metrics told of a moment, where the healer "
-        "file has rules for both and all telemetry was there. At least 90 % are wanted.",
+        f"{_alike_told(told)} At least 90 % are wanted.",
+        (("Told", "trials in which log lines or metrics tell of the moment, if the healer file has rules for both"),),
     )
 
 

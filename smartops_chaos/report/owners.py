@@ -1,6 +1,6 @@
-"""The pages before the appendix: what the owners of models, policies and orchestrator should look at first.
+"""The section before the appendix: what the owners of models, policies and orchestrator should look at first.
 
-An owner answers for the part of the loop between two moments. The page names the largest loss there, with its trials,
+An owner answers for the part of the loop between two moments. Its box names the largest loss there, with its trials,
 and what this campaign cannot tell; the numbers themselves stand in the tables before, to which it leads.
 """
 
@@ -13,18 +13,14 @@ from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import NONE, count, listing, plain, seconds, tally
 from smartops_chaos.model import MOMENTS
 from smartops_chaos.report import faults
-from smartops_chaos.report.document import Block, Box, Chip, Facts, Link, Paragraph, Section, Text, joined
+from smartops_chaos.report.document import Block, Box, Chip, Link, Paragraph, Section, Text, Tone, joined
 from smartops_chaos.report.page import Page, arm_name
 
 _REFUSALS = ("denied", "cooldown", "guardrail")  # reasons for which the policy let no action begin
 _TRIALS_IN_WORDS = 4
 _ARMS_IN_WORDS = 3
 _NEVER = {"decided": "decided on", "acted": "acted on"}  # "were never ..."; the other moments as they are
-_TITLES = {
-    "model-owner": "For the owner of the models",
-    "policy-owner": "For the owner of the policies",
-    "orchestrator-owner": "For the owner of the orchestrator",
-}
+SECTION = "owners"
 
 
 @dataclass(frozen=True)
@@ -41,82 +37,82 @@ class _Loss:
         return sum(self.why.values())
 
 
-def sections(page: Page) -> tuple[Section, ...]:
-    """One for each owner, on one page. They are about the arms that have a healer and a trial that counts."""
+def section(page: Page) -> Section:
+    """A box for each owner. They are about the arms that have a healer and a trial that counts."""
     acting = [a for a in page.arms if page.has_healer(a) and not a.reference]
     arms = [a for a in acting if a.counted or a.controls]
     empty = [str(a.arm) for a in acting if a not in arms]
-    if not arms:
-        return tuple(Section(owner, title, (_nothing(page, empty),)) for owner, title in _TITLES.items())
-    told = (_model(page, arms), _policy(page, arms), _orchestrator(page, arms))
-    rest = [Paragraph(f"No trial of {listing(empty)} counts, so nothing is said of it here.")] if empty else []
-    return tuple(
-        Section(owner, title, (*blocks, *rest)) for (owner, title), blocks in zip(_TITLES.items(), told, strict=True)
-    )
+    blocks: list[Block] = [Paragraph(_nothing(page, empty))]
+    if arms:
+        rest = [Paragraph(f"No trial of {listing(empty)} counts, so nothing is said of it here.")] if empty else []
+        blocks = [_model(page, arms), _policy(page, arms), _orchestrator(page, arms), *rest]
+    return Section(SECTION, "For the owners of models, policies and orchestrator", tuple(blocks))
 
 
-def _nothing(page: Page, empty: Sequence[str]) -> Paragraph:
+def _nothing(page: Page, empty: Sequence[str]) -> str:
     if empty:
-        return Paragraph(f"Nothing: no trial of {listing(empty)} counts.")
+        return f"Nothing: no trial of {listing(empty)} counts."
     names = listing(map(arm_name, page.arms))
-    return Paragraph(f"Nothing: only {names} was measured, and no healer is seen to have signalled or acted there.")
+    return f"Nothing: only {names} was measured, and no healer is seen to have signalled or acted there."
 
 
 # ---- each owner ----------------------------------------------------------------------------------------------
 
 
-def _model(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
+def _model(page: Page, arms: Sequence[ArmSummary]) -> Box:
     unknown: list[Text] = []
     if constant := [str(a.arm) for a in arms if a.rca.n and a.rca.answers == 1]:
-        unknown.append(f"Whether {listing(constant)} can tell causes apart: the answer was always the same one.")
+        unknown.append(f"whether {listing(constant)} can tell causes apart: the answer was always the same one.")
     if silent := [str(a.arm) for a in arms if a.rca.n and not a.rca.answers]:
-        unknown.append(f"What {listing(silent)} would name as a cause: no answer was seen.")
+        unknown.append(f"what {listing(silent)} would name as a cause: no answer was seen.")
     if missing := [str(a.arm) for a in arms if not a.controls]:
         unknown.append(
-            f"How often {listing(missing)} would raise a false alarm: no trial without a fault was run; "
+            f"how often {listing(missing)} would raise a false alarm: no trial without a fault was run; "
             "`none: {}` among the chaos levels adds them."
         )
-    return [
+    return _box(
+        "Models: detection and diagnosis",
         _largest(
             page,
             _losses(arms, ("detected", "diagnosed")),
             "No trial was lost before it was detected and diagnosed." + _took(arms, "detect", "diagnose"),
         ),
-        *_not_known(unknown),
-        _numbers(
+        unknown,
+        (
             Link("time to detect", "tab-detection"),
             Link("root causes", "tab-rca"),
             Link("which were mixed up", "fig-confusion"),
             Link("false alarms", "tab-healing"),
         ),
-    ]
+    )
 
 
-def _policy(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
+def _policy(page: Page, arms: Sequence[ArmSummary]) -> Box:
     refused = _losses(arms, ("acted",), lambda why: why in _REFUSALS)
     unknown: list[Text] = []
     if unnamed := [str(a.arm) for a in arms if a.operations.actions and not any(a.operations.rules or ("?",))]:
-        unknown.append(f"Which rule decided in {listing(unnamed)}: it acted, and nothing names a rule.")
+        unknown.append(f"which rule decided in {listing(unnamed)}: it acted, and nothing names a rule.")
     if any(loss.trials for loss in _losses(arms, MOMENTS, lambda why: why in _REFUSALS)):
-        unknown.append("What would have come of the refused actions: only another policy set in the same blocks tells.")
-    unknown.append("Refusals in trials that recovered: a record names a refusal only as the reason of a failure.")
-    return [
+        unknown.append("what would have come of the refused actions: only another policy set in the same blocks tells.")
+    unknown.append("refusals in trials that recovered: a record names a refusal only as the reason of a failure.")
+    return _box(
+        "Policies: decision",
         _largest(
             page,
             [*_losses(arms, ("decided",)), *refused],
             "No trial was lost because the policy refused or did not decide." + _took(arms, "decide"),
         ),
-        *_not_known(unknown),
-        _numbers(
+        [*unknown],
+        (
             Link("guardrail blocks and cooldowns", "tab-operations"),
             Link("losses in the loop", "tab-losses"),
             Link("needless actions", "tab-healing"),
-            facts=_rules(page, arms),
         ),
-    ]
+        _rules(page, arms),
+    )
 
 
-def _rules(page: Page, arms: Sequence[ArmSummary]) -> Iterable[tuple[str, Text]]:
+def _rules(page: Page, arms: Sequence[ArmSummary]) -> Iterable[Text]:
     """Which rule of the policy decided first, and in how many trials; it is in no table."""
     for arm in arms:
         parts: list[str | Link | Chip] = []
@@ -125,30 +121,31 @@ def _rules(page: Page, arms: Sequence[ArmSummary]) -> Iterable[tuple[str, Text]]
                 trials = page.index.link(f"{n} of {arm.counted}", arm.arm, counts_as="counted", policy_rule=rule)
                 parts += [f"{rule} in ", *((trials,) if isinstance(trials, str) else trials), ", "]
         if parts:
-            yield f"Rules that decided, {arm.arm}", (*parts[:-1], ".")
+            yield (f"Rules that decided first with {arm.arm}: ", *parts[:-1], ".")
 
 
-def _orchestrator(page: Page, arms: Sequence[ArmSummary]) -> list[Block]:
+def _orchestrator(page: Page, arms: Sequence[ArmSummary]) -> Box:
     unknown: list[Text] = []
     if idle := [str(a.arm) for a in arms if a.operations.actions == 0]:
-        unknown.append(f"How well actions of {listing(idle)} work: none was carried out in a counted trial.")
+        unknown.append(f"how well actions of {listing(idle)} work: none was carried out in a counted trial.")
     if contested := sum(a.contested for a in arms):
         trials = page.index.link(count(contested, "trial"), noted="contested")
-        unknown.append(joined("Whether action or platform healed ", trials, ": their intervals overlap."))
+        unknown.append(joined("whether action or platform healed ", trials, ": their intervals overlap."))
     failed = _losses(arms, ("acted",), lambda why: why not in _REFUSALS)
-    return [
+    return _box(
+        "Orchestrator: action and recovery",
         _largest(
             page,
             [*failed, *_losses(arms, ("verified", "recovered"))],
             "No trial was lost between the decision and the recovery." + _took(arms, "act", "recover"),
         ),
-        *_not_known(unknown),
-        _numbers(
+        unknown,
+        (
             Link("actions and relapses", "tab-operations"),
-            Link("phases of a repair", "tab-phases"),
+            Link("steps of a repair", "tab-phases"),
             Link("harmed and other outcomes", faults.SECTION),
         ),
-    ]
+    )
 
 
 def _took(arms: Sequence[ArmSummary], *steps: str) -> str:
@@ -165,26 +162,26 @@ def _took(arms: Sequence[ArmSummary], *steps: str) -> str:
     return "".join(told)
 
 
-def _not_known(unknown: Sequence[Text]) -> list[Block]:
-    return [Box("Not known from this campaign", tuple(unknown), "none")] if unknown else []
-
-
-def _numbers(*links: Link, facts: Iterable[tuple[str, Text]] = ()) -> Facts:
-    """The tables and figures that the owner should read, after `facts`."""
-    parts = [part for link in links for part in (link, "; ")]
-    return Facts((*facts, ("Numbers to read", (*parts[:-1], "."))))
+def _box(
+    title: str, largest: tuple[Text, Tone], unknown: Sequence[Text], read: Sequence[Link], more: Iterable[Text] = ()
+) -> Box:
+    """The largest loss first; last what to read and what this campaign does not tell."""
+    told, tone = largest
+    numbers = [part for link in read for part in (link, "; ")]
+    lines: list[Text] = [told, *more, ("Numbers to read: ", *numbers[:-1], ".")]
+    return Box(title, (*lines, *(joined("Not known: ", text) for text in unknown)), tone)
 
 
 # ---- the largest loss ----------------------------------------------------------------------------------------
 
 
-def _largest(page: Page, losses: Sequence[_Loss], nothing_lost: str) -> Block:
+def _largest(page: Page, losses: Sequence[_Loss], nothing_lost: str) -> tuple[Text, Tone]:
     worst = max(losses, key=lambda loss: loss.trials, default=None)
     if worst is None:
-        return Paragraph("The trials table has no moments of the repair, so no step of the loop can be blamed.")
+        return "The trials table has no moments of the repair, so no step of the loop can be blamed.", "none"
     if not worst.trials:
-        return Paragraph(nothing_lost)
-    return Box("Look at this first: the largest loss on this part of the loop", (_loss(page, worst),), "weak")
+        return nothing_lost, "none"
+    return joined("Look at this first, the largest loss here. ", _loss(page, worst)), "weak"
 
 
 def _losses(

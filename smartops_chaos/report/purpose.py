@@ -48,7 +48,9 @@ def _faults(page: Page) -> str:
         parts = [part for level in page.plan.chaos.values() for part in level.parts]
         titles = (str(part.definition.get("title", "")) or part.fault for part in parts)
         names = list(dict.fromkeys(map(_small, titles)))
-    return f": {_some(names)}" if names else ""
+    more = len(names) - _NAMES
+    told = "; ".join([*names[:_NAMES], *([f"{more} more"] if more > 0 else [])])
+    return f", by {'one of ' if len(names) > 1 else ''}{count(len(names), 'fault')} ({told})" if names else ""
 
 
 def _small(title: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from smartops_chaos.analysis.summary import ArmSummary, Comparison, HoldNumbers, Reduction
 from smartops_chaos.analysis.words import (
@@ -21,9 +22,10 @@ from smartops_chaos.analysis.words import (
 )
 from smartops_chaos.model import Outcome
 from smartops_chaos.report import naive, reference_arms
-from smartops_chaos.report.document import Block, Chip, Figure, Filling, Paragraph, Section, Table, col, table
+from smartops_chaos.report.document import Block, Chip, Figure, Filling, Keys, Paragraph, Section, Table, col, table
 from smartops_chaos.report.figures import effect, survival_curves
 from smartops_chaos.report.page import MANY_ARMS, TONES, Page, arm_name
+from smartops_chaos.report.style import both
 
 _ARMS_IN_WORDS = 3
 _LEFT_END = -1.0  # of a forest plot: what lies beyond is an arrow
@@ -43,20 +45,24 @@ def _blocks(page: Page) -> Iterable[Block]:
     if any(c.mttr_reduction.estimate is not None for c in page.summary.comparisons):
         yield from _forests(page)
     if any(not curve.scenario for a in arms for curve in a.curves):
+        svg, narrow = both(lambda: survival_curves.kaplan_meier(arms, page.styles))
         yield Figure(
             "fig-survival",
             "Share of trials not yet recovered",
-            f"{_left_told(arms)} The curves are Kaplan-Meier estimates over all scenarios of an arm; ticks are trials "
-            "that never recovered. "
-            + (
-                f"The bands are {page.level} intervals; below stand the trials at risk, those that are not over yet."
-                if len(arms) < survival_curves.MANY_ARMS
-                else "Each panel has one model; the other arms are pale."
-            ),
+            _left_told(arms),
             "Kaplan-Meier curves. " + " ".join(f"{a.arm}: median {_reached(a, a.mttr.median_s)}." for a in arms),
-            survival_curves.kaplan_meier(arms, page.styles),
+            svg,
             ("tab-mttr",),
+            _survival_keys(page),
+            narrow=narrow,
         )
+
+
+def _survival_keys(page: Page) -> Keys:
+    known: Keys = (("Curve", "the Kaplan-Meier estimate over all scenarios"), ("Tick", "trials that never recovered"))
+    if len(page.arms) >= survival_curves.MANY_ARMS:
+        return (*known, ("Panel", "one model and the baseline; the other arms are pale"))
+    return (*known, ("Band", f"the {page.level} interval"), ("At risk", "trials that are not over yet"))
 
 
 def more(page: Page) -> Iterable[Block]:
@@ -131,13 +137,15 @@ def _mttr(page: Page) -> Table:
             *([col("Lost", lambda a: percent_range(reduction(a).at_worst, reduction(a).at_best))] if lost else []),
             col("p", lambda a: probability(reduction(a).p_adjusted)),
         ],
-        f"{_fastest_told(page)} MTTR counts a trial that never recovered as its horizon. Median and 90th percentile "
-        "treat it as longer than the horizon. An interval is longer on its bad side, since the next trial might be "
-        "one that never recovers. p tests the target (one-sided)"
-        + (f" and is corrected for {len(page.judged)} arms (Holm)" if len(page.judged) > 1 else "")
-        + ". Successes only is the mean without the trials that never recovered: others publish it, and it makes a bad "
-        "arm look good."
-        + (" Lost: the reduction if the trials without a result had gone badly, or well." if lost else ""),
+        _fastest_told(page),
+        (
+            ("MTTR", "a trial that never recovered counts as its horizon"),
+            ("Median, 90th percentile", "there it counts as longer than the horizon"),
+            ("Interval", "longer on its bad side: the next trial might be one that never recovers"),
+            ("Successes only", "the mean without the trials that never recovered, which makes a bad arm look good"),
+            ("p", "tests the target" + (f"; by Holm for {len(page.judged)} arms" if len(page.judged) > 1 else "")),
+            *([("Lost", "if the trials without a result had gone badly, or well")] if lost else []),
+        ),
     )
 
 
@@ -187,10 +195,12 @@ def _sensitivity(page: Page) -> Table:
             col("Proven from", _proven_from),
             col("Correlation\nin blocks", lambda c: number(c.block_correlation, 2)),
         ],
-        "Against a baseline that never recovers the horizon decides the size of a reduction, so shorter horizons τ "
-        "are shown too. From impact: time counts from the moment when users are hurt, and a trial that never "
-        "recovered counts as τ. Proven from: the shortest horizon from which on the target is proven. Correlation in "
-        "blocks: of the times of arm and baseline in the same block; well below 0 the test may be too bold.",
+        "Against a baseline that never recovers the horizon τ decides the size of a reduction.",
+        (
+            ("From impact", "time counts from the moment when users are hurt"),
+            ("Proven from", "the shortest horizon from which on the target is proven"),
+            ("Correlation in blocks", "of arm and baseline; well below 0 the test may be too bold"),
+        ),
         group=True,
     )
 
@@ -215,7 +225,13 @@ def reduction_told(reduction: Reduction) -> str:
     return with_range(percent(reduction.estimate), percent_range(reduction.lo, reduction.hi))
 
 
-def _holds(page: Page) -> Table:
+def _holds(page: Page) -> Block:
+    if not any(h.other_outcomes for h in page.summary.holds) and _same_times(page.summary.holds):
+        times = listing(stated_seconds(hold_s) for hold_s in sorted({h.hold_s for h in page.summary.holds}))
+        return Paragraph(
+            f"How long health must last to count decides nothing here: with {times} every trial ends alike, at the "
+            "same time."
+        )
     holds: dict[tuple[str, str], dict[float, HoldNumbers]] = {}
     for hold in page.summary.holds:
         holds.setdefault((hold.model, hold.policy), {})[hold.hold_s] = hold
@@ -237,9 +253,19 @@ def _holds(page: Page) -> Table:
             *(column for hold_s in sorted({h.hold_s for h in page.summary.holds}) for column in columns(hold_s)),
             col("Other\noutcomes", lambda a: str(sum(h.other_outcomes for h in of(a).values()))),
         ],
-        f"{_holds_told(page)} The same requests were judged again, as if health had to last for another time H to "
-        "count. n: trials judged again. Other outcomes: trials that end otherwise than with the H of the plan.",
+        f"{_holds_told(page)} The same requests were judged again, as if health had to last for another time H.",
+        (
+            ("n", "trials that were judged again"),
+            ("Other outcomes", "trials that end otherwise than with the H of the plan"),
+        ),
     )
+
+
+def _same_times(holds: Sequence[HoldNumbers]) -> bool:
+    times: dict[tuple[str, str], set[str]] = {}
+    for hold in holds:
+        times.setdefault((hold.model, hold.policy), set()).add(seconds(hold.rmst_s))
+    return all(len(found) == 1 for found in times.values())
 
 
 def _holds_told(page: Page) -> str:
@@ -268,31 +294,37 @@ def _forests(page: Page) -> Iterable[Figure]:
         if parts[-1] and effect.forest_rows([*parts[-1], *arm], scenarios=scenarios) > _ROWS_ON_A_PAGE:
             parts.append([])
         parts[-1] += arm
-    thin = (
-        "thin ones are of one scenario and only describe. "
-        if scenarios
-        else "those of each fault are in the appendix. "
-    )
-    like = "“Faults like these” speaks about the faults that the measured ones stand for. "
+    bold: Keys = (("Bold", "over all scenarios"),)
+    thin: Keys = (("Thin", "one scenario; it only describes"),)
+    like: Keys = (("Faults like these", "the faults that the measured ones stand for"),)
+    arrow: Keys = (("Arrow", "the interval goes on"),)
     for i, part in enumerate(parts):
         figure_id = "fig-reduction" + (f"-{i + 1}" if i else "")
+        draw = partial(
+            effect.forest,
+            figure_id,
+            part,
+            page.styles,
+            page.targets.mttr_reduction,
+            reference_arms.reductions(page),
+            scenarios=scenarios,
+        )
+        svg, narrow = both(draw)
         yield Figure(
             figure_id,
             "Reduction of MTTR" + (f", part {i + 1} of {len(parts)}" if len(parts) > 1 else ""),
-            f"{_forest_told(page, part)} Points are reductions of MTTR with their {page.level} intervals. Bold ones "
-            f"are over all scenarios; {thin}{like if any(not c.decides for c in part) else ''}"
-            + ("An interval that ends in an arrow goes on." if _goes_on(part, scenarios=scenarios) else "").strip(),
+            _forest_told(page, part),
             "Forest plot. "
             + " ".join(f"{name}: {reduction_told(r)}." for c in part for name, r in _rows(c, scenarios=scenarios)),
-            effect.forest(
-                figure_id,
-                part,
-                page.styles,
-                page.targets.mttr_reduction,
-                reference_arms.reductions(page),
-                scenarios=scenarios,
-            ),
+            svg,
             ("tab-mttr",),
+            (
+                ("Mark, line", f"the reduction and its {page.level} interval"),
+                *((*bold, *thin) if scenarios else ()),
+                *(like if any(not c.decides for c in part) else ()),
+                *(arrow if _goes_on(part, scenarios=scenarios) else ()),
+            ),
+            narrow=narrow,
         )
 
 

@@ -20,7 +20,7 @@ import typst
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from smartops_chaos.report.document import Block, Chip, Film, Gallery, Link, Report, Section, Table, Text
+from smartops_chaos.report.document import Block, Chip, Figure, Film, Gallery, Link, Report, Section, Table, Text
 from smartops_chaos.report.style import IN_THE_DARK, PER_INCH
 
 if TYPE_CHECKING:
@@ -164,6 +164,8 @@ def _printed(section: Section) -> Section:
             blocks.append(replace(block, rows=rows, facets=(), ids=()))
         elif isinstance(block, Film):
             continue
+        elif isinstance(block, Figure):
+            blocks.append(replace(block, narrow=None))
         elif isinstance(block, Gallery):
             cards = tuple(replace(e, evidence="") for e in block.cards if e.svg and e.on_paper)
             blocks += [replace(block, cards=cards)] if cards else []

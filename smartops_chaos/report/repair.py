@@ -25,6 +25,7 @@ from smartops_chaos.model import MOMENTS
 from smartops_chaos.report.document import Block, Figure, Filling, Paragraph, Section, Table, Text, col, table
 from smartops_chaos.report.figures import repair_steps
 from smartops_chaos.report.page import Page, arm_name
+from smartops_chaos.report.style import both
 
 _ARMS_IN_WORDS = 3
 STEPS = {  # in words
@@ -86,15 +87,19 @@ def _loop(page: Page) -> Iterable[Block]:
     arms = page.arms
     measured = [a for a in arms if any(p.mean_s is not None for p in a.phases)]
     if measured:
+        svg, narrow = both(lambda: repair_steps.phases(measured, page.styles))
         yield Figure(
             "fig-phases",
             "Steps of healed trials",
-            f"{_longest_told(measured)} The bars are mean durations of the steps, in their order; together they are "
-            f"the mean time of the healed trials{_not_mttr(measured)}. Ticks are moments on which the recovery did "
-            "not wait.",
+            _longest_told(measured),
             "Stacked bars. " + " ".join(map(_steps_told, measured)),
-            repair_steps.phases(measured, page.styles),
+            svg,
             ("tab-phases",),
+            (
+                ("Bar", f"the mean time of a step; together the mean of the healed trials{_not_mttr(measured)}"),
+                *([("Tick", "a moment for which the recovery did not wait")] if any(a.aside for a in measured) else []),
+            ),
+            narrow=narrow,
         )
     else:
         yield Paragraph("No trial was healed with all its moments seen, so there are no phases to show.")
@@ -104,17 +109,24 @@ def _loop(page: Page) -> Iterable[Block]:
         yield _losses(page)
 
 
-def _funnel(page: Page) -> Iterable[Figure]:
+def _funnel(page: Page) -> Iterable[Block]:
+    """Where nothing was lost a sentence says all that eight equal bars would."""
     arms = healers(page)
-    if any(a.funnel for a in arms):
+    if not any(a.funnel for a in arms):
+        return
+    if not _any_lost(arms):
+        yield Paragraph(_lost_told(arms))
+    else:
+        svg, narrow = both(lambda: repair_steps.funnel(arms, page.styles))
         yield Figure(
             "fig-funnel",
             "Where the loop breaks",
-            f"{_lost_told(arms)} The bars are counted trials that reached each moment of the repair by the healer; "
-            "hatched are those that the platform ended. Arms without a healer are left out.",
+            _lost_told(arms),
             " ".join(f"{a.arm}: {', '.join(f'{s.moment} {s.reached}' for s in a.funnel)}." for a in arms),
-            repair_steps.funnel(arms, page.styles),
-            ("tab-losses",) if _any_lost(arms) else (),
+            svg,
+            ("tab-losses",),
+            (("Bar", "counted trials that reached the moment"), ("Hatched", "trials that the platform ended")),
+            narrow=narrow,
         )
 
 
@@ -150,7 +162,7 @@ def _phases(arms: Sequence[ArmSummary]) -> Table:
     def beside(arm: ArmSummary) -> str:
         return ", ".join(f"{one.moment} {seconds(one.mean_s)} (n = {one.n})" for one in arm.aside) or NONE
 
-    ends = "; ".join(f"{p.name}: to {p.end}" for p in arms[0].phases)
+    ends = ", ".join(f"{p.name} to {p.end}" for p in arms[0].phases)
     return table(
         "tab-phases",
         "Steps of healed trials",
@@ -162,9 +174,13 @@ def _phases(arms: Sequence[ArmSummary]) -> Table:
             col("Sum", lambda a: seconds(sum(p.mean_s or 0.0 for p in a.phases))),
             col("Beside\nthe path", beside),
         ],
-        "Means over the n healed trials whose detection and action are on record; without those in which a clock was "
-        f"stepped. In brackets the measuring error: the median width of the interval that holds the duration. {ends}; "
-        "each from the step before. A diagnosis after the decision is no step of that trial, as nothing waited for it.",
+        "Means over the healed trials whose detection and action are on record.",
+        (
+            ("Steps", f"each from the one before: {ends}"),
+            ("In brackets", "the measuring error: the median width of the interval that holds the duration"),
+            ("Beside the path", "moments for which nothing waited, such as a diagnosis after the decision"),
+            ("n", "without trials in which a clock was stepped"),
+        ),
     )
 
 
@@ -196,12 +212,19 @@ def _detection(page: Page) -> Table:
             col("MTTM", lambda a: mean(a.mitigation)),
             col("Time unmitigated\n(between)", lambda a: until(a.ttm, a.ttm_between)),
         ],
-        "Detected: incidents that the healer noticed before they ended. Mitigated: those with a successful action on "
-        "an affected object before they ended. By chance: how many the false alarms in trials without a fault would "
-        "have hit. MTTD and MTTM: mean time to the detection, and to that action, of those that had one. Time "
-        "undetected and unmitigated: mean over all incidents, to that moment or to their end; in brackets the mean "
-        "if every moment lay at the early or at the late end of its interval. Trials in which a clock was stepped "
-        "are left out. Arms without a healer are not shown.",
+        "How many incidents the healer noticed and acted on, and when.",
+        (
+            ("Detected", "noticed before the incident ended"),
+            ("Mitigated", "a successful action on an affected object before it ended"),
+            ("MTTD, MTTM", "mean time to the detection, to that action, of the incidents that had one"),
+            ("Time undetected, unmitigated", "over all incidents, to that moment or to their end"),
+            ("Between", "if every moment lay at the early, or at the late end of its interval"),
+            *(
+                [("By chance", "how many the false alarms in trials without a fault would have hit")]
+                if any(a.controls for a in healers(page))
+                else []
+            ),
+        ),
         small=True,
     )
 
@@ -234,11 +257,17 @@ def _operations(page: Page) -> Table:
             col("Healed, wrong\nor no cause", lambda a: share(a.operations.healed_if_wrong)),
             col("Measured\ntrials", lambda a: share(a.operations.reliability)),
         ],
-        "Closed loop: mean time from detected to verified, in trials that have both. Relapses: trials in which "
-        f"health did not last. Late relapses: those that went bad again when health had lasted{_stop_after(page)}, of "
-        f"those that were watched on to the horizon, a random fifth ({page.level} interval). Healed, cause named "
-        "right: of the incidents whose first named cause was a cause of the fault. Measured trials: those whose "
-        "fault took effect, of all with a fault; at least 90 % are wanted. Arms without a healer are not shown.",
+        "Actions, relapses and trials that could be measured, of each arm with a healer.",
+        (
+            ("Closed loop", "mean time from detected to verified"),
+            ("Relapses", "trials in which health did not last"),
+            (
+                "Late relapses",
+                f"after health had lasted{_stop_after(page)}, of those watched on ({page.level} interval)",
+            ),
+            ("Healed, cause named right", "of the incidents whose first named cause was a cause of the fault"),
+            ("Measured trials", "their fault took effect; at least 90 % are wanted"),
+        ),
         small=True,
     )
 
@@ -299,13 +328,13 @@ def _diagnosis(page: Page) -> Iterable[Block]:
     silent = [str(a.arm) for a in asked if not a.rca.answers]
     if silent:
         yield Paragraph(f"Never answered: {', '.join(silent)}.", "note")
-    if speaking:
+    if speaking and any(a.rca.top1 != 1.0 for a in speaking):  # else the diagonal says no more than the table
         drawn = repair_steps.confusions(speaking, page.styles)
         for i, svg in enumerate(drawn, 1):
             yield Figure(
                 f"fig-confusion-{i}" if i > 1 else "fig-confusion",
                 "Expected and answered causes" + (f", part {i} of {len(drawn)}" if len(drawn) > 1 else ""),
-                f"{_right_told(speaking)} Each field is the number of trials; right answers are framed.",
+                f"{_right_told(speaking)} Each field is a number of trials; right answers are framed.",
                 "Confusion matrices of root causes. " + " ".join(_answers(arm) for arm in speaking),
                 svg,
                 ("tab-rca",),
@@ -358,10 +387,14 @@ def _causes(page: Page, arms: Sequence[ArmSummary]) -> Table:
             col("Macro\nrecall", lambda a: percent(a.rca.macro_recall)),
             col("Distinct\nanswers", lambda a: number(a.rca.answers, 0)),
         ],
-        f"{_right_told(arms)} An answer is right if the healer file names it as a cause of the fault; a missing one is "
-        "wrong. Top-1: the first named cause was right. AC@k: one of the first k was. Lift: top-1 minus what the best "
-        "constant answer would reach. Macro recall: the mean over the causes. Fewer than two distinct answers tell "
-        "nothing. Arms without a healer are not shown.",
+        _right_told(arms),
+        (
+            ("Right", "the healer file names the answer as a cause of the fault; a missing answer is wrong"),
+            ("Top-1, AC@k", "the first named cause was right; one of the first k was"),
+            ("Lift", "top-1 minus what the best constant answer would reach"),
+            ("Macro recall", "the share of right answers for each cause, and the mean of these"),
+            ("Distinct answers", "fewer than two tell nothing"),
+        ),
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _MARK = (
     '<text x="50%" y="50%" text-anchor="middle" dominant-baseline="middle" font-family="DejaVu Sans" font-size="34" '
-    'font-weight="bold" fill="#a33a00" fill-opacity="0.28">SIMULATED</text>'
+    'font-weight="bold" fill="#a33a00" fill-opacity="0.16">SIMULATED</text>'
 )
 
 
@@ -35,7 +35,9 @@ def marked_slide(slide: Slide) -> Slide:
 def _marked(block: Block) -> Block:
     if isinstance(block, Figure):
         caption, alt = f"SIMULATED. {block.caption}", f"Simulated, not measured. {block.alt}"
-        return replace(block, caption=caption, alt=alt, svg=_drawn_over(block.svg))
+        narrow = block.narrow
+        phone = (lambda: _drawn_over(narrow())) if narrow else None
+        return replace(block, caption=caption, alt=alt, svg=_drawn_over(block.svg), narrow=phone)
     if isinstance(block, Gallery):
         return replace(block, cards=tuple(replace(card, svg=_drawn_over(card.svg)) for card in block.cards))
     return block

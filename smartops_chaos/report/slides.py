@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smartops_chaos.analysis.load import CampaignData
-from smartops_chaos.analysis.sentences import sentences
+from smartops_chaos.analysis.sentences import SIMULATED, sentences
 from smartops_chaos.analysis.summary import ArmSummary
 from smartops_chaos.analysis.words import (
     NONE,
@@ -25,25 +25,40 @@ from smartops_chaos.analysis.words import (
 from smartops_chaos.model import Outcome, Record
 from smartops_chaos.report import closely, film, many_arms, purpose, render, simulated, validity
 from smartops_chaos.report import repair as repair_text
+from smartops_chaos.report.document import Tone
 from smartops_chaos.report.figures import effect, loop_diagram, repair_steps, survival_curves
-from smartops_chaos.report.page import Page, page
+from smartops_chaos.report.page import TONES, Page, page
 from smartops_chaos.report.questions import Question, twelve
 
-_QUESTIONS_A_SLIDE = 3
+_TOPICS = ("the result", "the times", "the cause", "the limits")  # three questions each, in their order
 _MOST_LINES = 4
+_MOST_ARMS = 4  # beside the baseline, so that their letters are large enough
 _TALLEST_IN = 2.3  # of a drawing that fills the slide's width and leaves room for its title
 WIDE_IN = 5.4
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """How the best arm stands to a target."""
+
+    name: str
+    value: str
+    wanted: str
+    verdict: str
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
 class Slide:
-    """A drawing, lines of text, or questions with their answers, below a title that is a sentence."""
+    """Below a title that is a sentence: a drawing, large numbers, lines, points (a sentence, its rest), questions."""
 
     id: str
     title: str
     svg: str = ""
     alt: str = ""
+    numbers: tuple[Number, ...] = ()
     lines: tuple[str, ...] = ()
+    points: tuple[tuple[str, str], ...] = ()
     questions: tuple[Question, ...] = ()
 
 
@@ -80,7 +95,7 @@ def write(deck: Deck, out: Path) -> list[Path]:
 
 def _slides(seen: Page, data: CampaignData) -> Iterable[Slide]:
     yield Slide("title", f"Self-healing benchmark: {data.name}", lines=purpose.sentences(seen))
-    yield Slide("answer", _answer_title(seen), lines=tuple(_found(seen)))
+    yield Slide("answer", _answer_title(seen), numbers=tuple(_numbers(seen)), lines=tuple(_found(seen)))
     if seen.plan:
         drawn = loop_diagram.diagram("slide-system", validity.names(seen.plan), width_in=WIDE_IN)
         yield Slide("system", "Requests measure the outage; the healer has to end it", drawn, "The system")
@@ -88,12 +103,19 @@ def _slides(seen: Page, data: CampaignData) -> Iterable[Slide]:
     if best and baseline:
         yield from _effect(seen, data, best, baseline)
     if weak := validity.doubts(seen):
-        yield Slide("weak", "What makes this result weak, and what mends it", lines=weak[:_MOST_LINES])
+        points = tuple(_point(text) for text in weak[:_MOST_LINES])
+        yield Slide("weak", "What makes this result weak, and what mends it", points=points)
     asked = twelve(seen)
-    for i in range(0, len(asked), _QUESTIONS_A_SLIDE):
-        part = asked[i : i + _QUESTIONS_A_SLIDE]
-        title = f"Questions that an examiner will ask, {i + 1} to {i + len(part)} of {len(asked)}"
-        yield Slide(f"questions-{i // _QUESTIONS_A_SLIDE + 1}", title, questions=part)
+    each = len(asked) // len(_TOPICS)
+    for i, topic in enumerate(_TOPICS):
+        title = f"An examiner will ask about {topic} ({i * each + 1} to {(i + 1) * each} of {len(asked)})"
+        yield Slide(f"questions-{i + 1}", title, questions=asked[i * each : (i + 1) * each])
+
+
+def _point(text: str) -> tuple[str, str]:
+    """The first sentence, and the rest."""
+    first, end, rest = text.partition(". ")
+    return first + end.strip(), rest
 
 
 def _best(seen: Page) -> ArmSummary | None:
@@ -115,14 +137,19 @@ def _answer_title(seen: Page) -> str:
     return f"{where} {best.arm} is shown to reach {which} targets"
 
 
-def _found(seen: Page) -> Iterable[str]:
-    """The verdicts of the best arm, then the answer in words."""
+def _numbers(seen: Page) -> Iterable[Number]:
+    """The verdicts of the best arm."""
     best = _best(seen)
     for v in seen.summary.verdicts:
         if best and v.arm == best.arm:
-            value = target_value(v.value, v.target)
-            yield f"{TARGETS[v.target]}: {value} (target: at least {percent(v.wanted)}), {v.verdict}"
-    yield from sentences(seen.summary)
+            wanted = f"target: at least {percent(v.wanted)}"
+            yield Number(TARGETS[v.target], target_value(v.value, v.target), wanted, v.verdict, TONES[v.verdict])
+
+
+def _found(seen: Page) -> Iterable[str]:
+    """The answer for the best arm, in words."""
+    told = [text for text in sentences(seen.summary) if text != SIMULATED]
+    yield from told[:1]
     if len(seen.judged) > 1 and (advice := many_arms.recommendation(seen.summary)):
         yield advice
 
@@ -136,11 +163,16 @@ def _effect(seen: Page, data: CampaignData, best: ArmSummary, baseline: ArmSumma
     comparison = seen.summary.deciding(best.arm)
     several = len(seen.judged) > 1
     if several and any(a.cells for a in seen.arms):
-        title = f"{best.arm} is the fastest of {count(len(seen.judged), 'arm')}: {seconds(best.mttr.rmst_s)} on average"
-        yield Slide("map", title, many_arms.drawn_map(seen, "slide-map", width_in=WIDE_IN), "Arms and faults")
+        more = f" (the {_MOST_ARMS} fastest are shown)" if len(seen.judged) > _MOST_ARMS else ""
+        mean = f"{seconds(best.mttr.rmst_s)} on average"
+        title = f"{best.arm} is the fastest of {count(len(seen.judged), 'arm')}: {mean}{more}"
+        yield Slide(
+            "map", title, many_arms.drawn_map(seen, "slide-map", width_in=WIDE_IN, most=_MOST_ARMS), "Arms and faults"
+        )
     if comparison and comparison.mttr_reduction.estimate is not None:
         r = comparison.mttr_reduction
-        shown = [c for c in seen.summary.comparisons if c.decides]
+        first = many_arms.fastest_first(seen)[:_MOST_ARMS]
+        shown = [c for c in seen.summary.comparisons if c.decides and c.arm in first]
         less = with_range(percent(abs(r.estimate or 0.0)), percent_range(r.lo, r.hi))
         side = "less" if (r.estimate or 0.0) >= 0 else "more"
         title = f"Recovery takes {less} {side} time with {best.arm} than {_alone(seen, baseline)}"

@@ -23,6 +23,9 @@ def tables(plan: Plan, trials: Sequence[tuple[Evidence, Record]]) -> Iterator[Ta
                 yield _table(evidence, found)
 
 
+_ID = 8  # letters of a trace's ID: enough to find it in its store
+
+
 def _table(evidence: Evidence, traces: Sequence[Trace]) -> Table:
     lines: list[_Line] = []
     for trace in traces:
@@ -34,15 +37,18 @@ def _table(evidence: Evidence, traces: Sequence[Trace]) -> Table:
         f"What the services did: spans of {evidence.trial.id}",
         lines,
         [
-            col("Trace", lambda line: f"{', '.join(line[0].named_by)}: {line[0].id}", grow=2),
+            col("Trace", lambda line: f"{', '.join(line[0].named_by)}: {line[0].id[:_ID]}", grow=2),
             col("Operation", _operation, grow=3),
             col("Service", lambda line: line[1].service if line[1] else NONE, grow=2),
             col("Start\n[s]", lambda line: number(line[1].start_s, 3) if line[1] else NONE),
             col("Duration\n[s]", lambda line: number(line[1].duration_s, 3) if line[1] else NONE),
             col("Status", lambda line: (line[1].status if line[1] else "") or NONE, align="left"),
         ],
-        f"{unread}Seconds since injection. Each · is a step down: below an operation stands what it asked for. The "
-        f"services' clock is known to {1000 * uncertainty_s(evidence):.0f} ms. –: not said.",
+        f"{unread}Seconds since injection.",
+        (
+            ("·", "a step down: below an operation stands what it asked for"),
+            ("Clock", f"that of the services is known to {1000 * uncertainty_s(evidence):.0f} ms"),
+        ),
         group=True,
     )
 

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,14 +22,17 @@ from smartops_chaos.model import Arm
 
 TALLEST_IN = 8.9  # that leaves room for a caption on a page
 WIDTH_IN = 6.69  # the text width of an A4 page, so that 8 pt in a figure is 8 pt on paper, and 16 pt as wide as a slide
+NARROW_IN = 3.6  # the same on a phone: all letters keep their size, so less stands beside each other
 LETTERS = 8  # points: all letters of a figure, the least that is read with ease on paper
 PER_INCH = 300  # pixels, wherever a figure is a bitmap
 
+NARROW = "-narrow"  # ends the ids of a drawing for a phone
 INK, QUIET, HAIR = "#1b1f24", "#5a6470", "#c9ced6"
 PERCENT = "\u00a0%"  # the sign with its no-break space, as in the text
 GOOD, BAD, SHADE = "#56B4E9", "#D55E00", "#F0E442"
 
 _LEGEND_LETTERS = 84  # that fit beside each other above the axes
+_NARROW = ContextVar("narrow", default=False)
 
 Line = Literal["-"] | tuple[float, tuple[float, ...]]
 
@@ -147,6 +151,26 @@ def styled(salt: str, letters: float = LETTERS) -> AbstractContextManager[None]:
     return matplotlib.rc_context({**_RC, **larger, "svg.hashsalt": salt})
 
 
+def both(paint: Callable[[], str]) -> tuple[str, Callable[[], str]]:
+    """What `paint` draws with `draw`, and what draws the same for a phone, once it is asked for."""
+
+    return paint(), lambda: narrowed(paint)
+
+
+def narrowed(paint: Callable[[], str]) -> str:
+    """What `paint` draws for a phone."""
+    token = _NARROW.set(True)
+    try:
+        return paint()
+    finally:
+        _NARROW.reset(token)
+
+
+def is_narrow() -> bool:
+    """Whether the drawing is for a phone: what stands beside each other elsewhere has to stand below each other."""
+    return _NARROW.get()
+
+
 def draw(
     figure_id: str,
     height_in: float,
@@ -154,11 +178,15 @@ def draw(
     *,
     width_in: float = WIDTH_IN,
     layout: Literal["constrained"] | None = "constrained",
+    per_inch: int = PER_INCH,
 ) -> str:
     """Paint a figure, of the text's width unless said; returns an SVG element whose ids begin with `figure_id`.
 
-    `layout`: None is several times as fast, but leaves the margins to `paint`.
+    For a phone it is narrow, and its ids are others. `layout`: None is several times as fast, but leaves the margins
+    to `paint`. `per_inch`: the pixels of what is a bitmap in it.
     """
+    if is_narrow():
+        figure_id, width_in = f"{figure_id}{NARROW}", NARROW_IN
     with styled(figure_id):
         drawing = Drawing(figsize=(width_in, height_in), layout=layout)
         FigureCanvasSVG(drawing)  # texts are measured as they will be drawn
@@ -170,7 +198,9 @@ def draw(
             if (engine := drawing.get_layout_engine()) is not None:
                 engine.execute(drawing)
                 drawing.set_layout_engine(None)  # or saving would draw everything once more, to lay it out again
-            drawing.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+            drawing.savefig(
+                file, format="svg", dpi=per_inch, metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
+            )
     svg = legal(file.getvalue())
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{figure_id}-", tag.group()), svg)
@@ -201,6 +231,7 @@ def row_axis(axes: Axes, labels: Sequence[str]) -> None:
 
 def two_lines(text: str, width: int = 24) -> str:
     """Broken once near the middle at a space, slash or hyphen if it is long; each line shortened to `width`."""
+    width = min(width, 18) if is_narrow() else width
     if len(text) <= width or "\n" in text:
         return text
     breaks = [m.end() for m in re.finditer(r"[ /_:+-]+", text)]
@@ -236,4 +267,5 @@ def legend_height(arms: Sequence[Arm], styles: Styles) -> float:
 
 def _columns(arms: Sequence[Arm], styles: Styles) -> int:
     longest = max((len(styles[arm].label) for arm in arms), default=0)
-    return max(1, min(len(arms), _LEGEND_LETTERS // (longest + 7)))
+    fit = _LEGEND_LETTERS * NARROW_IN / WIDTH_IN if is_narrow() else _LEGEND_LETTERS
+    return max(1, min(len(arms), int(fit / (longest + 7))))

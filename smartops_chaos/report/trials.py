@@ -11,6 +11,7 @@ from smartops_chaos.report.document import (
     Block,
     Filling,
     Gallery,
+    Keys,
     Link,
     Paragraph,
     Section,
@@ -28,15 +29,15 @@ from smartops_chaos.report.page import Page
 _MOST_PRINTED = 250  # rows: some five pages
 _PICTURES_PRINTED = 16  # two pages
 _LINES, _LETTERS = 120, 600  # of a trial's evidence, and of one line in it
-_VALUES = (
-    "Dots are good values of the SLO's query, as high as Prometheus took to answer it; crosses on the uppermost line "
-    "are bad ones. The dashed line is how long an answer is waited for, the dotted one the horizon."
+_VALUES: Keys = (
+    ("Dot", "a good value of the SLO's query, as high as Prometheus took to answer it"),
+    ("Cross", "a bad value, on the uppermost line"),
+    ("Dashed, dotted", "how long an answer is waited for, the horizon"),
 )
-_CAPTION = (
-    " The ground is shaded while the fault is in force. Lines with names are the moments of the repair, in grey "
-    "where they are known to lie. Zero is the middle of the call that injects the fault; what takes effect while "
-    "that call is under way shows before zero. A service can recover while a fault lasts: the replica that is hit "
-    "gets no more requests, or is replaced. The mark before the name is the arm's, as in all figures."
+_KEYS: Keys = (
+    ("Shaded", "the fault is in force; a service can recover before it ends, if nobody asks the replica that is hit"),
+    ("Line with a name", "a moment of the repair; grey: the interval in which it is known to lie"),
+    ("Zero", "the middle of the call that injects; what takes effect during that call shows before zero"),
 )
 _EVIDENCE = (
     "The log lines and samples that each rule matched: in report.html below each of these trials, and for every trial "
@@ -52,25 +53,28 @@ def section(page: Page, data: CampaignData) -> Section:
     if shown:
         blocks += [
             Paragraph(_EVIDENCE, "note"),
-            Gallery("gallery", "Trials in full", _caption(index, page.plan), shown),
+            Gallery("gallery", "Trials in full", _caption(index), shown, _keys(page.plan)),
         ]
     return Section("trials", "Appendix: every trial", tuple(blocks))
 
 
-def _caption(index: Index, plan: Plan | None) -> str:
-    caption = (_VALUES if plan and plan.analysis.slo.query else trial_picture.REQUESTS) + _CAPTION
-    if len(index.shown) > _PICTURES_PRINTED:
-        caption += (
-            f" On paper {_PICTURES_PRINTED} of {len(index.shown)}: flagged ones, then of each arm and fault the median "
-            "and the longest; report.html has all."
+def _keys(plan: Plan | None) -> Keys:
+    return (*(_VALUES if plan and plan.analysis.slo.query else trial_picture.REQUESTS), *_KEYS)
+
+
+def _caption(index: Index) -> str:
+    """Which trials are shown, here and on paper."""
+    told = [f"{len(index.shown)} of {count(index.whole, 'trial')}"]
+    if len(index.shown) < index.whole:
+        told.append(
+            "those that want a look (any flag, harmed, false alarms, unrecovered other than in the baseline), in turn "
+            "from every cell and to no more than two thirds, then the first repeats of every cell"
         )
-    if len(index.shown) == index.whole:
-        return caption
-    return caption + (
-        f" Shown are {len(index.shown)} of {count(index.whole, 'trial')}: first, in turn from every cell and to no "
-        "more than two thirds, those that want a look (any flag, harmed, "
-        "false alarms, unrecovered other than in the baseline), then the first repeats of every cell."
-    )
+    if len(index.shown) > _PICTURES_PRINTED:
+        told.append(
+            f"on paper {_PICTURES_PRINTED} of them, flagged ones, then of each arm and fault the median and the longest"
+        )
+    return f"{'; '.join(told)}."
 
 
 def _listing(index: Index, cards: set[str]) -> Table:

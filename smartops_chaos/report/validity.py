@@ -14,6 +14,7 @@ from smartops_chaos.report.document import Block, Facts, Figure, Paragraph, Sect
 from smartops_chaos.report.figures import loop_diagram
 from smartops_chaos.report.figures.loop_diagram import Names
 from smartops_chaos.report.page import Page
+from smartops_chaos.report.style import both
 
 _NAMED = 3  # faults in the diagram
 _HEALERS = ("detector ", "healer")  # labels of the provenance that tell of it
@@ -53,14 +54,16 @@ def _blocks(page: Page) -> Iterable[Block]:
         yield Paragraph("The trials come from a bare table. What they were measured on, it does not say.")
     else:
         shown = names(page.plan)
+        svg, narrow = both(lambda: loop_diagram.diagram("fig-system", shown))
         yield Figure(
             "fig-system",
             "System under test",
             "Requests measure the outage from outside, and the healer has to end it. Blue is the harness, green what "
             "is judged, red what is injected; the arrows of the lower half are the loop of a repair.",
             " ".join(text.replace("\n", " ") + "." for text in (shown.load, shown.front, shown.service, shown.watch)),
-            loop_diagram.diagram("fig-system", shown),
+            svg,
             ("tab-scenarios",),
+            narrow=narrow,
         )
     yield Facts((*_system(page), *_threats(page)))
 

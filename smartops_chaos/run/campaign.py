@@ -23,6 +23,7 @@ from smartops_chaos.run.block_queue import BlockQueue
 from smartops_chaos.run.interim_looks import InterimLooks, decide
 from smartops_chaos.run.lanes import AnyAttempts, Emit, LaneThreads, Result
 from smartops_chaos.run.run_options import RunOptions
+from smartops_chaos.schema.units import count
 from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import CampaignFolder, Start
 from smartops_chaos.targets import kinds
@@ -74,7 +75,7 @@ def run(plan: Plan, store: CampaignFolder, options: RunOptions, likely_s: float,
     preload(kinds.modules(plan.target))
     target.clear(store.lanes)
     if undone := revert(store):
-        emit(events.Warned(f"undid {undone} trial{'s' * (undone != 1)} of a run that was cut off"))
+        emit(events.Warned(f"undid {count(undone, 'trial')} of a run that was cut off"))
     if in_force:  # only now, since a fault may be why the system does not pass
         _check(plan, target)
     looks = InterimLooks(plan, store, decide)
@@ -144,7 +145,7 @@ def _closing(store: CampaignFolder, plan: Plan) -> Iterator[events.Event]:
     if good:
         faults, worst_s = sum(found.n for found in good), max(abs(found.worst_s or 0.0) for found in good)
         yield events.Noted(
-            f"calibration: the harness itself ended {faults} fault{'s' * (faults != 1)}; "
+            f"calibration: the harness itself ended {count(faults, 'fault')}; "
             f"their recoveries are dated to {worst_s:.2f} s at worst"
         )
     if why := disturbed(store.disturbances()):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from smartops_chaos.model import Outcome
 from smartops_chaos.run import events
-from smartops_chaos.schema.units import spoken_duration
+from smartops_chaos.schema.units import count, spoken_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,7 +63,7 @@ def sentence(event: events.Event) -> str:
             resumed = f", {event.done} done before" if event.done else ""
             takes_s = event.likely_s * left / max(1, event.trials)
             takes = f"about {spoken_duration(takes_s)}, until {_clock(takes_s)}"
-            on = f"{left} trial{'s' * (left != 1)} on {lanes} lane{'s' * (lanes != 1)}"
+            on = f"{count(left, 'trial')} on {count(lanes, 'lane')}"
             return f"{event.campaign}: {on}{resumed}; {takes}; in {event.directory}"
         case events.TrialStarted():
             again = f" (attempt {event.attempt})" if event.attempt > 1 else ""

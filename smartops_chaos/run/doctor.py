@@ -12,6 +12,7 @@ from smartops_chaos.errors import UsageError
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.run import machine
 from smartops_chaos.schema.clustertarget import lane_count
+from smartops_chaos.schema.units import count
 from smartops_chaos.store.campaign_folder import campaigns
 from smartops_chaos.targets import kinds
 
@@ -50,9 +51,7 @@ def checks(matrix: Path | None, results: Path) -> list[Check]:
     if options["kind"] == "lab":
         cores, lanes = len(os.sched_getaffinity(0)), lane_count(options)
         hint = f"set `lanes: {cores}`: lanes that share a core disturb each other"
-        found.append(
-            Check(f"{lanes} lane{'s' * (lanes != 1)} on {cores} core{'s' * (cores != 1)}", lanes <= cores, hint)
-        )
+        found.append(Check(f"{count(lanes, 'lane')} on {count(cores, 'core')}", lanes <= cores, hint))
         found += _machine()
     found.append(_writable(results))
     dirty = [f"{store.name}/{trial.path.name}" for store in campaigns(results) for trial in store.open_ledgers()]

@@ -18,6 +18,7 @@ from statistics import median
 from typing import Literal
 
 from smartops_chaos.model import Finding
+from smartops_chaos.schema.units import count
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _SLEEP_S = 0.005
@@ -66,7 +67,7 @@ class Machine:
 
     def __str__(self) -> str:
         limit = f", {self.quota:g} by the limit of its cgroup" if self.quota is not None else ""
-        parts = [f"{self.cores} of {_cores(self.present)} usable{limit}"]
+        parts = [f"{self.cores} of {count(self.present, 'core')} usable{limit}"]
         parts.append("timers late by {:.1f} ms (median), {:.1f} ms (99 of 100), {:.1f} ms (all)".format(*self.late_ms))
         parts.append(f"a piece of work takes {self.work_ms:.1f} ms, {self.stretch:.2f} times the best (9 of 10)")
         if self.used is not None:
@@ -110,12 +111,14 @@ def _findings(seen: Machine) -> Iterator[Finding]:
         unseen = sum(one.cores for one in seen.busiest) < seen.used / 2
         who = [*([named] if named else []), *(["some that live short or cannot be seen from here"] if unseen else [])]
         alone = len(who) == len(seen.busiest) == 1
-        what = f"{'another process' if alone else 'other processes'} used {seen.used:.1f} of {_cores(seen.cores)}"
+        what = (
+            f"{'another process' if alone else 'other processes'} used {seen.used:.1f} of {count(seen.cores, 'core')}"
+        )
         what += f": {', and '.join(who)}"
         hint = f"end it (pid {seen.busiest[0].pid}) or wait" if alone else "end them or wait for them"
         yield Finding(what, hint, seen.used >= _USED[1])
     if seen.stolen is not None and seen.stolen >= _STOLEN[0]:
-        what = f"the hypervisor withheld {seen.stolen:.1f} of {_cores(seen.cores)}"
+        what = f"the hypervisor withheld {seen.stolen:.1f} of {count(seen.cores, 'core')}"
         yield Finding(what, "run on a machine that shares its cores less", seen.stolen >= _STOLEN[1])
     late_ms = seen.late_ms[1]
     if late_ms >= _LATE_MS[0]:
@@ -126,16 +129,12 @@ def _findings(seen: Machine) -> Iterator[Finding]:
         hint = "let nothing else run meanwhile; on a laptop, plug it in and switch power saving off"
         yield Finding(what, hint, seen.stretch >= _SLOWER[1])
     if seen.quota is not None and seen.quota < seen.cores:
-        what = f"the limit of its cgroup let this process use {seen.quota:g} of {_cores(seen.cores)}"
+        what = f"the limit of its cgroup let this process use {seen.quota:g} of {count(seen.cores, 'core')}"
         yield Finding(what, f"raise the limit, or run with `--lanes {max(1, int(seen.quota))}`", seen.quota < 1)
 
 
 def _listed(processes: Sequence[BusyProcess]) -> str:
     return ", ".join(f"{one.name} (pid {one.pid}) {one.cores:.1f}" for one in processes)
-
-
-def _cores(count: int) -> str:
-    return f"{count} core{'s' if count != 1 else ''}"
 
 
 def _rank(ordered: Sequence[float], share: float) -> float:

@@ -89,6 +89,11 @@ def format_duration(seconds: float) -> str:
     return f"{_number(seconds * 1000)}ms"
 
 
+def count(n: int, one: str, many: str = "") -> str:
+    """How many of what: "1 trial", "1,200 trials"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def spoken_duration(seconds: float) -> str:
     """As a person says how long something takes: 45 -> "45 s", 200 -> "3 min 20 s", 7800 -> "2 h 10 min"."""
     whole = max(0, round(seconds))

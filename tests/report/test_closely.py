@@ -36,7 +36,7 @@ def test_the_pair_is_the_median_repair_and_its_twin_in_the_same_block(sample):
     section, numbers = closely.section(seen, pair)
     (figure,) = [b for b in section.blocks if isinstance(b, Figure)]
     assert figure.tables == (numbers.id,)
-    assert healed.trial.id in figure.title
+    assert healed.trial.id in figure.alt
 
 
 def test_without_evidence_there_is_no_pair(small):

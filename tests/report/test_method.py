@@ -7,7 +7,7 @@ from smartops_chaos.analysis.summary import MomentAgreement
 from smartops_chaos.model import Arm, Slo, Stop
 from smartops_chaos.plan.expand import load_plan
 from smartops_chaos.report import method
-from smartops_chaos.report.document import Code, Facts, Table
+from smartops_chaos.report.document import Code, Facts, Paragraph, Table, plain_text
 
 
 def facts(section) -> dict[str, str]:
@@ -64,6 +64,14 @@ def test_agreement_of_metrics_and_logs_adds_up(small):
     assert table.rows[-1][1] == "16"
     assert table.rows[-1][2] == "13 of 16"
     assert table.rows[-1][3:] == ("1", "1", "1")
+
+
+def test_where_metrics_and_logs_agree_on_everything_a_sentence_says_so(small):
+    summary = replace(small.summary(), agreement=(MomentAgreement("detected", 8, 0, 0, 0),))
+    blocks = list(method.instrument(summary))
+    assert not [b for b in blocks if isinstance(b, Table) and b.id == "tab-agreement"]
+    told = [plain_text(b.text) for b in blocks if isinstance(b, Paragraph)]
+    assert any("agree on all 8 moments" in text for text in told)
 
 
 def test_long_settings_are_cut(small):

@@ -15,28 +15,25 @@ from smartops_chaos.analysis.summary import ArmSummary, FunnelStep, Rca, Summary
 from smartops_chaos.analysis.table import REQUIRED, from_rows
 from smartops_chaos.model import MOMENTS
 from smartops_chaos.report import owners
-from smartops_chaos.report.document import Box, Facts, Link, Paragraph, Section, plain_text
+from smartops_chaos.report.document import Box, Link, Paragraph, Section, Text, plain_text
 from smartops_chaos.report.index import Index, index
 from smartops_chaos.report.page import Page
 
 
 def told(summary: Summary, trials: Index = Index()) -> dict[str, str]:  # noqa: B008 - frozen
-    """Each owner's section as plain text, with plain spaces."""
-    return {
-        s.id.removesuffix("-owner"): plain(s) for s in owners.sections(Page(summary, None, pd.DataFrame(), {}, trials))
-    }
+    """Each owner's box as plain text, with plain spaces; what is said to all under "all"."""
+    section = owners.section(Page(summary, None, pd.DataFrame(), {}, trials))
+    text = {one.title.partition(":")[0].lower().removesuffix("s"): plain(*one.lines) for one in boxes(section)}
+    all_ = plain(*(block.text for block in section.blocks if isinstance(block, Paragraph)))
+    return {name.replace("policie", "policy"): one for name, one in text.items()} | ({"all": all_} if all_ else {})
 
 
-def plain(section: Section) -> str:
-    lines = []
-    for block in section.blocks:
-        if isinstance(block, Paragraph):
-            lines.append(plain_text(block.text))
-        elif isinstance(block, Box):
-            lines += [block.title, *map(plain_text, block.lines)]
-        elif isinstance(block, Facts):
-            lines += [f"{label}: {plain_text(text)}" for label, text in block.pairs]
-    return "\n".join(lines).replace("\u00a0", " ")
+def boxes(section: Section) -> list[Box]:
+    return [block for block in section.blocks if isinstance(block, Box)]
+
+
+def plain(*lines: Text) -> str:
+    return "\n".join(map(plain_text, lines)).replace("\u00a0", " ")
 
 
 def funnel(reached: int, **lost: dict[str, int]) -> tuple[FunnelStep, ...]:
@@ -74,9 +71,9 @@ def test_an_arm_without_a_trial_that_counts_is_not_told_of_in_zeros(nothing, bas
     assert set(told(nothing).values()) == {"Nothing: no trial of zscore counts."}
     silent = replace(base, model="forest", counted=0, controls=0)
     did = replace(base.operations, guardrail_blocks=0)
-    for text in told(of(nothing, replace(base, operations=did), replace(silent, operations=did))).values():
-        assert "No trial of forest counts, so nothing is said of it here." in text
-        assert "forest: " not in text
+    text = told(of(nothing, replace(base, operations=did), replace(silent, operations=did)))
+    assert text.pop("all") == "No trial of forest counts, so nothing is said of it here."
+    assert not any("forest: " in one for one in text.values())
 
 
 def test_the_baseline_is_not_the_first_thing_to_look_at(nothing, base):
@@ -90,7 +87,7 @@ def test_the_baseline_is_not_the_first_thing_to_look_at(nothing, base):
 def test_a_baseline_that_heals_is_read_like_the_others(nothing):
     did = replace(nothing.arms[0].operations, detected=share(3, 4, 0.025), actions=2, rules={"": 2})
     old = replace(nothing.arms[0], counted=4, operations=did)
-    assert "Which rule decided in off: it acted" in told(replace(nothing, arms=(old,)))["policy"]
+    assert "which rule decided in off: it acted" in told(replace(nothing, arms=(old,)))["policy"]
 
 
 def test_the_largest_loss_goes_to_the_owner_whose_part_it_is(nothing, base):
@@ -110,14 +107,13 @@ def test_the_largest_loss_goes_to_the_owner_whose_part_it_is(nothing, base):
     assert (
         "zscore: 2 of 15 trials that had got so far were never acted on (2 unrecovered: action" in text["orchestrator"]
     )
-    assert "What would have come of the refused actions" in text["policy"]
+    assert "what would have come of the refused actions" in text["policy"]
 
 
 def test_the_first_thing_names_its_trials_and_leads_to_them(simulate):
     campaign = simulate(heal=0.3, repeats=8, rate=1.0)
     trials = index(campaign.table, campaign.plan.analysis.baseline)
-    (section, *_) = owners.sections(campaign.page(index=trials))
-    (line,) = next(b for b in section.blocks if isinstance(b, Box) and b.title.startswith("Look")).lines
+    line = boxes(owners.section(campaign.page(index=trials)))[0].lines[0]
     number, *named = [part for part in line if isinstance(part, Link)]
     found = trials.find(**dict(number.show))
     assert number.text.split()[0] == str(len(found)) != "0"
@@ -141,16 +137,15 @@ def test_a_model_that_does_not_tell_causes_apart(nothing, base, answers, said):
 def test_rules_that_decided_and_what_overlapped(nothing, base):
     did = replace(base.operations, rules={"restart": 20, "": 8, "scale": 2}, actions=25)
     text = told(of(nothing, replace(base, operations=did, contested=2)))
-    assert "Rules that decided, zscore: restart in 20 of 30, scale in 2 of 30." in text["policy"]
-    assert "Which rule decided" not in text["policy"]
-    assert "Whether action or platform healed 2 trials: their intervals overlap." in text["orchestrator"]
+    assert "Rules that decided first with zscore: restart in 20 of 30, scale in 2 of 30." in text["policy"]
+    assert "which rule decided" not in text["policy"]
+    assert "whether action or platform healed 2 trials: their intervals overlap." in text["orchestrator"]
 
 
 def test_each_owner_is_led_to_the_numbers(report):
     anchors = report.anchors()
-    owners = [section for section in report.sections if section.id.endswith("-owner")]
-    for section in owners:
-        links = [part for b in section.blocks if isinstance(b, Facts) for part in dict(b.pairs)["Numbers to read"]]
+    for box in boxes(next(section for section in report.sections if section.id == owners.SECTION)):
+        links = next(line for line in box.lines if line[0] == "Numbers to read: ")
         assert len(links) > 4
         assert {link.to for link in links if isinstance(link, Link)} <= anchors
 

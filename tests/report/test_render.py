@@ -37,6 +37,7 @@ LONG = "a_level_" + "x" * 120
 
 def every_kind(text: str) -> Report:
     svg = draw("fig-a", 1.0, lambda drawing: drawing.text(0.01, 0.5, clip(text, 90)))
+    keys = ((text, text),)
     blocks = (
         Paragraph(text),
         Paragraph(text, "lead"),
@@ -45,9 +46,17 @@ def every_kind(text: str) -> Report:
         Box(text, (text, text), "bad"),
         Facts(((text, text),)),
         Code(text),
-        Cards((Card(text, text, (CardLine(text, "12 %", "proven", "good", text),)),) * 3),
-        Table("tab-a", text, (Column(text, grow=1), Column("b", "right")), ((text, text),) * 2, text, small=True),
-        Figure("fig-a", text, text, text, svg),
+        Cards((Card(text, text, (CardLine(text, "12 %", "proven", "good", keys),)),) * 3),
+        Table(
+            "tab-a",
+            text,
+            (Column(text, grow=1), Column("b", "right")),
+            ((text, text),) * 2,
+            text,
+            ((text, text),),
+            small=True,
+        ),
+        Figure("fig-a", text, text, text, svg, (), keys),
     )
     return Report(text, text, (Section("s1", text, blocks), Section("s2", "Second", ())))
 

@@ -22,7 +22,7 @@ def test_phases_carry_their_measuring_error_and_n(small):
     assert row[1] == str(arm.phases[-1].n)
     assert all("(" in cell for cell in row[2:7])
     assert row[7] == seconds(sum(p.mean_s or 0.0 for p in arm.phases))
-    assert "detect: to detected" in table.note
+    assert "detect to detected" in dict(table.keys)["Steps"]
 
 
 def test_losses_are_shown_with_their_reasons(small):

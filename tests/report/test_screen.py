@@ -191,10 +191,8 @@ def test_every_table_sorts_and_a_row_takes_its_name_with_it(browser, sample_page
     browser.click("#tab-horizons th button")
     cells = "[...document.querySelectorAll('#tab-horizons tbody tr')].map((r) => r.cells[0].textContent.trim())"
     assert all(browser.js(cells))
-    browser.click("#tab-agreement th:nth-child(2) button")
-    assert (
-        browser.js("document.querySelector('#tab-agreement th:nth-child(2)').getAttribute('aria-sort')") == "ascending"
-    )
+    browser.click("#tab-sla th:nth-child(2) button")
+    assert browser.js("document.querySelector('#tab-sla th:nth-child(2)').getAttribute('aria-sort')") == "ascending"
 
 
 def test_a_mark_says_which_trial_it_is_and_leads_to_it(browser, sample_page):
@@ -240,6 +238,26 @@ def test_marks_and_the_film_answer_to_the_keyboard(browser, sample_page):
     press(browser, "ArrowLeft")
     assert float(browser.js("document.querySelector('.film input').value")) < end
     assert browser.js("document.querySelector('.film button').tabIndex") == 0
+
+
+def test_on_a_phone_no_figure_and_no_short_table_scrolls(browser, sample_page):
+    browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+    try:
+        browser.open(sample_page)
+        wide = (
+            "[...document.querySelectorAll('figure:not(.table) .scroll, .stacked .scroll')]"
+            ".filter((s) => s.scrollWidth > s.clientWidth + 1).map((s) => s.parentElement.id)"
+        )
+        assert browser.js(wide) == []
+        shown = (
+            "[...document.querySelectorAll('figure > .scroll')]"
+            ".map((s) => [...s.children].filter((c) => c.getClientRects().length).length)"
+        )
+        assert set(browser.js(shown)) == {1}
+        assert browser.js("document.querySelectorAll('#fig-trials use[tabindex=\"0\"]').length") == 1
+        assert browser.js("document.querySelector('#fig-trials use[tabindex=\"0\"]').getClientRects().length") == 1
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
 
 
 def test_the_film_lights_up_what_has_happened(browser, sample_page):

@@ -11,7 +11,7 @@ from PIL import Image
 from smartops_chaos import api
 from smartops_chaos.analysis.load import CampaignData
 from smartops_chaos.errors import UsageError
-from smartops_chaos.report import build, closely, film, questions, render, slides
+from smartops_chaos.report import build, closely, film, many_arms, questions, render, slides, validity
 from smartops_chaos.report.page import page
 from tests.report.test_render import letter_sizes
 
@@ -75,6 +75,29 @@ def test_a_campaign_of_which_nothing_is_known_has_a_deck(small, nothing):
     assert render.deck(made, "pdf")[0].startswith(b"%PDF")
     assert "cannot be said" in str(made)
     assert not [slide for slide in made.slides if slide.id in ("pair", "reduction")]
+
+
+def test_the_answer_is_three_large_numbers_and_a_sentence(sample, deck):
+    slide = next(slide for slide in deck.slides if slide.id == "answer")
+    assert [one.verdict for one in slide.numbers] == [v.verdict for v in sample.summary.verdicts]
+    assert len(slide.lines) == 1
+    assert render.deck_html(deck).count('class="verdict"') == 3
+
+
+def test_what_is_weak_is_a_sentence_each_and_its_rest(sample, deck):
+    slide = next(slide for slide in deck.slides if slide.id == "weak")
+    told = validity.doubts(page(sample))
+    assert [" ".join(filter(None, point)) for point in slide.points] == list(told[: len(slide.points)])
+
+
+def test_of_many_arms_a_slide_shows_the_fastest(simulate):
+    campaign = simulate(models=("off", "a", "b", "c", "d", "e", "f"), repeats=3, rate=1.0)
+    made = slides.build(campaign.data(campaign.summary()))
+    shown = next(slide for slide in made.slides if slide.id == "map")
+    names = [str(arm) for arm in many_arms.fastest_first(campaign.page())]
+    assert [f">{name}</text>" in shown.svg for name in names] == [True] * 4 + [False] * 2
+    assert "the 4 fastest are shown" in shown.title
+    assert min(letter_sizes(render.deck(made, "pdf")[0])) >= 17.5
 
 
 def test_simulated_slides_say_so(small):

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import arm_styles, draw, even_slices, two_lines
+from smartops_chaos.report.style import NARROW_IN, WIDTH_IN, arm_styles, both, draw, even_slices, is_narrow, two_lines
 
 ARMS = [Arm(name, "default") for name in ("a", "off", "b", "c", "d", "e", "f")]
 
@@ -74,3 +74,20 @@ def test_figures_share_what_does_not_fit_into_one(n, most, sizes):
     parts = [things[part] for part in even_slices(n, most)]
     assert [len(part) for part in parts] == sizes
     assert [thing for part in parts for thing in part] == things
+
+
+def test_a_drawing_for_a_phone_is_made_when_it_is_asked_for_and_has_ids_of_its_own():
+    asked = []
+
+    def paint() -> str:
+        asked.append(is_narrow())
+        return draw("fig-a", 1.0, lambda drawing: drawing.subplots())
+
+    wide, narrow = both(paint)
+    assert asked == [False]
+    assert 'id="fig-a-narrow-' in narrow()
+    assert asked == [False, True]
+    assert not is_narrow()
+    assert "narrow" not in wide
+    width = [float(re.findall(r'<svg [^>]*\bwidth="([\d.]+)pt"', svg)[0]) for svg in (wide, narrow())]
+    assert width == pytest.approx([72 * WIDTH_IN, 72 * NARROW_IN])

@@ -83,10 +83,12 @@ def test_a_policy_with_one_action_is_a_weakness_unless_an_arm_of_reference_ran(s
 
 def test_the_purpose_is_of_the_plan(sample, small):
     first, second = purpose.sentences(sample)
-    assert first.startswith("We break a small ERP service in the embedded lab on purpose: kill one pod, CPU stress")
+    assert first.startswith(
+        "We break a small ERP service in the embedded lab on purpose, by one of 3\u00a0faults (kill one pod; "
+    )
     assert "without a healer (arm off) and with the healer (arm zscore: detector zscore)" in second
     bare = " ".join(purpose.sentences(replace(sample, plan=None)))
-    assert bare.startswith("We break a service on purpose: cpu-90")
+    assert bare.startswith("We break a service on purpose, by one of 3\u00a0faults (cpu-90; ")
     assert "4 healers" not in " ".join(purpose.sentences(small.page()))
 
 

@@ -24,11 +24,14 @@ from smartops_chaos.report.style import (
     ArmStyle,
     Styles,
     draw,
+    is_narrow,
     panels,
     row_axis,
     two_lines,
 )
 
+_SLIDE_ROWS_IN = 1.45
+_REDUCTION = "reduction of MTTR against the baseline (right is better)"
 _MOST_PANELS = 3  # beside each other
 _MANY_POINTS = 1500  # from here on points are drawn as a bitmap inside the SVG
 
@@ -72,9 +75,11 @@ def forest(
                 if y:
                     axes.axhline(y - 0.5, color=HAIR, linewidth=0.6)
         marks.in_percent(axes.xaxis)
-        axes.set_xlabel("reduction of MTTR against the baseline (right is better)")
+        axes.set_xlabel("reduction of MTTR (right is better)" if is_narrow() else _REDUCTION)
 
     row_in = 0.31 if any("\n" in two_lines(name) for _, name, _, _ in rows) else 0.205
+    if width_in < WIDTH_IN:  # a slide is there to be filled
+        row_in = max(row_in, _SLIDE_ROWS_IN / len(rows))
     return draw(figure_id, 0.75 + row_in * len(rows), paint, width_in=width_in)
 
 
@@ -88,7 +93,7 @@ def _interval(axes: Axes, y: int, reduction: Reduction, style: ArmStyle, whole: 
         text = percent(reduction.estimate)
         lo, hi = reduction.lo, reduction.hi
         if lo is not None and hi is not None:
-            text = f"{text}  ({percent_range(lo, hi)})"
+            text = text if is_narrow() else f"{text}  ({percent_range(lo, hi)})"  # a phone has room for the line only
             axes.plot([max(lo, left), min(hi, 1.0)], [y, y], color=style.colour, linewidth=2 if whole else 1.1)
             if lo < left:
                 axes.plot([left], [y], marker="<", color=style.colour, markersize=4, clip_on=False)
@@ -123,7 +128,7 @@ def strips(
     """
     workloads = list(dict.fromkeys(cell.workload for _, cell in cells))
     arms = list(dict.fromkeys(arm.arm for arm, _ in cells))
-    columns = min(_MOST_PANELS, len(workloads))
+    columns = 1 if is_narrow() else min(_MOST_PANELS, len(workloads))
     labels = [styles[arm].label for arm in arms]
     height_in = (0.27 if any("\n" in two_lines(label) for label in labels) else 0.2) * len(arms)
     points: list[tuple[str, tuple[int, ...]]] = []
@@ -181,10 +186,11 @@ def _trials(
 
 def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_target: float) -> str:
     """Auto-heal rate and, where it is asked for, availability, each with interval and target."""
-    with_sla = any(arm.sla.availability is not None for arm in arms)
+    panels_ = 2 if any(arm.sla.availability is not None for arm in arms) else 1
+    grid = (panels_, 1) if is_narrow() else (1, panels_)
 
     def paint(drawing: Drawing) -> None:
-        heal, *rest = drawing.subplots(1, 2 if with_sla else 1, sharey=True, squeeze=False).ravel()
+        heal, *rest = drawing.subplots(*grid, sharey=True, squeeze=False).ravel()
         row_axis(heal, [f"{two_lines(styles[arm.arm].label)}\nn = {arm.auto_heal.n}" for arm in arms])
         heal.set_ylim(len(arms) - 0.3, -0.6)
         for y, arm in enumerate(arms):
@@ -202,7 +208,7 @@ def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_ta
                 )
             for axes in rest:
                 _rate(axes, y, arm.sla.availability, arm.sla.lo, arm.sla.hi, style)
-        heal.set_xlim(-0.03, 1.03)
+        heal.set_xlim(-0.03, 1.1)  # the words below one panel keep clear of the other's
         heal.set_title("Incidents that ended without a person", pad=14)
         marks.target_across(heal, heal_target)
         marks.in_percent(heal.xaxis)
@@ -216,7 +222,7 @@ def rates(arms: Sequence[ArmSummary], styles: Styles, heal_target: float, sla_ta
             axes.set_xlim(low - (1.0 - low) * 0.06, 1.0 + (1.0 - low) * 0.03)
             marks.in_percent(axes.xaxis, decimals=None)
 
-    return draw("fig-rates", 0.85 + 0.4 * len(arms), paint)
+    return draw("fig-rates", (0.85 + 0.4 * len(arms)) * grid[0], paint)
 
 
 def _rate(axes: Axes, y: int, value: float | None, lo: float | None, hi: float | None, style: ArmStyle) -> None:

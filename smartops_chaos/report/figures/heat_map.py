@@ -11,11 +11,11 @@ from matplotlib.patches import Patch, Rectangle
 
 from smartops_chaos.analysis.words import number, percent
 from smartops_chaos.model import Arm
-from smartops_chaos.report.style import HAIR, INK, LETTERS, WIDTH_IN, Styles, draw, even_slices, two_lines
+from smartops_chaos.report.style import HAIR, INK, LETTERS, WIDTH_IN, Styles, draw, even_slices, is_narrow, two_lines
 
 MET, SHORT, WORSE, BASELINE, UNKNOWN = "#a9d5f0", "#fdf0c4", "#f3b48d", "#e6e8eb", "#ffffff"
-_MOST_COLUMNS = 9
-_ROW_IN, _HEAD_IN = 0.34, 0.42
+_MOST_COLUMNS, _MOST_NARROW = 9, 4
+_ROW_IN, _LOW_ROW_IN, _HEAD_IN = 0.34, 0.29, 0.42
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +45,32 @@ def heat_map(
     width_in: float = WIDTH_IN,
 ) -> str:
     """`columns` are the names of the fields. Too many of them are continued below, under the same arms."""
-    parts = even_slices(len(columns), _MOST_COLUMNS)
-    height_in = _HEAD_IN + _ROW_IN * len(rows)
+    parts = even_slices(len(columns), _MOST_COLUMNS if not is_narrow() else _MOST_NARROW)
+    short = width_in < WIDTH_IN or is_narrow()
+    height_in = _HEAD_IN + (_LOW_ROW_IN if short else _ROW_IN) * len(rows)
 
     def paint(drawing: Drawing) -> None:
         grid = drawing.subplots(len(parts), 1, squeeze=False).ravel()
         for axes, part in zip(grid, parts, strict=True):
             _panel(axes, columns[part], rows, part, styles, target)
         told = {
-            MET: f"target met: at least {percent(target)} less than the baseline",
+            MET: f"at least {percent(target)} less"
+            if short
+            else f"target met: at least {percent(target)} less than the baseline",
             SHORT: "less than that",
             WORSE: "slower than the baseline",
             BASELINE: "baseline",
         }
         patches = [Patch(facecolor=colour, edgecolor=HAIR, label=text) for colour, text in told.items()]
-        drawing.legend(handles=patches, loc="outside lower left", ncols=4, handlelength=1.1, columnspacing=1.2)
+        drawing.legend(
+            handles=patches,
+            loc="outside lower left",
+            ncols=2 if short else 4,
+            handlelength=1.1,
+            columnspacing=1.2,
+        )
 
-    return draw(figure_id, height_in * len(parts) + 0.3, paint, width_in=width_in)
+    return draw(figure_id, height_in * len(parts) + (0.42 if short else 0.3), paint, width_in=width_in)
 
 
 def _panel(

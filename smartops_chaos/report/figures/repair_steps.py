@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
@@ -20,6 +21,7 @@ from smartops_chaos.report.style import (
     Styles,
     draw,
     even_slices,
+    is_narrow,
     panels,
     row_axis,
     two_lines,
@@ -66,9 +68,13 @@ def phases(
             n = arm.phases[-1].n if arm.phases else 0
             told = f"{seconds(end)}, n = {n}" if n else "no healed trial"
             axes.text(end + total * 0.012, y, told, va="center", fontsize=LETTERS)
-            for one in arm.aside:
-                axes.plot([one.mean_s] * 2, [y + 0.27, y + 0.37], color=INK, linewidth=1.2)
-                axes.text(one.mean_s + total * 0.008, y + 0.36, one.moment, va="center", fontsize=LETTERS)
+            for i, one in enumerate(sorted(arm.aside, key=lambda one: one.mean_s)):
+                axes.plot([one.mean_s] * 2, [y + 0.27, y + 0.4], color=INK, linewidth=1.2)
+                # Two that are near each other lead away from each other.
+                last = i == len(arm.aside) - 1
+                place: dict[str, Any] = {"ha": "left" if last else "right", "va": "center", "fontsize": LETTERS}
+                shift = total * (0.008 if last else -0.008)
+                axes.text(one.mean_s + shift, y + 0.4, f"{one.moment} {seconds(one.mean_s)}", **place)
         axes.set_xlim(0, total * 1.25 or 1.0)
         axes.set_xlabel("mean time [s] since injection, healed trials only")
         patches = [
@@ -78,14 +84,17 @@ def phases(
         ]
         if tiny := [p for p in arms[0].phases if p.name not in {patch.get_label() for patch in patches}]:
             patches.append(Patch(facecolor="none", label=f"too short to be seen: {listing([p.name for p in tiny])}"))
-        axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.3)
+        columns = 1 if is_narrow() else 5
+        axes.legend(handles=patches, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.3)
 
-    return draw(figure_id, 0.95 + 0.42 * len(arms), paint, width_in=width_in)
+    row_in = 0.42 if width_in >= WIDTH_IN else max(0.42, 1.2 / len(arms))  # a slide is there to be filled
+    legend_in = 0.55 if is_narrow() else 0.0
+    return draw(figure_id, 0.95 + row_in * len(arms) + legend_in, paint, width_in=width_in)
 
 
 def funnel(arms: Sequence[ArmSummary], styles: Styles) -> str:
     """How many counted trials reached each moment, one panel an arm; last those that the platform ended by itself."""
-    columns = min(4, len(arms))
+    columns = min(1 if is_narrow() else 4, len(arms))
     lines = -(-len(arms) // columns)
 
     def paint(drawing: Drawing) -> None:
@@ -126,7 +135,7 @@ def confusions(arms: Sequence[ArmSummary], styles: Styles) -> list[str]:
 def _confusion(
     figure_id: str, arms: Sequence[ArmSummary], styles: Styles, expected: Sequence[str], height_in: float
 ) -> str:
-    columns = min(2, len(arms))
+    columns = min(1 if is_narrow() else 2, len(arms))
     lines = -(-len(arms) // columns)
     named = {answer for arm in arms for row in arm.rca.confusion.values() for answer in row}
     answers = [*sorted(named.union(*(cause.split("|") for cause in expected)) - {""}), ""]
@@ -140,7 +149,7 @@ def _confusion(
                 if answers[x] in expected[y].split("|"):
                     axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, edgecolor=INK))
             names = [*(clip(answer, 22) for answer in answers[:-1]), "no answer"]
-            if len(names) * columns <= _LEVEL_NAMES:
+            if len(names) * columns <= _LEVEL_NAMES and not is_narrow():
                 axes.set_xticks(range(len(answers)), [two_lines(name, 16) for name in names])
             else:
                 axes.set_xticks(range(len(answers)), names, rotation=40, ha="right", rotation_mode="anchor")

@@ -18,6 +18,7 @@ from smartops_chaos.report.style import (
     ArmStyle,
     Styles,
     draw,
+    is_narrow,
     legend,
     legend_height,
     panels,
@@ -55,7 +56,7 @@ def kaplan_meier(
 def _by_model(curves: Sequence[tuple[Arm, Curve]], baseline: Arm | None, styles: Styles) -> str:
     """A panel for each model: its policies in colour, the baseline, and all others in pale grey."""
     models = list(dict.fromkeys(arm.model for arm, _ in curves if arm != baseline))
-    columns = min(3, len(models))
+    columns = min(1 if is_narrow() else 3, len(models))
     lines = -(-len(models) // columns)
     pale = ArmStyle("", _PALE, "o", "-")
 

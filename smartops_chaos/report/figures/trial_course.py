@@ -12,9 +12,24 @@ from matplotlib.figure import Figure as Drawing
 from smartops_chaos.analysis.words import clip, count, number, plain, stated_seconds
 from smartops_chaos.report.figures import marks, trial_picture
 from smartops_chaos.report.figures.trial_picture import Picture, Scale
-from smartops_chaos.report.style import BAD, HAIR, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw, row_axis
+from smartops_chaos.report.style import (
+    BAD,
+    HAIR,
+    INK,
+    LETTERS,
+    NARROW_IN,
+    QUIET,
+    SHADE,
+    WIDTH_IN,
+    ArmStyle,
+    Styles,
+    draw,
+    is_narrow,
+    row_axis,
+)
 
 LANES = ("fault in force", "users hurt", "detected", "diagnosed", "decided", "acted", "verified", "recovered")
+_BY_HEALER = LANES[2:7]
 GOOD_MS = 10.0  # where a good value of a query is drawn
 _PANEL_IN, _AROUND_IN = (1.4, 1.15), 0.75  # a panel's height alone, and where there are two
 _PAPER: dict[str, Any] = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
@@ -83,16 +98,18 @@ def _panel(drawing: Drawing, axes: Axes, course: Course, style: ArmStyle, scale:
         axes.set_yticks([GOOD_MS, scale.unanswered_ms], ["good", "bad"])
     else:
         axes.set_ylabel("latency [ms]")
-    trial_picture.heading(drawing, axes, clip(picture.title, 70), style, above=14, size=LETTERS + 0.5)
+    trial_picture.heading(
+        drawing, axes, clip(picture.title, 44 if is_narrow() else 70), style, above=14, size=LETTERS + 0.5
+    )
     place: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
     place |= {"fontsize": LETTERS, "color": QUIET}
-    told = "; ".join(part for part in (picture.outcome, course.users) if part)
+    told = "; ".join(part for part in (picture.outcome, "" if is_narrow() else course.users) if part)
     axes.annotate(told, (0, 1), (9, 4), xycoords="axes fraction", **place)
     for lo, hi in picture.moments.values():
         axes.axvline((lo + hi) / 2, color=INK, linewidth=0.5, alpha=0.6)
     if not course.by_query:
         limit_ms = picture.latency_s * 1e3
-        marks.beside(axes, limit_ms, f"{number(limit_ms, 0)} ms", gap=3, color=QUIET, annotation_clip=False)
+        marks.beside(axes, limit_ms, f"limit\n{number(limit_ms, 0)} ms", gap=3, color=QUIET, annotation_clip=False)
 
 
 def _horizon(axes: Axes, picture: Picture, scale: Scale) -> None:
@@ -130,7 +147,10 @@ class _Lanes:
             self._bar("acted", act.start_s, act.end_s, self.style.colour, alpha=0.3)
         for name in self.names[2:]:
             if name not in moments:
-                self._not_seen(name)
+                if name == "recovered" or moments.keys() & set(_BY_HEALER):
+                    self._not_seen(name)
+                elif name == next(n for n in self.names if n in _BY_HEALER):
+                    self._not_seen(name, "nothing seen of a healer")  # once says it all
                 continue
             lo, hi = moments[name]
             y, middle = self._y(name), (lo + hi) / 2
@@ -180,7 +200,8 @@ class _Lanes:
     def _text(self, name: str, lo: float, hi: float, text: str) -> None:
         """Beside what reaches from `lo` to `hi`: right of it where there is room, else left, else upon it."""
         hi = min(hi, self.scale.end_s)
-        room = (self.scale.end_s - self.scale.start_s) * _LETTER * (len(text) + 3)
+        letter = _LETTER * WIDTH_IN / NARROW_IN * 1.15 if is_narrow() else _LETTER
+        room = (self.scale.end_s - self.scale.start_s) * letter * (len(text) + 3)
         right = hi + room < self.scale.end_s
         left = not right and lo - room > self.scale.start_s
         at, shift = (lo, -5) if left else (hi, 5 if right else -4)

@@ -17,11 +17,13 @@ from smartops_chaos.model import MOMENTS, Arm, Request
 from smartops_chaos.report.style import BAD, GOOD, HAIR, INK, LETTERS, QUIET, SHADE, ArmStyle, Styles, draw
 from smartops_chaos.timeline.health import is_good
 
-REQUESTS = (  # so begins the caption of every picture of requests
-    "Each request stands at the second at which it was sent. Dots are good ones, crosses bad ones; those without a "
-    'good answer stand at "none". The dashed line is the latency that the SLO allows, the dotted one the horizon.'
+REQUESTS = (  # what every picture of requests has; its keys
+    ("Dot, cross", "a good request, a bad one, when it was sent"),
+    ("No answer", "no good answer came, so there is no latency"),
+    ("Dashed, dotted", "the latency that the SLO allows, the horizon"),
 )
 _WIDTH_IN, _HEIGHT_IN = 3.3, 2.55
+_PER_INCH = 180  # there are many of them: a dot of 0.6 mm needs no more
 _LABEL_POINTS = 9  # room for one upright label
 
 
@@ -91,7 +93,7 @@ def draw_trial(figure_id: str, picture: Picture, styles: Styles, scale: Scale) -
         axes.set_ylabel("latency [ms]")
         axes.set_xlabel("time since injection [s]")
 
-    return draw(figure_id, _HEIGHT_IN, paint, width_in=_WIDTH_IN, layout=None)
+    return draw(figure_id, _HEIGHT_IN, paint, width_in=_WIDTH_IN, layout=None, per_inch=_PER_INCH)
 
 
 def requests(axes: Axes, picture: Picture, scale: Scale) -> None:
@@ -104,7 +106,7 @@ def requests(axes: Axes, picture: Picture, scale: Scale) -> None:
     axes.set_yscale("log")
     axes.set_ylim(scale.lowest_ms, scale.highest_ms * 2.4)
     tens = [ms for ms in (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5) if scale.lowest_ms <= ms < scale.highest_ms * 0.8]
-    axes.set_yticks([*tens, scale.unanswered_ms], [*(f"{ms:g}" for ms in tens), "none"])
+    axes.set_yticks([*tens, scale.unanswered_ms], [*(f"{ms:g}" for ms in tens), "no\nanswer"])
     axes.yaxis.set_minor_locator(NullLocator())
     axes.axhline(scale.highest_ms * 1.15, color=HAIR, linewidth=0.6)  # above it there is no latency to read
     end = scale.end_s if picture.fault_end_s is None else picture.fault_end_s

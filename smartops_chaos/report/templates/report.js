@@ -170,7 +170,8 @@ requestAnimationFrame(() => setTimeout(() => {
   for (const figure of document.querySelectorAll("[data-points]")) {
     const all = [];
     for (const [group, rows] of JSON.parse(figure.dataset.points)) {
-      const marks = document.getElementById(group)?.querySelectorAll("use") ?? [];
+      const drawn = [group, group.replace(figure.id, `${figure.id}-narrow`)].map((id) => document.getElementById(id));
+      const marks = drawn.find((one) => one?.getClientRects().length)?.querySelectorAll("use") ?? []; // the drawing that is shown
       rows.forEach((row, i) => {
         const line = document.getElementById(`trial-${row + 1}`);
         if (!line || !marks[i]) return;
@@ -271,10 +272,13 @@ requestAnimationFrame(() => setTimeout(() => {
           pen.fillRect(x(second) - 1, (ms < 0 ? none : y(ms)) - 1, 2.4, 2.4);
         }
         pen.fillStyle = ink;
+        pen.textAlign = "left";
         at.forEach((second, i) => {
           const past = second <= now + 1e-6;
           lines[i].className = past ? (now - second < 0.6 && now < last ? "lit" : "") : "dim";
-          if (past) pen.fillRect(x(second), head - 18, 1, height - foot - head + 18);
+          if (!past) return;
+          pen.fillRect(x(second), head - 18, 1, height - foot - head + 18);
+          if (i + 1 === at.length || x(at[i + 1]) - x(second) > 70) pen.fillText(lines[i].querySelector("b").textContent, x(second) + 4, head + 8); // where there is room
         });
         pen.fillRect(x(now), 0, 2, height - foot);
       }

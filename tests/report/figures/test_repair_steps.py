@@ -28,8 +28,9 @@ def test_phase_bars_print_how_many_healed_trials_they_stand_for(small):
 def test_what_the_repair_did_not_wait_for_is_a_tick_below_the_bar(small):
     (arm,) = [a for a in small.summary().arms if not a.baseline]
     late = replace(arm, aside=(AsideMoment("diagnosed", 2.5, 3),))
-    assert texts(repair_steps.phases([late], styles(small))).count("diagnosed") == 1
-    assert "diagnosed" not in texts(repair_steps.phases([replace(arm, aside=())], styles(small)))
+    assert sum("diagnosed" in text for text in texts(repair_steps.phases([late], styles(small)))) == 1
+    without = texts(repair_steps.phases([replace(arm, aside=())], styles(small)))
+    assert not any("diagnosed" in text for text in without)
 
 
 def test_the_funnel_prints_every_count(small):
