@@ -64,7 +64,9 @@ def test_without_its_healer_the_service_does_not_recover(campaign: Path) -> None
     assert (record["row"]["outcome"], record["row"]["reason"]) == ("unrecovered", "undetected")
     assert evidence["missing"] == []
     assert evidence["faults"][0]["confirmed"]
-    assert [event for event in evidence["platform"] if event["kind"] == "ready"] == []
+    # On a busy node the service's own readiness may come and go: that is the platform's doing, and nobody has acted.
+    assert {event["cause"] for event in evidence["platform"] if event["kind"] == "ready"} <= {"platform"}
+    assert record["row"]["actions"] == 0
 
 
 def test_the_healer_repairs_it_and_every_source_agrees(campaign: Path) -> None:

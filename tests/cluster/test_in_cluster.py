@@ -218,6 +218,7 @@ NO_ANSWER = {
     "container_": "it is cAdvisor's, which the small telemetry does not read",
     "smartops_anomaly_score_drift": "a drift needs 70 scores",
     "smartops:detect": "the lab's detector does not say which window it has judged",
+    "smartops:diagnose": "a first diagnosis is no increase, and there may be no second one",
     "smartops:inference": "the lab's detector does not say which window it has judged",
     "orchestrator_closed_loop_guardrail_blocks": "nothing was held back",
     "orchestrator_closed_loop_cooldown_skips": "nothing was held back",
