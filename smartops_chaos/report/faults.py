@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import pandas as pd
 
@@ -53,7 +54,8 @@ def _blocks(page: Page) -> Iterable[Block]:
 
 
 def _figure(page: Page, figure_id: str, chaos: str, cells: list[Of], counted: pd.DataFrame) -> Figure:
-    strip = effect.strips(figure_id, counted, cells, page.styles)
+    draw = partial(effect.strips, figure_id, counted, cells, page.styles)
+    strip = draw()
     rows = {place: i for i, place in enumerate(page.index.places)}
     listed = ((group, tuple(rows.get(place, -1) for place in places)) for group, places in strip.points)
     times = [(arm, cell) for arm, cell in cells if cell.rmst_s is not None]
@@ -74,7 +76,8 @@ def _figure(page: Page, figure_id: str, chaos: str, cells: list[Of], counted: pd
         if figure_id == "fig-trials"
         else (),
         tuple(listed) if page.index.rows else (),
-        lambda: narrowed(lambda: effect.strips(figure_id, counted, cells, page.styles).svg),
+        # Of many faults twice as many drawings of thousands of marks would take a second.
+        (lambda: narrowed(lambda: draw().svg)) if few(page) else None,
     )
 
 

