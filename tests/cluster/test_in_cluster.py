@@ -253,7 +253,7 @@ def test_every_panel_answers_about_the_campaign(
         for one in empty:
             print(f"{one.board}, {one.panel}: {why(one) or one.filled}")
 
-    # A counter that is born with its first event has no increase before the second, which a short campaign may not have.
+    # A counter that is born with its first event has no increase before the second, which may not come.
     def may_come(one: Asked) -> bool:
         return all(ask(f"count({name})") for name in series_names(one.filled))
 
