@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from smartops_chaos.analysis.likelihood_ratio import Floats
 from smartops_chaos.analysis.rates import wilson
 from smartops_chaos.analysis.summary import Race
-from smartops_chaos.analysis.table import numbers, outcome_is, texts
+from smartops_chaos.analysis.table import numbers, outcome_is, texts, where
 from smartops_chaos.model import FALSE_ALARMS
 
 Goal = Literal["detected", "acted"]  # acted: the first action on an affected object that succeeded
@@ -78,5 +78,4 @@ def moment(rows: pd.DataFrame, goal: Goal) -> tuple[Floats, Floats]:
 
 def dated(rows: pd.DataFrame) -> NDArray[np.bool_]:
     """Which trials tell when something happened: if a clock was stepped, what it stamped may be off by seconds."""
-    place, flags = pd.factorize(texts(rows, "flags"))
-    return np.array(["clock_step" not in one for one in flags], dtype=bool)[place]
+    return where(texts(rows, "flags"), lambda flags: "clock_step" not in flags)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -110,13 +110,14 @@ def is_simulated(table: pd.DataFrame) -> bool:
 
 def outcome_is(outcomes: np.ndarray, group: Callable[[Outcome], bool]) -> np.ndarray:
     """Which of the outcomes belong to a group, such as `lambda o: o.counted`; a boolean array of the same length."""
-    return among(outcomes, {str(o) for o in Outcome if group(o)})
+    wanted = {str(o) for o in Outcome if group(o)}
+    return where(outcomes, wanted.__contains__)
 
 
-def among(values: np.ndarray, wanted: Collection[str]) -> np.ndarray:
-    """Which of the texts are wanted ones: each that differs is looked at once, since a million have few."""
+def where(values: np.ndarray, is_so: Callable[[str], bool]) -> np.ndarray:
+    """Of which of the texts it is so: each that differs is looked at once, since a million have few."""
     place, names = pd.factorize(values)
-    return np.array([str(name) in wanted for name in names], dtype=bool)[place]
+    return np.array([is_so(str(name)) for name in names], dtype=bool)[place]
 
 
 def rows_of(table: pd.DataFrame, wanted: np.ndarray) -> pd.DataFrame:
@@ -252,10 +253,10 @@ def _checks(table: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, str, str]]:
     counted = outcome_is(outcome, lambda o: o.counted)
     for level in LEVELS:
         yield level, table[level].to_numpy(object) == "", "is empty", "name the level, such as `default`"
-    unknown = ~among(outcome, set(map(str, Outcome)))
+    unknown = ~outcome_is(outcome, lambda _: True)
     yield "outcome", unknown, "unknown outcome", f"use one of {', '.join(Outcome)}"
     phase = texts(table, "phase", "measure")
-    yield "phase", ~among(phase, ("measure", "calibrate", "")), "unknown phase", "use measure or calibrate"
+    yield "phase", ~where(phase, ("measure", "calibrate", "").__contains__), "unknown phase", "use measure or calibrate"
     yield "horizon_s", counted & ~(horizon > 0), "must be above 0", "the time at which a person would step in"
     yield "horizon_s", horizon > _LONGEST_S, "is more than a day", "seconds, not milliseconds"
     yield "time_s", counted & np.isnan(time), "is empty, but the trial counts", "0 = never bad, horizon_s = unrecovered"

@@ -59,9 +59,8 @@ def not_of_the_past(rules: EnvironmentRules) -> dict[str, Asked]:
     """In the place of `ask_cluster` for a moment in the past, when no evidence of that moment is at hand."""
     told = "the API server tells only of now: give --evidence with the folder that has the evidence of that moment"
     missing = {STATE: Asked("Kubernetes", f"workloads of {rules.namespace}", error=told)} if rules.workloads else {}
-    return missing | ask_cluster(
-        rules.model_copy(update={"workloads": None})
-    )  # the release's history has its own dates
+    # The release's history has its own dates.
+    return missing | ask_cluster(rules.model_copy(update={"workloads": None}))
 
 
 # ---- workloads -----------------------------------------------------------------------------------------------------

@@ -136,12 +136,8 @@ class ClusterLane:
             return True
         if rule.query:
             try:
-                result = (
-                    prometheus.instant(self._prometheus(), rule.query.replace("${namespace}", self._namespace)).get(
-                        "result"
-                    )
-                    or []
-                )
+                query = rule.query.replace("${namespace}", self._namespace)
+                result = prometheus.instant(self._prometheus(), query).get("result") or []
             except prometheus.PrometheusError:
                 return False
             if not any(float(one["value"][1]) >= 1 for one in result):

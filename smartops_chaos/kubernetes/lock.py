@@ -134,7 +134,9 @@ class NamespaceLock:
                 logger.warning("%s is put back, but %s", name, late)
             again = self.changed.insist(former)
             now_s = time.monotonic()
-            if now_s > until_s if again else now_s - quiet_from_s > _QUIET_S:
+            if not again and now_s - quiet_from_s > _QUIET_S:
+                return []
+            if again and now_s > until_s:
                 return again
             if again:
                 logger.warning("%s: changed after it was put back, and put back once more: %s", name, ", ".join(again))

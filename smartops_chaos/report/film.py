@@ -166,4 +166,6 @@ class _Side:
         shown = past[-1:]
         if second >= self.end_s:  # what it comes to
             shown = [m for m in past if m.name in ("acted", "recovered")]
-        self.told.set_text(" · ".join(f"{m.name} at {seconds(m.at_s)}" for m in shown) or "not recovered" * bool(past))
+        self.told.set_text(
+            " · ".join(f"{m.name} at {seconds(m.at_s)}" for m in shown) or ("not recovered" if past else "")
+        )

@@ -26,6 +26,7 @@ from smartops_chaos.run.lanes import Result
 from smartops_chaos.run.run_options import RunOptions
 from smartops_chaos.schema.clustertarget import lane_count
 from smartops_chaos.schema.matrix import check_name
+from smartops_chaos.schema.units import count
 from smartops_chaos.store import hash_list, registration
 from smartops_chaos.store.campaign_folder import SHARD, SIMULATED, CampaignFile, CampaignFolder, campaigns, next_free
 from smartops_chaos.targets import kinds
@@ -136,8 +137,9 @@ def open_store(results: Path, full: Plan, name: str = "") -> CampaignFolder:
         new = f"or begin a new campaign: --campaign {next_free(results, full.name).name}"
         was, now = (max((trial.repeat for trial in plan.measured), default=0) for plan in (planned, full))
         if was != now:
-            repeats = f"{was} repeat{'s' * (was != 1)}"
-            raise UsageError(f"{store.path} was planned with {repeats}, not {now}", f"say --repeats {was}, {new}")
+            raise UsageError(
+                f"{store.path} was planned with {count(was, 'repeat')}, not {now}", f"say --repeats {was}, {new}"
+            )
         what = f"{store.path} is unfinished, and its matrix has been changed since"
         raise UsageError(what, f"undo the change, {new}")
     return store

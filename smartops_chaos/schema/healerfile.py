@@ -384,11 +384,10 @@ def _log_rules(parts: Mapping[str, Any]) -> Iterator[LogRule]:
 
 def load(name_or_path: str) -> HealerFile:
     """A shipped healer by its bare name, or a healer file by its path. Raises FileProblems."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path) and not (
-        Path(name_or_path).exists() and name_or_path not in shipped_names()
-    ):
-        return yamlfile.load(shipped_file(name_or_path), HealerFile)
-    return yamlfile.load(Path(name_or_path), HealerFile)
+    path = Path(name_or_path)
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", name_or_path)
+    by_name = bare and (name_or_path in shipped_names() or not path.exists())
+    return yamlfile.load(shipped_file(name_or_path) if by_name else path, HealerFile)
 
 
 def shipped_names() -> list[str]:
